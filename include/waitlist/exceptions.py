@@ -1,0 +1,41 @@
+"""What a caller can do something about; every message names the place and no personal data."""
+
+
+class WaitlistError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SettingsError(WaitlistError):
+    """A setting or a DAG param is missing or out of range: correct it and rerun."""
+
+
+class MappingError(WaitlistError):
+    """Mapping files are at fault; the message lists every fault with ``file:line``."""
+
+
+class SourceError(WaitlistError):
+    """PMO could not be read: driver, password, connection, query or counts."""
+
+
+class SchemaDriftError(SourceError):
+    """PMO's query no longer returns the columns of the contract, or breaks its types."""
+
+
+class SnapshotError(WaitlistError):
+    """A snapshot is missing, damaged or not the one that was written."""
+
+
+class SuiteError(WaitlistError):
+    """An expectation suite is broken, incomplete or could not be evaluated."""
+
+
+class ContractBrokenError(WaitlistError):
+    """The extract broke the contract suite: the run must stop."""
+
+
+class StagingError(WaitlistError):
+    """The staging database refused a change, or a batch is in a state that forbids it."""
+
+
+class ReconciliationError(WaitlistError):
+    """Source, snapshot and staging do not add up; the message names the post ids."""

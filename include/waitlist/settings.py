@@ -1,0 +1,77 @@
+"""Settings, each read from the environment as ``WAITLIST_<NAME>``, frozen and passed in.
+
+The rule settings are part of a batch's ``rules_version``; the operational ones change
+how fast or where work is done, never its result.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from waitlist import paths
+from waitlist.exceptions import SettingsError
+
+
+class StraddlePolicy(StrEnum):
+    """What becomes of an interval that begins at or before go-live + 28 days and ends after it.
+
+    The instruction (chapter 2, step 3) does not decide it. ``BOOK`` is its literal reading.
+    """
+
+    BOOK = "book"
+    MIGRATE = "migrate"
+    REVIEW = "review"
+
+
+class RuleSettings(BaseSettings):
+    """What decides a post's disposition or its booking request besides the mapping files."""
+
+    model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
+
+    cutoff_days: int = Field(28, ge=0, le=366)
+    """Days after go-live from which a booking window is migrated (chapter 2, step 3)."""
+    straddle_policy: StraddlePolicy = StraddlePolicy.BOOK
+    description_limit: int = Field(255, ge=1)
+    """Code points that Millennium's Beskrivning field takes; longer ones get a warning."""
+    include_duration: bool = False
+    """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 leaves it out)."""
+
+
+class Settings(BaseSettings):
+    """Where things lie and how much is done at a time."""
+
+    model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
+
+    mappings_dir: Path = paths.MAPPINGS
+    expectations_dir: Path = paths.EXPECTATIONS
+    sql_dir: Path = paths.SQL
+    snapshot_url: str = "file:///tmp/waitlist/snapshots"
+    """Folder or object-store URL for snapshots; every worker must reach it."""
+    data_docs_dir: Path | None = None
+    """Where Data Docs are written; none are when empty."""
+    partition_posts: int = Field(250_000, ge=1)
+    """Posts in one mapped task, about."""
+    chunk_posts: int = Field(20_000, ge=1)
+    """Posts held in memory at a time, about."""
+    max_text_bytes: int = Field(4_096, ge=64)
+    """Longest text, in UTF-8 bytes, that the bulk reader takes before a chunk falls back to pyodbc."""
+    rules: RuleSettings = Field(default_factory=RuleSettings)
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: with every setting that is out of range.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = [
+                f"WAITLIST_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+                for fault in error.errors(include_input=False)
+            ]
+            raise SettingsError("settings at fault:\n  " + "\n  ".join(faults)) from None
