@@ -1,0 +1,230 @@
+"""A chunk of posts with what the rules ask of it, each derived column worked out once and only when asked.
+
+The assessment reads nearly all of them; an expectation builds a ``Posts`` from the few raw columns that its
+rule names and pays for those alone.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waitlist import dates, texts
+from waitlist.categories import CategoryMatch, CategoryMatcher
+from waitlist.dates import Days
+from waitlist.identity import Identities, Kind, classify
+from waitlist.mappings import Mappings, Unit
+from waitlist.settings import RuleSettings
+
+Mask = npt.NDArray[np.bool_]
+PostIds = npt.NDArray[np.int64]
+
+NO_POSTS: Final[PostIds] = np.empty(0, dtype=np.int64)
+CONTACT_FORMS: Final = ("besok", "telefon", "video", "hembesok")
+"""The values of ``kontaktform`` in contract 1."""
+
+
+@dataclass(frozen=True)
+class RuleContext:
+    """What a rule may look at besides the post: nothing else, and never the clock."""
+
+    as_of: dt.date
+    mappings: Mappings
+    rules: RuleSettings
+
+    @cached_property
+    def matcher(self) -> CategoryMatcher:
+        """The mapping of categories to lists, prepared for matching."""
+        return CategoryMatcher(self.mappings)
+
+
+@dataclass(frozen=True)
+class CleanText:
+    """A text column after cleaning: as it may be stored, folded to one line, and where something had to go."""
+
+    folded: pa.StringArray
+    had_control_characters: Mask
+
+    @cached_property
+    def empty(self) -> Mask:
+        """Null or nothing but white space."""
+        return texts.is_empty(self.folded)
+
+
+@dataclass(frozen=True)
+class UnitColumns:
+    """What ``units.csv`` says of each post's unit; ``row`` is -1 where it says nothing."""
+
+    rows: tuple[Unit, ...]
+    row: npt.NDArray[np.int64]
+
+    @cached_property
+    def known(self) -> Mask:
+        """The unit has a row."""
+        return self.row >= 0
+
+    @cached_property
+    def driftstart(self) -> Days:
+        """Go-live, NaT without one."""
+        return np.array([dates.day(unit.driftstart) for unit in self.rows] + [dates.day(None)])[self.row]
+
+
+class Posts:
+    """A chunk of posts, shape (n,), in the order of its table."""
+
+    def __init__(
+        self,
+        table: pa.Table,
+        context: RuleContext,
+        *,
+        duplicates: PostIds = NO_POSTS,
+        released: PostIds = NO_POSTS,
+    ) -> None:
+        """Look at a table.
+
+        Args:
+            table: columns of ``schema.POSTS``, all or those that the rules in question read.
+            context: as-of date, mappings and rule settings.
+            duplicates: sorted post ids that ``duplicates.find`` named over the whole batch.
+            released: sorted post ids that an earlier batch released.
+        """
+        self._table = table
+        self._duplicates = duplicates
+        self._released = released
+        self._clean: dict[str, CleanText] = {}
+        self.context = context
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def column(self, name: str) -> pa.Array:
+        """Return a raw column as one array."""
+        column = self._table.column(name)
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+    def flag(self, name: str) -> Mask:
+        """Return a 0/1 column; the contract rules null out."""
+        return np.asarray(self.column(name).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+    def text(self, name: str) -> CleanText:
+        """Return one of the three texts or the name, cleaned."""
+        if name not in self._clean:
+            cleaned, dirty = texts.clean(self.column(name))
+            self._clean[name] = CleanText(texts.fold_white_space(cleaned), dirty)
+        return self._clean[name]
+
+    @cached_property
+    def post_id(self) -> PostIds:
+        """The only identifier that logs and reports may carry."""
+        return np.asarray(self.column("post_id").to_numpy())
+
+    @cached_property
+    def waits(self) -> Mask:
+        """A patient waits for a visit, telephone or video contact."""
+        return self.flag("vantar_pa_besok")
+
+    @cached_property
+    def identities(self) -> Identities:
+        """What each number is."""
+        return classify(self.column("personnummer"), self.context.as_of, self.context.mappings.reserve_numbers)
+
+    @cached_property
+    def has_personnummer(self) -> Mask:
+        """The number is a personnummer."""
+        return self.identities.kind == Kind.PERSONNUMMER
+
+    @cached_property
+    def category(self) -> CategoryMatch:
+        """The SDV list that each post lies on, and the one that it is to lie on."""
+        return self.context.matcher.match(self.column("kategori"), self.column("kontaktform"))
+
+    @cached_property
+    def on_sdv_list(self) -> Mask:
+        """The post lies on an SDV list."""
+        return self.category.own_list >= 0
+
+    @cached_property
+    def has_target_list(self) -> Mask:
+        """The post lies on an SDV list or the mapping recommends one."""
+        return self.category.target_list >= 0
+
+    @cached_property
+    def boka_from(self) -> Days:
+        """Boka fr.o.m."""
+        return dates.parse(self.column("boka_from"))
+
+    @cached_property
+    def boka_fore(self) -> Days:
+        """Boka före, inclusive."""
+        return dates.parse(self.column("boka_fore"))
+
+    @cached_property
+    def has_window(self) -> Mask:
+        """Two real dates in the right order."""
+        return self.boka_from <= self.boka_fore  # NaT compares as False
+
+    @cached_property
+    def expired(self) -> Mask:
+        """Boka före is before the as-of date."""
+        return self.boka_fore < dates.day(self.context.as_of)
+
+    @cached_property
+    def units(self) -> UnitColumns:
+        """What the mapping says of each post's unit."""
+        encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(self.column("enhet_hsa_id")))
+        by_id: Mapping[str, int] = {hsa_id: row for row, hsa_id in enumerate(self.context.mappings.units)}
+        row_of = [by_id.get(hsa_id, -1) for hsa_id in encoded.dictionary.to_pylist()]
+        codes = pc.fill_null(encoded.indices, len(row_of)).to_numpy(zero_copy_only=False)
+        row = np.array([*row_of, -1], dtype=np.int64)[codes]
+        return UnitColumns(tuple(self.context.mappings.units.values()), row)
+
+    @cached_property
+    def cutoff(self) -> Days:
+        """Go-live + 28 days: the last day that is booked directly in Millennium (chapter 2, step 3)."""
+        return self.units.driftstart + np.timedelta64(self.context.rules.cutoff_days, "D")
+
+    @cached_property
+    def cutoff_applies(self) -> Mask:
+        """A window in the right order, not expired, at a unit with a go-live."""
+        return self.has_window & ~self.expired & ~np.isnat(self.cutoff)
+
+    @cached_property
+    def straddles_cutoff(self) -> Mask:
+        """Begins at or before the cutoff and ends after it."""
+        return self.cutoff_applies & (self.boka_from <= self.cutoff) & (self.boka_fore > self.cutoff)
+
+    @cached_property
+    def beskrivning(self) -> pa.StringArray:
+        """Beskrivning as the booking request carries it (chapter 6)."""
+        parts = [
+            _labelled("Användare", self.text("anvandare")),
+            _labelled("Orsak", self.text("orsak")),
+            _labelled("Planerade åtgärder", self.text("planerade_atgarder")),
+        ]
+        if self.context.rules.include_duration:
+            minutes = pc.cast(self.column("tidsatgang_min"), pa.string())
+            parts.append(pc.binary_join_element_wise("Tidsåtgång: ", minutes, " min", ""))
+        joined = pc.binary_join_element_wise(*parts, " | ", null_handling="skip")
+        return joined
+
+    @cached_property
+    def is_duplicate(self) -> Mask:
+        """Named by the whole-batch search for duplicates."""
+        return np.isin(self.post_id, self._duplicates, assume_unique=True)
+
+    @cached_property
+    def is_released(self) -> Mask:
+        """Released to Millennium in an earlier batch."""
+        return np.isin(self.post_id, self._released, assume_unique=True)
+
+
+def _labelled(label: str, text: CleanText) -> pa.StringArray:
+    """Put a label before each text; empty ones become null."""
+    labelled = pc.binary_join_element_wise(f"{label}: ", text.folded, "")
+    return pc.if_else(pa.array(text.empty), pa.scalar(None, pa.string()), labelled)
