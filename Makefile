@@ -1,0 +1,27 @@
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dry-run test lint lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: system packages, .venv, locked Python packages
+	@scripts/setup.sh
+
+demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the readiness table
+	@scripts/demo.sh
+
+dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
+	@AS_OF="$(AS_OF)" scripts/dry_run.sh
+
+test: setup ## Lint, types, rings, then every test
+	@scripts/test.sh
+
+lint: setup ## Style, types, rings, SQL, compose file
+	@scripts/lint.sh
+
+lock: setup ## Regenerate the three requirements files from pyproject.toml
+	@scripts/lock.sh
+
+clean: ## Remove the demo's data and the tools' caches; .venv stays
+	@rm -rf .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,27 @@
+# Sourced by every script: the one place for the environment that the project's commands share.
+# shellcheck shell=bash
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT" || exit 1
+
+export PATH="$ROOT/.venv/bin:$PATH"
+export PYTHONPATH="$ROOT/include:$ROOT/plugins"
+export PYTHONUTF8=1
+
+export AIRFLOW_HOME="${AIRFLOW_HOME:-$ROOT/.demo/airflow}"
+export AIRFLOW__CORE__DAGS_FOLDER="$ROOT/dags"
+export AIRFLOW__CORE__PLUGINS_FOLDER="$ROOT/plugins"
+export AIRFLOW__CORE__LOAD_EXAMPLES=False
+# A connection names its ODBC driver in its extra; whoever may edit connections may choose a driver.
+export AIRFLOW__PROVIDERS_ODBC__ALLOW_DRIVER_IN_EXTRA=True
+# Nothing is reported to anyone outside.
+export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+export GX_ANALYTICS_ENABLED=false
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+# Airflow's own database of this environment; an existing one is brought up to date.
+migrate_airflow() {
+    mkdir -p "$AIRFLOW_HOME"
+    airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow db migrate failed"; }
+}

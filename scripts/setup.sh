@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Makes the machine and .venv ready. Whatever is in place is left alone, and then no network is needed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PATH:/usr/sbin:/sbin"
+
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
+python=
+for candidate in "${PYTHON:-python3}" python3.12 python3.11; do
+    if "$candidate" -c "$supported" 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+[[ -n $python ]] || die "Python 3.11 or 3.12 is needed: install python3.12, or name one: make setup PYTHON=/path/to/python3.12"
+
+missing=()
+libraries=$(ldconfig -p 2>/dev/null || true)
+drivers=$(odbcinst -q -d 2>/dev/null || true)
+[[ $libraries == *libodbc.so.2* ]] && command -v odbcinst >/dev/null || missing+=(unixodbc odbcinst)
+[[ $drivers == *"[SQLite3]"* ]] || missing+=(libsqliteodbc)
+[[ $drivers == *"[PostgreSQL Unicode]"* ]] || missing+=(odbc-postgresql)
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
+
+if ((${#missing[@]})); then
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    if ! command -v apt-get >/dev/null || { ((EUID)) && ! command -v sudo >/dev/null; }; then
+        die "Missing on this machine: ${missing[*]}
+Install them (Debian's and Ubuntu's names: unixODBC, its SQLite and PostgreSQL drivers, the PostgreSQL
+server, venv), then run the command again. On Debian or Ubuntu, as root:
+    apt-get update && apt-get install --no-install-recommends ${missing[*]}"
+    fi
+    echo "Installing system packages: ${missing[*]}"
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+lock=$(cksum <requirements-dev.txt)
+[[ -x .venv/bin/python && $(cat .venv/ready 2>/dev/null) == "$lock" ]] && exit 0
+rm -f .venv/ready
+
+if ! .venv/bin/python -c "$supported" 2>/dev/null; then
+    echo "Creating .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv
+fi
+if ! .venv/bin/uv --version >/dev/null 2>&1; then
+    echo "Installing uv into .venv"
+    uv_lock=$(mktemp)
+    trap 'rm -f "$uv_lock"' EXIT
+    # The lock's own entry for uv, with its hashes.
+    awk '/^uv==/ { inside = 1 } inside { print; if (!/\\$/) exit }' requirements-dev.txt >"$uv_lock"
+    .venv/bin/python -m pip install --quiet --require-hashes --requirement "$uv_lock"
+fi
+echo "Installing the locked packages into .venv"
+.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements-dev.txt
+printf '%s\n' "$lock" >.venv/ready
