@@ -78,9 +78,7 @@ def assess(
 def _decide(fired: dict[str, Mask], severities: dict[str, Severity], posts: int) -> npt.NDArray[np.int8]:
     """Return each post's disposition as a place in ``_ORDER``: the first row that holds."""
     listed = {code for _, codes in DISPOSITIONS for code in codes}
-    raised = tuple(
-        code for code, level in severities.items() if level is Severity.BLOCKS and code not in listed
-    )
+    raised = tuple(code for code, level in severities.items() if level is Severity.BLOCKS and code not in listed)
     decided = np.full(posts, _ORDER.index(Disposition.MIGRATE), dtype=np.int8)
     for disposition, codes in reversed((*DISPOSITIONS[:-1], (RAISED, raised), DISPOSITIONS[-1])):
         for code in codes:

@@ -85,9 +85,5 @@ def row_hashes(requests: pa.Table) -> pa.StringArray:
         else pc.cast(requests.column(name), pa.string())
         for name in SCHEMA.names[:-1]
     ]
-    joined = pc.binary_join_element_wise(
-        *texts_of, _UNIT_SEPARATOR, null_handling="replace", null_replacement=""
-    )
-    return pa.array(
-        [hashlib.sha256(row).hexdigest() for row in pc.cast(joined, pa.binary()).to_pylist()], pa.string()
-    )
+    joined = pc.binary_join_element_wise(*texts_of, _UNIT_SEPARATOR, null_handling="replace", null_replacement="")
+    return pa.array([hashlib.sha256(row).hexdigest() for row in pc.cast(joined, pa.binary()).to_pylist()], pa.string())

@@ -19,9 +19,7 @@ from waitlist.texts import matches
 Days: TypeAlias = npt.NDArray[np.datetime64]
 
 _LENGTH: Final = len("2025-01-20")
-_TIMESTAMP: Final = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?\z"
-)
+_TIMESTAMP: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?\z"
 _DIGITS: Final = np.array([0, 1, 2, 3, 5, 6, 8, 9])
 _HYPHENS: Final = np.array([4, 7])
 _DAYS_IN_MONTH: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])

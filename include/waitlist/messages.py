@@ -43,7 +43,8 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
             "Personnummer saknas", "Fyll i patientens personnummer i PMO, eller hantera posten manuellt."
         ),
         "ID_INVALID": RuleText(
-            "Ogiltigt personnummer", "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt."
+            "Ogiltigt personnummer",
+            "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt.",
         ),
         "ID_COORDINATION_NUMBER": RuleText(
             "Samordningsnummer",
@@ -66,9 +67,7 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
             "Fyll i både Boka fr.o.m. och Boka före med giltiga datum.",
             "Fyll i ett giltigt datum i {detail}.",
         ),
-        "DATE_INVERTED": RuleText(
-            "Datum i fel ordning", "Rätta datumen: Boka fr.o.m. ligger efter Boka före."
-        ),
+        "DATE_INVERTED": RuleText("Datum i fel ordning", "Rätta datumen: Boka fr.o.m. ligger efter Boka före."),
         "DATE_EXPIRED": RuleText(
             "Rött datum", "Boka före har passerat. Uppdatera datumintervallet eller avsluta posten."
         ),
@@ -89,7 +88,8 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
             "Kontrollera när patienten ska bokas.",
         ),
         "UNIT_UNPLANNED": RuleText(
-            "Enheten saknar driftstart", "Enheten saknar driftstart i planen. Migreringsledningen lägger in den."
+            "Enheten saknar driftstart",
+            "Enheten saknar driftstart i planen. Migreringsledningen lägger in den.",
         ),
         "UNIT_ALREADY_LIVE": RuleText(
             "Enheten är redan i drift",
@@ -126,7 +126,7 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
         "ATTACHMENT_WITHOUT_TEXT": RuleText(
             "Bilaga utan text",
-            "Skriv det viktiga ur bilagan i Orsak eller Planerade åtgärder: bilagan migreras inte och texterna är tomma.",
+            "Skriv det viktiga ur bilagan i Orsak eller Planerade åtgärder: bilagan migreras inte, och båda är tomma.",
         ),
         "AGE_MISMATCH": RuleText(
             "Åldern stämmer inte med listan",
@@ -147,9 +147,7 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         "TEXT_CLEANED": RuleText(
             "Otillåtna tecken borttagna", "Osynliga styrtecken togs bort ur texten. Ingen åtgärd behövs."
         ),
-        "ALREADY_RELEASED": RuleText(
-            "Redan överförd", "Posten är redan överförd till Millennium. Ändringar görs där."
-        ),
+        "ALREADY_RELEASED": RuleText("Redan överförd", "Posten är redan överförd till Millennium. Ändringar görs där."),
         "PROTECTED_IDENTITY": RuleText(
             "Sekretessmarkering", "Patienten har sekretessmarkering. Märkningen följer med till Millennium."
         ),

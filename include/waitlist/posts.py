@@ -210,8 +210,7 @@ class Posts:
         if self.context.rules.include_duration:
             minutes = pc.cast(self.column("tidsatgang_min"), pa.string())
             parts.append(pc.binary_join_element_wise("Tidsåtgång: ", minutes, " min", ""))
-        joined = pc.binary_join_element_wise(*parts, " | ", null_handling="skip")
-        return joined
+        return pc.binary_join_element_wise(*parts, " | ", null_handling="skip")
 
     @cached_property
     def is_duplicate(self) -> Mask:

@@ -363,7 +363,11 @@ _TABLE: Final = (
     ),
     Rule("CONTACT_FORM_MISMATCH", "3", _WARNING, _CATEGORY, contact_form_mismatch, _target_form),
     Rule(
-        "BRANCH_NOT_IN_TEXT", "2 steg 4", _BLOCKS, ("filial", "orsak", "planerade_atgarder"), branch_not_in_text
+        "BRANCH_NOT_IN_TEXT",
+        "2 steg 4",
+        _BLOCKS,
+        ("filial", "orsak", "planerade_atgarder"),
+        branch_not_in_text,
     ),
     Rule("ATTACHMENT_NOT_MIGRATED", "2 steg 5", _WARNING, ("har_bilaga",), attachment_not_migrated),
     Rule(
@@ -392,9 +396,7 @@ _TABLE: Final = (
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.code: rule for rule in _TABLE})
 """Every rule by its code, in the order in which findings are listed."""
 
-BUILT_IN_SEVERITIES: Final[Mapping[str, str]] = MappingProxyType(
-    {rule.code: rule.severity.value for rule in _TABLE}
-)
+BUILT_IN_SEVERITIES: Final[Mapping[str, str]] = MappingProxyType({rule.code: rule.severity.value for rule in _TABLE})
 """Severities before a lead raises any: what ``mappings.load_mappings`` checks ``rule_severities.csv`` by."""
 
 DISPOSITIONS: Final[tuple[tuple[Disposition, tuple[str, ...]], ...]] = (

@@ -25,7 +25,7 @@ class PostgresServer:
         """Create an empty database and return its name."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.libpq("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" ENCODING \'UTF8\' TEMPLATE template0')
+            connection.execute(f"CREATE DATABASE \"{name}\" ENCODING 'UTF8' TEMPLATE template0")
         return name
 
     def libpq(self, database: str) -> str:
@@ -72,18 +72,18 @@ def running_postgres() -> Iterator[PostgresServer]:
         shutil.chown(home, "postgres")
         shutil.chown(secret, "postgres")
     data = home / "data"
-    quiet = {"check": True, "cwd": home, "stdout": subprocess.DEVNULL}
-    subprocess.run(
-        [*become, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8",
-         "--locale=C.UTF-8", f"--pwfile={secret}", "--no-sync"],
-        **quiet,
+
+    def run(*command: str | Path) -> None:
+        subprocess.run([*become, *command], check=True, cwd=home, stdout=subprocess.DEVNULL)
+
+    run(
+        binaries / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8",
+        "--locale=C.UTF-8", f"--pwfile={secret}", "--no-sync",
     )  # fmt: skip
     options = f"-h 127.0.0.1 -p {port} -k {home} -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    subprocess.run(
-        [*become, binaries / "pg_ctl", "-D", data, "-w", "-l", home / "log", "-o", options, "start"], **quiet
-    )
+    run(binaries / "pg_ctl", "-D", data, "-w", "-l", home / "log", "-o", options, "start")
     try:
         yield PostgresServer(port, password)
     finally:
-        subprocess.run([*become, binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+        run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(home)

@@ -1,0 +1,50 @@
+"""What a task says when it fails: enough to act on, and no personal data.
+
+An error that this project raises on purpose carries no personal data, so its text is shown. The text of any
+other error may quote a value (drivers and pandas do), so only its type and where it arose are shown.
+"""
+
+import functools
+import traceback
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from waitlist import exceptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WORTH_A_RETRY = (exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError)
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a task fail without a value in its log; at once where a retry would find the same fault."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except AirflowException:
+            raise
+        except exceptions.WaitlistError as error:
+            transient = isinstance(error, _WORTH_A_RETRY) and not isinstance(error, exceptions.SchemaDriftError)
+            raise (AirflowException if transient else AirflowFailException)(_said(error)) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
+            raise AirflowException(_where(error)) from None
+
+    return run
+
+
+def _said(error: exceptions.WaitlistError) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _where(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " <- ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return (
+        f"unexpected {type(error).__module__}.{type(error).__qualname__} at {places} "
+        "(its text is withheld: it may quote a patient's data)"
+    )

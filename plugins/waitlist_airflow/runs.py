@@ -1,0 +1,59 @@
+"""Which run this is: its as-of date and what it was asked for, from Airflow's context."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import ObjectStoragePath, get_current_context
+
+from waitlist.exceptions import SettingsError
+from waitlist.pipeline import Pipeline, Request
+from waitlist.settings import Settings
+from waitlist_airflow.connections import pmo_connection_string, staging_url
+
+STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
+
+
+def as_of(context: Mapping[str, Any]) -> dt.date:
+    """Return the as-of date: the param, else the end of the data interval, else ``run_after``.
+
+    A run that was triggered by hand may have no logical date; its context then lacks the interval.
+
+    Raises:
+        SettingsError: the param is no ISO date.
+    """
+    asked = context["params"].get("as_of")
+    if asked:
+        try:
+            return dt.date.fromisoformat(asked)
+        except ValueError:
+            raise SettingsError("param as_of is no date: write it as 2024-10-01, or leave it empty") from None
+    moment: dt.datetime = context.get("data_interval_end") or context["dag_run"].run_after
+    return moment.astimezone(STOCKHOLM).date()
+
+
+def request(kind: str) -> Request:
+    """Describe the run of the task that asks."""
+    context: Mapping[str, Any] = get_current_context()  # type: ignore[assignment]
+    dag_run = context["dag_run"]
+    params = context["params"]
+    return Request(
+        dag_id=dag_run.dag_id,
+        run_id=dag_run.run_id,
+        kind=kind,
+        as_of=as_of(context),
+        waves=tuple(params.get("waves") or ()),
+        units=tuple(params.get("units") or ()),
+    )
+
+
+def pipeline() -> Pipeline:
+    """Return the pipeline over this deployment's settings and connections."""
+    settings = Settings.read()
+    return Pipeline(
+        settings,
+        snapshots=ObjectStoragePath(settings.snapshot_url),
+        pmo=pmo_connection_string,
+        staging=staging_url,
+    )
