@@ -40,9 +40,7 @@ def _chunks(column: TextColumn) -> "list[pa.Array[Any]]":
     return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
 
 
-def _read_chunk(
-    chunk: "pa.Array[Any]", matrix: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]
-) -> None:
+def _read_chunk(chunk: "pa.Array[Any]", matrix: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> None:
     if len(chunk) == chunk.null_count:
         return
     _, offset_buffer, data_buffer = chunk.buffers()
@@ -59,7 +57,8 @@ def _read_chunk(
     data[:-width] = _numbers(data_buffer, np.dtype(np.uint8))[offsets[0] : offsets[-1]]
     windows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))
     matrix[:] = windows[offsets[:-1] - offsets[0]].view(np.uint8).reshape(-1, width)
-    matrix *= np.arange(width) < lengths[:, None]
+    if lengths.min() < width:
+        matrix *= np.arange(width) < lengths[:, None]
 
 
 def _numbers(buffer: pa.Buffer | None, kind: np.dtype[Any]) -> npt.NDArray[Any]:
