@@ -1,1 +1,25 @@
-"""Looks on at the snapshot and at the staged rows with Great Expectations; never changes a post."""
+"""Looks on at the snapshot and at the staged rows with Great Expectations; never changes a post.
+
+Great Expectations takes seconds to import: it is, when a suite is run or Data Docs are written, not before.
+"""
+
+from waitlist.quality.results import FailureSeverity, Outcome, QualityResult
+from waitlist.quality.run import check_snapshot, check_staged, merge, require_contract
+from waitlist.quality.suites import CONTRACT, SUITES, Looks, Suite, columns_needed, digest, load_suites
+
+__all__ = [
+    "CONTRACT",
+    "SUITES",
+    "FailureSeverity",
+    "Looks",
+    "Outcome",
+    "QualityResult",
+    "Suite",
+    "check_snapshot",
+    "check_staged",
+    "columns_needed",
+    "digest",
+    "load_suites",
+    "merge",
+    "require_contract",
+]

@@ -1,0 +1,222 @@
+"""Has Great Expectations look at a chunk of posts or at a batch's staged rows, and keeps the counts alone.
+
+Great Expectations' validator is used directly, not through a data context: the staged rows are a statement
+with bound values instead of a query text and a connection string, and a chunk costs half as much.
+
+Results are asked for without values and without row numbers (``RESULT_FORMAT``): even a failing value is not
+fetched. What Great Expectations would log is the text of exceptions, which quote values, so its loggers are
+silent meanwhile; an expectation that raised is told by the exception's type and place.
+"""
+
+import logging
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sa
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.core.batch import Batch
+from great_expectations.exceptions.exceptions import GreatExpectationsError
+from great_expectations.execution_engine.execution_engine import ExecutionEngine
+from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+from great_expectations.expectations.metadata_types import FailureSeverity as GxSeverity
+from great_expectations.validator.validator import Validator
+
+from waitlist.exceptions import SuiteError
+from waitlist.posts import Posts, RuleContext
+from waitlist.quality.expectations import GO_LIVE, judging
+from waitlist.quality.suites import ROW_COUNT_TYPE, Expectation, Suite
+from waitlist.staging.schema import bokningsbegaran, disposition, schema_of
+
+log = logging.getLogger(__name__)
+
+RESULT_FORMAT: Final = {
+    "result_format": "BASIC",
+    "partial_unexpected_count": 0,
+    "exclude_unexpected_values": True,
+    "return_unexpected_index_query": False,
+}
+"""Counts, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What one look at some rows says about one expectation.
+
+    Attributes:
+        evaluated: rows looked at; 1 for an expectation on the table as a whole but its row count.
+        unexpected: those that did not hold.
+        raised: the exception's type and place where the expectation could not be evaluated, else empty.
+    """
+
+    evaluated: int = 0
+    unexpected: int = 0
+    raised: str = ""
+
+
+class Validation:
+    """The expectations of some suites, ready to be held against rows.
+
+    Raises:
+        SuiteError: Great Expectations does not know one of them.
+    """
+
+    def __init__(self, suites: Sequence[Suite], context: RuleContext) -> None:
+        self._context = context
+        self._asked = [(suite, expectation) for suite in suites for expectation in suite.expectations]
+        self._configurations = [
+            _configuration(suite, expectation, place) for place, (suite, expectation) in enumerate(self._asked)
+        ]
+
+    def of_posts(self, table: pa.Table) -> list[Count]:
+        """Look at a chunk of posts, at least one; returns a count per expectation, in the suites' order.
+
+        Raises:
+            SuiteError: an expectation got lost.
+        """
+        frame = table.to_pandas(types_mapper=pd.ArrowDtype)  # no copy: the columns stay Arrow's
+        with judging(self._context, Posts(table, self._context)):
+            return self._counts(PandasExecutionEngine(), frame)
+
+    def of_staged(self, engine: sa.Engine, batch_id: str) -> list[Count]:
+        """Look at a batch's booking requests where they lie.
+
+        Raises:
+            SuiteError: an expectation got lost, or the database could not be asked.
+        """
+        rows = (
+            sa.select(bokningsbegaran, disposition.c.driftstart.label(GO_LIVE))
+            .select_from(
+                bokningsbegaran.outerjoin(
+                    disposition,
+                    sa.and_(
+                        disposition.c.batch_id == bokningsbegaran.c.batch_id,
+                        disposition.c.post_id == bokningsbegaran.c.post_id,
+                    ),
+                )
+            )
+            .where(bokningsbegaran.c.batch_id == batch_id)
+        )
+        execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
+        data = SqlAlchemyBatchData(
+            execution_engine=execution,
+            selectable=rows,
+            create_temp_table=False,
+            source_table_name=bokningsbegaran.name,
+            source_schema_name=schema_of(engine),
+        )
+        try:
+            with judging(self._context):
+                return self._counts(execution, data)
+        except (sa.exc.SQLAlchemyError, GreatExpectationsError) as error:
+            raise SuiteError(f"the staged rows could not be asked ({_place_of(error)})") from None
+        finally:
+            execution.close()
+
+    def _counts(self, execution: ExecutionEngine[Any], data: Any) -> list[Count]:  # noqa: ANN401 - as its engine
+        with _silence():
+            validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
+            validator.metrics_calculator.show_progress_bars = False
+            results = validator.graph_validate(
+                configurations=self._configurations, runtime_configuration={"result_format": RESULT_FORMAT}
+            )
+            found = {_asked_at(result): result for result in results}
+            lost = [asked for place, asked in enumerate(self._asked) if place not in found]
+            if lost or len(results) != len(self._asked):
+                named = ", ".join(f"{suite.name}: {expectation.name}" for suite, expectation in lost)
+                raise SuiteError(
+                    f"{len(self._asked)} expectations were asked, {len(results)} answered; lost: {named or 'none'}"
+                )
+            return [self._count(validator, place, found[place]) for place in range(len(self._asked))]
+
+    def _count(self, validator: Validator, place: int, result: ExpectationValidationResult) -> Count:
+        suite, expectation = self._asked[place]
+        counted = result.result
+        if _raised(result):
+            raised = self._why(validator, place)
+            on = expectation.column or "the table"
+            log.error("%s: %s on %s could not be evaluated: %s", suite.name, expectation.name, on, raised)
+            return Count(raised=raised)
+        if expectation.type == ROW_COUNT_TYPE:
+            return Count(evaluated=int(counted["observed_value"]))
+        if "element_count" not in counted:
+            return Count(evaluated=1, unexpected=int(not result.success))
+        # A sum over no rows is null in SQL.
+        unexpected = int(counted["unexpected_count"] or 0)
+        return Count(int(counted["element_count"]) - int(counted.get("missing_count") or 0), unexpected)
+
+    def _why(self, validator: Validator, place: int) -> str:
+        """Evaluate an expectation that raised once more, alone, to learn the exception's type and place."""
+        try:
+            validator.graph_validate(
+                configurations=[self._configurations[place]],
+                runtime_configuration={"result_format": RESULT_FORMAT, "catch_exceptions": False},
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, only its type and place are told
+            return _place_of(error)
+        return "not when it was evaluated again"
+
+
+def _configuration(suite: Suite, expectation: Expectation, place: int) -> ExpectationConfiguration:
+    configuration = ExpectationConfiguration(
+        type=expectation.type,
+        kwargs=dict(expectation.kwargs),
+        severity=GxSeverity(expectation.severity.value),
+        meta={"place": place},
+    )
+    try:
+        configuration.to_domain_obj()
+    except (GreatExpectationsError, ValueError) as error:
+        raise SuiteError(
+            f"{suite.name}: Great Expectations does not take {expectation.name} on "
+            f"{expectation.column or 'the table'} ({type(error).__name__})"
+        ) from None
+    return configuration
+
+
+def _asked_at(result: ExpectationValidationResult) -> int | None:
+    """Return the place, among those asked, of the expectation that a result answers."""
+    configuration = result.expectation_config
+    return None if configuration is None else (configuration.meta or {}).get("place")
+
+
+def _raised(result: ExpectationValidationResult) -> bool:
+    """Say whether a result stands for an exception; its form depends on where it was raised."""
+    info: Mapping[str, Any] = result.exception_info or {}
+    if "raised_exception" in info:
+        return bool(info["raised_exception"])
+    return bool(info)
+
+
+def _place_of(error: BaseException) -> str:
+    """Name an exception and its causes by type, and the line that raised the first, without its text."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    frames = traceback.extract_tb(chain[-1].__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return " < ".join(type(link).__name__ for link in chain) + at
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Great Expectations from logging; its own messages carry the text of exceptions, and so values."""
+    logger = logging.getLogger("great_expectations")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,292 @@
+"""The project's own expectations and their metrics, for pandas and SQL.
+
+Importing this module imports Great Expectations, which takes seconds: only ``engine`` does, when a suite is run.
+Great Expectations knows a class from the moment it is defined; a suite that names one it does not know loses
+that expectation with no more than a log line, so ``engine`` counts.
+
+What an expectation judges by (mappings, settings, as-of date) comes through ``judging``, never through kwargs:
+those are stored and shown.
+"""
+# ruff: noqa: N805 - Great Expectations calls a metric's condition with the class
+# mypy: disable-error-code="untyped-decorator"
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sa
+from great_expectations.compatibility import pydantic
+from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.expectations.expectation import ColumnMapExpectation, MulticolumnMapExpectation
+from great_expectations.expectations.metrics.map_metric_provider.column_condition_partial import (
+    column_condition_partial,
+)
+from great_expectations.expectations.metrics.map_metric_provider.column_map_metric_provider import (
+    ColumnMapMetricProvider,
+)
+from great_expectations.expectations.metrics.map_metric_provider.multicolumn_condition_partial import (
+    multicolumn_condition_partial,
+)
+from great_expectations.expectations.metrics.map_metric_provider.multicolumn_map_metric_provider import (
+    MulticolumnMapMetricProvider,
+)
+
+from waitlist.identity import Kind, classify
+from waitlist.posts import Posts, RuleContext
+from waitlist.rules import RULES
+from waitlist.settings import StraddlePolicy
+
+_CONTEXT: Final[ContextVar[RuleContext]] = ContextVar("quality_context")
+_POSTS: Final[ContextVar[Posts]] = ContextVar("quality_posts")
+
+GO_LIVE: Final = "driftstart"
+"""The disposition's go-live, which the rows under judgement carry beside the booking request's columns."""
+
+
+@contextmanager
+def judging(context: RuleContext, posts: Posts | None = None) -> Iterator[None]:
+    """Say what the expectations judge by, and which posts are at hand, while the block runs.
+
+    Args:
+        context: as-of date, mappings, rule settings.
+        posts: the chunk that is validated, row by row the same as the data frame; what is derived from it is
+            worked out once for all rules.
+    """
+    context_token = _CONTEXT.set(context)
+    posts_token = None if posts is None else _POSTS.set(posts)
+    try:
+        yield
+    finally:
+        _CONTEXT.reset(context_token)
+        if posts_token is not None:
+            _POSTS.reset(posts_token)
+
+
+def as_of_moment(context: RuleContext) -> dt.datetime:
+    """Return the moment that a list is taken at: 00:00 of the day after the as-of date, local and naive."""
+    return dt.datetime.combine(context.as_of + dt.timedelta(days=1), dt.time())
+
+
+class _BeforeAsOf(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.before_as_of"
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        return column < pd.Timestamp(as_of_moment(_CONTEXT.get()))
+
+
+class ExpectColumnValuesToBeBeforeAsOf(ColumnMapExpectation):
+    """Expect every timestamp to lie before the moment that the list was taken at."""
+
+    map_metric = "column_values.before_as_of"
+
+
+class _NotBeforeAsOf(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.not_before_as_of"
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        return column >= pd.Timestamp(as_of_moment(_CONTEXT.get()))
+
+
+class ExpectColumnValuesToNotBeBeforeAsOf(ColumnMapExpectation):
+    """Expect every timestamp to lie at or after the moment that the list was taken at, or to be empty."""
+
+    map_metric = "column_values.not_before_as_of"
+
+
+class _Personnummer(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.personnummer"
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        context = _CONTEXT.get()
+        numbers = pa.array(column, pa.string())
+        kinds = classify(numbers, context.as_of, context.mappings.reserve_numbers).kind
+        return pd.Series(kinds == Kind.PERSONNUMMER, index=column.index)
+
+    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
+        return is_person_id(column, _CONTEXT.get().as_of)
+
+
+class ExpectColumnValuesToBePersonnummer(ColumnMapExpectation):
+    """Expect every number to be a personnummer at the as-of date.
+
+    On the snapshot as PMO writes it, judged by ``identity.classify``. In SQL as a Person-ID of twelve digits,
+    judged by a statement of its own, so that a fault of the module does not hide itself.
+    """
+
+    map_metric = "column_values.personnummer"
+
+
+class _SdvLists(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.sdv_lists"
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        names = pa.array(column, pa.string())
+        match = _CONTEXT.get().matcher.match(names, pa.nulls(len(names), pa.string()))
+        return pd.Series(match.own_list >= 0, index=column.index)
+
+
+class ExpectColumnValuesToBeSdvLists(ColumnMapExpectation):
+    """Expect every category to be an SDV list of ``sdv_lists.csv``."""
+
+    map_metric = "column_values.sdv_lists"
+
+
+class _PassRule(MulticolumnMapMetricProvider):
+    condition_metric_name = "multicolumn_values.pass_rule"
+    condition_value_keys = ("rule",)
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, rule: str, **_: object) -> "pd.Series[bool]":
+        posts = _POSTS.get()
+        if len(posts) != len(column_list):
+            raise ValueError("the posts at hand are not the rows under validation")
+        return pd.Series(~RULES[rule].predicate(posts), index=column_list.index)
+
+
+class ExpectPostsToPassRule(MulticolumnMapExpectation):
+    """Expect a rule of the assessment not to fire: the same predicate over the same posts.
+
+    Args:
+        rule: the rule's code.
+    """
+
+    rule: str
+    map_metric = "multicolumn_values.pass_rule"
+    success_keys = ("mostly", "rule")
+    args_keys = ("rule",)
+
+    @pydantic.root_validator(pre=True)
+    def _name_columns(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The rule says which columns it reads; a row is a post whatever they hold."""
+        columns = ["post_id", *RULES[values["rule"]].columns]
+        return {**values, "column_list": columns, "ignore_row_if": "never"}
+
+
+class _NotBlank(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.not_blank"
+
+    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
+        return sa.func.trim(column) != sa.literal_column("''")
+
+
+class ExpectColumnValuesToNotBeBlank(ColumnMapExpectation):
+    """Expect no text of nothing but spaces."""
+
+    map_metric = "column_values.not_blank"
+
+
+class _VisitTypes(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.visit_types"
+
+    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
+        return column.in_(sorted({row.visit_type for row in _CONTEXT.get().mappings.sdv_lists}))
+
+
+class ExpectColumnValuesToBeVisitTypes(ColumnMapExpectation):
+    """Expect every visit type to be one that ``sdv_lists.csv`` gives a list."""
+
+    map_metric = "column_values.visit_types"
+
+
+class _FitDescription(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.fit_description"
+
+    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
+        return sa.func.char_length(column) <= _CONTEXT.get().rules.description_limit
+
+
+class ExpectColumnValuesToFitDescription(ColumnMapExpectation):
+    """Expect every text to fit Millennium's Beskrivning (setting ``description_limit``)."""
+
+    map_metric = "column_values.fit_description"
+
+
+class _ClearCutoff(MulticolumnMapMetricProvider):
+    condition_metric_name = "multicolumn_values.clear_cutoff"
+
+    @multicolumn_condition_partial(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(cls, column_list: Sequence[sa.ColumnClause[dt.date]], **_: object) -> sa.ColumnElement[bool]:
+        context = _CONTEXT.get()
+        starts, ends = column_list
+        migrates = context.rules.straddle_policy is StraddlePolicy.MIGRATE
+        cutoffs = {
+            unit.driftstart: unit.driftstart + dt.timedelta(days=context.rules.cutoff_days)
+            for unit in context.mappings.units.values()
+            if unit.driftstart is not None
+        }
+        if not cutoffs:
+            return sa.false()
+        # A comparison for each go-live instead of date arithmetic, which every database spells its own way.
+        go_live = sa.column(GO_LIVE, sa.Date)
+        later = [
+            sa.and_(go_live == day, sa.type_coerce(ends if migrates else starts, sa.Date) > cutoff)
+            for day, cutoff in sorted(cutoffs.items())
+        ]
+        return sa.case((sa.or_(*later), 1), else_=0) == 1
+
+
+class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
+    """Expect every booking window to be later than go-live and four weeks (chapter 2, step 3).
+
+    Later as the setting ``straddle_policy`` reads it: the whole window, or with ``migrate`` its end.
+    """
+
+    column_list: list[str] = ["begart_startdatum", "begart_slutdatum"]  # noqa: RUF012 - a field of the model
+    map_metric = "multicolumn_values.clear_cutoff"
+    ignore_row_if = "never"
+
+
+def is_person_id(column: sa.ColumnClause[str], as_of: dt.date) -> sa.ColumnElement[bool]:
+    """Return SQL that says whether a text is a Person-ID of twelve digits.
+
+    A real date that is not after the as-of date, of a year that a sign could tell, and the right check digit.
+    Portable: no regular expression, no cast that could fail on a letter.
+    """
+    digits = [sa.func.substring(column, place, 1) for place in range(1, 13)]
+    numbers = [_digit(digit, "0123456789") for digit in digits]
+    doubled = [_digit(digit, "0246813579") for digit in digits]
+    # Luhn over the nine digits after the century and the check digit.
+    checksum = sum((doubled[place] if place % 2 == 0 else numbers[place] for place in range(3, 12)), start=doubled[2])
+    year = numbers[0] * 1000 + numbers[1] * 100 + numbers[2] * 10 + numbers[3]
+    month = numbers[4] * 10 + numbers[5]
+    day = numbers[6] * 10 + numbers[7]
+    leap = sa.and_(year % 4 == 0, sa.or_(year % 100 != 0, year % 400 == 0))
+    days = sa.case(
+        (month.in_([4, 6, 9, 11]), 30),
+        (sa.and_(month == 2, leap), 29),
+        (month == 2, 28),
+        else_=31,
+    )
+    born = year * 10_000 + month * 100 + day
+    holds = sa.and_(
+        sa.func.char_length(column) == 12,
+        checksum % 10 == 0,
+        month.between(1, 12),
+        day.between(1, days),
+        born.between((as_of.year - 199) * 10_000, as_of.year * 10_000 + as_of.month * 100 + as_of.day),
+    )
+    return sa.case((holds, 1), else_=0) == 1
+
+
+def _digit(character: sa.ColumnElement[str], values: str) -> sa.ColumnElement[int]:
+    """Return the number that stands for a digit, NULL for any other character."""
+    return sa.case(
+        *(
+            (character == sa.literal_column(f"'{digit}'"), sa.literal_column(value))
+            for digit, value in enumerate(values)
+        ),
+        else_=sa.null(),
+    )

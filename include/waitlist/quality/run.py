@@ -1,0 +1,208 @@
+"""Holds suites against a snapshot or a staged batch, adds up what the chunks say, and judges the sums."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from waitlist.exceptions import ContractBrokenError, SuiteError
+from waitlist.posts import RuleContext
+from waitlist.quality.results import FailureSeverity, Outcome, QualityResult
+from waitlist.quality.suites import CONTRACT, ROW_COUNT_TYPE, Expectation, Looks, Suite
+
+log = logging.getLogger(__name__)
+
+CHUNK_POSTS: Final = 100_000
+"""Posts that Great Expectations sees at a time, about: a look costs some 6 ms an expectation, however few."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass
+class _Tally:
+    evaluated: int = 0
+    unexpected: int = 0
+    raised: bool = False
+
+    def add(self, evaluated: int, unexpected: int, *, raised: bool) -> None:
+        self.evaluated += evaluated
+        self.unexpected += unexpected
+        self.raised |= raised
+
+
+def check_snapshot(
+    suites: Iterable[Suite],
+    tables: Iterable[pa.Table],
+    context: RuleContext,
+    *,
+    chunk_posts: int = CHUNK_POSTS,
+    progress: Progress | None = None,
+) -> list[QualityResult]:
+    """Hold suites against posts, all suites in one pass.
+
+    Uniqueness is judged within ``chunk_posts`` posts. That is enough for a snapshot, whose partitions are
+    disjoint ranges of ``post_id``, since a duplicate over two chunks is found where the batch is loaded.
+
+    Args:
+        suites: those that look at the snapshot.
+        tables: posts in chunks of any size, with at least ``suites.columns_needed(suites)``; read once.
+        context: as-of date, mappings, rule settings.
+        chunk_posts: how many posts to gather before a look; memory grows with it.
+        progress: called after each look with the posts seen so far.
+
+    Returns:
+        One result per expectation, in the suites' order. Results of several partitions can be added up by
+        ``merge``.
+
+    Raises:
+        SuiteError: an expectation got lost or is not known.
+    """
+    wanted = _those_that_look_at(Looks.SNAPSHOT, suites)
+    from waitlist.quality.engine import Validation  # noqa: PLC0415 - takes seconds
+
+    validation = Validation(wanted, context)
+    tallies = [_Tally() for suite in wanted for _ in suite.expectations]
+    seen = 0
+    for chunk in _gather(tables, chunk_posts):
+        for tally, count in zip(tallies, validation.of_posts(chunk), strict=True):
+            tally.add(count.evaluated, count.unexpected, raised=bool(count.raised))
+        seen += chunk.num_rows
+        if progress is not None:
+            progress(seen)
+    return _judge_all(wanted, tallies)
+
+
+def check_staged(
+    suites: Iterable[Suite], engine: sa.Engine, batch_id: str, context: RuleContext
+) -> list[QualityResult]:
+    """Hold suites against the booking requests of one batch, in the staging database.
+
+    Args:
+        suites: those that look at the staged rows.
+        engine: the staging database.
+        batch_id: the batch; rows of others are not seen.
+        context: as-of date, mappings, rule settings.
+
+    Raises:
+        SuiteError: an expectation got lost or is not known, or the database could not be asked.
+    """
+    wanted = _those_that_look_at(Looks.STAGED, suites)
+    from waitlist.quality.engine import Validation  # noqa: PLC0415 - takes seconds
+
+    counts = Validation(wanted, context).of_staged(engine, batch_id)
+    return _judge_all(wanted, [_Tally(count.evaluated, count.unexpected, bool(count.raised)) for count in counts])
+
+
+def merge(suites: Iterable[Suite], parts: Iterable[Sequence[QualityResult]]) -> list[QualityResult]:
+    """Add up the results of a batch's partitions and judge the sums.
+
+    Args:
+        suites: the suites that each part was held against.
+        parts: results of ``check_snapshot``, one list a partition.
+
+    Raises:
+        SuiteError: a part has not exactly the suites' expectations.
+    """
+    wanted = tuple(suites)
+    tallies = {(suite.name, *it.key): _Tally() for suite in wanted for it in suite.expectations}
+    for number, part in enumerate(parts):
+        found = {(result.suite, result.expectation, result.column): result for result in part}
+        if found.keys() != tallies.keys() or len(part) != len(tallies):
+            raise SuiteError(
+                f"partition {number} has {len(part)} results for the suites' {len(tallies)} expectations; "
+                "check all partitions with the same suites"
+            )
+        for key, result in found.items():
+            tallies[key].add(result.evaluated, result.unexpected, raised=result.outcome is Outcome.ERROR)
+    return _judge_all(wanted, list(tallies.values()))
+
+
+def require_contract(results: Iterable[QualityResult]) -> None:
+    """Stop the run when the extract broke its contract.
+
+    What is critical in the contract suite must have passed, or have had nothing to look at; what could not be
+    evaluated stops as well.
+
+    Raises:
+        ContractBrokenError: with every critical expectation of the contract suite that failed.
+    """
+    broken = [
+        result
+        for result in results
+        if result.suite == CONTRACT
+        and result.severity is FailureSeverity.CRITICAL
+        and result.outcome in (Outcome.FAILED, Outcome.ERROR)
+    ]
+    if broken:
+        raise ContractBrokenError(
+            "the extract breaks its contract, so nothing was assessed:\n  " + "\n  ".join(map(_tell, broken))
+        )
+
+
+def _tell(result: QualityResult) -> str:
+    on = f" on {result.column}" if result.column else ""
+    if result.outcome is Outcome.ERROR:
+        return f"{result.expectation}{on}: could not be evaluated"
+    return f"{result.expectation}{on}: {result.unexpected:,} of {result.evaluated:,} do not hold"
+
+
+def _those_that_look_at(looks: Looks, suites: Iterable[Suite]) -> tuple[Suite, ...]:
+    wanted = tuple(suites)
+    others = [suite.name for suite in wanted if suite.looks is not looks]
+    if others:
+        raise SuiteError(f"not for {looks}: {', '.join(others)}")
+    return wanted
+
+
+def _gather(tables: Iterable[pa.Table], posts: int) -> Iterator[pa.Table]:
+    """Put small tables together until there are ``posts`` rows; nothing is copied."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        if table.num_rows == 0:
+            continue
+        waiting.append(table)
+        rows += table.num_rows
+        if rows >= posts:
+            yield pa.concat_tables(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _judge_all(suites: Sequence[Suite], tallies: Sequence[_Tally]) -> list[QualityResult]:
+    asked = [(suite, expectation) for suite in suites for expectation in suite.expectations]
+    return [_judge(suite, expectation, tally) for (suite, expectation), tally in zip(asked, tallies, strict=True)]
+
+
+def _judge(suite: Suite, expectation: Expectation, tally: _Tally) -> QualityResult:
+    unexpected = tally.unexpected
+    if expectation.type == ROW_COUNT_TYPE:
+        unexpected = int(not _within(tally.evaluated, expectation))
+        held = not unexpected
+    else:
+        held = tally.evaluated > 0 and (tally.evaluated - unexpected) / tally.evaluated >= expectation.threshold
+    if tally.raised:
+        outcome = Outcome.ERROR
+    elif tally.evaluated == 0 and expectation.type != ROW_COUNT_TYPE:
+        outcome = Outcome.NOT_APPLICABLE
+    else:
+        outcome = Outcome.PASSED if held else Outcome.FAILED
+    return QualityResult(
+        suite=suite.name,
+        expectation=expectation.name,
+        column=expectation.column,
+        severity=expectation.severity,
+        evaluated=tally.evaluated,
+        unexpected=unexpected,
+        threshold=expectation.threshold,
+        outcome=outcome,
+    )
+
+
+def _within(rows: int, expectation: Expectation) -> bool:
+    lowest, highest = expectation.kwargs.get("min_value"), expectation.kwargs.get("max_value")
+    return (lowest is None or rows >= lowest) and (highest is None or rows <= highest)
