@@ -11,8 +11,6 @@ export AIRFLOW_HOME="${AIRFLOW_HOME:-$ROOT/.demo/airflow}"
 export AIRFLOW__CORE__DAGS_FOLDER="$ROOT/dags"
 export AIRFLOW__CORE__PLUGINS_FOLDER="$ROOT/plugins"
 export AIRFLOW__CORE__LOAD_EXAMPLES=False
-# A connection names its ODBC driver in its extra; whoever may edit connections may choose a driver.
-export AIRFLOW__PROVIDERS_ODBC__ALLOW_DRIVER_IN_EXTRA=True
 # Nothing is reported to anyone outside.
 export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
 export GX_ANALYTICS_ENABLED=false
