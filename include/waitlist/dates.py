@@ -73,4 +73,4 @@ def age_in_months(birth: Days, on: Days) -> npt.NDArray[np.int64]:
     birth_month = birth.astype("datetime64[M]")
     on_month = on.astype("datetime64[M]")
     incomplete = (on - on_month.astype("datetime64[D]")) < (birth - birth_month.astype("datetime64[D]"))
-    return (on_month.astype(np.int64) - birth_month.astype(np.int64)) - incomplete
+    return np.asarray(on_month.astype(np.int64) - birth_month.astype(np.int64) - incomplete, dtype=np.int64)

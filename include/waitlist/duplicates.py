@@ -29,6 +29,8 @@ COLUMNS: Final = (
 # A key of 64 bits: 40 for the twelve digits of a person, 16 for the unit, 8 for the list.
 _UNIT_BITS: Final = 16
 _LIST_BITS: Final = 8
+_UNIT_SHIFT: Final = np.uint64(_LIST_BITS)
+_PERSON_SHIFT: Final = np.uint64(_LIST_BITS + _UNIT_BITS)
 
 
 class DuplicateSearch:
@@ -59,7 +61,7 @@ class DuplicateSearch:
         person = np.array(posts.identities.person_id.filter(pa.array(candidates)).to_pylist(), dtype=np.uint64)
         unit = self._unit_numbers(posts)[candidates]
         target = posts.category.target_list[candidates].astype(np.uint64)
-        self._keys.append((person << (_UNIT_BITS + _LIST_BITS)) | (unit << _LIST_BITS) | target)
+        self._keys.append((person << _PERSON_SHIFT) | (unit << _UNIT_SHIFT) | target)
         window = np.stack([posts.boka_from[candidates], posts.boka_fore[candidates]])
         self._windows.append(window.astype(np.int64).astype(np.int32))
         self._post_ids.append(posts.post_id[candidates])
@@ -91,7 +93,7 @@ class DuplicateSearch:
         numbers = [self._units.setdefault(unit, len(self._units)) for unit in encoded.dictionary.to_pylist()]
         if len(self._units) > 1 << _UNIT_BITS:
             raise SnapshotError(f"the duplicate search takes at most {1 << _UNIT_BITS} units in a batch")
-        return np.array(numbers, dtype=np.uint64)[encoded.indices.to_numpy()]
+        return np.asarray(np.array(numbers, dtype=np.uint64)[encoded.indices.to_numpy()])
 
 
 def find(tables: Iterable[pa.Table], context: RuleContext) -> PostIds:

@@ -29,6 +29,8 @@ NO_POSTS: Final[PostIds] = np.empty(0, dtype=np.int64)
 CONTACT_FORMS: Final = ("besok", "telefon", "video", "hembesok")
 """The values of ``kontaktform`` in contract 1."""
 
+_SEPARATOR: Final = " | "
+
 
 @dataclass(frozen=True)
 class RuleContext:
@@ -101,7 +103,7 @@ class Posts:
         self.context = context
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return int(self._table.num_rows)
 
     def column(self, name: str) -> pa.Array:
         """Return a raw column as one array."""
@@ -134,10 +136,14 @@ class Posts:
         """What each number is."""
         return classify(self.column("personnummer"), self.context.as_of, self.context.mappings.reserve_numbers)
 
+    def is_kind(self, *kinds: Kind) -> Mask:
+        """Tell where the number is of one of these kinds."""
+        return np.isin(self.identities.kind, kinds)
+
     @cached_property
     def has_personnummer(self) -> Mask:
         """The number is a personnummer."""
-        return self.identities.kind == Kind.PERSONNUMMER
+        return self.is_kind(Kind.PERSONNUMMER)
 
     @cached_property
     def category(self) -> CategoryMatch:
@@ -203,14 +209,15 @@ class Posts:
     def beskrivning(self) -> pa.StringArray:
         """Beskrivning as the booking request carries it (chapter 6)."""
         parts = [
-            _labelled("Användare", self.text("anvandare")),
-            _labelled("Orsak", self.text("orsak")),
-            _labelled("Planerade åtgärder", self.text("planerade_atgarder")),
+            _part("Användare", self.text("anvandare").folded),
+            _part("Orsak", self.text("orsak").folded),
+            _part("Planerade åtgärder", self.text("planerade_atgarder").folded),
         ]
         if self.context.rules.include_duration:
             minutes = pc.cast(self.column("tidsatgang_min"), pa.string())
-            parts.append(pc.binary_join_element_wise("Tidsåtgång: ", minutes, " min", ""))
-        return pc.binary_join_element_wise(*parts, " | ", null_handling="skip")
+            parts.append(_part("Tidsåtgång", pc.binary_join_element_wise(minutes, "min", " ")))
+        joined = pc.binary_join_element_wise(*parts, "")
+        return pc.utf8_slice_codeunits(joined, len(_SEPARATOR))
 
     @cached_property
     def is_duplicate(self) -> Mask:
@@ -223,7 +230,8 @@ class Posts:
         return np.isin(self.post_id, self._released, assume_unique=True)
 
 
-def _labelled(label: str, text: CleanText) -> pa.StringArray:
-    """Put a label before each text; empty ones become null."""
-    labelled = pc.binary_join_element_wise(f"{label}: ", text.folded, "")
-    return pc.if_else(pa.array(text.empty), pa.scalar(None, pa.string()), labelled)
+def _part(label: str, folded: pa.StringArray) -> pa.StringArray:
+    """Put separator and label before each text; an empty one becomes nothing at all."""
+    # Joining with null_handling="skip" would do, but drops a row whose parts are all null (pyarrow 26).
+    labelled = pc.binary_join_element_wise(f"{_SEPARATOR}{label}: ", pc.fill_null(folded, ""), "")
+    return pc.if_else(pa.array(texts.is_empty(folded)), "", labelled)

@@ -87,22 +87,22 @@ def not_waiting_on_sdv_list(posts: Posts) -> Mask:
 
 def id_missing(posts: Posts) -> Mask:
     """No number."""
-    return posts.identities.kind == Kind.MISSING
+    return posts.is_kind(Kind.MISSING)
 
 
 def id_invalid(posts: Posts) -> Mask:
     """Not a number of any known kind."""
-    return posts.identities.kind == Kind.INVALID
+    return posts.is_kind(Kind.INVALID)
 
 
 def id_coordination_number(posts: Posts) -> Mask:
     """A samordningsnummer."""
-    return posts.identities.kind == Kind.SAMORDNINGSNUMMER
+    return posts.is_kind(Kind.SAMORDNINGSNUMMER)
 
 
 def id_reserve_number(posts: Posts) -> Mask:
     """A reservnummer or an interimsnummer."""
-    return np.isin(posts.identities.kind, (Kind.RESERVNUMMER, Kind.INTERIMSNUMMER))
+    return posts.is_kind(Kind.RESERVNUMMER, Kind.INTERIMSNUMMER)
 
 
 def id_unsafe_on_sdv_list(posts: Posts) -> Mask:
@@ -187,8 +187,8 @@ def list_outside_care_area(posts: Posts) -> Mask:
 def contact_form_mismatch(posts: Posts) -> Mask:
     """The target list says telephone, video or home visit and the post another form."""
     said = _target_contact_form(posts)
-    form = posts.column("kontaktform").to_numpy(zero_copy_only=False)
-    return np.not_equal(said, None) & np.not_equal(said, form)
+    agrees = pc.fill_null(pc.equal(said, posts.column("kontaktform")), False)
+    return np.asarray(pc.and_not(pc.is_valid(said), agrees).to_numpy(zero_copy_only=False))
 
 
 def contact_form_unknown(posts: Posts) -> Mask:
@@ -271,9 +271,9 @@ TEXTS: Final = ("patient", "orsak", "planerade_atgarder", "anvandare")
 """The columns that are cleaned."""
 
 
-def _target_contact_form(posts: Posts) -> npt.NDArray[np.object_]:
-    forms = [row.kontaktform for row in posts.context.mappings.sdv_lists]
-    return np.array([*forms, None], dtype=object)[posts.category.target_list]
+def _target_contact_form(posts: Posts) -> pa.Array:
+    forms = pa.array([row.kontaktform for row in posts.context.mappings.sdv_lists], pa.string())
+    return pc.take(forms, pa.array(posts.category.target_list, mask=~posts.has_target_list))
 
 
 def _description_length(posts: Posts) -> npt.NDArray[np.int64]:
@@ -291,7 +291,7 @@ def _target_care_area(posts: Posts, places: Places) -> pa.Array:
 
 
 def _target_form(posts: Posts, places: Places) -> pa.Array:
-    return pa.array(_target_contact_form(posts)[places], pa.string())
+    return pc.take(_target_contact_form(posts), pa.array(places))
 
 
 def _suggestion(posts: Posts, places: Places) -> pa.Array:

@@ -48,7 +48,7 @@ def fold_white_space(column: pa.StringArray) -> pa.StringArray:
 def is_empty(folded: pa.StringArray) -> npt.NDArray[np.bool_]:
     """Tell where a white-space-folded text is null or has nothing in it."""
     lengths = pc.fill_null(pc.binary_length(folded), 0)
-    return np.asarray(lengths.to_numpy(zero_copy_only=False)) == 0
+    return np.asarray(lengths.to_numpy(zero_copy_only=False) == 0, dtype=np.bool_)
 
 
 def fold(text: str) -> str:

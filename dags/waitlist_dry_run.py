@@ -1,0 +1,89 @@
+"""### Nightly dry run of the waitlist migration
+
+Reads every waitlist post from PMO as of a date, checks it, gives it exactly one disposition, stages the booking
+requests that could be migrated and proves that everything adds up. Nothing is released to Millennium.
+
+1. `open_batch` fixes what the run is: as-of date, units, version of the rules. After the last go-live it skips.
+2. `plan_extract` counts PMO's posts and divides them into partitions by `post_id`.
+3. `extract` (one task a partition) reads a partition over ODBC into a Parquet snapshot.
+4. `check_contract` stops the run when the extract breaks its contract.
+5. `find_duplicates` looks for patients who stand twice on a list, over the whole batch.
+6. `assess` (one task a partition) gives findings and dispositions, and replaces the partition in staging.
+7. `check_snapshot` and `check_staged` run the other expectation suites; they decide the outcome that is shown.
+8. `reconcile` compares source, snapshot and staging; only then does the batch count for readers.
+9. `mark_failed` runs only when a step has failed: it closes the batch as failed.
+
+**Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
+**Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
+run: a batch replaces itself and nobody else's rows. **Backfill** `airflow backfill create --dag-id waitlist_dry_run`
+re-creates past days, as far as PMO keeps history. **When it fails** see `docs/operations.md`.
+"""
+
+import datetime as dt
+from typing import Final
+
+from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag
+from waitlist_airflow import steps
+
+KIND: Final = "dry_run"
+
+PARAMS: Final = {
+    "as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Per datum",
+        description_md="Datum som väntelistorna läses och bedöms per. Tomt: körningens eget datum.",
+    ),
+    "waves": Param(
+        [],
+        type="array",
+        items={"type": "string", "minLength": 1},
+        title="Vågor",
+        description_md="Bara enheterna i dessa vågor. Tomt: alla enheter.",
+    ),
+    "units": Param(
+        [],
+        type="array",
+        items={"type": "string", "minLength": 1},
+        title="Enheter",
+        description_md="Bara enheterna med dessa HSA-id. Tomt: alla enheter.",
+    ),
+}
+
+
+@dag(
+    # Not between 02:00 and 03:00, which summer time skips; a plain cron string would give an empty interval.
+    schedule=CronDataIntervalTimetable("0 4 * * *", timezone="Europe/Stockholm"),
+    start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    tags=["waitlist", "dry-run"],
+    doc_md=__doc__,
+    default_args={
+        "owner": "migreringsledningen",
+        "retries": 2,
+        "retry_delay": dt.timedelta(seconds=30),
+        "execution_timeout": dt.timedelta(hours=2),
+    },
+)
+def waitlist_dry_run() -> None:
+    """Wire the steps in their order."""
+    run = steps.open_batch(KIND)
+    partitions = steps.plan_extract(run)
+    parts = steps.extract.partial(run=run).expand(partition=partitions)
+    contract = steps.check_contract(run, parts)
+    duplicates = steps.find_duplicates(run, parts)
+    assessed = steps.assess.partial(run=run).expand(part=parts)
+    snapshot_suites = steps.check_snapshot(run, parts)
+    staged_suites = steps.check_staged(run)
+    reconciled = steps.reconcile(run, parts)
+    failed = steps.mark_failed(KIND)
+
+    chain(contract, duplicates, assessed, staged_suites, reconciled)
+    chain(contract, snapshot_suites, reconciled, failed)
+    chain([run, partitions, parts, contract, duplicates, assessed, snapshot_suites, staged_suites], failed)
+
+
+waitlist_dry_run()

@@ -1,0 +1,114 @@
+"""The tasks that the DAGs wire: each fetches the pipeline, takes one step, and hands on references and counts.
+
+Heavy imports stay inside the tasks, so that the DAG files parse fast. What a task returns lands in Airflow's
+database: ids, file names and counts, never a row of a post.
+"""
+
+import datetime as dt
+from typing import Any
+
+from airflow.sdk import TriggerRule, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from waitlist_airflow.guard import guarded
+
+Record = dict[str, Any]
+
+
+@task
+@guarded
+def open_batch(kind: str) -> Record:
+    """Fix what the run is and open its batch; skip the run after the last go-live."""
+    from waitlist_airflow import runs
+
+    pipeline = runs.pipeline()
+    request = runs.request(kind)
+    if pipeline.is_past_last_go_live(request):
+        raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
+    return pipeline.open_batch(request, now=_now()).to_record()
+
+
+@task
+@guarded
+def plan_extract(run: Record) -> list[Record]:
+    """Divide PMO's posts into partitions."""
+    from waitlist_airflow import runs
+
+    return [partition.to_record() for partition in runs.pipeline().plan_extract(runs.run(run))]
+
+
+@task
+@guarded
+def extract(run: Record, partition: Record) -> Record:
+    """Read one partition into the snapshot."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().extract(runs.run(run), runs.partition(partition)).to_record()
+
+
+@task
+@guarded
+def check_contract(run: Record, parts: list[Record]) -> Record:
+    """Stop the run when the extract breaks its contract."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().check_contract(runs.run(run), runs.parts(parts))
+
+
+@task
+@guarded
+def find_duplicates(run: Record, parts: list[Record]) -> Record:
+    """Find posts that stand twice, over the whole batch."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().find_duplicates(runs.run(run), runs.parts(parts))
+
+
+@task
+@guarded
+def assess(run: Record, part: Record) -> Record:
+    """Assess one partition and replace it in staging."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().assess(runs.run(run), runs.part(part))
+
+
+@task
+@guarded
+def check_snapshot(run: Record, parts: list[Record]) -> Record:
+    """Run the suites on identity, dates and categories."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().check_snapshot(runs.run(run), runs.parts(parts))
+
+
+@task
+@guarded
+def check_staged(run: Record) -> Record:
+    """Run the suite on the staged booking requests."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().check_staged(runs.run(run))
+
+
+@task
+@guarded
+def reconcile(run: Record, parts: list[Record]) -> Record:
+    """Prove that source, snapshot and staging add up; only then does the batch count for readers."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().reconcile(runs.run(run), runs.parts(parts), now=_now())
+
+
+@task(trigger_rule=TriggerRule.ONE_FAILED, retries=5)
+@guarded
+def mark_failed(kind: str) -> None:
+    """Close the batch as failed when a step has failed for good."""
+    from waitlist_airflow import runs
+
+    runs.pipeline().mark_failed(runs.request(kind), now=_now())
+
+
+def _now() -> dt.datetime:
+    """Return the moment for the audit columns; no rule reads it."""
+    return dt.datetime.now(dt.UTC)
