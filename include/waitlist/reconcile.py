@@ -1,0 +1,273 @@
+"""The one law of the pipeline, checked in the databases after every load.
+
+Every post that was extracted has exactly one disposition, and the posts with ``migrate`` are
+exactly the rows staged. So source, snapshot, dispositions and the accounts of the partitions must
+count the same; the keys must be the same; booking requests and ``migrate`` must name the same
+posts; and each request must still be what the assessment made, cell by cell, by its ``row_hash``.
+Keys that are null or stand twice are looked for first, since no comparison by key notices them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from waitlist.booking_request import row_hashes
+from waitlist.exceptions import ReconciliationError, StagingError
+from waitlist.staging import BatchState, StagingStore, schema
+from waitlist.staging.database import Database, refusals_named
+from waitlist.staging.loading import KeyRange
+from waitlist.staging.queries import read_sql
+
+PostIds = npt.NDArray[np.int64]
+
+_NAMED: Final = 20
+_KEY: Final = pa.schema({"post_id": pa.int64()})
+_HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
+_FAULTY_KEY: Final = pa.schema({"place": pa.string(), "post_id": pa.int64(), "copies": pa.int64()})
+_LINE: Final = pa.schema(
+    {
+        name: pa.int64()
+        for name in (
+            "lower_key", "upper_key", "posts", "staged", "findings", "posts_found", "staged_found", "findings_found",
+        )
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PartitionEvidence:
+    """What the steps before the load know of one partition, keys ``[lower, upper)``.
+
+    Args:
+        lower: first key, or None for an open end.
+        upper: key after the last, or None for an open end.
+        posts: posts in the snapshot part.
+        post_ids: reads the snapshot part's keys, some at a time; None when they are not compared.
+        row_hashes: reads ``post_id`` and ``row_hash`` of the booking requests as the assessment made
+            them, some at a time; None when they are not compared.
+    """
+
+    lower: int | None
+    upper: int | None
+    posts: int
+    post_ids: Callable[[], Iterable[PostIds]] | None = None
+    row_hashes: Callable[[], Iterable[pa.Table]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What was found to agree."""
+
+    batch_id: str
+    posts: int
+    """Posts at the source, in the snapshot, and with exactly one disposition."""
+    staged: int
+    """Posts that migrate, and booking requests."""
+    findings: int
+    partitions: int
+    keys_compared: int
+    """Posts whose key was compared with the snapshot."""
+    hashes_compared: int
+    """Booking requests whose hash was compared with the assessment's."""
+
+
+def reconcile(
+    store: StagingStore, batch_id: str, *, source_posts: int, evidence: Sequence[PartitionEvidence], now: datetime
+) -> Reconciliation:
+    """Compare source, snapshot and staging, and sum up the batch per unit when all agree.
+
+    Fills ``unit_summary`` and the batch's ``posts_extracted`` and ``posts_staged``; marks the batch
+    as failed when something does not agree. Memory grows with the largest partition alone.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch that is staged, or verified already.
+        source_posts: posts counted at the source.
+        evidence: one for each partition of the snapshot.
+        now: the moment, aware.
+
+    Raises:
+        ReconciliationError: something differs; the message has every check that failed, with counts
+            and post ids.
+        StagingError: the batch is not staged, or was staged anew meanwhile.
+    """
+    doing = "reconciling batch"
+    with refusals_named(f"{doing} {batch_id}"):
+        state = store.batch(batch_id).state
+        if state not in {BatchState.STAGED, BatchState.VERIFIED}:
+            raise StagingError(f"batch {batch_id} is {state}: only a staged one can be reconciled")
+        checks = _Checks(store.database, batch_id)
+        result = checks.run(source_posts, evidence)
+    with store.changing(doing, batch_id) as (connection, state):
+        if _digests(connection, batch_id) != checks.digests or state is BatchState.OPEN:
+            raise StagingError(f"batch {batch_id} was staged anew while it was reconciled: run both steps again")
+        batch = schema.batch.update().where(schema.batch.c.batch_id == batch_id)
+        if checks.faults:
+            connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now))
+        else:
+            summary = schema.unit_summary
+            connection.execute(summary.delete().where(summary.c.batch_id == batch_id))
+            connection.execute(_statement(store.database, "summarise_units", batch_id))
+            connection.execute(batch.values(posts_extracted=result.posts, posts_staged=result.staged))
+    if checks.faults:
+        raise ReconciliationError("\n  ".join([f"batch {batch_id} does not add up:", *checks.faults]))
+    return result
+
+
+def _statement(database: Database, name: str, batch_id: str) -> sa.TextClause:
+    return sa.text(read_sql(name, database.schema)).bindparams(batch_id=batch_id)
+
+
+def _digests(connection: sa.Connection, batch_id: str) -> list[tuple[Any, ...]]:
+    line = schema.batch_partition.c
+    query = sa.select(line.lower_key, line.upper_key, line.digest).where(line.batch_id == batch_id)
+    return [tuple(row) for row in connection.execute(query.order_by(line.lower_key))]
+
+
+@dataclass
+class _Checks:
+    """The checks of one batch; ``faults`` has a line for each that failed."""
+
+    database: Database
+    batch_id: str
+    faults: list[str] = field(default_factory=list)
+    digests: list[tuple[Any, ...]] = field(default_factory=list)
+    hashes_compared: int = 0
+    keys_compared: int = 0
+
+    def run(self, source_posts: int, evidence: Sequence[PartitionEvidence]) -> Reconciliation:
+        with self.database.connected() as connection:
+            self.digests = _digests(connection, self.batch_id)
+        self._keys_are_sound()
+        lines = [line for table in self._read("count_partitions", _LINE) for line in table.to_pylist()]
+        self._partitions_fit(lines, evidence)
+        snapshot_posts = sum(part.posts for part in evidence)
+        posts = sum(line["posts_found"] for line in lines)
+        self._same("posts in the snapshot, by the source's count", source_posts, snapshot_posts)
+        self._same("posts with a disposition, by the snapshot's count", snapshot_posts, posts)
+        for part in evidence:
+            keys = KeyRange(part.lower, part.upper)
+            if part.post_ids is not None:
+                self._same_keys(keys, part.post_ids())
+            if part.row_hashes is not None:
+                self._same_hashes(keys, part.row_hashes())
+        self._none("posts that migrate without a booking request", self._posts("find_migrate_without_request"))
+        self._none("booking requests of posts that do not migrate", self._posts("find_request_without_migrate"))
+        self._none("booking requests that their row_hash does not fit", self._changed_requests())
+        self._none("findings of posts without a disposition", self._posts("find_finding_without_post"))
+        return Reconciliation(
+            batch_id=self.batch_id,
+            posts=posts,
+            staged=sum(line["staged_found"] for line in lines),
+            findings=sum(line["findings_found"] for line in lines),
+            partitions=len(lines),
+            keys_compared=self.keys_compared,
+            hashes_compared=self.hashes_compared,
+        )
+
+    def _keys_are_sound(self) -> None:
+        faulty = pa.concat_tables([_FAULTY_KEY.empty_table(), *self._read("find_faulty_keys", _FAULTY_KEY)])
+        for place in ("disposition", "bokningsbegaran"):
+            here = faulty.filter(pc.equal(faulty["place"], place))
+            null = here.filter(pc.is_null(here["post_id"]))
+            self._same(f"rows of {place} without a post_id", 0, pc.sum(null["copies"]).as_py() or 0)
+            self._none(f"posts that stand more than once in {place}", [here["post_id"].drop_null().to_numpy()])
+
+    def _partitions_fit(self, lines: Sequence[dict[str, Any]], evidence: Sequence[PartitionEvidence]) -> None:
+        staged = {(line["lower_key"], line["upper_key"]): line["posts_found"] for line in lines}
+        for part in evidence:
+            keys = KeyRange(part.lower, part.upper)
+            bounds = (schema.OPEN_LOWER if part.lower is None else part.lower, part.upper)
+            if bounds in staged:
+                self._same(f"posts in partition {keys}, by the snapshot's count", part.posts, staged[bounds])
+            else:
+                self.faults.append(f"partition {keys} of the snapshot: not staged")
+        ends = [schema.OPEN_LOWER, *(upper for _, upper in staged)]
+        starts = [*(lower for lower, _ in staged), None]
+        for end, start in zip(ends, starts, strict=True):
+            if end != start:
+                gap = f"one ends at {_named(end)}, the next begins at {_named(start)}"
+                self.faults.append(f"staged partitions do not cover every key once: {gap}")
+        for line in lines:
+            for count, table in (("posts", "disposition"), ("staged", "bokningsbegaran"), ("findings", "finding")):
+                where = f"rows of {table} in partition [{_named(line['lower_key'])}, {_named(line['upper_key'])})"
+                self._same(f"{where}, by what was loaded", line[count], line[f"{count}_found"])
+
+    def _same_keys(self, keys: KeyRange, extracted: Iterable[PostIds]) -> None:
+        expected = np.concatenate([np.empty(0, np.int64), *extracted])
+        table = schema.disposition.c
+        query = sa.select(table.post_id).where(table.batch_id == self.batch_id, keys.holds(table.post_id))
+        found = np.concatenate(
+            [np.empty(0, np.int64), *(part["post_id"].to_numpy() for part in self.database.read(query, _KEY))]
+        )
+        self.keys_compared += len(expected)
+        distinct, copies = np.unique(expected, return_counts=True)
+        where = f"in partition {keys}"
+        self._none(f"posts that stand more than once in the snapshot, {where}", [distinct[copies > 1]])
+        self._none(f"posts of the snapshot without a disposition, {where}", [np.setdiff1d(distinct, found)])
+        self._none(f"posts with a disposition that the snapshot lacks, {where}", [np.setdiff1d(found, distinct)])
+
+    def _same_hashes(self, keys: KeyRange, assessed: Iterable[pa.Table]) -> None:
+        table = schema.bokningsbegaran.c
+        query = sa.select(table.post_id, table.row_hash).where(
+            table.batch_id == self.batch_id, keys.holds(table.post_id)
+        )
+        expected_ids, expected_hashes = _by_key(part.select(_HASHED_KEY.names) for part in assessed)
+        found_ids, found_hashes = _by_key(self.database.read(query, _HASHED_KEY))
+        self.hashes_compared += len(expected_ids)
+        where = f"in partition {keys}"
+        lost, added = np.setdiff1d(expected_ids, found_ids), np.setdiff1d(found_ids, expected_ids)
+        self._none(f"booking requests that were made but not stored, {where}", [lost])
+        self._none(f"booking requests that were stored but never made, {where}", [added])
+        common, left, right = np.intersect1d(expected_ids, found_ids, return_indices=True)
+        differs: Any = pc.not_equal(expected_hashes.take(left), found_hashes.take(right))
+        changed = common[differs.fill_null(True).to_numpy(zero_copy_only=False)]
+        self._none(f"booking requests with another row_hash than they were made with, {where}", [changed])
+
+    def _changed_requests(self) -> Iterable[PostIds]:
+        if self.database.dialect in {"postgresql", "sqlite"}:
+            return self._posts(f"find_changed_requests.{self.database.dialect}")
+        return self._changed_requests_here()
+
+    def _changed_requests_here(self) -> Iterator[PostIds]:
+        table = schema.bokningsbegaran
+        form = schema.arrow_rows(table)
+        query = sa.select(*(table.c[name] for name in form.names)).where(table.c.batch_id == self.batch_id)
+        for rows in self.database.read(query.order_by(table.c.post_id), form):
+            differs: Any = pc.not_equal(rows["row_hash"], row_hashes(rows))
+            yield rows["post_id"].to_numpy()[differs.to_numpy(zero_copy_only=False)]
+
+    def _read(self, name: str, form: pa.Schema) -> Iterator[pa.Table]:
+        return self.database.read(_statement(self.database, name, self.batch_id), form)
+
+    def _posts(self, name: str) -> Iterator[PostIds]:
+        return (table["post_id"].to_numpy() for table in self._read(name, _KEY))
+
+    def _same(self, check: str, expected: int, found: int) -> None:
+        if expected != found:
+            self.faults.append(f"{check}: expected {expected}, found {found}")
+
+    def _none(self, check: str, found: Iterable[PostIds]) -> None:
+        total, first = 0, list[int]()
+        for post_ids in found:
+            total += len(post_ids)
+            first += post_ids[: _NAMED - len(first)].tolist()
+        if total:
+            more = f" and {total - len(first)} more" if total > len(first) else ""
+            self.faults.append(f"{check}: expected 0, found {total}: post_id {', '.join(map(str, first))}{more}")
+
+
+def _by_key(tables: Iterable[pa.Table]) -> tuple[PostIds, "pa.ChunkedArray[Any]"]:
+    rows = pa.concat_tables([_HASHED_KEY.empty_table(), *tables], promote_options="permissive")
+    return rows["post_id"].to_numpy(), rows["row_hash"]
+
+
+def _named(key: int | None) -> str:
+    return "an open end" if key in {None, schema.OPEN_LOWER} else str(key)

@@ -1,0 +1,20 @@
+"""Where booking requests, dispositions and findings wait, batch by batch, until they are released.
+
+``StagingStore`` is what the pipeline's steps use; ``schema`` names the tables for those who read
+them; ``states`` says what a batch may turn into. The statements lie in ``sql/staging``.
+"""
+
+from waitlist.staging.loading import AssessedChunk, StagedPartition
+from waitlist.staging.states import IMMUTABLE, READABLE, Batch, BatchKind, BatchState
+from waitlist.staging.store import StagingStore
+
+__all__ = [
+    "IMMUTABLE",
+    "READABLE",
+    "AssessedChunk",
+    "Batch",
+    "BatchKind",
+    "BatchState",
+    "StagedPartition",
+    "StagingStore",
+]

@@ -1,0 +1,189 @@
+"""The staging database itself: connections, transactions, bulk reading, and errors without values.
+
+PostgreSQL is reached through psycopg for small statements and through ADBC for bulk; SQLite and
+the rest through SQLAlchemy. SQL Server is prepared for (Unicode types, ``fast_executemany``, row
+locks by hint) and has not been run against a server.
+"""
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi as adbc
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from waitlist.exceptions import StagingError
+from waitlist.staging.schema import SCHEMA, schema_of
+
+_READ_ROWS: Final = 20_000
+_SQLITE_WAIT_SECONDS: Final = 600
+_DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error)
+_SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
+# ADBC wants $1, $2, ...: SQLAlchemy's base dialect for PostgreSQL writes them.
+_NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+class Database:
+    """A staging database by its SQLAlchemy URL; connections stand only while they are used."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare the engine; nothing is connected yet.
+
+        Raises:
+            StagingError: the URL is none, or its driver is not installed.
+        """
+        try:
+            self.engine: Final = _engine(url)
+        except (SQLAlchemyError, ImportError, TypeError) as error:
+            raise StagingError(f"staging database: its URL or driver is not usable ({type(error).__name__})") from None
+        self.dialect: Final = self.engine.dialect.name
+        self.schema: Final = schema_of(self.engine)
+
+    @contextmanager
+    def connected(self) -> Iterator[sa.Connection]:
+        """Give a connection.
+
+        Raises:
+            StagingError: the database cannot be reached, with the driver's reason.
+        """
+        try:
+            connection = self.engine.connect()
+        except DBAPIError as error:
+            raise StagingError(self._unreachable(error.orig)) from None
+        with connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction that commits at the end; one writer at a time on SQLite.
+
+        Raises:
+            StagingError: the database cannot be reached, with the driver's reason.
+        """
+        with self.connected() as connection:
+            connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def adbc(self) -> Iterator[adbc.Connection]:
+        """Give an ADBC connection in a transaction that the caller commits (PostgreSQL only).
+
+        Raises:
+            StagingError: the database cannot be reached, with the driver's reason.
+        """
+        url = self.engine.url.set(drivername="postgresql")
+        try:
+            connection = adbc.connect(url.render_as_string(hide_password=False))
+        except adbc_driver_manager.Error as error:
+            raise StagingError(self._unreachable(error)) from None
+        with connection:
+            yield connection
+
+    def read(self, statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield a query's rows, some at a time, as tables of ``schema``; columns go by position."""
+        if self.dialect == "postgresql":
+            with self.adbc() as connection, connection.cursor() as cursor:
+                cursor.execute(*numbered(statement))
+                for batch in cursor.fetch_record_batch():
+                    yield pa.Table.from_batches([batch]).rename_columns(schema.names).cast(schema)
+            return
+        with self.connected() as connection:
+            options = connection.execution_options(stream_results=True, yield_per=_READ_ROWS)
+            for rows in options.execute(statement).partitions():
+                columns = zip(*rows, strict=True)
+                arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+                yield pa.table(arrays, schema=schema)
+
+    def _unreachable(self, error: object) -> str:
+        # No row has been sent before a connection stands, so the driver's own words carry no values.
+        reason = " ".join(str(error).split())
+        return f"staging database {self.engine.url.render_as_string()} cannot be reached: {reason}"
+
+
+def numbered(statement: sa.Executable) -> tuple[str, tuple[Any, ...]]:
+    """Return a statement as ADBC takes it: its text with ``$1``, ``$2``, ... and their values in order."""
+    compiled: Any = statement.compile(dialect=_NUMBERED)  # type: ignore[attr-defined]
+    return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup)
+
+
+@contextmanager
+def refusals_named(doing: str) -> Iterator[None]:
+    """Turn a driver's error into a ``StagingError`` that names code, table and constraint, and no value.
+
+    Drivers quote the row at fault ("Key (person_id)=(...)"), so their own words are never passed on.
+    """
+    try:
+        yield
+    except _DRIVER_ERRORS as error:
+        raise StagingError(f"{doing}: the database refused ({_explain(error)})") from None
+
+
+def _explain(error: BaseException) -> str:
+    driver = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    known: list[str] = [type(driver).__name__]
+    if isinstance(driver, adbc_driver_manager.Error):
+        details = {str(key, "ascii") if isinstance(key, bytes) else key: value for key, value in driver.details}
+        found = (details.get(f"PG_DIAG_{name}") for name in ("TABLE_NAME", "CONSTRAINT_NAME"))
+        table, constraint = (value.decode() if isinstance(value, bytes) else value for value in found)
+        known += _named(driver.sqlstate, table, constraint)
+    elif isinstance(driver, psycopg.Error):
+        known += _named(driver.sqlstate, driver.diag.table_name, driver.diag.constraint_name)
+    elif isinstance(driver, sqlite3.Error):
+        known.append(getattr(driver, "sqlite_errorname", ""))
+        if _SQLITE_CONSTRAINT.fullmatch(str(driver)):
+            known.append(str(driver))
+    elif isinstance(error, DBAPIError) and driver.args and re.fullmatch(r"\w{5}", str(driver.args[0])):
+        known += _named(str(driver.args[0]), None, None)
+    return ", ".join(filter(None, known))
+
+
+def _named(code: str | None, table: str | None, constraint: str | None) -> list[str]:
+    parts = {"SQLSTATE": code, "table": table, "constraint": constraint}
+    return [f"{name} {value}" for name, value in parts.items() if value]
+
+
+def _engine(url: str) -> sa.Engine:
+    # Values stay out of SQLAlchemy's messages; a process forked while a connection idles shares none.
+    common: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
+    name = sa.make_url(url).get_backend_name()
+    if name == "mssql":
+        return sa.create_engine(url, fast_executemany=True, **common)
+    if name != "sqlite":
+        return sa.create_engine(url, **common)
+    engine = sa.create_engine(
+        url,
+        connect_args={"timeout": _SQLITE_WAIT_SECONDS},
+        execution_options={"schema_translate_map": {SCHEMA: None}},
+        **common,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver would begin transactions late and commit them early: SQLAlchemy's "begin" event does it.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("sha256_hex", 1, _sha256_hex, deterministic=True)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _sha256_hex(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

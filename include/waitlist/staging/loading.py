@@ -1,0 +1,324 @@
+"""Replacing one partition of a batch in one transaction, however large it is.
+
+Rows arrive chunk by chunk and go to the database chunk by chunk, so memory stays flat; old rows
+go in the same transaction, so a reader sees the old partition or the new one, and a process that
+is killed leaves the old one. How the rows get in depends on the database:
+
+PostgreSQL takes them by ADBC (binary COPY); partitions of one batch load side by side, and the
+batch's row is locked only for the bookkeeping at the end. SQLite has one writer at a time, so
+rows are spooled to a temporary table first and the database is locked only while they are copied
+over. Any other database takes them by ``executemany``, one partition of a batch after the other.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+
+from waitlist.exceptions import StagingError
+from waitlist.staging import schema
+from waitlist.staging.database import Database, numbered
+from waitlist.staging.digest import ContentDigest
+from waitlist.staging.states import IMMUTABLE, BatchState
+
+_ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
+    (table, schema.arrow_rows(table)) for table in (schema.disposition, schema.finding, schema.bokningsbegaran)
+)
+Run = Callable[[sa.Executable], list[tuple[Any, ...]]]
+"""Runs one statement inside the transaction and returns its rows."""
+
+
+class AssessedChunk(Protocol):
+    """What assessing some posts gives: one disposition each, their findings, the booking requests."""
+
+    @property
+    def dispositions(self) -> pa.Table:
+        """Columns of the table ``disposition`` but for ``batch_id``."""
+
+    @property
+    def findings(self) -> pa.Table:
+        """Columns of the table ``finding`` but for ``batch_id``."""
+
+    @property
+    def bokningsbegaran(self) -> pa.Table:
+        """Columns of the table ``bokningsbegaran`` but for ``batch_id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Keys ``[lower, upper)`` of ``post_id``; None is an open end."""
+
+    lower: int | None
+    upper: int | None
+
+    def __str__(self) -> str:
+        return f"[{'' if self.lower is None else self.lower}, {'' if self.upper is None else self.upper})"
+
+    def holds(self, column: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+        """Return the condition that a key lies in the range."""
+        bounds: list[sa.ColumnElement[bool]] = [sa.true()]
+        if self.lower is not None:
+            bounds.append(column >= self.lower)
+        if self.upper is not None:
+            bounds.append(column < self.upper)
+        return sa.and_(*bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPartition:
+    """What a partition holds now."""
+
+    lower: int | None
+    upper: int | None
+    posts: int
+    """Posts, each with its one disposition."""
+    staged: int
+    """Booking requests."""
+    findings: int
+    digest: str
+    """SHA-256 over everything written."""
+    unchanged: bool
+    """Whether the same was there before, so that the batch's state stayed."""
+
+
+class _Line(NamedTuple):
+    """A row of ``batch_partition`` but for its ``batch_id``."""
+
+    lower_key: int
+    upper_key: int | None
+    posts: int
+    staged: int
+    findings: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    append: Callable[[sa.Table, pa.Table], None]
+    settle: Callable[[Callable[[Run], bool]], bool]
+
+
+def load_partition(
+    database: Database, batch_id: str, keys: KeyRange, chunks: Iterable[AssessedChunk]
+) -> StagedPartition:
+    """Replace the batch's rows in a key range by the chunks' rows, in one transaction.
+
+    Raises:
+        StagingError: the batch is unknown or immutable, or a post lies outside the range.
+    """
+    load: AbstractContextManager[_Load] = _LOADS.get(database.dialect, _load_by_rows)(database, batch_id, keys)
+    digest = ContentDigest()
+    counts = dict.fromkeys((table.name for table, _ in _ROWS), 0)
+    with load as into:
+        for chunk in chunks:
+            for table, rows in _canonical(chunk, keys):
+                digest.update(table.name, rows)
+                counts[table.name] += rows.num_rows
+                if rows.num_rows:
+                    into.append(table, rows)
+        line = _Line(
+            lower_key=schema.OPEN_LOWER if keys.lower is None else keys.lower,
+            upper_key=keys.upper,
+            posts=counts["disposition"],
+            staged=counts["bokningsbegaran"],
+            findings=counts["finding"],
+            digest=digest.hexdigest(),
+        )
+        unchanged = into.settle(lambda run: _account(run, batch_id, keys, line))
+    return StagedPartition(keys.lower, keys.upper, line.posts, line.staged, line.findings, line.digest, unchanged)
+
+
+def state_of(run: Run, batch_id: str, *, lock: bool) -> BatchState:
+    """Return a batch's state, with ``lock`` keeping others from changing it until the transaction ends.
+
+    Raises:
+        StagingError: there is no such batch.
+    """
+    query = sa.select(schema.batch.c.state).where(schema.batch.c.batch_id == batch_id)
+    if lock:
+        query = query.with_for_update(key_share=True).with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")
+    found = run(query)
+    if not found:
+        raise StagingError(f"batch {batch_id} is unknown: open it first")
+    return BatchState(found[0][0])
+
+
+def refuse_immutable(batch_id: str, state: BatchState) -> None:
+    """Raise for a batch that nobody may change any more.
+
+    Raises:
+        StagingError: the batch awaits approval, or was released, withdrawn or rejected.
+    """
+    if state in IMMUTABLE:
+        name = state.value.replace("_", " ")
+        raise StagingError(f"batch {batch_id} is {name} and immutable: nothing was changed; start a new run")
+
+
+def _canonical(chunk: AssessedChunk, keys: KeyRange) -> Iterator[tuple[sa.Table, pa.Table]]:
+    tables = (chunk.dispositions, chunk.findings, chunk.bokningsbegaran)
+    for (table, form), given in zip(_ROWS, tables, strict=True):
+        rows = given.select(form.names).cast(form)
+        posts = rows["post_id"].to_numpy()
+        if len(posts):
+            low, high = int(posts.min()), int(posts.max())
+            if (keys.lower is not None and low < keys.lower) or (keys.upper is not None and high >= keys.upper):
+                raise StagingError(f"{table.name}: post_id {low} to {high} reach outside partition {keys}")
+            if np.any(posts[1:] < posts[:-1]):
+                # Findings may come rule by rule; key order fills indexes fastest and fixes the digest.
+                rows = rows.take(np.argsort(posts, kind="stable"))
+        yield table, rows
+
+
+def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line) -> bool:
+    """Write the partition's line, reopen the batch where something changed; return whether nothing did."""
+    state = state_of(run, batch_id, lock=True)
+    refuse_immutable(batch_id, state)
+    table = schema.batch_partition
+    meets = [table.c.batch_id == batch_id]
+    if keys.upper is not None:
+        meets.append(table.c.lower_key < keys.upper)
+    if keys.lower is not None:
+        meets.append(sa.or_(table.c.upper_key.is_(None), table.c.upper_key > keys.lower))
+    stored = run(sa.select(*(table.c[name] for name in line._fields)).where(*meets))
+    unchanged = stored == [tuple(line)]
+    if not unchanged:
+        run(table.delete().where(*meets))
+        run(table.insert().values(batch_id=batch_id, **line._asdict()))
+    if not unchanged or state is BatchState.FAILED:
+        run(
+            schema.batch.update()
+            .where(schema.batch.c.batch_id == batch_id)
+            .values(
+                state=BatchState.OPEN.value,
+                posts_extracted=sa.null(),
+                posts_staged=sa.null(),
+                finished_at=sa.null(),
+            )
+        )
+    return unchanged
+
+
+def _clear(run: Run, batch_id: str, keys: KeyRange) -> None:
+    for table, _ in _ROWS:
+        run(table.delete().where(table.c.batch_id == batch_id, keys.holds(table.c.post_id)))
+
+
+def runner(connection: sa.Connection) -> Run:
+    """Return what runs statements on a SQLAlchemy connection."""
+
+    def run(statement: sa.Executable) -> list[tuple[Any, ...]]:
+        result = connection.execute(statement)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    return run
+
+
+@contextmanager
+def _load_by_adbc(database: Database, batch_id: str, keys: KeyRange) -> Iterator[_Load]:
+    with database.adbc() as connection, connection.cursor() as cursor:
+
+        def run(statement: sa.Executable) -> list[tuple[Any, ...]]:
+            cursor.execute(*numbered(statement))
+            return cursor.fetchall() if isinstance(statement, sa.Select) else []
+
+        def append(table: sa.Table, rows: pa.Table) -> None:
+            whole = rows.add_column(0, "batch_id", pa.repeat(batch_id, rows.num_rows))
+            cursor.adbc_ingest(table.name, whole, mode="append", db_schema_name=schema.SCHEMA)
+
+        def settle(account: Callable[[Run], bool]) -> bool:
+            unchanged = account(run)
+            connection.commit()
+            return unchanged
+
+        refuse_immutable(batch_id, state_of(run, batch_id, lock=False))
+        # Two processes with the same partition would both find nothing to delete: one waits here.
+        run(sa.select(sa.literal(1)).select_from(sa.func.pg_advisory_xact_lock(_lock_number(batch_id, keys))))
+        _clear(run, batch_id, keys)
+        yield _Load(append, settle)
+
+
+def _lock_number(batch_id: str, keys: KeyRange) -> int:
+    name = f"waitlist partition {batch_id} {keys}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+@contextmanager
+def _load_by_spool(database: Database, batch_id: str, keys: KeyRange) -> Iterator[_Load]:
+    with database.connected() as connection:
+        with connection.begin():
+            refuse_immutable(batch_id, state_of(runner(connection), batch_id, lock=False))
+        spools = {table.name: _spool(table) for table, _ in _ROWS}
+        inserts = {name: str(spool.insert().compile(dialect=database.engine.dialect)) for name, spool in spools.items()}
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
+        # This transaction writes to temporary tables alone, which locks nobody out.
+        spooling = connection.begin()
+        for spool in spools.values():
+            spool.create(connection)
+
+        def append(table: sa.Table, rows: pa.Table) -> None:
+            columns = (_sqlite_values(column) for column in rows.columns)
+            driver.executemany(inserts[table.name], zip(*columns, strict=True))
+
+        def settle(account: Callable[[Run], bool]) -> bool:
+            spooling.commit()
+            connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                run = runner(connection)
+                unchanged = account(run)
+                _clear(run, batch_id, keys)
+                for table, _ in _ROWS:
+                    spool = spools[table.name]
+                    rows = sa.select(sa.literal(batch_id), *spool.c).order_by(sa.literal_column("rowid"))
+                    run(table.insert().from_select(["batch_id", *spool.c.keys()], rows))
+            return unchanged
+
+        yield _Load(append, settle)
+
+
+def _spool(table: sa.Table) -> sa.Table:
+    columns = [sa.Column(column.name, column.type) for column in table.columns if column.name != "batch_id"]
+    return sa.Table(f"spool_{table.name}", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
+
+
+def _sqlite_values(column: "pa.ChunkedArray[Any]") -> list[Any]:
+    # As SQLAlchemy would store them: dates as ISO text, booleans as numbers.
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.string())
+    elif pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+@contextmanager
+def _load_by_rows(database: Database, batch_id: str, keys: KeyRange) -> Iterator[_Load]:
+    with database.writing() as connection:
+        run = runner(connection)
+
+        def append(table: sa.Table, rows: pa.Table) -> None:
+            names = ["batch_id", *rows.column_names]
+            columns = (column.to_pylist() for column in rows.columns)
+            values = [dict(zip(names, row, strict=True)) for row in zip(repeat(batch_id), *columns, strict=False)]
+            connection.execute(table.insert(), values)
+
+        def settle(account: Callable[[Run], bool]) -> bool:
+            return account(run)
+
+        # Held from the start, so that partitions of one batch take turns.
+        refuse_immutable(batch_id, state_of(run, batch_id, lock=True))
+        _clear(run, batch_id, keys)
+        yield _Load(append, settle)
+
+
+_LOADS: Final[Mapping[str, Callable[[Database, str, KeyRange], AbstractContextManager[_Load]]]] = {
+    "postgresql": _load_by_adbc,
+    "sqlite": _load_by_spool,
+}

@@ -1,0 +1,215 @@
+"""The staging tables (contract 2), as SQLAlchemy sees them and as Arrow tables on their way in.
+
+The migrations make them; a test holds that both say the same. Text columns are Unicode
+(NVARCHAR on SQL Server), those in a key bounded there, since SQL Server indexes 900 bytes.
+Row tables carry no foreign key to ``batch``: it would cost a look-up per row on every load, and
+reconciliation compares the whole batch anyway.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Engine,
+    ForeignKey,
+    MetaData,
+    Table,
+    Unicode,
+)
+from sqlalchemy.dialects.mssql import NVARCHAR
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from waitlist.staging.states import BatchKind, BatchState
+
+SCHEMA: Final = "millennium_staging"
+VERSION_TABLE: Final = "staging_version"
+OPEN_LOWER: Final = -(2**63)
+"""Stands for "no lower bound" in ``batch_partition``'s key, which cannot be null."""
+
+
+def schema_of(engine: Engine) -> str | None:
+    """Return the schema that holds the tables; None in a database without schemas."""
+    return None if engine.dialect.name == "sqlite" else SCHEMA
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, stored in UTC without its zone so that every database orders it alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Turn an aware moment into naive UTC; a naive one raises ``ValueError``."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return the moment with its zone."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _key(length: int) -> TypeEngine[str]:
+    return Unicode().with_variant(NVARCHAR(length), "mssql")
+
+
+def _batch_id(*, reference: bool = False) -> Column[str]:
+    references = [ForeignKey(f"{SCHEMA}.batch.batch_id")] if reference else []
+    return Column("batch_id", _key(200), *references, primary_key=True)
+
+
+def _post_id() -> Column[int]:
+    return Column("post_id", BigInteger, primary_key=True, autoincrement=False)
+
+
+def _one_of(column: str, values: type[BatchState] | type[BatchKind] | tuple[str, ...]) -> CheckConstraint:
+    names = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({names})", name=column)
+
+
+METADATA: Final = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+batch: Final = Table(
+    "batch",
+    METADATA,
+    _batch_id(),
+    Column("dag_id", Unicode, nullable=False),
+    Column("run_id", Unicode, nullable=False),
+    Column("kind", Unicode(16), nullable=False),
+    Column("wave", Unicode),
+    Column("as_of", Date, nullable=False),
+    Column("state", Unicode(32), nullable=False),
+    Column("posts_extracted", BigInteger),
+    Column("posts_staged", BigInteger),
+    Column("rules_version", Unicode(64), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("approved_by", Unicode),
+    Column("approved_at", UtcDateTime),
+    Column("released_at", UtcDateTime),
+    _one_of("kind", BatchKind),
+    _one_of("state", BatchState),
+)
+
+batch_partition: Final = Table(
+    "batch_partition",
+    METADATA,
+    _batch_id(reference=True),
+    # Keys [lower_key, upper_key); OPEN_LOWER and null stand for an open end.
+    Column("lower_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("upper_key", BigInteger),
+    Column("posts", BigInteger, nullable=False),
+    Column("staged", BigInteger, nullable=False),
+    Column("findings", BigInteger, nullable=False),
+    Column("digest", Unicode(64), nullable=False),
+)
+
+# Clustered by key on SQLite: one tree to fill instead of a table and an index.
+bokningsbegaran: Final = Table(
+    "bokningsbegaran",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    Column("person_id", Unicode(12), nullable=False),
+    Column("begard_plats", Unicode),
+    Column("patientnamn", Unicode, nullable=False),
+    Column("begart_startdatum", Date, nullable=False),
+    Column("begart_slutdatum", Date, nullable=False),
+    Column("besokstyp", Unicode, nullable=False),
+    Column("vardinrattning", Unicode),
+    Column("beskrivning", Unicode),
+    Column("sekretess", Boolean, nullable=False),
+    Column("row_hash", Unicode(64), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+disposition: Final = Table(
+    "disposition",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    Column("enhet_hsa_id", Unicode),
+    Column("kategori", Unicode),
+    Column("disposition", Unicode(32), nullable=False),
+    Column("recommended_list", Unicode),
+    Column("driftstart", Date),
+    sqlite_with_rowid=False,
+)
+
+finding: Final = Table(
+    "finding",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    Column("rule", _key(64), primary_key=True),
+    Column("severity", Unicode(16), nullable=False),
+    Column("detail", Unicode),
+    sqlite_with_rowid=False,
+)
+
+quality_result: Final = Table(
+    "quality_result",
+    METADATA,
+    _batch_id(reference=True),
+    Column("suite", _key(50), primary_key=True),
+    Column("expectation", _key(100), primary_key=True),
+    # Empty where an expectation concerns the whole table.
+    Column("column", _key(100), primary_key=True),
+    Column("severity", Unicode(16), nullable=False),
+    Column("evaluated", BigInteger, nullable=False),
+    Column("unexpected", BigInteger, nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("outcome", Unicode(16), nullable=False),
+    _one_of("outcome", ("passed", "failed", "not_applicable", "error")),
+)
+
+unit_summary: Final = Table(
+    "unit_summary",
+    METADATA,
+    _batch_id(reference=True),
+    # Empty where the extract names no unit.
+    Column("enhet_hsa_id", _key(100), primary_key=True),
+    Column("disposition", Unicode(32), primary_key=True),
+    Column("posts", BigInteger, nullable=False),
+)
+
+released_post: Final = Table(
+    "released_post",
+    METADATA,
+    _post_id(),
+    Column("batch_id", _key(200), nullable=False),
+    Column("row_hash", Unicode(64), nullable=False),
+    Column("released_at", UtcDateTime, nullable=False),
+)
+
+_ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {
+    BigInteger: pa.int64(),
+    Boolean: pa.bool_(),
+    Date: pa.date32(),
+    Unicode: pa.string(),
+}
+
+
+def arrow_rows(table: Table) -> pa.Schema:
+    """Return the columns of a row table as Arrow has them on their way in: all but ``batch_id``."""
+    columns = (column for column in table.columns if column.name != "batch_id")
+    return pa.schema([(column.name, _ARROW_TYPES[type(column.type)]) for column in columns])

@@ -1,0 +1,70 @@
+"""The life of a batch and what it may turn into.
+
+``open -> staged -> verified -> (awaiting_approval -> released -> withdrawn | rejected)``, or ``failed``.
+A batch counts for readers from ``verified`` on; from ``awaiting_approval`` on nobody may change it.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Final
+
+
+class BatchKind(StrEnum):
+    """Whether a batch may ever be released."""
+
+    DRY_RUN = "dry_run"
+    MIGRATION = "migration"
+
+
+class BatchState(StrEnum):
+    """Where a batch stands."""
+
+    OPEN = "open"
+    """Partitions are being loaded; nobody reads it."""
+    STAGED = "staged"
+    """Every partition is loaded; nothing has been compared yet."""
+    VERIFIED = "verified"
+    """Everything adds up: readers see it."""
+    AWAITING_APPROVAL = "awaiting_approval"
+    """Shown to a human, who releases or rejects exactly what is shown."""
+    RELEASED = "released"
+    """RevenueCycle's load reads it."""
+    WITHDRAWN = "withdrawn"
+    """Was released and has been taken back."""
+    REJECTED = "rejected"
+    """A human said no."""
+    FAILED = "failed"
+    """Something did not add up; a rerun may mend it."""
+
+
+IMMUTABLE: Final = frozenset(
+    {BatchState.AWAITING_APPROVAL, BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.REJECTED}
+)
+"""States in which a batch refuses every change of its rows."""
+
+READABLE: Final = IMMUTABLE | {BatchState.VERIFIED}
+"""States in which a batch counts for readers; the view ``readable_batch`` holds the same list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One row of ``batch``; times are aware, in UTC."""
+
+    batch_id: str
+    dag_id: str
+    run_id: str
+    kind: BatchKind
+    wave: str | None
+    as_of: date
+    state: BatchState
+    posts_extracted: int | None
+    """Posts that have a disposition; empty until the batch has been reconciled."""
+    posts_staged: int | None
+    """Booking requests; empty until the batch has been reconciled."""
+    rules_version: str
+    started_at: datetime
+    finished_at: datetime | None
+    approved_by: str | None
+    approved_at: datetime | None
+    released_at: datetime | None

@@ -1,0 +1,237 @@
+"""The staging database as the pipeline's steps use it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from waitlist.exceptions import StagingError
+from waitlist.staging import schema
+from waitlist.staging.database import Database, refusals_named
+from waitlist.staging.loading import (
+    AssessedChunk,
+    KeyRange,
+    StagedPartition,
+    load_partition,
+    refuse_immutable,
+    runner,
+    state_of,
+)
+from waitlist.staging.migrate import migrate
+from waitlist.staging.states import Batch, BatchKind, BatchState
+
+if TYPE_CHECKING:
+    from waitlist.quality.results import QualityResult
+
+_POST_IDS: Final = pa.schema({"post_id": pa.int64()})
+# What decides a batch's rows besides the extract: a batch reopened with the same ones stays as it is.
+_DECIDING: Final = ("kind", "wave", "as_of", "rules_version")
+_NOT_RECONCILED: Final[dict[str, Any]] = {"posts_extracted": None, "posts_staged": None}
+
+
+class StagingStore:
+    """Batches in a staging database (contract 2).
+
+    Every method raises ``StagingError``, never a driver's error, and no message carries a value of
+    a row. Moments are passed in, aware; nothing here asks a clock.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``."""
+        self.database: Final = Database(url)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine; table objects of ``staging.schema`` fit it with and without a schema."""
+        return self.database.engine
+
+    def migrate(self) -> None:
+        """Bring the schema to the revision of this release; does nothing when it is there already.
+
+        Safe when several processes do so at once.
+
+        Raises:
+            StagingError: the database is at a revision that this release does not know.
+        """
+        with refusals_named("migrating the staging schema"):
+            migrate(self.database)
+
+    def open_batch(
+        self,
+        batch_id: str,
+        *,
+        dag_id: str,
+        run_id: str,
+        kind: str,
+        wave: str | None,
+        as_of: date,
+        rules_version: str,
+        started_at: datetime,
+    ) -> BatchState:
+        """Begin a batch or begin it anew; returns its state now.
+
+        A verified batch that is begun anew with the same kind, wave, as-of date and rules stays
+        verified and shown, until a partition brings something else. With others, what was counted
+        and checked for it is void and forgotten.
+
+        Args:
+            batch_id: what names the batch, the same for every rerun of a run.
+            dag_id: the DAG, and
+            run_id: its run.
+            kind: a ``BatchKind``, or its value.
+            wave: the wave of a migration; None for every unit.
+            as_of: the date that every rule compares with.
+            rules_version: SHA-256 of mappings, suites and settings.
+            started_at: now.
+
+        Raises:
+            StagingError: the batch is immutable.
+        """
+        deciding = {"kind": BatchKind(kind).value, "wave": wave, "as_of": as_of, "rules_version": rules_version}
+        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, **deciding}
+        with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
+            query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)
+            known = connection.execute(query.with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")).one_or_none()
+            if known is None:
+                opened = {"batch_id": batch_id, "state": BatchState.OPEN.value, **told}
+                connection.execute(schema.batch.insert().values(opened))
+                return BatchState.OPEN
+            state = BatchState(known.state)
+            refuse_immutable(batch_id, state)
+            same = all(getattr(known, name) == deciding[name] for name in _DECIDING)
+            if state is not BatchState.VERIFIED or not same:
+                state = BatchState.OPEN
+                told |= {"finished_at": None, **_NOT_RECONCILED}
+            if not same:
+                for table in (schema.batch_partition, schema.unit_summary, schema.quality_result):
+                    connection.execute(table.delete().where(table.c.batch_id == batch_id))
+            connection.execute(_update(batch_id).values(state=state.value, **told))
+            return state
+
+    def stage_partition(
+        self, batch_id: str, lower: int | None, upper: int | None, chunks: Iterable[AssessedChunk]
+    ) -> StagedPartition:
+        """Replace the batch's rows with ``lower <= post_id < upper`` by the chunks', in one transaction.
+
+        None is an open end; the partitions of a batch cover the whole key line, so no row of an
+        earlier plan survives. When the same was there before, the state stays; otherwise the
+        batch is open again from the same moment.
+
+        Raises:
+            StagingError: the batch is unknown or immutable, a post lies outside the range, or the
+                database refused; nothing has changed then. What the chunks raise passes through.
+        """
+        keys = KeyRange(lower, upper)
+        with refusals_named(f"staging batch {batch_id}, partition {keys}"):
+            return load_partition(self.database, batch_id, keys, chunks)
+
+    def replace_quality(self, batch_id: str, suite: str, results: Iterable["QualityResult"]) -> None:
+        """Replace the results of one suite.
+
+        Raises:
+            StagingError: the batch is unknown or immutable, a result is of another suite, or two are
+                of the same expectation and column.
+        """
+        table = schema.quality_result
+        rows: list[dict[str, Any]] = [
+            {
+                "batch_id": batch_id,
+                "suite": result.suite,
+                "expectation": result.expectation,
+                "column": result.column or "",
+                "severity": str(result.severity),
+                "evaluated": result.evaluated,
+                "unexpected": result.unexpected,
+                "threshold": result.threshold,
+                "outcome": str(result.outcome),
+            }
+            for result in results
+        ]
+        others = sorted({row["suite"] for row in rows} - {suite})
+        if others:
+            raise StagingError(f"results of suite {suite} hold some of {', '.join(others)}")
+        with self.changing("storing quality results of batch", batch_id) as (connection, _):
+            connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.suite == suite))
+            if rows:
+                connection.execute(table.insert(), rows)
+
+    def mark_staged(self, batch_id: str) -> BatchState:
+        """Say that every partition is loaded; returns the state now. A verified batch stays verified.
+
+        Raises:
+            StagingError: the batch is unknown or immutable.
+        """
+        with self.changing("marking as staged batch", batch_id) as (connection, state):
+            if state in {BatchState.STAGED, BatchState.VERIFIED}:
+                return state
+            values = {"state": BatchState.STAGED.value, "finished_at": None, **_NOT_RECONCILED}
+            connection.execute(_update(batch_id).values(values))
+            return BatchState.STAGED
+
+    def mark_verified(self, batch_id: str, now: datetime) -> None:
+        """Show the batch to readers.
+
+        Raises:
+            StagingError: the batch is unknown, immutable, or has not been reconciled since it was staged.
+        """
+        with self.changing("marking as verified batch", batch_id) as (connection, state):
+            reconciled = _fetch(connection, batch_id).posts_extracted is not None
+            if state not in {BatchState.STAGED, BatchState.VERIFIED} or not reconciled:
+                lacks = "" if reconciled else " and has not been reconciled"
+                raise StagingError(f"batch {batch_id} is {state}{lacks}: it cannot be verified")
+            connection.execute(_update(batch_id).values(state=BatchState.VERIFIED.value, finished_at=now))
+
+    def mark_failed(self, batch_id: str, now: datetime) -> None:
+        """Say that the batch does not hold; nobody reads it any more.
+
+        Raises:
+            StagingError: the batch is unknown or immutable.
+        """
+        with self.changing("marking as failed batch", batch_id) as (connection, _):
+            connection.execute(_update(batch_id).values(state=BatchState.FAILED.value, finished_at=now))
+
+    def batch(self, batch_id: str) -> Batch:
+        """Return one batch.
+
+        Raises:
+            StagingError: there is no such batch.
+        """
+        with refusals_named(f"batch {batch_id}"), self.database.connected() as connection:
+            return _fetch(connection, batch_id)
+
+    def released_post_ids(self, lower: int | None, upper: int | None) -> npt.NDArray[np.int64]:
+        """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
+        column = schema.released_post.c.post_id
+        query = sa.select(column).where(KeyRange(lower, upper).holds(column)).order_by(column)
+        with refusals_named("reading released posts"):
+            found = [table["post_id"].to_numpy() for table in self.database.read(query, _POST_IDS)]
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    @contextmanager
+    def changing(self, doing: str, batch_id: str) -> Iterator[tuple[sa.Connection, BatchState]]:
+        """Give a transaction that holds the batch, and its state; commits at the end.
+
+        Raises:
+            StagingError: the batch is unknown or immutable, or the database refused.
+        """
+        with refusals_named(f"{doing} {batch_id}"), self.database.writing() as connection:
+            state = state_of(runner(connection), batch_id, lock=True)
+            refuse_immutable(batch_id, state)
+            yield connection, state
+
+
+def _update(batch_id: str) -> sa.Update:
+    return schema.batch.update().where(schema.batch.c.batch_id == batch_id)
+
+
+def _fetch(connection: sa.Connection, batch_id: str) -> Batch:
+    query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)
+    found = connection.execute(query).mappings().one_or_none()
+    if found is None:
+        raise StagingError(f"batch {batch_id} is unknown: open it first")
+    return Batch(**{**found, "kind": BatchKind(found["kind"]), "state": BatchState(found["state"])})

@@ -1,0 +1,20 @@
+-- Rows without a post_id, and posts that stand twice: what no comparison by key would notice.
+-- Parameters: batch_id
+SELECT
+    'disposition' AS place,
+    post_id,
+    count(*) AS copies
+FROM millennium_staging.disposition
+WHERE batch_id = :batch_id
+GROUP BY post_id
+HAVING count(*) > 1 OR post_id IS NULL
+UNION ALL
+SELECT
+    'bokningsbegaran' AS place,
+    post_id,
+    count(*) AS copies
+FROM millennium_staging.bokningsbegaran
+WHERE batch_id = :batch_id
+GROUP BY post_id
+HAVING count(*) > 1 OR post_id IS NULL
+ORDER BY place, post_id;

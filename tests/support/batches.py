@@ -1,0 +1,158 @@
+"""Small ready-made Arrow tables as the assessment gives them, and batches staged from them."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tests.support.official_numbers import number
+from waitlist.booking_request import row_hashes
+from waitlist.reconcile import PartitionEvidence, Reconciliation, reconcile
+from waitlist.staging import StagingStore
+
+NOW = dt.datetime(2024, 10, 1, 22, 30, tzinfo=dt.UTC)
+AS_OF = dt.date(2024, 10, 1)
+GO_LIVE = dt.date(2024, 11, 4)
+UNITS = ("SE162321000000-DEMO1", "SE162321000000-DEMO2", None)
+DISPOSITIONS = (
+    "migrate", "migrate", "move_to_sdv_list", "fix_in_pmo", "migrate", "book_in_millennium", "leave", "handle_manually",
+)  # fmt: skip
+"""Of posts 0, 1, 2, ...; then from the beginning."""
+
+_FIRST_BIRTH = dt.date(1990, 2, 1)
+_BIRTHS = 3_900
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What assessing some posts gives."""
+
+    dispositions: pa.Table
+    findings: pa.Table
+    bokningsbegaran: pa.Table
+
+
+def person_id(of: int) -> str:
+    """Return one of 7,800 official test persons as twelve digits."""
+    born = _FIRST_BIRTH + dt.timedelta(days=of % _BIRTHS)
+    return number(born, 238 + of // _BIRTHS % 2)
+
+
+def disposition_of(post_id: int) -> str:
+    """Return a post's disposition."""
+    return DISPOSITIONS[post_id % len(DISPOSITIONS)]
+
+
+def chunk(post_ids: Sequence[int], *, text: str = "Orsak: uppföljning åäö") -> Chunk:
+    """Return dispositions, findings and booking requests of some posts, always the same for a post and a text."""
+    migrating = [post_id for post_id in post_ids if disposition_of(post_id) == "migrate"]
+    others = [post_id for post_id in post_ids if disposition_of(post_id) == "move_to_sdv_list"]
+    window = [dt.date(2025, 1, 1) + dt.timedelta(days=post_id % 200) for post_id in migrating]
+    requests = pa.table(
+        {
+            "post_id": pa.array(migrating, pa.int64()),
+            "person_id": pa.array([person_id(post_id) for post_id in migrating], pa.string()),
+            "begard_plats": pa.array(["Vårdcentralen Demo"] * len(migrating), pa.string()),
+            "patientnamn": pa.array([f"Test Testsson {post_id}" for post_id in migrating], pa.string()),
+            "begart_startdatum": pa.array(window, pa.date32()),
+            "begart_slutdatum": pa.array([day + dt.timedelta(days=30) for day in window], pa.date32()),
+            "besokstyp": pa.array(["SDV Pv Ssk Återbesök (diabetes)"] * len(migrating), pa.string()),
+            "vardinrattning": pa.array(["Demo"] * len(migrating), pa.string()),
+            "beskrivning": pa.array([None if post_id % 7 == 0 else text for post_id in migrating], pa.string()),
+            "sekretess": pa.array([post_id % 5 == 0 for post_id in migrating], pa.bool_()),
+        }
+    )
+    findings = [(post_id, "CATEGORY_NOT_MOVED", "blocks", "SDV Pv Ssk Återbesök (diabetes)") for post_id in others]
+    findings += [(post_id, "PROTECTED_IDENTITY", "info", None) for post_id in migrating if post_id % 5 == 0]
+    columns = zip(*sorted(findings), strict=True) if findings else ([], [], [], [])
+    types = (pa.int64(), pa.string(), pa.string(), pa.string())
+    return Chunk(
+        dispositions=pa.table(
+            {
+                "post_id": pa.array(post_ids, pa.int64()),
+                "enhet_hsa_id": pa.array([UNITS[post_id % 3] for post_id in post_ids], pa.string()),
+                "kategori": pa.array(["Diabetes"] * len(post_ids), pa.string()),
+                "disposition": pa.array([disposition_of(post_id) for post_id in post_ids], pa.string()),
+                "recommended_list": pa.array(
+                    ["SDV Pv Ssk Återbesök (diabetes)" if post_id in others else None for post_id in post_ids],
+                    pa.string(),
+                ),
+                "driftstart": pa.array([GO_LIVE if post_id % 3 == 0 else None for post_id in post_ids], pa.date32()),
+            }
+        ),
+        findings=pa.table(
+            dict(
+                zip(
+                    ("post_id", "rule", "severity", "detail"),
+                    (pa.array(column, form) for column, form in zip(columns, types, strict=True)),
+                    strict=True,
+                )
+            )
+        ),
+        bokningsbegaran=requests.append_column("row_hash", row_hashes(requests)),
+    )
+
+
+def chunks(post_ids: Sequence[int], size: int = 40, *, text: str = "Orsak: uppföljning åäö") -> Iterator[Chunk]:
+    """Yield the posts' chunks, ``size`` posts at a time."""
+    for start in range(0, len(post_ids), size):
+        yield chunk(post_ids[start : start + size], text=text)
+
+
+def open_batch(store: StagingStore, batch_id: str = "natt-1", **told: object) -> None:
+    """Open a dry-run batch."""
+    known = {
+        "dag_id": "waitlist_dry_run",
+        "run_id": f"manual__{batch_id}",
+        "kind": "dry_run",
+        "wave": None,
+        "as_of": AS_OF,
+        "rules_version": "0" * 64,
+        "started_at": NOW,
+    }
+    store.open_batch(batch_id, **{**known, **told})
+
+
+PARTITIONS: tuple[tuple[int | None, int | None, range], ...] = (
+    (None, 100, range(1, 100)),
+    (100, 200, range(100, 200)),
+    (200, None, range(200, 260)),
+)
+"""The partitions of the ready-made batch, and the posts in each."""
+POSTS = sum(len(posts) for _, _, posts in PARTITIONS)
+
+
+def stage_all(store: StagingStore, batch_id: str = "natt-1") -> None:
+    """Open the ready-made batch and stage its partitions."""
+    open_batch(store, batch_id)
+    for lower, upper, posts in PARTITIONS:
+        store.stage_partition(batch_id, lower, upper, chunks(posts))
+    store.mark_staged(batch_id)
+
+
+def evidence() -> list[PartitionEvidence]:
+    """Return what the steps before the load know of the ready-made batch."""
+    return [
+        PartitionEvidence(
+            lower,
+            upper,
+            len(posts),
+            post_ids=lambda posts=posts: iter([np.array(posts, np.int64)]),
+            row_hashes=lambda posts=posts: (part.bokningsbegaran for part in chunks(posts, 30)),
+        )
+        for lower, upper, posts in PARTITIONS
+    ]
+
+
+def reconcile_all(store: StagingStore, batch_id: str = "natt-1") -> Reconciliation:
+    """Reconcile the ready-made batch."""
+    return reconcile(store, batch_id, source_posts=POSTS, evidence=evidence(), now=NOW)
+
+
+def verified(store: StagingStore, batch_id: str = "natt-1") -> None:
+    """Stage, reconcile and verify the ready-made batch."""
+    stage_all(store, batch_id)
+    reconcile_all(store, batch_id)
+    store.mark_verified(batch_id, NOW)
