@@ -21,16 +21,12 @@ def test_bytes_are_those_of_each_text(texts, width, large, cuts):
         matrix, lengths = byte_matrix(column, width)
         encoded = [None if text is None else text.encode() for text in expected]
         assert lengths.tolist() == [-1 if text is None else len(text) for text in encoded]
-        assert [row.tobytes() for row in matrix] == [
-            (text or b"")[:width].ljust(width, b"\0") for text in encoded
-        ]
+        assert [row.tobytes() for row in matrix] == [(text or b"")[:width].ljust(width, b"\0") for text in encoded]
 
 
 def test_bytes_behind_a_null_are_not_seen():
     offsets, data = np.array([0, 3, 6], np.int32), b"abcdef"
-    nulls = pa.Array.from_buffers(
-        pa.string(), 2, [pa.py_buffer(b"\x02"), pa.py_buffer(offsets), pa.py_buffer(data)]
-    )
+    nulls = pa.Array.from_buffers(pa.string(), 2, [pa.py_buffer(b"\x02"), pa.py_buffer(offsets), pa.py_buffer(data)])
     matrix, lengths = byte_matrix(nulls, 4)
     assert (lengths.tolist(), matrix.tobytes()) == ([-1, 3], b"\0\0\0\0def\0")
 
