@@ -1,9 +1,343 @@
 """The steps of a run, in the order in which the DAGs wire them; each is idempotent and passes references only.
 
-A step takes and returns small frozen records (ids, file names, counts), never rows: those go through the
-snapshot and the staging schema. ``Pipeline`` knows neither Airflow nor the clock.
+A step takes and returns small records (ids, file names, counts), never rows: those go through the snapshot and
+the staging schema. ``Pipeline`` knows neither Airflow nor the clock.
 """
 
+import datetime as dt
+import hashlib
+import json
 import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import Any, Final, Self
+
+import pyarrow as pa
+from upath import UPath
+
+from waitlist import artefacts, quality
+from waitlist.assess import Assessment, assess
+from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
+from waitlist.duplicates import DuplicateSearch
+from waitlist.exceptions import SettingsError
+from waitlist.mappings import Mappings, load_mappings
+from waitlist.pmo import PmoSource, Selection
+from waitlist.posts import PostIds, RuleContext
+from waitlist.quality import Outcome, QualityResult, Suite
+from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.settings import Settings
+from waitlist.snapshot import Partition, SnapshotPart, read_part
+from waitlist.staging import StagingStore
 
 log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+_DUPLICATES: Final = "duplicates.parquet"
+_HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for.
+
+    Attributes:
+        dag_id: the DAG, and
+        run_id: its run; together they name the batch.
+        kind: ``dry_run`` or ``migration``.
+        as_of: the date that every rule compares with.
+        waves: waves to read; empty: all.
+        units: HSA-ids to read; empty: all.
+    """
+
+    dag_id: str
+    run_id: str
+    kind: str
+    as_of: dt.date
+    waves: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+    @property
+    def batch_id(self) -> str:
+        """The batch that this run, and every rerun of it, replaces."""
+        digest = hashlib.sha256(f"{self.dag_id}\0{self.run_id}".encode()).hexdigest()
+        return f"{self.kind}-{digest[:16]}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is, once its batch is open; every later step is told this."""
+
+    batch_id: str
+    as_of: dt.date
+    units: tuple[str, ...] | None
+    rules_version: str
+
+    def to_record(self) -> Record:
+        """Return plain values for Airflow to hand on."""
+        units = None if self.units is None else list(self.units)
+        return asdict(self) | {"as_of": self.as_of.isoformat(), "units": units}
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """Take back what ``to_record`` gave."""
+        units = record["units"]
+        return cls(
+            record["batch_id"],
+            dt.date.fromisoformat(record["as_of"]),
+            None if units is None else tuple(units),
+            record["rules_version"],
+        )
+
+
+class Pipeline:
+    """One deployment's settings, connections and facts, and the steps over them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        snapshots: UPath,
+        pmo: Callable[[], str],
+        staging: Callable[[], str],
+    ) -> None:
+        """Remember where things are; nothing is opened before a step needs it.
+
+        Args:
+            settings: this deployment's settings.
+            snapshots: the folder under which each batch has one of its own.
+            pmo: gives the ODBC connection string of PMO.
+            staging: gives the SQLAlchemy URL of the staging database.
+        """
+        self._settings = settings
+        self._snapshots = snapshots
+        self._pmo = pmo
+        self._staging = staging
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """The mapping files."""
+        return load_mappings(self._settings.mappings_dir, raisable=BUILT_IN_SEVERITIES)
+
+    @cached_property
+    def rules_version(self) -> str:
+        """SHA-256 of everything that decides a result besides the posts and the as-of date."""
+        decides = {
+            "mappings": self.mappings.digest,
+            "suites": quality.digest(self._suites),
+            "settings": self._settings.rules.model_dump(mode="json"),
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def store(self) -> StagingStore:
+        """The staging database."""
+        return StagingStore(self._staging())
+
+    def is_past_last_go_live(self, request: Request) -> bool:
+        """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse."""
+        planned = [unit.driftstart for unit in self.mappings.units.values() if unit.driftstart is not None]
+        return bool(planned) and request.as_of > max(planned)
+
+    def open_batch(self, request: Request, *, now: dt.datetime) -> Run:
+        """Check settings, mapping files and suites, bring the staging schema up to date, and open the batch.
+
+        Raises:
+            SettingsError, MappingError, SuiteError: with every fault of its kind.
+            StagingError: the batch is immutable, or the database is of a newer release.
+        """
+        run = Run(request.batch_id, request.as_of, self._selected_units(request), self.rules_version)
+        self.store.migrate()
+        self.store.open_batch(
+            run.batch_id,
+            dag_id=request.dag_id,
+            run_id=request.run_id,
+            kind=request.kind,
+            wave=", ".join(request.waves) or None,
+            as_of=request.as_of,
+            rules_version=run.rules_version,
+            started_at=now,
+        )
+        log.info("batch %s opened as of %s", run.batch_id, run.as_of)
+        return run
+
+    def plan_extract(self, run: Run) -> list[Partition]:
+        """Count the posts at the source and divide them.
+
+        Raises:
+            SourceError: PMO cannot be read, is empty, or its query has drifted.
+        """
+        partitions = self._source.plan(_selection(run))
+        log.info("%d posts in %d partitions", sum(each.posts for each in partitions), len(partitions))
+        return partitions
+
+    def extract(self, run: Run, partition: Partition) -> SnapshotPart:
+        """Read one partition into the snapshot.
+
+        Raises:
+            SourceError: PMO cannot be read, or gave another number of posts than it counted.
+        """
+        part = self._source.extract(_selection(run), partition, self._folder(run))
+        log.info("partition %d: %d posts", part.partition, part.posts)
+        return part
+
+    def check_contract(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+        """Hold the contract suite against the snapshot.
+
+        Raises:
+            ContractBrokenError: an expectation that stops the run does not hold.
+        """
+        suites = [self._suites[quality.CONTRACT]]
+        results = self._check_snapshot(run, parts, suites)
+        outcome = self._keep(run, suites, results)
+        quality.require_contract(results)
+        return outcome
+
+    def find_duplicates(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+        """Find the posts that stand twice, over the whole batch, and keep their ids beside the snapshot."""
+        search = DuplicateSearch(self._context(run))
+        for table in self._tables(run, parts, DUPLICATE_COLUMNS):
+            search.add(table)
+        found = search.find()
+        artefacts.write(self._folder(run) / _DUPLICATES, [pa.table({"post_id": found})])
+        log.info("%d posts have a duplicate", len(found))
+        return {"duplicates": len(found)}
+
+    def assess(self, run: Run, part: SnapshotPart) -> Record:
+        """Assess one partition and replace it in staging, keeping the hashes of its rows beside the snapshot."""
+        duplicates = artefacts.read(self._folder(run) / _DUPLICATES).column("post_id").to_numpy()
+        released = self.store.released_post_ids(part.lower, part.upper)
+        hashes: list[pa.Table] = []
+
+        def chunks() -> Iterator[Assessment]:
+            for table in read_part(self._folder(run), part):
+                assessed = assess(table, context, duplicates=duplicates, released=released)
+                hashes.append(assessed.bokningsbegaran.select(_HASHES.names))
+                yield assessed
+
+        context = self._context(run)
+        staged = self.store.stage_partition(run.batch_id, part.lower, part.upper, chunks())
+        artefacts.write(self._hashes(run, part), hashes or [_HASHES.empty_table()])
+        log.info("partition %d: %d posts, %d booking requests", part.partition, staged.posts, staged.staged)
+        return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
+
+    def check_snapshot(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+        """Run the suites that look at the snapshot and stop nothing."""
+        suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
+        return self._keep(run, suites, self._check_snapshot(run, parts, suites))
+
+    def check_staged(self, run: Run) -> Record:
+        """Run the suites that look at the staged booking requests."""
+        suites = self._looking_at(quality.Looks.STAGED)
+        results = quality.check_staged(suites, self.store.engine, run.batch_id, self._context(run))
+        return self._keep(run, suites, results)
+
+    def reconcile(
+        self, run: Run, partitions: Sequence[Partition], parts: Sequence[SnapshotPart], *, now: dt.datetime
+    ) -> Record:
+        """Prove that source, snapshot and staging add up, and show the batch to readers.
+
+        Raises:
+            ReconciliationError: with every check that failed and the post ids.
+        """
+        self.store.mark_staged(run.batch_id)
+        evidence = [
+            PartitionEvidence(
+                part.lower,
+                part.upper,
+                part.posts,
+                post_ids=partial(self._post_ids, run, part),
+                row_hashes=partial(self._row_hashes, run, part),
+            )
+            for part in parts
+        ]
+        counted = sum(each.posts for each in partitions)
+        result = reconcile(self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now)
+        self.store.mark_verified(run.batch_id, now)
+        log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
+        return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
+
+    def mark_failed(self, request: Request, *, now: dt.datetime) -> None:
+        """Close the request's batch as failed; nobody reads it any more."""
+        self.store.mark_failed(request.batch_id, now)
+
+    @cached_property
+    def _suites(self) -> dict[str, Suite]:
+        return dict(quality.load_suites(self._settings.expectations_dir))
+
+    @cached_property
+    def _source(self) -> PmoSource:
+        return PmoSource(self._pmo(), self._settings)
+
+    def _context(self, run: Run) -> RuleContext:
+        if run.rules_version != self.rules_version:
+            raise SettingsError(
+                "mapping files, suites or rule settings have changed since the run began: "
+                "clear the whole run, so that every post is judged by the same rules"
+            )
+        return RuleContext(run.as_of, self.mappings, self._settings.rules)
+
+    def _selected_units(self, request: Request) -> tuple[str, ...] | None:
+        """Return the units asked for, None for all, unknown ones included.
+
+        Raises:
+            SettingsError: with every wave and unit that ``units.csv`` does not know.
+        """
+        units = self.mappings.units
+        waves = {unit.vag for unit in units.values() if unit.vag}
+        faults = [f"wave {wave!r} is not in units.csv" for wave in request.waves if wave not in waves]
+        faults += [f"unit {unit!r} is not in units.csv" for unit in request.units if unit not in units]
+        if request.waves:
+            faults += [
+                f"unit {unit!r} is not in the waves asked for"
+                for unit in request.units
+                if unit in units and units[unit].vag not in request.waves
+            ]
+        if faults:
+            raise SettingsError("params at fault:\n  " + "\n  ".join(faults))
+        if request.units:
+            return tuple(sorted(set(request.units)))
+        if request.waves:
+            return tuple(sorted(hsa_id for hsa_id, unit in units.items() if unit.vag in request.waves))
+        return None
+
+    def _folder(self, run: Run) -> UPath:
+        return self._snapshots / run.batch_id
+
+    def _hashes(self, run: Run, part: SnapshotPart) -> UPath:
+        return self._folder(run) / f"row_hashes-{part.partition:05d}.parquet"
+
+    def _tables(self, run: Run, parts: Iterable[SnapshotPart], columns: Sequence[str]) -> Iterator[pa.Table]:
+        for part in parts:
+            yield from read_part(self._folder(run), part, columns)
+
+    def _post_ids(self, run: Run, part: SnapshotPart) -> Iterator[PostIds]:
+        for table in read_part(self._folder(run), part, ["post_id"]):
+            yield table.column("post_id").to_numpy()
+
+    def _row_hashes(self, run: Run, part: SnapshotPart) -> Iterator[pa.Table]:
+        yield artefacts.read(self._hashes(run, part))
+
+    def _looking_at(self, looks: quality.Looks) -> list[Suite]:
+        return [suite for suite in self._suites.values() if suite.looks is looks]
+
+    def _check_snapshot(self, run: Run, parts: Sequence[SnapshotPart], suites: Sequence[Suite]) -> list[QualityResult]:
+        total = sum(part.posts for part in parts)
+        return quality.check_snapshot(
+            suites,
+            self._tables(run, parts, quality.columns_needed(suites)),
+            self._context(run),
+            progress=lambda posts: log.info("suites have seen %d of %d posts", posts, total),
+        )
+
+    def _keep(self, run: Run, suites: Iterable[Suite], results: Sequence[QualityResult]) -> Record:
+        """Store the results and count their outcomes."""
+        for suite in suites:
+            self.store.replace_quality(run.batch_id, suite.name, [row for row in results if row.suite == suite.name])
+        return {outcome.value: sum(row.outcome is outcome for row in results) for outcome in Outcome}
+
+
+def _selection(run: Run) -> Selection:
+    return Selection(run.as_of, run.units)

@@ -1,14 +1,15 @@
 """Which run this is: its as-of date and what it was asked for, from Airflow's context."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import ObjectStoragePath, get_current_context
+from waitlist.snapshot import Partition, SnapshotPart
 
 from waitlist.exceptions import SettingsError
-from waitlist.pipeline import Pipeline, Request
+from waitlist.pipeline import Pipeline, Record, Request, Run
 from waitlist.settings import Settings
 from waitlist_airflow.connections import pmo_connection_string, staging_url
 
@@ -57,3 +58,23 @@ def pipeline() -> Pipeline:
         pmo=pmo_connection_string,
         staging=staging_url,
     )
+
+
+def run(record: Record) -> Run:
+    """Take a run back from what ``open_batch`` handed on."""
+    return Run.from_record(record)
+
+
+def partition(record: Record) -> Partition:
+    """Take a partition back from what ``plan_extract`` handed on."""
+    return Partition(**record)
+
+
+def part(record: Record) -> SnapshotPart:
+    """Take a part of the snapshot back from what ``extract`` handed on."""
+    return SnapshotPart(**record)
+
+
+def parts(records: Iterable[Record]) -> list[SnapshotPart]:
+    """Take all parts of the snapshot back, in the order of their keys."""
+    return sorted((part(record) for record in records), key=lambda each: each.partition)

@@ -5,6 +5,8 @@ database: ids, file names and counts, never a row of a post.
 """
 
 import datetime as dt
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from airflow.sdk import TriggerRule, task
@@ -21,8 +23,7 @@ def open_batch(kind: str) -> Record:
     """Fix what the run is and open its batch; skip the run after the last go-live."""
     from waitlist_airflow import runs
 
-    pipeline = runs.pipeline()
-    request = runs.request(kind)
+    pipeline, request = runs.pipeline(), runs.request(kind)
     if pipeline.is_past_last_go_live(request):
         raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
     return pipeline.open_batch(request, now=_now()).to_record()
@@ -34,7 +35,7 @@ def plan_extract(run: Record) -> list[Record]:
     """Divide PMO's posts into partitions."""
     from waitlist_airflow import runs
 
-    return [partition.to_record() for partition in runs.pipeline().plan_extract(runs.run(run))]
+    return [asdict(partition) for partition in runs.pipeline().plan_extract(runs.run(run))]
 
 
 @task
@@ -43,12 +44,12 @@ def extract(run: Record, partition: Record) -> Record:
     """Read one partition into the snapshot."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().extract(runs.run(run), runs.partition(partition)).to_record()
+    return asdict(runs.pipeline().extract(runs.run(run), runs.partition(partition)))
 
 
 @task
 @guarded
-def check_contract(run: Record, parts: list[Record]) -> Record:
+def check_contract(run: Record, parts: Iterable[Record]) -> Record:
     """Stop the run when the extract breaks its contract."""
     from waitlist_airflow import runs
 
@@ -57,7 +58,7 @@ def check_contract(run: Record, parts: list[Record]) -> Record:
 
 @task
 @guarded
-def find_duplicates(run: Record, parts: list[Record]) -> Record:
+def find_duplicates(run: Record, parts: Iterable[Record]) -> Record:
     """Find posts that stand twice, over the whole batch."""
     from waitlist_airflow import runs
 
@@ -75,7 +76,7 @@ def assess(run: Record, part: Record) -> Record:
 
 @task
 @guarded
-def check_snapshot(run: Record, parts: list[Record]) -> Record:
+def check_snapshot(run: Record, parts: Iterable[Record]) -> Record:
     """Run the suites on identity, dates and categories."""
     from waitlist_airflow import runs
 
@@ -93,14 +94,24 @@ def check_staged(run: Record) -> Record:
 
 @task
 @guarded
-def reconcile(run: Record, parts: list[Record]) -> Record:
+def reconcile(run: Record, partitions: Iterable[Record], parts: Iterable[Record]) -> Record:
     """Prove that source, snapshot and staging add up; only then does the batch count for readers."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().reconcile(runs.run(run), runs.parts(parts), now=_now())
+    planned = [runs.partition(partition) for partition in partitions]
+    return runs.pipeline().reconcile(runs.run(run), planned, runs.parts(parts), now=_now())
 
 
-@task(trigger_rule=TriggerRule.ONE_FAILED, retries=5)
+@task
+@guarded
+def report(run: Record) -> None:
+    """Tell the readiness of each unit in the log."""
+    from waitlist_airflow import runs
+
+    runs.pipeline().report(runs.run(run))
+
+
+@task(trigger_rule=TriggerRule.ONE_FAILED)
 @guarded
 def mark_failed(kind: str) -> None:
     """Close the batch as failed when a step has failed for good."""
