@@ -1,0 +1,23 @@
+"""Print as JSON what the DAG files of a folder hold, as Airflow reads them."""
+
+import json
+import sys
+
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag(sys.argv[1])
+dags = {
+    dag.dag_id: {
+        "doc": dag.doc_md,
+        "tags": sorted(dag.tags),
+        "catchup": dag.catchup,
+        "schedule": repr(dag.schedule),
+        "tasks": {
+            task.task_id: {"owner": task.owner, "retries": task.retries, "ends": bool(task.execution_timeout)}
+            for task in dag.tasks
+        },
+        "params": {name: dag.params.get_param(name).schema.get("description_md") for name in dag.params},
+    }
+    for dag in bag.dags.values()
+}
+print("DAGS" + json.dumps({"errors": bag.import_errors, "dags": dags}))
