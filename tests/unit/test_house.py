@@ -96,7 +96,14 @@ class TestSql:
     @pytest.mark.parametrize("path", SQL, ids=name)
     def test_begins_with_a_comment_that_says_what_it_is_for(self, path):
         first = path.read_text(encoding="utf-8").lstrip().splitlines()[0]
-        assert re.match(r"(--|/\*).*\w", first)
+        assert re.match(r"(--|/\*)\s*(?!Parameters)\w", first)
+
+    @pytest.mark.parametrize("path", SQL, ids=name)
+    def test_names_its_parameters_in_its_header(self, path):
+        text = path.read_text(encoding="utf-8")
+        listed = ", ".join(re.findall(r"^-- Parameters: (.*?)\.?$", text, re.MULTILINE))
+        bound = set(re.findall(r"(?<![:\w]):([a-z_]+)", text))
+        assert bound <= set(listed.split(", "))
 
 
 class TestAddresses:
