@@ -4,15 +4,13 @@ Great Expectations' validator is used directly, not through a data context: the 
 with bound values instead of a query text and a connection string, and a chunk costs half as much.
 
 Results are asked for without values and without row numbers (``RESULT_FORMAT``): even a failing value is not
-fetched. What Great Expectations would log is the text of exceptions, which quote values, so its loggers are
-silent meanwhile; an expectation that raised is told by the exception's type and place.
+fetched. An expectation that raised is told by the exception's type and place, since its text may quote values.
+``quiet.quieten`` must have been called before this module is imported.
 """
 
 import logging
-import os
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +18,6 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
-
-os.environ["GX_ANALYTICS_ENABLED"] = "false"
-
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.core.batch import Batch
 from great_expectations.exceptions.exceptions import GreatExpectationsError
@@ -38,7 +33,6 @@ from waitlist.exceptions import SuiteError
 from waitlist.posts import Posts, RuleContext
 from waitlist.quality.expectations import GO_LIVE, judging
 from waitlist.quality.suites import ROW_COUNT_TYPE, Expectation, Suite
-from waitlist.staging.schema import bokningsbegaran, disposition, schema_of
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +90,12 @@ class Validation:
         Raises:
             SuiteError: an expectation got lost, or the database could not be asked.
         """
+        from waitlist.staging.schema import (  # noqa: PLC0415 - brings database drivers that a snapshot can do without
+            bokningsbegaran,
+            disposition,
+            schema_of,
+        )
+
         rows = (
             sa.select(bokningsbegaran, disposition.c.driftstart.label(GO_LIVE))
             .select_from(
@@ -109,6 +109,11 @@ class Validation:
             )
             .where(bokningsbegaran.c.batch_id == batch_id)
         )
+        try:
+            with engine.connect() as connection:
+                connection.execute(rows.limit(0))
+        except sa.exc.SQLAlchemyError as error:
+            raise SuiteError(f"the staged rows could not be asked ({_place_of(error)})") from None
         execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
         data = SqlAlchemyBatchData(
             execution_engine=execution,
@@ -120,26 +125,23 @@ class Validation:
         try:
             with judging(self._context):
                 return self._counts(execution, data)
-        except (sa.exc.SQLAlchemyError, GreatExpectationsError) as error:
-            raise SuiteError(f"the staged rows could not be asked ({_place_of(error)})") from None
         finally:
             execution.close()
 
     def _counts(self, execution: ExecutionEngine[Any], data: Any) -> list[Count]:  # noqa: ANN401 - as its engine
-        with _silence():
-            validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
-            validator.metrics_calculator.show_progress_bars = False
-            results = validator.graph_validate(
-                configurations=self._configurations, runtime_configuration={"result_format": RESULT_FORMAT}
+        validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
+        validator.metrics_calculator.show_progress_bars = False
+        results = validator.graph_validate(
+            configurations=self._configurations, runtime_configuration={"result_format": RESULT_FORMAT}
+        )
+        found = {_asked_at(result): result for result in results}
+        lost = [asked for place, asked in enumerate(self._asked) if place not in found]
+        if lost or len(results) != len(self._asked):
+            named = ", ".join(f"{suite.name}: {expectation.name}" for suite, expectation in lost)
+            raise SuiteError(
+                f"{len(self._asked)} expectations were asked, {len(results)} answered; lost: {named or 'none'}"
             )
-            found = {_asked_at(result): result for result in results}
-            lost = [asked for place, asked in enumerate(self._asked) if place not in found]
-            if lost or len(results) != len(self._asked):
-                named = ", ".join(f"{suite.name}: {expectation.name}" for suite, expectation in lost)
-                raise SuiteError(
-                    f"{len(self._asked)} expectations were asked, {len(results)} answered; lost: {named or 'none'}"
-                )
-            return [self._count(validator, place, found[place]) for place in range(len(self._asked))]
+        return [self._count(validator, place, found[place]) for place in range(len(self._asked))]
 
     def _count(self, validator: Validator, place: int, result: ExpectationValidationResult) -> Count:
         suite, expectation = self._asked[place]
@@ -208,15 +210,3 @@ def _place_of(error: BaseException) -> str:
     frames = traceback.extract_tb(chain[-1].__traceback__)
     at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return " < ".join(type(link).__name__ for link in chain) + at
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep Great Expectations from logging; its own messages carry the text of exceptions, and so values."""
-    logger = logging.getLogger("great_expectations")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

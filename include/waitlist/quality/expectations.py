@@ -14,7 +14,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -161,6 +161,7 @@ class ExpectPostsToPassRule(MulticolumnMapExpectation):
     """
 
     rule: str
+    ignore_row_if: Literal["never"] = "never"
     map_metric = "multicolumn_values.pass_rule"
     success_keys = ("mostly", "rule")
     args_keys = ("rule",)
@@ -168,8 +169,7 @@ class ExpectPostsToPassRule(MulticolumnMapExpectation):
     @pydantic.root_validator(pre=True)
     def _name_columns(cls, values: dict[str, Any]) -> dict[str, Any]:
         """The rule says which columns it reads; a row is a post whatever they hold."""
-        columns = ["post_id", *RULES[values["rule"]].columns]
-        return {**values, "column_list": columns, "ignore_row_if": "never"}
+        return {**values, "column_list": ["post_id", *RULES[values["rule"]].columns]}
 
 
 class _NotBlank(ColumnMapMetricProvider):
@@ -246,7 +246,7 @@ class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
 
     column_list: list[str] = ["begart_startdatum", "begart_slutdatum"]  # noqa: RUF012 - a field of the model
     map_metric = "multicolumn_values.clear_cutoff"
-    ignore_row_if = "never"
+    ignore_row_if: Literal["never"] = "never"
 
 
 def is_person_id(column: sa.ColumnClause[str], as_of: dt.date) -> sa.ColumnElement[bool]:

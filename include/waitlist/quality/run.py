@@ -1,22 +1,23 @@
 """Holds suites against a snapshot or a staged batch, adds up what the chunks say, and judges the sums."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.exceptions import ContractBrokenError, SuiteError
 from waitlist.posts import RuleContext
+from waitlist.quality.quiet import quieten
 from waitlist.quality.results import FailureSeverity, Outcome, QualityResult
 from waitlist.quality.suites import CONTRACT, ROW_COUNT_TYPE, Expectation, Looks, Suite
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from waitlist.quality.engine import Validation
 
 CHUNK_POSTS: Final = 100_000
-"""Posts that Great Expectations sees at a time, about: a look costs some 6 ms an expectation, however few."""
+"""Posts that Great Expectations sees at a time, about; a look costs some 6 ms an expectation, however few they are."""
 
 Progress = Callable[[int], None]
 
@@ -61,15 +62,14 @@ def check_snapshot(
         SuiteError: an expectation got lost or is not known.
     """
     wanted = _those_that_look_at(Looks.SNAPSHOT, suites)
-    from waitlist.quality.engine import Validation  # noqa: PLC0415 - takes seconds
-
-    validation = Validation(wanted, context)
+    validation = _validation(wanted, context)
     tallies = [_Tally() for suite in wanted for _ in suite.expectations]
     seen = 0
     for chunk in _gather(tables, chunk_posts):
         for tally, count in zip(tallies, validation.of_posts(chunk), strict=True):
             tally.add(count.evaluated, count.unexpected, raised=bool(count.raised))
         seen += chunk.num_rows
+        del chunk  # before the next one is gathered
         if progress is not None:
             progress(seen)
     return _judge_all(wanted, tallies)
@@ -90,9 +90,7 @@ def check_staged(
         SuiteError: an expectation got lost or is not known, or the database could not be asked.
     """
     wanted = _those_that_look_at(Looks.STAGED, suites)
-    from waitlist.quality.engine import Validation  # noqa: PLC0415 - takes seconds
-
-    counts = Validation(wanted, context).of_staged(engine, batch_id)
+    counts = _validation(wanted, context).of_staged(engine, batch_id)
     return _judge_all(wanted, [_Tally(count.evaluated, count.unexpected, bool(count.raised)) for count in counts])
 
 
@@ -147,6 +145,13 @@ def _tell(result: QualityResult) -> str:
     if result.outcome is Outcome.ERROR:
         return f"{result.expectation}{on}: could not be evaluated"
     return f"{result.expectation}{on}: {result.unexpected:,} of {result.evaluated:,} do not hold"
+
+
+def _validation(suites: Sequence[Suite], context: RuleContext) -> "Validation":
+    quieten()
+    from waitlist.quality.engine import Validation  # noqa: PLC0415 - takes seconds
+
+    return Validation(suites, context)
 
 
 def _those_that_look_at(looks: Looks, suites: Iterable[Suite]) -> tuple[Suite, ...]:
