@@ -87,9 +87,6 @@ def classify(numbers: TextColumn, as_of: dt.date, reserve_numbers: Sequence[Rese
         numbers: texts as the source wrote them, shape (n,); null means that there is none.
         as_of: the day on which the question is asked; it settles centuries and future births.
         reserve_numbers: known reserve formats; they overlap, so the first that fits names the likely one.
-
-    Raises:
-        TypeError: the column holds something else than texts.
     """
     matrix, lengths = byte_matrix(pc.utf8_trim(numbers, _SPACES), _LONGEST)
     births = _Births.up_to(as_of)
