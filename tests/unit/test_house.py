@@ -101,9 +101,9 @@ class TestSql:
     @pytest.mark.parametrize("path", SQL, ids=name)
     def test_names_its_parameters_in_its_header(self, path):
         text = path.read_text(encoding="utf-8")
-        listed = ", ".join(re.findall(r"^-- Parameters: (.*?)\.?$", text, re.MULTILINE))
-        bound = set(re.findall(r"(?<![:\w]):([a-z_]+)", text))
-        assert bound <= set(listed.split(", "))
+        header = text.partition("Parameters")[2].partition("\nSELECT")[0]
+        bound = set(re.findall(r"(?<![:\w]):([a-z_]+)", re.sub(r"--.*", "", text)))
+        assert [parameter for parameter in bound if not re.search(rf"\b{parameter}\b", header)] == []
 
 
 class TestAddresses:
