@@ -3,6 +3,7 @@
 Great Expectations takes seconds to import: it is, when a suite is run or Data Docs are written, not before.
 """
 
+from waitlist.quality.docs import write_data_docs
 from waitlist.quality.results import FailureSeverity, Outcome, QualityResult
 from waitlist.quality.run import check_snapshot, check_staged, merge, require_contract
 from waitlist.quality.suites import CONTRACT, SUITES, Looks, Suite, columns_needed, digest, load_suites
@@ -22,4 +23,5 @@ __all__ = [
     "load_suites",
     "merge",
     "require_contract",
+    "write_data_docs",
 ]
