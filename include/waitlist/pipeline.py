@@ -6,6 +6,7 @@ the staging schema. ``Pipeline`` knows neither Airflow nor the clock.
 
 import datetime as dt
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +15,10 @@ from functools import cached_property, partial
 from typing import Any, Final, Self
 
 import pyarrow as pa
+from rich.console import Console
 from upath import UPath
 
-from waitlist import artefacts, quality
+from waitlist import artefacts, quality, readiness
 from waitlist.assess import Assessment, assess
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 
+_LOG_WIDTH: Final = 100
 _DUPLICATES: Final = "duplicates.parquet"
 _HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
 
@@ -75,14 +78,14 @@ class Run:
     units: tuple[str, ...] | None
     rules_version: str
 
-    def to_record(self) -> Record:
+    def to_dict(self) -> Record:
         """Return plain values for Airflow to hand on."""
         units = None if self.units is None else list(self.units)
         return asdict(self) | {"as_of": self.as_of.isoformat(), "units": units}
 
     @classmethod
-    def from_record(cls, record: Record) -> Self:
-        """Take back what ``to_record`` gave."""
+    def from_dict(cls, record: Record) -> Self:
+        """Take back what ``to_dict`` gave."""
         units = record["units"]
         return cls(
             record["batch_id"],
@@ -258,6 +261,15 @@ class Pipeline:
         self.store.mark_verified(run.batch_id, now)
         log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
         return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
+
+    def report(self, run: Run) -> None:
+        """Log the readiness table."""
+        found = readiness.read_readiness(self.store, run.batch_id, self.mappings)
+        console = Console(file=io.StringIO(), width=_LOG_WIDTH)
+        with console.capture() as told:
+            console.print(readiness.render(found))
+        for line in told.get().splitlines():
+            log.info("%s", line)
 
     def mark_failed(self, request: Request, *, now: dt.datetime) -> None:
         """Close the request's batch as failed; nobody reads it any more."""

@@ -62,17 +62,17 @@ def pipeline() -> Pipeline:
 
 def run(record: Record) -> Run:
     """Take a run back from what ``open_batch`` handed on."""
-    return Run.from_record(record)
+    return Run.from_dict(record)
 
 
 def partition(record: Record) -> Partition:
     """Take a partition back from what ``plan_extract`` handed on."""
-    return Partition(**record)
+    return Partition.from_dict(record)
 
 
 def part(record: Record) -> SnapshotPart:
     """Take a part of the snapshot back from what ``extract`` handed on."""
-    return SnapshotPart(**record)
+    return SnapshotPart.from_dict(record)
 
 
 def parts(records: Iterable[Record]) -> list[SnapshotPart]:

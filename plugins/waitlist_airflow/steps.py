@@ -6,7 +6,6 @@ database: ids, file names and counts, never a row of a post.
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from airflow.sdk import TriggerRule, task
@@ -26,7 +25,7 @@ def open_batch(kind: str) -> Record:
     pipeline, request = runs.pipeline(), runs.request(kind)
     if pipeline.is_past_last_go_live(request):
         raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
-    return pipeline.open_batch(request, now=_now()).to_record()
+    return pipeline.open_batch(request, now=_now()).to_dict()
 
 
 @task
@@ -35,7 +34,7 @@ def plan_extract(run: Record) -> list[Record]:
     """Divide PMO's posts into partitions."""
     from waitlist_airflow import runs
 
-    return [asdict(partition) for partition in runs.pipeline().plan_extract(runs.run(run))]
+    return [partition.to_dict() for partition in runs.pipeline().plan_extract(runs.run(run))]
 
 
 @task
@@ -44,7 +43,7 @@ def extract(run: Record, partition: Record) -> Record:
     """Read one partition into the snapshot."""
     from waitlist_airflow import runs
 
-    return asdict(runs.pipeline().extract(runs.run(run), runs.partition(partition)))
+    return runs.pipeline().extract(runs.run(run), runs.partition(partition)).to_dict()
 
 
 @task

@@ -1,0 +1,80 @@
+"""The demo's past: a pilot whose posts were released a month before, by the pipeline's own steps.
+
+    python -m waitlist.demo --pmo CONNECTION-STRING --staging URL --out FOLDER
+
+So the demo's dry run meets posts that are already in Millennium, as every dry run after the first wave does.
+"""
+
+import argparse
+import csv
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waitlist.assess import Assessment, assess
+from waitlist.mappings import load_mappings
+from waitlist.pmo import PmoSource, Selection
+from waitlist.posts import RuleContext
+from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.release import release
+from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.settings import RuleSettings, Settings
+from waitlist.simulator import MAPPINGS, RELEASED
+from waitlist.staging import StagingStore
+
+BATCH: Final = "migration-pilot"
+AS_OF: Final = dt.date(2024, 9, 1)
+RELEASED_AT: Final = dt.datetime(2024, 9, 1, 18, 0, tzinfo=dt.UTC)
+
+
+def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
+    """Stage, reconcile and release the posts that the simulator chose for the pilot.
+
+    Args:
+        source: the synthetic PMO.
+        store: a staging database at the current revision, without the pilot.
+        folder: where the simulator left its mapping files and its list of posts.
+
+    Returns:
+        the number of posts released.
+    """
+    with (folder / RELEASED).open(encoding="utf-8") as file:
+        chosen = pa.array([int(row["post_id"]) for row in csv.DictReader(file)], pa.int64())
+    mappings = load_mappings(folder / MAPPINGS, raisable=BUILT_IN_SEVERITIES)
+    context = RuleContext(AS_OF, mappings, RuleSettings())
+    selection = Selection(AS_OF)
+
+    def chunks() -> Iterator[Assessment]:
+        for partition in source.plan(selection):
+            for table in source.read(selection, partition):
+                yield assess(table.filter(pc.is_in(table.column("post_id"), chosen)), context)
+
+    told = {"dag_id": "waitlist_migration", "run_id": "pilot", "wave": "pilot", "rules_version": mappings.digest}
+    store.open_batch(BATCH, kind="migration", as_of=AS_OF, started_at=RELEASED_AT, **told)
+    store.stage_partition(BATCH, None, None, chunks())
+    store.mark_staged(BATCH)
+    evidence = [PartitionEvidence(None, None, len(chosen))]
+    reconcile(store, BATCH, source_posts=len(chosen), evidence=evidence, now=RELEASED_AT)
+    store.mark_verified(BATCH, RELEASED_AT)
+    return release(store, BATCH, approved_by="Demoledningen", now=RELEASED_AT)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Release the pilot as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m waitlist.demo", description="Release the demo's pilot.")
+    parser.add_argument("--pmo", required=True, metavar="CONNECTION-STRING")
+    parser.add_argument("--staging", required=True, metavar="URL")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="what the simulator wrote")
+    given = parser.parse_args(arguments)
+    store = StagingStore(given.staging)
+    store.migrate()
+    posts = release_pilot(PmoSource(given.pmo, Settings.read()), store, given.out)
+    print(f"{posts} posts of the pilot were released on {RELEASED_AT:%Y-%m-%d}")  # noqa: T201 - a command's output
+
+
+if __name__ == "__main__":
+    main()
