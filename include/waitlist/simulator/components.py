@@ -1,0 +1,223 @@
+"""What a post is made of: independent parts, each with a consequence that is known beforehand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Life(IntEnum):
+    """When the post was registered and closed, seen from the as-of date."""
+
+    OPEN = 0
+    CLOSED_LATER = 1
+    PILOT = 2
+    """Registered before the earlier pilot batch."""
+    LAST_SECOND = 3
+    """Registered at 23:59:59 of the as-of date."""
+    CLOSED_AT_MOMENT = 4
+    """Closed at 00:00:00 of the day after: still there."""
+    CLOSED = 5
+    CLOSED_LAST_SECOND = 6
+    REGISTERED_LATER = 7
+    REGISTERED_AT_MOMENT = 8
+
+
+EXTRACTED: Final = (Life.OPEN, Life.CLOSED_LATER, Life.PILOT, Life.LAST_SECOND, Life.CLOSED_AT_MOMENT)
+
+
+class Name(IntEnum):
+    """The patient's name."""
+
+    TRUE = 0
+    MISSING = 1
+    CONTROL_ONLY = 2
+    WITH_CONTROL = 3
+
+
+class Dates(IntEnum):
+    """The booking window, seen from the as-of date and the unit's cutoff (go-live + 28 days)."""
+
+    LATE = 0
+    LATE_FIRST_DAY = 1
+    """From the day after the cutoff."""
+    LATE_ONE_DAY = 2
+    WITHIN = 3
+    WITHIN_LAST_DAY = 4
+    """To the cutoff itself."""
+    WITHIN_TODAY = 5
+    """To the as-of date, which is not expired."""
+    STRADDLING = 6
+    STRADDLING_EDGE = 7
+    """From the cutoff to the day after."""
+    EXPIRED = 8
+    EXPIRED_YESTERDAY = 9
+    NO_FROM = 10
+    NO_FORE = 11
+    NEITHER = 12
+    NO_FROM_EXPIRED = 13
+    INVERTED = 14
+    INVERTED_EXPIRED = 15
+
+
+class Category(IntEnum):
+    """The kind of list that the post lies on."""
+
+    SDV = 0
+    BASE = 1
+    UNKNOWN = 2
+    LOCAL = 3
+    """Unknown, too: the unit's own."""
+
+
+class Spelling(IntEnum):
+    """How a known category is written; all of these still match."""
+
+    EXACT = 0
+    OUTER_SPACE = 1
+    LOWER_CASE = 2
+    UPPER_CASE = 3
+    DOUBLE_SPACE = 4
+    NO_BREAK_SPACE = 5
+    DECOMPOSED = 6
+    NO_SPACE = 7
+    """No space before the parenthesis."""
+    ALIAS = 8
+    """``Bvc`` for ``Bhv``, ``Psy`` for ``Psyk``."""
+
+
+class Contact(IntEnum):
+    """The contact form, seen from the list's name."""
+
+    FITTING = 0
+    OTHER = 1
+    """Another of the contract's forms."""
+    UNKNOWN = 2
+
+
+class Text(IntEnum):
+    """Orsak and Planerade åtgärder."""
+
+    BOTH = 0
+    REASON = 1
+    PLAN = 2
+    EMPTY = 3
+    LONG = 4
+    HUGE = 5
+    """Beyond what a bulk reader's buffer takes."""
+    WIDE = 6
+    """Long only by white space, which folds away."""
+    EMOJI = 7
+    """Long only in bytes."""
+
+
+class Control(IntEnum):
+    """Which text holds a control character."""
+
+    NONE = 0
+    REASON = 1
+    PLAN = 2
+    CLINICIAN = 3
+
+
+class Branch(IntEnum):
+    """Where the visit is, and whether Orsak or Planerade åtgärder names the place."""
+
+    NONE = 0
+    IN_REASON = 1
+    IN_PLAN = 2
+    OTHER_CASE = 3
+    DECOMPOSED = 4
+    ACROSS_LINES = 5
+    NOT_NAMED = 6
+    ONLY_CLINICIAN = 7
+    IN_PART = 8
+
+
+class Stamp(IntEnum):
+    """How a booking date is written."""
+
+    DATE = 0
+    MIDNIGHT = 1
+    AFTERNOON = 2
+    ISO = 3
+
+
+class Anchor(IntEnum):
+    """From which day a window that was set by hand counts."""
+
+    NONE = 0
+    CUTOFF = 1
+    AS_OF = 2
+
+
+@dataclass
+class Components:
+    """The parts of a chunk of posts; arrays of shape (n,), each a kind of the class of its name.
+
+    A ``list_``, ``base`` or ``form`` of -1 is left to the person's age, the unit and chance; a ``group`` of -1 is a
+    post that shares its person with no other of the chunk on purpose.
+    """
+
+    unit: Numbers
+    pool: Numbers
+    scenario: Numbers
+    life: Numbers
+    identity: Numbers
+    name: Numbers
+    dates: Numbers
+    stamp: Numbers
+    anchor: Numbers
+    first: Numbers
+    """First day of a window set by hand, in days from the anchor."""
+    last: Numbers
+    category: Numbers
+    spelling: Numbers
+    list_: Numbers
+    base: Numbers
+    contact: Numbers
+    form: Numbers
+    text: Numbers
+    control: Numbers
+    branch: Numbers
+    attachments: Numbers
+    group: Numbers
+    waiting: Mask
+    first_visit: Mask
+    outside: Mask
+    """The list is one of another care area than the unit's."""
+    wrong_age: Mask
+    own_row: Mask
+    """The patient has a row for this post alone."""
+    protected: Mask
+    """That row has a protected identity."""
+    duplicate: Mask
+    released: Mask
+
+    @classmethod
+    def clean(cls, count: int) -> "Components":
+        """Make posts that migrate, once they have a unit."""
+        return cls(**{name: np.full(count, value) for name, value in _CLEAN.items()})
+
+    def plant(self, place: int, parts: Mapping[str, int | str]) -> None:
+        """Make the post at a place clean but for the given parts; its unit stays."""
+        for name, value in (_CLEAN | dict(parts)).items():
+            if name != "unit":
+                getattr(self, name)[place] = value
+
+    def is_any(self, name: str, *kinds: int) -> Mask:
+        """Tell which posts have one of the kinds in a part."""
+        return np.isin(getattr(self, name), kinds)
+
+
+_UNSET: Final = ("scenario", "list_", "base", "form", "group")
+_CLEAN: Final[dict[str, Any]] = {
+    field.name: field.name == "waiting" if field.type == Mask else -1 if field.name in _UNSET else 0
+    for field in fields(Components)
+}

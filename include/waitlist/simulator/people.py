@@ -1,0 +1,143 @@
+"""The patients of the synthetic PMO, in pools by age, so that each list gets fitting persons.
+
+A unit takes the persons of a pool in turn, from a place of its own. So a person comes back at many
+units, and never twice at one unit but where a duplicate was planted.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from waitlist.simulator import persons, texts
+from waitlist.simulator.units import Kind
+
+Numbers = npt.NDArray[np.int64]
+Texts = npt.NDArray[np.object_]
+
+
+class Pool(IntEnum):
+    """Which persons a post draws from."""
+
+    ADULTS = 0
+    MINORS = 1
+    """Below 18 in every booking window."""
+    YOUTH = 2
+    SMALL_EARLY = 3
+    """Children of the child health programme, for windows that may lie in the past."""
+    SMALL_LATE = 4
+    """The others, babies among them, for windows after go-live."""
+    SPECIAL = 5
+    """Adults below a hundred, kept for posts that need a person nobody else at the unit has."""
+
+
+_ADULT_FROM_DAYS: Final = 7_490
+"""20 and a half years: adult in every window, expired ones too."""
+_MINOR_TO_DAYS: Final = 5_752
+"""15 and three quarters: below 18 until the last window ends."""
+_SMALL_TO_DAYS: Final = 2_066
+"""Not above the last list's 83 months in any window."""
+_EARLY_FROM_DAYS: Final = 310
+"""Older than a month when the earliest expired window began."""
+_LAST_PROGRAMME_BIRTHS: Final = np.datetime64("2018-01-01", "D")
+NOT_CENTENARIAN: Final = np.datetime64("1930-01-01", "D")
+_CENTENARIANS: Final = 250
+_SPECIAL_PERSONS: Final = 500
+_LEAST_PERSONS: Final = 600
+_STYLES: Final = (0.88, 0.05, 0.04, 0.02, 0.01)
+_PROTECTED: Final = 0.006
+
+
+@dataclass(frozen=True)
+class People:
+    """Every person of every pool, pools one after the other; arrays of shape (p,)."""
+
+    birth: npt.NDArray[np.datetime64]
+    twelve: Texts
+    number: Texts
+    """The personnummer as somebody wrote it in PMO."""
+    name: Texts
+    protected: npt.NDArray[np.bool_]
+    start: Numbers
+    """Where each pool begins; shape (pools,)."""
+    size: Numbers
+    not_yet_born: Texts
+    """Test numbers with a birth after the as-of date."""
+
+    @property
+    def listed(self) -> int:
+        """How many have a row of their own in ``patient``: all but the special ones, which come last."""
+        return int(self.start[Pool.SPECIAL])
+
+    def most_posts(self) -> dict[Kind, int]:
+        """How many posts a unit of a kind can have without taking a person twice."""
+        late, early = 0.8 * self.size[Pool.SMALL_LATE] / 0.9, 0.8 * self.size[Pool.SMALL_EARLY] / 0.4
+        small = min(late, early)
+        return {
+            Kind.HEALTH_CENTRE: int(0.8 * min(self.size[Pool.ADULTS], self.size[Pool.MINORS] / 0.2)),
+            Kind.FAMILY_CENTRE: int(small / 0.4),
+            Kind.CHILD_HEALTH: int(small),
+            Kind.YOUTH_CLINIC: int(0.8 * self.size[Pool.YOUTH]),
+        }
+
+
+def make_people(posts: int, as_of: dt.date, seed: int) -> People:
+    """Choose the persons; fewer posts, fewer persons."""
+    random = np.random.default_rng([seed, 2])
+    births, serials = persons.official()
+    order = random.permutation(len(births))
+    births, serials = births[order], serials[order]
+    age = np.datetime64(as_of, "D").astype(np.int64) - births.astype(np.int64)
+    wanted = max(_LEAST_PERSONS, int(0.6 * posts))
+    adults = np.flatnonzero(age >= _ADULT_FROM_DAYS)
+    centenarians = adults[births[adults] < NOT_CENTENARIAN]
+    adults = np.setdiff1d(adults, centenarians[_CENTENARIANS:], assume_unique=True)
+    small = np.flatnonzero((births >= _LAST_PROGRAMME_BIRTHS) & (age >= 0) & (age <= _SMALL_TO_DAYS))
+    early = small[(age[small] >= _EARLY_FROM_DAYS) & (small % 2 == 0)]
+    special = adults[births[adults] >= NOT_CENTENARIAN][:_SPECIAL_PERSONS]
+    pools = {
+        Pool.ADULTS: np.setdiff1d(adults, special, assume_unique=True)[:wanted],
+        Pool.MINORS: np.flatnonzero((age <= _MINOR_TO_DAYS) & (births < _LAST_PROGRAMME_BIRTHS))[:wanted],
+        Pool.YOUTH: np.flatnonzero((age < _ADULT_FROM_DAYS) & (age > _MINOR_TO_DAYS))[:wanted],
+        Pool.SMALL_EARLY: early,
+        Pool.SMALL_LATE: np.setdiff1d(small, early),
+        Pool.SPECIAL: special,
+    }
+    chosen = np.concatenate([random.permutation(pools[pool]) for pool in Pool])
+    size = np.array([len(pools[pool]) for pool in Pool])
+    twelve = _twelve(births[chosen], serials[chosen])
+    styles = random.choice(len(_STYLES), size=len(chosen), p=_STYLES)
+    unborn = np.flatnonzero(age < 0)
+    return People(
+        birth=births[chosen],
+        twelve=twelve,
+        number=np.array(
+            [persons.written(text, as_of, style) for text, style in zip(twelve, styles, strict=True)], dtype=object
+        ),
+        name=_names(serials[chosen], random),
+        protected=random.random(len(chosen)) < _PROTECTED,
+        start=np.cumsum(size) - size,
+        size=size,
+        not_yet_born=_twelve(births[unborn], serials[unborn]),
+    )
+
+
+def _twelve(births: npt.NDArray[np.datetime64], serials: Numbers) -> Texts:
+    return np.array(
+        [persons.digits(birth, int(serial)) for birth, serial in zip(births, serials, strict=True)], dtype=object
+    )
+
+
+def _names(serials: Numbers, random: np.random.Generator) -> Texts:
+    """Give each a name, a woman's where the serial is even; a few are typed with stray spaces."""
+    count = len(serials)
+    women, men = np.array(texts.WOMEN, dtype=object), np.array(texts.MEN, dtype=object)
+    given = np.where(
+        serials % 2 == 0, women[random.integers(0, len(women), count)], men[random.integers(0, len(men), count)]
+    )
+    family = np.array(texts.FAMILIES, dtype=object)[random.integers(0, len(texts.FAMILIES), count)]
+    gap = np.where(random.random(count) < 0.03, "  ", " ")
+    return np.asarray(given + gap.astype(object) + family)

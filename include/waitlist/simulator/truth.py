@@ -1,0 +1,176 @@
+"""What must come out: each post's findings and disposition, from the parts that it was made of.
+
+Nothing here reads the post itself or the code that judges it. The statements hold for the default
+settings (28 days, policy ``book``, no raised severity) at the as-of date of the generation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from waitlist.simulator.components import (
+    Branch,
+    Category,
+    Components,
+    Contact,
+    Control,
+    Dates,
+    Name,
+    Text,
+)
+from waitlist.simulator.persons import Identity
+
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("post_id", pa.int64(), nullable=False),
+        pa.field("enhet_hsa_id", pa.string(), nullable=False),
+        pa.field("disposition", pa.string(), nullable=False),
+        pa.field("findings", pa.list_(pa.string()), nullable=False),
+        pa.field("recommended_list", pa.string()),
+        pa.field("scenario", pa.string()),
+    ]
+)
+"""One row a post that an extract at the as-of date holds; ``findings`` are sorted codes."""
+
+_MISSING: Final = (Identity.MISSING,)
+_COORDINATION: Final = (Identity.COORDINATION, Identity.COORDINATION_DAY_UNKNOWN)
+_RESERVE: Final = (
+    Identity.NATIONAL_RESERVE,
+    Identity.STOCKHOLM,
+    Identity.VASTRA_GOTALAND,
+    Identity.VARMLAND,
+    Identity.SKANE,
+    Identity.CARELINK,
+    Identity.UNKNOWN_RESERVE,
+    Identity.INTERIM,
+)
+_NO_DATE: Final = (Dates.NO_FROM, Dates.NO_FORE, Dates.NEITHER, Dates.NO_FROM_EXPIRED)
+_INVERTED: Final = (Dates.INVERTED, Dates.INVERTED_EXPIRED)
+_EXPIRED: Final = (Dates.EXPIRED, Dates.EXPIRED_YESTERDAY, Dates.NO_FROM_EXPIRED, Dates.INVERTED_EXPIRED)
+_WITHIN: Final = (Dates.WITHIN, Dates.WITHIN_LAST_DAY, Dates.WITHIN_TODAY)
+_STRADDLING: Final = (Dates.STRADDLING, Dates.STRADDLING_EDGE)
+
+_FIRST_THAT_HOLDS: Final = (
+    ("already_released", ("ALREADY_RELEASED",)),
+    ("leave", ("NOT_WAITING",)),
+    (
+        "handle_manually",
+        ("ID_MISSING", "ID_INVALID", "ID_COORDINATION_NUMBER", "ID_RESERVE_NUMBER", "NAME_MISSING"),
+    ),
+    ("book_in_millennium", ("FIRST_VISIT",)),
+    ("fix_in_pmo", ("DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED")),
+    ("plan_unit", ("UNIT_UNPLANNED",)),
+    ("book_in_millennium", ("UNIT_ALREADY_LIVE", "WITHIN_CUTOFF")),
+    ("fix_in_pmo", ("CATEGORY_UNKNOWN", "BRANCH_NOT_IN_TEXT", "ATTACHMENT_WITHOUT_TEXT")),
+    ("move_to_sdv_list", ("CATEGORY_NOT_MOVED",)),
+    ("migrate", ()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was settled while the posts were made, besides their components; arrays of shape (n,)."""
+
+    post_id: Numbers
+    hsa_id: npt.NDArray[np.object_]
+    has_row: Mask
+    """The unit has a row in ``units.csv``."""
+    has_go_live: Mask
+    is_live: Mask
+    target: npt.NDArray[np.object_]
+    """Name of the target list; None where the category is unknown."""
+    in_area: Mask
+    """The target list's care area is one of the unit's."""
+    says_other_form: Mask
+    """The target list's name says a contact form, and the post has another."""
+    protected: Mask
+
+
+def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
+    """State for each finding which posts get it."""
+    on_list = parts.category == Category.SDV
+    known = on_list | (parts.category == Category.BASE)
+    in_order = ~parts.is_any("dates", *_NO_DATE, *_INVERTED)
+    no_text = parts.text == Text.EMPTY
+    attached = parts.attachments > 0
+    missing = parts.is_any("identity", *_MISSING)
+    coordination = parts.is_any("identity", *_COORDINATION)
+    reserve = parts.is_any("identity", *_RESERVE)
+    personnummer = parts.identity == Identity.TRUE
+    straddles = outcome.has_go_live & parts.is_any("dates", *_STRADDLING)
+    within = straddles | outcome.has_go_live & parts.is_any("dates", *_WITHIN)
+    return {
+        "NOT_WAITING": ~parts.waiting,
+        "NOT_WAITING_ON_SDV_LIST": ~parts.waiting & on_list,
+        "ID_MISSING": missing,
+        "ID_INVALID": ~(missing | coordination | reserve | personnummer),
+        "ID_COORDINATION_NUMBER": coordination,
+        "ID_RESERVE_NUMBER": reserve,
+        "ID_UNSAFE_ON_SDV_LIST": ~personnummer & on_list,
+        "NAME_MISSING": parts.is_any("name", Name.MISSING, Name.CONTROL_ONLY),
+        "FIRST_VISIT": parts.first_visit,
+        "DATE_MISSING": parts.is_any("dates", *_NO_DATE),
+        "DATE_INVERTED": parts.is_any("dates", *_INVERTED),
+        "DATE_EXPIRED": parts.is_any("dates", *_EXPIRED),
+        "WITHIN_CUTOFF": within,
+        "NOT_ELIGIBLE_ON_SDV_LIST": (parts.first_visit | within) & on_list,
+        "STRADDLES_CUTOFF": straddles,
+        "UNIT_UNPLANNED": ~outcome.has_go_live,
+        "UNIT_ALREADY_LIVE": outcome.is_live,
+        "CATEGORY_UNKNOWN": ~known,
+        "CATEGORY_NOT_MOVED": parts.category == Category.BASE,
+        "LIST_OUTSIDE_CARE_AREA": known & outcome.has_row & ~outcome.in_area,
+        "CONTACT_FORM_MISMATCH": outcome.says_other_form,
+        "BRANCH_NOT_IN_TEXT": parts.is_any("branch", Branch.NOT_NAMED, Branch.ONLY_CLINICIAN, Branch.IN_PART),
+        "ATTACHMENT_NOT_MIGRATED": attached,
+        "ATTACHMENT_WITHOUT_TEXT": attached & no_text,
+        "AGE_MISMATCH": parts.wrong_age & personnummer & in_order,
+        "DUPLICATE_POST": parts.duplicate,
+        "CONTACT_FORM_UNKNOWN": parts.contact == Contact.UNKNOWN,
+        "DESCRIPTION_OVER_LIMIT": parts.is_any("text", Text.LONG, Text.HUGE),
+        "TEXT_CLEANED": (parts.control != Control.NONE) | parts.is_any("name", Name.CONTROL_ONLY, Name.WITH_CONTROL),
+        "ALREADY_RELEASED": parts.released,
+        "PROTECTED_IDENTITY": outcome.protected,
+    }
+
+
+def truth_table(parts: Components, outcome: Outcome, extracted: Mask, scenarios: Sequence[str]) -> pa.Table:
+    """Make the truth of a chunk, the extracted posts only.
+
+    Args:
+        parts: what the posts were made of.
+        outcome: what was settled on the way.
+        extracted: which posts an extract holds.
+        scenarios: the names of the scenarios, for ``parts.scenario``.
+    """
+    expected = expect(parts, outcome)
+    codes = sorted(expected)
+    fired = np.stack([expected[code][extracted] for code in codes], axis=1)
+    disposition = np.empty(len(fired), dtype=object)
+    undecided = np.ones(len(fired), dtype=bool)
+    for name, causes in _FIRST_THAT_HOLDS:
+        holds = undecided & (fired[:, [codes.index(code) for code in causes]].any(axis=1) if causes else True)
+        disposition[holds] = name
+        undecided &= ~holds
+    offsets = np.concatenate([[0], np.cumsum(fired.sum(axis=1))])
+    findings = pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(codes, pa.string()).take(pa.array(np.nonzero(fired)[1]))
+    )
+    to_move = expected["CATEGORY_NOT_MOVED"]
+    planted = pa.array(parts.scenario[extracted], mask=parts.scenario[extracted] < 0)
+    columns = [
+        pa.array(outcome.post_id[extracted]),
+        pa.array(outcome.hsa_id[extracted], pa.string()),
+        pa.array(disposition, pa.string()),
+        findings,
+        pa.array(outcome.target[extracted], pa.string(), mask=~to_move[extracted]),
+        pa.array(scenarios, pa.string()).take(planted),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
