@@ -45,8 +45,8 @@ STAGED_COLUMNS: Final = (
 )
 """Columns of ``bokningsbegaran``; told here so that reading a suite needs no database driver."""
 
-COLUMN_LENGTH: Final = 50
-"""Characters that ``quality_result`` has for the columns' names; more are told as ``…``."""
+COLUMN_LENGTH: Final = 100
+"""Characters that ``quality_result`` has for the columns' names of an expectation."""
 
 
 class Looks(StrEnum):
@@ -157,6 +157,11 @@ class _Compound(_MapKwargs):
     def columns(self) -> tuple[str, ...]:
         return self.column_list
 
+    def faults(self) -> Iterable[str]:
+        length = len(", ".join(self.column_list))
+        if length > COLUMN_LENGTH:
+            yield f"column_list: names come to {length} characters, a result has room for {COLUMN_LENGTH}"
+
 
 class _Rule(_MapKwargs):
     rule: str
@@ -248,11 +253,8 @@ class Expectation:
 
     @property
     def column(self) -> str:
-        """The columns' names in one text; as many as ``quality_result`` has room for, then ``…``."""
-        whole = ", ".join(self.columns)
-        if len(whole) <= COLUMN_LENGTH:
-            return whole
-        return whole[: whole.rfind(", ", 0, COLUMN_LENGTH - 2) + 2] + "…"
+        """The columns' names in one text, as in ``quality_result``."""
+        return ", ".join(self.columns)
 
     @property
     def key(self) -> tuple[str, str]:
