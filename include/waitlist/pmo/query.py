@@ -1,0 +1,195 @@
+"""The one query that is asked of PMO, and what is wrapped around it.
+
+A deployment writes ``sql/pmo/select_waitlist.sql`` for its own PMO. Key ranges, units, counts and order are
+asked for from outside, as ``SELECT ... FROM (<the file>) AS q WHERE ...``, so the file stays as simple as
+its PMO allows, and a post without a key cannot hide behind a range. Every value is bound, as text: it is
+the one type that arrow-odbc and pyodbc bind alike.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self
+
+from waitlist.exceptions import SettingsError, SourceError
+
+FILE_NAME: Final = "select_waitlist.sql"
+KEY_MIN: Final = -(2**63)
+KEY_MAX: Final = 2**63 - 1
+
+_REQUIRED: Final = "as_of"
+_MARKERS: Final = (_REQUIRED, "from_post_id", "to_post_id")
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<comment> --[^\n]* | /\*.*?\*/ )
+    | (?P<verbatim> '(?:[^']|'')*' | "(?:[^"]|"")*" | \[[^\]\n]*\] | :: )
+    | :(?P<marker> [A-Za-z_]\w* )
+    | (?P<question> \? )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which posts a run is about.
+
+    Attributes:
+        as_of: the list is read as it stood at the end of this day.
+        units: HSA-ids of the units wanted, None for all.
+    """
+
+    as_of: dt.date
+    units: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.units is not None and not self.units:
+            raise SettingsError("no unit is selected: name at least one, or leave the units empty for all")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL with ``?`` for each bound value, in order."""
+
+    sql: str
+    parameters: tuple[str, ...]
+
+    def within(self, before: str, after: str = "") -> "Statement":
+        """Stand between SQL that binds nothing itself."""
+        return Statement(f"{before} {self.sql} {after}".rstrip(), self.parameters)
+
+
+@dataclass(frozen=True)
+class SourceQuery:
+    """The text of the query file, its comments taken out."""
+
+    path: Path
+    text: str
+
+    @classmethod
+    def load(cls, sql_dir: Path) -> Self:
+        """Read ``pmo/select_waitlist.sql``.
+
+        Raises:
+            SourceError: the file is missing, or its parameters are not the ones that the code binds.
+        """
+        path = sql_dir / "pmo" / FILE_NAME
+        try:
+            written = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(
+                f"PMO's query {path} could not be read ({type(error).__name__}): "
+                "check WAITLIST_SQL_DIR and that the file is UTF-8"
+            ) from None
+        # A comment may hold anything, question marks included, and drivers look for those too.
+        text = _TOKEN.sub(lambda token: " " if token["comment"] else token[0], written)
+        query = cls(path, text.strip().rstrip(";").rstrip())
+        query._check_markers()
+        return query
+
+    def _check_markers(self) -> None:
+        tokens = list(_TOKEN.finditer(self.text))
+        used = {token["marker"] for token in tokens if token["marker"]}
+        faults = [f"unknown parameter :{name}" for name in sorted(used - set(_MARKERS))]
+        if _REQUIRED not in used:
+            faults.append(f"parameter :{_REQUIRED} is missing")
+        if any(token["question"] for token in tokens):
+            faults.append("a bare ? (parameters have names here)")
+        if faults:
+            raise SourceError(
+                f"PMO's query {self.path} is at fault: {'; '.join(faults)}; "
+                f"it takes {', '.join(':' + name for name in _MARKERS)}"
+            )
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The names that occur in the query, lower case: what an error may repeat."""
+        return frozenset(re.findall(r"\w+", self.text.lower()))
+
+    def describe(self, selection: Selection) -> Statement:
+        """Ask for the columns and no row."""
+        return self._posts(selection).within("SELECT * FROM (SELECT q.* FROM", ") AS p WHERE 1 = 0")
+
+    def probe(self, selection: Selection, columns: Sequence[str], posts: int) -> Statement:
+        """Ask SQLite for the types of some posts' values."""
+        types = ", ".join(f"typeof(q.{column})" for column in columns)
+        return self._posts(selection).within(f"SELECT {types} FROM", f"LIMIT {posts}")
+
+    def count(self, selection: Selection) -> Statement:
+        """Ask for the number of posts."""
+        return self._posts(selection).within("SELECT COUNT(*) FROM")
+
+    def cut(self, selection: Selection, size: int, key: str) -> Statement:
+        """Ask for each ``size`` posts, by key: their number, first key, empty keys and repeated keys.
+
+        Args:
+            selection: as-of date and units.
+            size: posts in a row of the result.
+            key: SQL for the first key, ``{}`` in place of it.
+        """
+        first = key.replace("{}", "MIN(n.post_id)")
+        bucket = f"(n.place - 1) / {size}"
+        return self._posts(selection).within(
+            f"SELECT COUNT(*), {first}, SUM(CASE WHEN n.post_id IS NULL THEN 1 ELSE 0 END),"  # noqa: S608 - no input
+            " SUM(CASE WHEN n.post_id = n.previous THEN 1 ELSE 0 END) "
+            "FROM (SELECT q.post_id, ROW_NUMBER() OVER (ORDER BY q.post_id) AS place,"
+            " LAG(q.post_id) OVER (ORDER BY q.post_id) AS previous FROM",
+            f") AS n GROUP BY {bucket} ORDER BY {bucket}",
+        )
+
+    def repeated(self, selection: Selection, key: str) -> Statement:
+        """Ask for the keys that several posts have; ``key`` as in ``cut``."""
+        return self._posts(selection).within(
+            f"SELECT {key.replace('{}', 'q.post_id')} FROM",
+            "GROUP BY q.post_id HAVING COUNT(q.post_id) > 1 ORDER BY q.post_id",
+        )
+
+    def select(
+        self, selection: Selection, columns: str, lower: int | None, upper: int | None, page: str = ""
+    ) -> Statement:
+        """Ask for posts in the order of their keys.
+
+        Args:
+            selection: as-of date and units.
+            columns: SQL of the columns.
+            lower: first key, None for no bound.
+            upper: first key that is no longer wanted, None for no bound.
+            page: SQL that limits the rows.
+        """
+        return self._posts(selection, lower, upper).within(f"SELECT {columns} FROM", f"ORDER BY q.post_id {page}")
+
+    def _posts(self, selection: Selection, lower: int | None = None, upper: int | None = None) -> Statement:
+        """Return ``(<the file>) AS q WHERE ...``, to stand after FROM."""
+        values: Mapping[str, str] = {
+            # A date without a time: as text, every moment of that day sorts after it, with or without
+            # fractions, with a space or a T.
+            _REQUIRED: (selection.as_of + dt.timedelta(days=1)).isoformat(),
+            "from_post_id": str(KEY_MIN if lower is None else lower),
+            "to_post_id": str(KEY_MAX if upper is None else upper - 1),
+        }
+        parameters: list[str] = []
+
+        def bind(token: re.Match[str]) -> str:
+            if token["marker"] is None:
+                return token[0]
+            parameters.append(values[token["marker"]])
+            return "?"
+
+        inner = _TOKEN.sub(bind, self.text)
+        conditions: list[str] = []
+        for operator, key in ((">=", lower), ("<", upper)):
+            if key is not None:
+                conditions.append(f"q.post_id {operator} CAST(? AS BIGINT)")
+                parameters.append(str(key))
+        if selection.units is not None:
+            conditions.append(f"q.enhet_hsa_id IN ({_places(selection.units)})")
+            parameters.extend(selection.units)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return Statement(f"(\n{inner}\n) AS q{where}", tuple(parameters))
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,49 @@
+-- The waiting list of PMO as it stood at the end of a day, one row a post.
+--
+-- This file alone knows PMO's tables: to read another PMO, change it and nothing else. The columns that it
+-- must return, their types and what they mean: docs/data-contract.md. It reads the synthetic PMO's tables.
+--
+-- Parameters, each bound, never pasted in; a parameter may be used more than once:
+--   :as_of         text, required: the day after the as-of date, as YYYY-MM-DD. Its 00:00 is the moment that
+--                  the list is asked for, in PMO's local time. Compare timestamps with it as it is; where it
+--                  needs a type (SQL Server's old datetime), CAST(:as_of AS date) is safe there. Do not cast
+--                  it in SQLite, which would make the number 2024 of it.
+--   :from_post_id  text, optional: the first post_id wanted.
+--   :to_post_id    text, optional: the last post_id wanted, itself included.
+--                  The code asks for key ranges, units and counts from outside, as
+--                  SELECT ... FROM (<this query>) AS q WHERE q.post_id >= ...; every database tried here finds
+--                  its way to the index on post_id through that. Only a query in which it does not (a
+--                  DISTINCT, a window) should name the range itself:
+--                  post_id BETWEEN CAST(:from_post_id AS BIGINT) AND CAST(:to_post_id AS BIGINT).
+--
+-- Being a subquery, it has no ORDER BY, no WITH and no semicolon. Comments are taken out before it is sent.
+-- Nothing drops out of sight: patient and unit are joined from the left, and a post without registrerad is
+-- returned, so that the extract stops and names it.
+SELECT
+    v.post_id,
+    p.personnummer,
+    p.namn AS patient,
+    p.sekretess,
+    e.hsa_id AS enhet_hsa_id,
+    e.namn AS enhet,
+    v.kategori,
+    v.kontaktform,
+    v.vantar_pa_besok,
+    v.nybesok,
+    CASE WHEN EXISTS (SELECT 1 FROM bilaga AS b WHERE b.post_id = v.post_id) THEN 1 ELSE 0 END AS har_bilaga,
+    v.boka_from,
+    v.boka_fore,
+    v.orsak,
+    v.planerade_atgarder,
+    v.anvandare,
+    v.tidsatgang_min,
+    v.filial,
+    v.registrerad,
+    v.andrad,
+    v.avslutad
+FROM vantelistepost AS v
+LEFT JOIN patient AS p ON v.patient_id = p.patient_id
+LEFT JOIN enhet AS e ON v.enhet_id = e.enhet_id
+WHERE
+    (v.registrerad IS NULL OR v.registrerad < :as_of)
+    AND (v.avslutad IS NULL OR v.avslutad >= :as_of)

@@ -1,0 +1,211 @@
+"""A snapshot is whole or not there, says what it is, and belongs to its owner alone."""
+
+import datetime as dt
+import hashlib
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from upath import UPath
+
+from waitlist.exceptions import SnapshotError, SourceError
+from waitlist.schema import POSTS
+from waitlist.snapshot import Partition, SnapshotPart, read_part, write_part
+
+ORSAK = "Uppföljning 😀"
+
+
+def chunk(first: int, posts: int = 3) -> pa.Table:
+    rows = [
+        {
+            "post_id": post_id,
+            "sekretess": False,
+            "vantar_pa_besok": True,
+            "nybesok": False,
+            "har_bilaga": False,
+            "orsak": ORSAK,
+            "registrerad": dt.datetime(2024, 9, 1, 8, 30, 0, 123456),
+        }
+        for post_id in range(first, first + posts)
+    ]
+    return pa.Table.from_pylist(rows, schema=POSTS)
+
+
+def breaking_off() -> Iterator[pa.Table]:
+    yield chunk(1)
+    raise SourceError("the connection to PMO was lost")
+
+
+PARTITION = Partition(number=3, lower=1, upper=None, posts=5)
+
+
+@pytest.fixture(params=["file", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> UPath:
+    """A folder that does not exist yet, on a disk and in a store that has no renames."""
+    if request.param == "file":
+        return UPath(tmp_path / "run" / "snapshot")
+    return UPath(f"memory://{tmp_path.name}/snapshot")
+
+
+def files(folder: UPath) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_comes_back_chunk_by_chunk_as_it_was_written(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1), chunk(4, posts=2)])
+
+    tables = list(read_part(folder, part))
+
+    assert tables == [chunk(1), chunk(4, posts=2)]
+    assert part == SnapshotPart(
+        partition=3, lower=1, upper=None, path="part-00003.parquet", posts=5, sha256=part.sha256
+    )
+    assert part.sha256 == hashlib.sha256((folder / part.path).read_bytes()).hexdigest()
+
+
+def test_says_in_a_file_of_its_own_what_it_is(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+
+    assert files(folder) == ["part-00003.json", "part-00003.parquet"]
+    assert SnapshotPart.from_dict(json.loads((folder / "part-00003.json").read_text())) == part
+
+
+def test_reads_only_the_columns_asked_for_in_their_order(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+
+    (table,) = read_part(folder, part, ["orsak", "post_id"])
+
+    assert table.to_pydict() == {"orsak": [ORSAK] * 3, "post_id": [1, 2, 3]}
+
+
+def test_the_same_posts_give_the_same_bytes(tmp_path: Path) -> None:
+    first = write_part(UPath(tmp_path / "a"), PARTITION, [chunk(1), chunk(4)])
+    second = write_part(UPath(tmp_path / "b"), PARTITION, iter([chunk(1), chunk(4)]))
+
+    assert first == second
+
+
+def test_a_partition_without_posts_is_a_file_without_rows(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [])
+
+    assert part.posts == 0
+    assert list(read_part(folder, part)) == []
+
+
+def test_values_travel_as_plain_dicts() -> None:
+    assert Partition.from_dict(json.loads(json.dumps(PARTITION.to_dict()))) == PARTITION
+
+
+def test_nothing_is_left_when_reading_breaks_off(folder: UPath) -> None:
+    with pytest.raises(SourceError, match="lost"):
+        write_part(folder, PARTITION, breaking_off())
+
+    assert files(folder) == []
+
+
+def test_an_earlier_part_stays_whole_until_its_successor_is(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+
+    with pytest.raises(SourceError):
+        write_part(folder, PARTITION, breaking_off())
+    assert list(read_part(folder, part)) == [chunk(1)]
+
+    successor = write_part(folder, PARTITION, [chunk(7)])
+    assert list(read_part(folder, successor)) == [chunk(7)]
+    assert files(folder) == ["part-00003.json", "part-00003.parquet"]
+
+
+def test_what_a_killed_attempt_left_goes_with_the_next(folder: UPath) -> None:
+    write_part(folder, Partition(4, None, None, 0), [])
+    (folder / "part-00003.parquet.0123.aside").write_bytes(b"half")
+
+    write_part(folder, PARTITION, [chunk(1)])
+
+    assert files(folder) == ["part-00003.json", "part-00003.parquet", "part-00004.json", "part-00004.parquet"]
+
+
+def test_an_attempt_that_was_given_up_cannot_replace_its_successor(folder: UPath) -> None:
+    def overtaken() -> Iterator[pa.Table]:
+        yield chunk(1)
+        write_part(folder, PARTITION, [chunk(7)])
+
+    with pytest.raises(SnapshotError):
+        write_part(folder, PARTITION, overtaken())
+
+    assert pq.read_table(pa.BufferReader((folder / "part-00003.parquet").read_bytes())) == chunk(7)
+    assert files(folder) == ["part-00003.json", "part-00003.parquet"]
+
+
+def test_damage_is_noticed_before_a_row_is_handed_out(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+    content = bytearray((folder / part.path).read_bytes())
+    content[100] ^= 1
+    (folder / part.path).write_bytes(bytes(content))
+
+    with pytest.raises(SnapshotError, match=r"part-00003.parquet .* damaged .* rerun the extract of partition 3"):
+        read_part(folder, part)
+
+
+def test_half_a_file_is_damage(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+    (folder / part.path).write_bytes((folder / part.path).read_bytes()[:200])
+
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_part(folder, part)
+
+
+def test_swapped_parts_are_noticed(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+    other = write_part(folder, Partition(4, 4, None, 3), [chunk(4)])
+    (folder / part.path).write_bytes((folder / other.path).read_bytes())
+
+    with pytest.raises(SnapshotError, match="another snapshot's file"):
+        read_part(folder, part)
+
+
+def test_a_missing_part_is_named(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+    (folder / part.path).unlink()
+
+    with pytest.raises(SnapshotError, match=r"part-00003.parquet .* is missing: rerun the extract of partition 3"):
+        read_part(folder, part)
+
+
+def test_a_row_count_that_does_not_fit_is_named(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+    claimed = SnapshotPart.from_dict({**part.to_dict(), "posts": 4})
+
+    with pytest.raises(SnapshotError, match="has 3 posts, not 4"):
+        read_part(folder, claimed)
+
+
+def test_columns_of_another_version_are_refused(folder: UPath) -> None:
+    folder.mkdir(parents=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"post_id": [1]}), sink)
+    content = sink.getvalue().to_pybytes()
+    (folder / "part-00003.parquet").write_bytes(content)
+    part = SnapshotPart(3, 1, None, "part-00003.parquet", 1, hashlib.sha256(content).hexdigest())
+
+    with pytest.raises(SnapshotError, match="another version"):
+        read_part(folder, part)
+
+
+def test_personal_data_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = UPath(tmp_path / "snapshot")
+    write_part(folder, PARTITION, [chunk(1)])
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / "snapshot", *folder.iterdir()]}
+
+    assert modes == {"snapshot": 0o700, "part-00003.json": 0o600, "part-00003.parquet": 0o600}
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+
+    with pytest.raises(SnapshotError, match=r"partition 3 could not be written to .*file/snapshot: Not a directory"):
+        write_part(UPath(tmp_path / "file" / "snapshot"), PARTITION, [chunk(1)])
