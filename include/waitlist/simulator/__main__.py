@@ -75,7 +75,8 @@ def _progress(posts: int) -> Iterator[Callable[[int], None]]:
     try:
         yield show
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 if __name__ == "__main__":
