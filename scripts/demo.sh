@@ -6,28 +6,35 @@ source "$(dirname "$0")/env.sh"
 demo="$ROOT/.demo"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
 
-for name in ${!WAITLIST_@}; do unset "$name"; done
+for name in ${!WAITLIST_@} ${!AIRFLOW_CONN_@}; do unset "$name"; done
 export AIRFLOW_HOME="$demo/airflow"
 export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db"
 export AIRFLOW_CONN_PMO="{\"conn_type\": \"odbc\", \"extra\": {\"driver\": \"SQLite3\", \"Database\": \"$demo/pmo.sqlite\", \"StepAPI\": \"1\"}}"
 export AIRFLOW_CONN_MILLENNIUM_STAGING="{\"conn_type\": \"sqlite\", \"host\": \"$demo/staging.sqlite\"}"
+export WAITLIST_MAPPINGS_DIR="$demo/mappings"
 export WAITLIST_SNAPSHOT_URL="file://$demo/snapshots"
 export WAITLIST_DATA_DOCS_DIR="$demo/data_docs"
 
 mkdir -p "$demo"
-say "1/4  A synthetic PMO: 20,000 posts, 30 units, three waves"
-python -m waitlist.simulator --posts 20000 --seed 1 --sqlite "$demo/pmo.sqlite" --out "$demo"
+# The same table every time: what an earlier demo staged and released is forgotten.
+rm -rf "$demo"/staging.sqlite* "$demo/snapshots" "$demo/data_docs"
+
+say "1/4  A synthetic PMO: 20,000 posts, 30 units, three waves, and a pilot that was released a month ago"
+python -m waitlist.simulator --posts 20000 --seed 1 --as-of $as_of --sqlite "$demo/pmo.sqlite" --out "$demo" --replace
+python -m waitlist.demo --pmo "Driver={SQLite3};Database=$demo/pmo.sqlite;StepAPI=1" \
+    --staging "sqlite:///$demo/staging.sqlite" --out "$demo"
 say "2/4  Airflow's own database"
 migrate_airflow
-say "3/4  The dry run as of $as_of"
-AS_OF=$as_of scripts/dry_run.sh
+say "3/4  The dry run as of $as_of (about half a minute; its log: .demo/dry_run.log)"
+AS_OF=$as_of scripts/dry_run.sh >"$demo/dry_run.log" 2>&1 &
+show_steps "$!" "$demo/dry_run.log" || { tail -n 40 "$demo/dry_run.log" >&2; die "the dry run failed: see .demo/dry_run.log"; }
 say "4/4  Readiness"
-python -m waitlist.readiness
-cat <<EOF
+python -m waitlist.readiness --staging "sqlite:///$demo/staging.sqlite" --mappings "$demo/mappings"
+cat <<TEXT
 
 Where to look next
   .demo/staging.sqlite        the staging schema: batch, disposition, finding, bokningsbegaran, ...
-  .demo/data_docs/index.html  what Great Expectations found, for engineers
-  .demo/                      the synthetic PMO and the truth that was planted in it
+  .demo/data_docs/index.html  what the expectation suites found, for engineers
+  .demo/truth.parquet         what was planted in the synthetic PMO, post by post
   docs/                       rules, settings, operations, the data contract
-EOF
+TEXT

@@ -4,15 +4,13 @@ set -euo pipefail
 source "$(dirname "$0")/env.sh"
 
 as_of=${AS_OF:-}
-conf='{}'
 if [[ -n $as_of ]]; then
-    [[ $as_of =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] && python -c 'import datetime, sys; datetime.date.fromisoformat(sys.argv[1])' "$as_of" 2>/dev/null ||
+    [[ $as_of =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] && date -d "$as_of" >/dev/null 2>&1 ||
         die "AS_OF: «$as_of» is not a date; write it as YYYY-MM-DD"
-    conf="{\"as_of\": \"$as_of\"}"
 fi
 for connection in AIRFLOW_CONN_PMO AIRFLOW_CONN_MILLENNIUM_STAGING; do
     [[ -n ${!connection:-} ]] || echo "$connection is not set: Airflow's own connection of that name is used"
 done
 
 migrate_airflow
-airflow dags test waitlist_dry_run --conf "$conf"
+python -m waitlist_airflow.dry_run ${as_of:+--as-of "$as_of"}

@@ -23,3 +23,17 @@ migrate_airflow() {
     mkdir -p "$AIRFLOW_HOME"
     airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow db migrate failed"; }
 }
+
+# Tells which task a dry run in the background has reached, from its log; ends as the run ends.
+show_steps() {
+    local pid=$1 log=$2 shown="" step
+    while kill -0 "$pid" 2>/dev/null; do
+        step=$(grep -o 'starting task_id=[a-z_]*' "$log" 2>/dev/null | tail -n 1 || true)
+        if [[ -n $step && $step != "$shown" ]]; then
+            printf '     %s\n' "${step#*=}"
+            shown=$step
+        fi
+        sleep 0.5
+    done
+    wait "$pid"
+}

@@ -1,16 +1,16 @@
 """Which run this is: its as-of date and what it was asked for, from Airflow's context."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import ObjectStoragePath, get_current_context
-from waitlist.snapshot import Partition, SnapshotPart
 
 from waitlist.exceptions import SettingsError
 from waitlist.pipeline import Pipeline, Record, Request, Run
 from waitlist.settings import Settings
+from waitlist.snapshot import Partition, SnapshotPart
 from waitlist_airflow.connections import pmo_connection_string, staging_url
 
 STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
@@ -75,6 +75,7 @@ def part(record: Record) -> SnapshotPart:
     return SnapshotPart.from_dict(record)
 
 
-def parts(records: Iterable[Record]) -> list[SnapshotPart]:
+def parts(records: Sequence[Record]) -> list[SnapshotPart]:
     """Take all parts of the snapshot back, in the order of their keys."""
-    return sorted((part(record) for record in records), key=lambda each: each.partition)
+    # A slice asks Airflow once for what mapped tasks handed on; to iterate asks once for each, and once too often.
+    return sorted((part(record) for record in records[:]), key=lambda each: each.partition)

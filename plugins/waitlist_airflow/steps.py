@@ -5,7 +5,7 @@ database: ids, file names and counts, never a row of a post.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import TriggerRule, task
@@ -48,7 +48,7 @@ def extract(run: Record, partition: Record) -> Record:
 
 @task
 @guarded
-def check_contract(run: Record, parts: Iterable[Record]) -> Record:
+def check_contract(run: Record, parts: Sequence[Record]) -> Record:
     """Stop the run when the extract breaks its contract."""
     from waitlist_airflow import runs
 
@@ -57,7 +57,7 @@ def check_contract(run: Record, parts: Iterable[Record]) -> Record:
 
 @task
 @guarded
-def find_duplicates(run: Record, parts: Iterable[Record]) -> Record:
+def find_duplicates(run: Record, parts: Sequence[Record]) -> Record:
     """Find posts that stand twice, over the whole batch."""
     from waitlist_airflow import runs
 
@@ -75,7 +75,7 @@ def assess(run: Record, part: Record) -> Record:
 
 @task
 @guarded
-def check_snapshot(run: Record, parts: Iterable[Record]) -> Record:
+def check_snapshot(run: Record, parts: Sequence[Record]) -> Record:
     """Run the suites on identity, dates and categories."""
     from waitlist_airflow import runs
 
@@ -93,7 +93,7 @@ def check_staged(run: Record) -> Record:
 
 @task
 @guarded
-def reconcile(run: Record, partitions: Iterable[Record], parts: Iterable[Record]) -> Record:
+def reconcile(run: Record, partitions: Sequence[Record], parts: Sequence[Record]) -> Record:
     """Prove that source, snapshot and staging add up; only then does the batch count for readers."""
     from waitlist_airflow import runs
 

@@ -1,0 +1,35 @@
+"""``python -m waitlist_airflow.dry_run``: the dry-run DAG, synchronously, on the environment's connections.
+
+What ``airflow dags test waitlist_dry_run`` does, but for one thing: with an as-of date the run has the same id each
+time, so that running it again replaces its batch instead of adding another.
+"""
+
+import argparse
+import datetime as dt
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from airflow.sdk import DagRunState
+from airflow.utils.cli import get_bagged_dag
+
+from waitlist_airflow.runs import STOCKHOLM
+
+DAG_ID: Final = "waitlist_dry_run"
+NIGHTLY: Final = dt.time(4, tzinfo=STOCKHOLM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; 0 when the run succeeded, 1 when it failed."""
+    parser = argparse.ArgumentParser(prog="python -m waitlist_airflow.dry_run", description="Run the dry run.")
+    parser.add_argument("--as-of", type=dt.date.fromisoformat, metavar="YYYY-MM-DD", help="default: today")
+    as_of: dt.date | None = parser.parse_args(arguments).as_of
+    moment = dt.datetime.now(dt.UTC) if as_of is None else dt.datetime.combine(as_of, NIGHTLY)
+    conf = {} if as_of is None else {"as_of": as_of.isoformat()}
+    dag = get_bagged_dag(bundle_names=None, dag_id=DAG_ID)
+    run = dag.test(run_after=moment, logical_date=moment, run_conf=conf)
+    return 0 if run.state == DagRunState.SUCCESS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
