@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from waitlist.booking_request import row_hashes
 from waitlist.exceptions import ReconciliationError, StagingError
 from waitlist.staging import BatchState, StagingStore, schema
-from waitlist.staging.database import Database, refusals_named
+from waitlist.staging.database import Database, Read, refusals_named
 from waitlist.staging.loading import KeyRange
 from waitlist.staging.queries import read_sql
 
@@ -103,10 +103,13 @@ def reconcile(
         state = store.batch(batch_id).state
         if state not in {BatchState.STAGED, BatchState.VERIFIED}:
             raise StagingError(f"batch {batch_id} is {state}: only a staged one can be reconciled")
-        checks = _Checks(store.database, batch_id)
-        result = checks.run(source_posts, evidence)
+        with store.database.connected() as connection:
+            digests = _digests(connection, batch_id)
+        with store.database.reading() as read:
+            checks = _Checks(store.database, read, batch_id)
+            result = checks.run(source_posts, evidence)
     with store.changing(doing, batch_id) as (connection, state):
-        if _digests(connection, batch_id) != checks.digests or state is BatchState.OPEN:
+        if _digests(connection, batch_id) != digests or state is BatchState.OPEN:
             raise StagingError(f"batch {batch_id} was staged anew while it was reconciled: run both steps again")
         batch = schema.batch.update().where(schema.batch.c.batch_id == batch_id)
         if checks.faults:
@@ -136,17 +139,15 @@ class _Checks:
     """The checks of one batch; ``faults`` has a line for each that failed."""
 
     database: Database
+    read: Read
     batch_id: str
     faults: list[str] = field(default_factory=list)
-    digests: list[tuple[Any, ...]] = field(default_factory=list)
     hashes_compared: int = 0
     keys_compared: int = 0
 
     def run(self, source_posts: int, evidence: Sequence[PartitionEvidence]) -> Reconciliation:
-        with self.database.connected() as connection:
-            self.digests = _digests(connection, self.batch_id)
         self._keys_are_sound()
-        lines = [line for table in self._read("count_partitions", _LINE) for line in table.to_pylist()]
+        lines = [line for table in self._ask("count_partitions", _LINE) for line in table.to_pylist()]
         self._partitions_fit(lines, evidence)
         snapshot_posts = sum(part.posts for part in evidence)
         posts = sum(line["posts_found"] for line in lines)
@@ -173,7 +174,7 @@ class _Checks:
         )
 
     def _keys_are_sound(self) -> None:
-        faulty = pa.concat_tables([_FAULTY_KEY.empty_table(), *self._read("find_faulty_keys", _FAULTY_KEY)])
+        faulty = pa.concat_tables([_FAULTY_KEY.empty_table(), *self._ask("find_faulty_keys", _FAULTY_KEY)])
         for place in ("disposition", "bokningsbegaran"):
             here = faulty.filter(pc.equal(faulty["place"], place))
             null = here.filter(pc.is_null(here["post_id"]))
@@ -205,7 +206,7 @@ class _Checks:
         table = schema.disposition.c
         query = sa.select(table.post_id).where(table.batch_id == self.batch_id, keys.holds(table.post_id))
         found = np.concatenate(
-            [np.empty(0, np.int64), *(part["post_id"].to_numpy() for part in self.database.read(query, _KEY))]
+            [np.empty(0, np.int64), *(part["post_id"].to_numpy() for part in self.read(query, _KEY))]
         )
         self.keys_compared += len(expected)
         distinct, copies = np.unique(expected, return_counts=True)
@@ -220,14 +221,14 @@ class _Checks:
             table.batch_id == self.batch_id, keys.holds(table.post_id)
         )
         expected_ids, expected_hashes = _by_key(part.select(_HASHED_KEY.names) for part in assessed)
-        found_ids, found_hashes = _by_key(self.database.read(query, _HASHED_KEY))
+        found_ids, found_hashes = _by_key(self.read(query, _HASHED_KEY))
         self.hashes_compared += len(expected_ids)
         where = f"in partition {keys}"
         lost, added = np.setdiff1d(expected_ids, found_ids), np.setdiff1d(found_ids, expected_ids)
         self._none(f"booking requests that were made but not stored, {where}", [lost])
         self._none(f"booking requests that were stored but never made, {where}", [added])
         common, left, right = np.intersect1d(expected_ids, found_ids, return_indices=True)
-        differs: Any = pc.not_equal(expected_hashes.take(left), found_hashes.take(right))
+        differs = pc.not_equal(expected_hashes.take(left), found_hashes.take(right))
         changed = common[differs.fill_null(True).to_numpy(zero_copy_only=False)]
         self._none(f"booking requests with another row_hash than they were made with, {where}", [changed])
 
@@ -240,15 +241,15 @@ class _Checks:
         table = schema.bokningsbegaran
         form = schema.arrow_rows(table)
         query = sa.select(*(table.c[name] for name in form.names)).where(table.c.batch_id == self.batch_id)
-        for rows in self.database.read(query.order_by(table.c.post_id), form):
-            differs: Any = pc.not_equal(rows["row_hash"], row_hashes(rows))
+        for rows in self.read(query.order_by(table.c.post_id), form):
+            differs = pc.not_equal(rows["row_hash"], row_hashes(rows))
             yield rows["post_id"].to_numpy()[differs.to_numpy(zero_copy_only=False)]
 
-    def _read(self, name: str, form: pa.Schema) -> Iterator[pa.Table]:
-        return self.database.read(_statement(self.database, name, self.batch_id), form)
+    def _ask(self, name: str, form: pa.Schema) -> Iterator[pa.Table]:
+        return self.read(_statement(self.database, name, self.batch_id), form)
 
     def _posts(self, name: str) -> Iterator[PostIds]:
-        return (table["post_id"].to_numpy() for table in self._read(name, _KEY))
+        return (table["post_id"].to_numpy() for table in self._ask(name, _KEY))
 
     def _same(self, check: str, expected: int, found: int) -> None:
         if expected != found:
@@ -264,7 +265,7 @@ class _Checks:
             self.faults.append(f"{check}: expected 0, found {total}: post_id {', '.join(map(str, first))}{more}")
 
 
-def _by_key(tables: Iterable[pa.Table]) -> tuple[PostIds, "pa.ChunkedArray[Any]"]:
+def _by_key(tables: Iterable[pa.Table]) -> tuple[PostIds, pa.ChunkedArray]:
     rows = pa.concat_tables([_HASHED_KEY.empty_table(), *tables], promote_options="permissive")
     return rows["post_id"].to_numpy(), rows["row_hash"]
 

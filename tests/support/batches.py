@@ -1,16 +1,26 @@
 """Small ready-made Arrow tables as the assessment gives them, and batches staged from them."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+import functools
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psycopg
 import pyarrow as pa
+import pytest
+import sqlalchemy as sa
 
 from tests.support.official_numbers import number
+from tests.support.postgres import PostgresServer
 from waitlist.booking_request import row_hashes
 from waitlist.reconcile import PartitionEvidence, Reconciliation, reconcile
-from waitlist.staging import StagingStore
+from waitlist.staging import StagingStore, schema
 
 NOW = dt.datetime(2024, 10, 1, 22, 30, tzinfo=dt.UTC)
 AS_OF = dt.date(2024, 10, 1)
@@ -149,6 +159,99 @@ def evidence() -> list[PartitionEvidence]:
 def reconcile_all(store: StagingStore, batch_id: str = "natt-1") -> Reconciliation:
     """Reconcile the ready-made batch."""
     return reconcile(store, batch_id, source_posts=POSTS, evidence=evidence(), now=NOW)
+
+
+def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
+    """Return a migrated staging database of the kind that the fixture's parameter names."""
+    if request.param == "sqlite":
+        store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    else:
+        store = StagingStore(_emptied_database(request.getfixturevalue("postgres")))
+    store.migrate()
+    return store
+
+
+@functools.cache
+def _database(server: PostgresServer) -> str:
+    return server.libpq(server.create_database())
+
+
+def _emptied_database(server: PostgresServer) -> str:
+    # One for all tests of a process: making a database takes far longer than emptying one.
+    url = _database(server)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema.SCHEMA} CASCADE")
+    return url
+
+
+def rows(store: StagingStore, table: sa.Table) -> list[dict[str, Any]]:
+    """Return a table's rows in key order."""
+    with store.engine.connect() as connection:
+        found = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
+        return [dict(row) for row in found.mappings()]
+
+
+def contents(store: StagingStore) -> dict[str, list[dict[str, Any]]]:
+    """Return everything in the staging database but for the moments at which it came there."""
+    return {
+        table.name: [
+            {name: value for name, value in row.items() if not name.endswith("_at")} for row in rows(store, table)
+        ]
+        for table in schema.METADATA.sorted_tables
+    }
+
+
+def execute(store: StagingStore, statement: sa.Executable) -> None:
+    """Change the database behind the store's back."""
+    with store.database.writing() as connection:
+        connection.execute(statement)
+
+
+def set_state(store: StagingStore, state: str, batch_id: str = "natt-1") -> None:
+    """Bring a batch into a state without its steps."""
+    execute(store, schema.batch.update().where(schema.batch.c.batch_id == batch_id).values(state=state))
+
+
+def stage_in_turn(url: str, posts: range, texts: Sequence[str], ready: Path) -> None:
+    """Stage all posts as one partition with one text after the other, for ever; for a process to be killed."""
+    store = StagingStore(url)
+    while True:
+        for text in texts:
+            store.stage_partition("natt-1", None, None, chunks(posts, 500, text=text))
+            ready.touch()
+
+
+def stage_when_told(url: str, part: int, go: float) -> None:
+    """Stage one partition of the ready-made batch from a moment on; for several processes at once."""
+    lower, upper, posts = PARTITIONS[part]
+    store = StagingStore(url)
+    made = list(chunks(posts, 10))
+    time.sleep(max(0.0, go - time.time()))
+    store.stage_partition("natt-1", lower, upper, iter(made))
+
+
+def migrate_when_told(url: str, go: float) -> None:
+    """Migrate from a moment on; for several processes at once."""
+    store = StagingStore(url)
+    time.sleep(max(0.0, go - time.time()))
+    store.migrate()
+
+
+def in_processes(*calls: tuple[Callable[..., None], tuple[Any, ...]]) -> list[BaseProcess]:
+    """Start real processes, one a call; they share nothing with this one."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])
+    started = [server.Process(target=target, args=arguments, daemon=True) for target, arguments in calls]
+    for process in started:
+        process.start()
+    return started
+
+
+def exit_codes(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Wait for processes to end and return how they did."""
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
 
 
 def verified(store: StagingStore, batch_id: str = "natt-1") -> None:

@@ -8,12 +8,11 @@ locks by hint) and has not been run against a server.
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi as adbc
 import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
@@ -25,6 +24,9 @@ from sqlalchemy.pool import NullPool
 
 from waitlist.exceptions import StagingError
 from waitlist.staging.schema import SCHEMA, schema_of
+
+Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
+"""Yields a query's rows, some at a time, as tables of a schema; columns go by position. One query at a time."""
 
 _READ_ROWS: Final = 20_000
 _SQLITE_WAIT_SECONDS: Final = 600
@@ -77,34 +79,50 @@ class Database:
                 yield connection
 
     @contextmanager
-    def adbc(self) -> Iterator[adbc.Connection]:
+    def adbc(self) -> Iterator[Any]:
         """Give an ADBC connection in a transaction that the caller commits (PostgreSQL only).
 
         Raises:
             StagingError: the database cannot be reached, with the driver's reason.
         """
+        # Imported late: it brings pandas along, a second that SQLite need not wait.
+        from adbc_driver_postgresql import dbapi  # noqa: PLC0415
+
         url = self.engine.url.set(drivername="postgresql")
         try:
-            connection = adbc.connect(url.render_as_string(hide_password=False))
+            connection = dbapi.connect(url.render_as_string(hide_password=False))
         except adbc_driver_manager.Error as error:
             raise StagingError(self._unreachable(error)) from None
         with connection:
             yield connection
 
-    def read(self, statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
-        """Yield a query's rows, some at a time, as tables of ``schema``; columns go by position."""
+    @contextmanager
+    def reading(self) -> Iterator[Read]:
+        """Give what reads queries as Arrow tables, on one connection and in one transaction.
+
+        Raises:
+            StagingError: the database cannot be reached, with the driver's reason.
+        """
         if self.dialect == "postgresql":
-            with self.adbc() as connection, connection.cursor() as cursor:
-                cursor.execute(*numbered(statement))
-                for batch in cursor.fetch_record_batch():
-                    yield pa.Table.from_batches([batch]).rename_columns(schema.names).cast(schema)
+            with self.adbc() as adbc, adbc.cursor() as cursor:
+
+                def read_by_adbc(statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
+                    cursor.execute(*numbered(statement))
+                    for batch in cursor.fetch_record_batch():
+                        yield pa.Table.from_batches([batch]).rename_columns(schema.names).cast(schema)
+
+                yield read_by_adbc
             return
         with self.connected() as connection:
-            options = connection.execution_options(stream_results=True, yield_per=_READ_ROWS)
-            for rows in options.execute(statement).partitions():
-                columns = zip(*rows, strict=True)
-                arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-                yield pa.table(arrays, schema=schema)
+            streaming = connection.execution_options(stream_results=True, yield_per=_READ_ROWS)
+
+            def read_by_rows(statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
+                for rows in streaming.execute(statement).partitions():
+                    columns = zip(*rows, strict=True)
+                    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+                    yield pa.table(arrays, schema=schema)
+
+            yield read_by_rows
 
     def _unreachable(self, error: object) -> str:
         # No row has been sent before a connection stands, so the driver's own words carry no values.

@@ -25,7 +25,7 @@ class ContentDigest:
         """Add the next rows of the table ``name``; texts as ``string``, everything else fixed-width."""
         for column in table.column_names:
             values, shape = self._columns.setdefault((name, column), (hashlib.sha256(), hashlib.sha256()))
-            array: Any = table[column].combine_chunks()
+            array = table[column].combine_chunks()
             if pa.types.is_string(array.type):
                 lengths = pc.binary_length(array).fill_null(_NO_TEXT)
                 shape.update(_fixed_bytes(lengths))
@@ -44,7 +44,7 @@ class ContentDigest:
         return whole.hexdigest()
 
 
-def _fixed_bytes(values: "pa.Array[Any]") -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _fixed_bytes(values: pa.Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8)
 
 
@@ -52,7 +52,6 @@ def _text_bytes(texts: pa.StringArray) -> memoryview | bytes:
     if not len(texts):
         return b""
     _, offsets, data = texts.buffers()
-    assert offsets is not None  # noqa: S101 - tells the type checker
     bounds = np.frombuffer(memoryview(offsets), np.int32)
     first, last = bounds[texts.offset], bounds[texts.offset + len(texts)]
     return memoryview(data)[first:last] if data is not None else b""

@@ -288,7 +288,7 @@ def _spool(table: sa.Table) -> sa.Table:
     return sa.Table(f"spool_{table.name}", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
 
 
-def _sqlite_values(column: "pa.ChunkedArray[Any]") -> list[Any]:
+def _sqlite_values(column: pa.ChunkedArray) -> list[Any]:
     # As SQLAlchemy would store them: dates as ISO text, booleans as numbers.
     if pa.types.is_date(column.type):
         column = column.cast(pa.string())

@@ -208,8 +208,8 @@ class StagingStore:
         """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
         column = schema.released_post.c.post_id
         query = sa.select(column).where(KeyRange(lower, upper).holds(column)).order_by(column)
-        with refusals_named("reading released posts"):
-            found = [table["post_id"].to_numpy() for table in self.database.read(query, _POST_IDS)]
+        with refusals_named("reading released posts"), self.database.reading() as read:
+            found = [table["post_id"].to_numpy() for table in read(query, _POST_IDS)]
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
     @contextmanager

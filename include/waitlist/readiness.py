@@ -1,0 +1,292 @@
+"""The readiness table: unit by unit, what is ready to migrate and what is left to do, in Swedish.
+
+Figures come from ``unit_summary`` and ``finding`` of one batch that counts for readers; names,
+waves and go-lives from ``units.csv``; days are counted from the batch's as-of date.
+
+    python -m waitlist.readiness --staging URL [--batch ID] [--mappings DIR]
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from waitlist.exceptions import StagingError, WaitlistError
+from waitlist.mappings import Mappings, load_mappings
+from waitlist.messages import DISPOSITION_LABELS, rule_label
+from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
+from waitlist.settings import Settings
+from waitlist.staging import READABLE, Batch, StagingStore, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.queries import read_sql
+
+LATEST: Final = "latest"
+_WIDTH_OF_A_FILE: Final = 100
+_TOP_FINDINGS: Final = 10
+_SWEDISH_ORDER: Final = str.maketrans({"å": "z\ue000", "ä": "z\ue001", "ö": "z\ue002"})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far some posts have come."""
+
+    posts: int
+    """Every post extracted: the denominator of each share."""
+    ready: int
+    """Posts that migrate."""
+    left: Mapping[str, int]
+    """Posts of each other disposition that occurs, in the domain's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReadiness:
+    """One unit of a batch."""
+
+    hsa_id: str
+    """Empty for posts that name no unit."""
+    name: str
+    """As in ``units.csv``, else the HSA-id."""
+    go_live: date | None
+    days_left: int | None
+    """Days from the as-of date to go-live; zero or less once the unit is live."""
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class WaveReadiness:
+    """Units that go live together; ``wave`` is None for those without one."""
+
+    wave: str | None
+    go_live: date | None
+    """The first go-live among its units."""
+    units: tuple[UnitReadiness, ...]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How many posts a rule found; ``label`` is its Swedish name."""
+
+    rule: str
+    label: str
+    posts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """A batch as a migration lead reads it."""
+
+    batch: Batch
+    waves: tuple[WaveReadiness, ...]
+    """By go-live, those without one and then the units without a wave last."""
+    progress: Progress
+    findings: tuple[RuleCount, ...]
+    """Every rule that found something, the most frequent first."""
+
+
+def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Readiness:
+    """Read a batch's readiness from the result tables.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch, or ``LATEST`` for the one begun last among those that count for readers.
+        mappings: names, waves and go-lives of the units.
+
+    Raises:
+        StagingError: there is no such batch, or it does not count for readers.
+    """
+    summary = schema.unit_summary.c
+    with refusals_named("reading readiness"), store.database.connected() as connection:
+        batch = store.batch(_latest(connection) if batch_id == LATEST else batch_id)
+        if batch.state not in READABLE:
+            raise StagingError(f"batch {batch.batch_id} is {batch.state}: it counts only once it is verified")
+        rows = connection.execute(
+            sa.select(summary.enhet_hsa_id, summary.disposition, summary.posts).where(
+                summary.batch_id == batch.batch_id
+            )
+        ).all()
+        counts = sa.text(read_sql("count_findings", store.database.schema)).bindparams(batch_id=batch.batch_id)
+        findings = tuple(RuleCount(rule, rule_label(rule), posts) for rule, posts in connection.execute(counts))
+    by_unit: dict[str, dict[str, int]] = {}
+    for hsa_id, disposition, posts in rows:
+        by_unit.setdefault(hsa_id, {})[disposition] = posts
+    return Readiness(batch, _waves(by_unit, mappings, batch.as_of), _progress(by_unit.values()), findings)
+
+
+def _latest(connection: sa.Connection) -> str:
+    batch = schema.batch.c
+    states = [state.value for state in READABLE]
+    begun = sa.select(batch.batch_id).where(batch.state.in_(states)).order_by(batch.started_at.desc(), batch.batch_id)
+    found = connection.execute(begun.limit(1)).scalar_one_or_none()
+    if found is None:
+        raise StagingError("no batch has been verified yet: run a dry run first")
+    return str(found)
+
+
+def _waves(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:
+    waves: dict[str | None, list[UnitReadiness]] = {}
+    for hsa_id, counts in by_unit.items():
+        unit = mappings.units.get(hsa_id)
+        go_live = unit.driftstart if unit else None
+        name = unit.enhet if unit else hsa_id
+        days_left = (go_live - as_of).days if go_live else None
+        waves.setdefault(unit.vag if unit else None, []).append(
+            UnitReadiness(hsa_id, name, go_live, days_left, _progress([counts]))
+        )
+    grouped = [
+        WaveReadiness(
+            wave,
+            min((unit.go_live for unit in units if unit.go_live), default=None),
+            tuple(sorted(units, key=lambda unit: (_swedish(unit.name), unit.hsa_id))),
+            _progress(by_unit[unit.hsa_id] for unit in units),
+        )
+        for wave, units in waves.items()
+    ]
+    return tuple(
+        sorted(grouped, key=lambda each: (each.wave is None, each.go_live or date.max, _swedish(each.wave or "")))
+    )
+
+
+def _progress(counts: Iterable[Mapping[str, int]]) -> Progress:
+    total: dict[str, int] = {}
+    for each in counts:
+        for disposition, posts in each.items():
+            total[disposition] = total.get(disposition, 0) + posts
+    left = {name.value: total[name] for name in Disposition if name in total and name is not Disposition.MIGRATE}
+    return Progress(sum(total.values()), total.get(Disposition.MIGRATE, 0), left)
+
+
+def _swedish(text: str) -> str:
+    return text.casefold().translate(_SWEDISH_ORDER)
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
+    if not whole:
+        return "–"
+    if 0 < part * 100 < whole:
+        return "<1 %"
+    if whole * 99 < part * 100 < whole * 100:
+        return ">99 %"
+    return f"{(part * 200 + whole) // (whole * 2)} %"
+
+
+def number(count: int) -> str:
+    """Return a count as Swedish writes it: 12 345."""
+    return f"{count:,}".replace(",", " ")
+
+
+def render(readiness: Readiness) -> RenderableType:
+    """Return the table for a terminal; it wraps at any width from 60 columns on."""
+    batch = readiness.batch
+    kind = {"dry_run": "Torrkörning", "migration": "Migrering"}[batch.kind]
+    ready_width = len(_ready(readiness.progress))
+    parts: list[RenderableType] = [
+        Text(f"{kind} per {batch.as_of.isoformat()}: vad kan migreras, och vad återstår?", style="bold"),
+        Text(f"Körning {batch.batch_id}", style="dim"),
+    ]
+    for wave in readiness.waves:
+        title = _wave_title(wave.wave)
+        parts += ["", Rule(Text(title, style="bold"), align="left", characters="─")]
+        parts.append(_row(("Enhet", "Driftstart", "Dagar kvar", "Migreras"), ready_width, "dim"))
+        for unit in wave.units:
+            name = unit.name if unit.hsa_id else "Enhet saknas i PMO"
+            go_live = unit.go_live.isoformat() if unit.go_live else "saknas"
+            parts.append(_row((name, go_live, _days(unit.days_left), _ready(unit.progress)), ready_width))
+            parts.append(_Left(unit.progress))
+        parts.append(_row((f"Summa {title}", "", "", _ready(wave.progress)), ready_width, "bold"))
+        parts.append(_Left(wave.progress))
+    parts += ["", Rule(Text("Alla enheter", style="bold"), align="left", characters="─")]
+    parts.append(_row(("Summa", "", "", _ready(readiness.progress)), ready_width, "bold"))
+    parts.append(_Left(readiness.progress))
+    if readiness.findings:
+        parts += ["", _findings_table(readiness.findings)]
+    return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left, on indented lines as wide as the console; a disposition and its count stay together."""
+
+    progress: Progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        items = [f"{DISPOSITION_LABELS[each]} {number(posts)}" for each, posts in self.progress.left.items()]
+        # textwrap breaks at ordinary spaces alone.
+        whole = " · ".join(item.replace(" ", "\xa0") for item in items) or "Inget återstår"
+        indent = "    "
+        lines = textwrap.wrap(
+            whole, options.max_width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+        yield Text("\n".join(lines).replace("\xa0", " "))
+
+
+def _row(cells: tuple[str, str, str, str], ready_width: int, style: str = "") -> Table:
+    row = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    row.add_column(ratio=1)
+    row.add_column(width=10)
+    row.add_column(width=10, justify="right")
+    row.add_column(width=ready_width, justify="right")
+    row.add_row(*(Text(cell, style=style) for cell in cells))
+    return row
+
+
+def _wave_title(wave: str | None) -> str:
+    # The file may say "1" as well as "Våg 1".
+    if wave is None:
+        return "Utan våg"
+    return wave if wave.casefold().startswith("våg") else f"Våg {wave}"
+
+
+def _days(left: int | None) -> str:
+    if left is None:
+        return "–"
+    return number(left) if left > 0 else "i drift"
+
+
+def _ready(progress: Progress) -> str:
+    return f"{number(progress.ready)} av {number(progress.posts)} ({share(progress.ready, progress.posts)})"
+
+
+def _findings_table(findings: Sequence[RuleCount]) -> Table:
+    table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, title_justify="left")
+    table.title = Text("Vanligaste anmärkningarna", style="bold")
+    table.add_column("Anmärkning", ratio=1)
+    table.add_column("Regel", overflow="fold")
+    table.add_column("Poster", justify="right", no_wrap=True)
+    for found in findings[:_TOP_FINDINGS]:
+        table.add_row(found.label, found.rule, number(found.posts))
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the readiness table; return 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m waitlist.readiness", description="Print the readiness table.")
+    parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
+    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch, or the latest that was verified")
+    parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
+    given = parser.parse_args(arguments)
+    try:
+        mappings = load_mappings(given.mappings or Settings.read().mappings_dir, raisable=BUILT_IN_SEVERITIES)
+        readiness = read_readiness(StagingStore(given.staging), given.batch, mappings)
+    except WaitlistError as error:
+        Console(stderr=True).print(Text(str(error)), soft_wrap=True)
+        return 1
+    console = Console()
+    Console(width=None if console.is_terminal else _WIDTH_OF_A_FILE).print(render(readiness))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The staging schema: what the migrations make is what the code believes, in every database."""
+
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.dialects import mssql
+from sqlalchemy.schema import BLANK_SCHEMA, CreateTable
+from tests.support import batches
+
+from waitlist import paths
+from waitlist.exceptions import StagingError
+from waitlist.staging import READABLE, StagingStore, schema
+from waitlist.staging.queries import read_sql
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path: Path) -> StagingStore:
+    return batches.empty_store(request, tmp_path)
+
+
+def test_migrations_make_exactly_the_tables_of_the_metadata(store: StagingStore) -> None:
+    name = store.database.schema
+    wanted = sa.MetaData(naming_convention=schema.METADATA.naming_convention)
+    for table in schema.METADATA.sorted_tables:
+        table.to_metadata(wanted, schema=name, referred_schema_fn=lambda *_: name or BLANK_SCHEMA)
+    options = {
+        "version_table": schema.VERSION_TABLE,
+        "version_table_schema": name,
+        "include_schemas": name is not None,
+        "include_name": lambda found, kind, _: kind != "schema" or found == name,
+        "compare_server_default": True,
+    }
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), wanted) == []
+        inspector = sa.inspect(connection)
+        for table in schema.METADATA.sorted_tables:
+            key = inspector.get_pk_constraint(table.name, schema=name)
+            assert key["constrained_columns"] == [column.name for column in table.primary_key.columns]
+            assert {each["name"] for each in inspector.get_check_constraints(table.name, schema=name)} == {
+                each.name for each in wanted.tables[table.key if name else table.name].constraints
+                if isinstance(each, sa.CheckConstraint)
+            }  # fmt: skip
+
+
+def test_contract_tables_have_the_columns_that_others_rely_on(store: StagingStore) -> None:
+    with store.engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        found = {
+            name: {column["name"] for column in inspector.get_columns(name, schema=store.database.schema)}
+            for name in ("disposition", "finding", "unit_summary", "bokningsbegaran_released")
+        }
+    assert found["disposition"] == {
+        "batch_id", "post_id", "enhet_hsa_id", "kategori", "disposition", "recommended_list", "driftstart",
+    }  # fmt: skip
+    assert found["finding"] == {"batch_id", "post_id", "rule", "severity", "detail"}
+    assert found["unit_summary"] == {"batch_id", "enhet_hsa_id", "disposition", "posts"}
+    assert found["bokningsbegaran_released"] == {column.name for column in schema.bokningsbegaran.columns}
+
+
+def test_migrating_again_changes_nothing(store: StagingStore) -> None:
+    batches.verified(store)
+    before = batches.contents(store)
+    store.migrate()
+    assert batches.contents(store) == before
+
+
+def test_everything_stands_in_the_schema_and_nothing_beside_it(postgres) -> None:
+    store = StagingStore(postgres.libpq(postgres.create_database()))
+    store.migrate()
+    with store.engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        assert schema.VERSION_TABLE in inspector.get_table_names(schema="millennium_staging")
+        assert inspector.get_table_names(schema="public") == []
+
+
+def test_database_of_a_later_release_is_refused(store: StagingStore) -> None:
+    version = sa.table(schema.VERSION_TABLE, sa.column("version_num"), schema=store.database.schema)
+    batches.execute(store, version.update().values(version_num="9999"))
+    with pytest.raises(StagingError, match=r"revision 9999, which this release does not know"):
+        store.migrate()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_migrate_at_once_do_not_disturb_each_other(kind: str, request, tmp_path: Path) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path / 'staging.sqlite'}"
+    else:
+        postgres = request.getfixturevalue("postgres")
+        url = postgres.libpq(postgres.create_database())
+    go = time.time() + 0.5
+    processes = batches.in_processes(*[(batches.migrate_when_told, (url, go))] * 3)
+    assert batches.exit_codes(processes) == [0, 0, 0]
+    batches.verified(StagingStore(url))
+
+
+def test_sql_server_would_store_unicode_and_can_index_every_key() -> None:
+    dialect = mssql.dialect()
+    for table in schema.METADATA.sorted_tables:
+        ddl = str(CreateTable(table).compile(dialect=dialect))
+        assert f"CREATE TABLE millennium_staging.{table.name} (" in ddl
+        for column in table.columns:
+            written = column.type.compile(dialect=dialect)
+            if isinstance(column.type, sa.Unicode):
+                assert written.startswith("NVARCHAR("), f"{table.name}.{column.name}: {written}"
+            assert "[" not in column.name
+        texts = [column.type.dialect_impl(dialect).length for column in table.primary_key.columns
+                 if isinstance(column.type, sa.Unicode)]  # fmt: skip
+        numbers = len(table.primary_key.columns) - len(texts)
+        assert all(texts), f"{table.name}: a key column without a bound"
+        assert 2 * sum(texts) + 8 * numbers <= 900, f"{table.name}: SQL Server's index entries take 900 bytes"
+
+
+def test_view_of_readable_batches_and_the_code_agree_on_states() -> None:
+    view = (paths.SQL / "staging" / "create_readable_batch.sql").read_text(encoding="utf-8")
+    listed = view.rpartition("IN (")[2].partition(")")[0]
+    assert {state.strip(" '") for state in listed.split(",")} == {state.value for state in READABLE}
+
+
+def test_statements_stand_without_the_prefix_where_there_are_no_schemas() -> None:
+    assert "millennium_staging.disposition" in read_sql("summarise_units", schema.SCHEMA)
+    assert "millennium_staging" not in read_sql("summarise_units", None)
