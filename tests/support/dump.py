@@ -1,0 +1,18 @@
+"""A staging database as text, to be compared whole."""
+
+import sqlalchemy as sa
+
+from waitlist.staging import StagingStore, schema
+
+MOMENTS = {"started_at", "finished_at", "approved_at", "released_at"}
+
+
+def dump(store: StagingStore) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row of every table, in the order of its key, but for the moments at which it was written."""
+    tables = {}
+    with store.database.connected() as connection:
+        for table in schema.METADATA.sorted_tables:
+            columns = [column for column in table.columns if column.name not in MOMENTS]
+            rows = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns))
+            tables[table.name] = [tuple(row) for row in rows]
+    return tables

@@ -1,0 +1,39 @@
+"""A whole dry run by the pipeline's own steps, without Airflow."""
+
+import datetime as dt
+from pathlib import Path
+
+from upath import UPath
+
+from waitlist.pipeline import Pipeline, Request
+from waitlist.settings import Settings
+
+AS_OF = dt.date(2024, 10, 1)
+NOW = dt.datetime(2024, 10, 1, 4, 0, tzinfo=dt.UTC)
+
+
+def request(run_id: str = "run", *, as_of: dt.date = AS_OF, **asked: tuple[str, ...]) -> Request:
+    """Ask for a dry run."""
+    return Request("waitlist_dry_run", run_id, "dry_run", as_of, **asked)
+
+
+def pipeline(folder: Path, *, pmo: str, staging: str, mappings: Path, **settings: object) -> Pipeline:
+    """Return a pipeline whose snapshots lie in a folder."""
+    chosen = Settings(mappings_dir=mappings, **settings)
+    return Pipeline(chosen, snapshots=UPath(folder / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
+
+
+def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
+    """Take every step in its order and return the batch's id."""
+    run = steps.open_batch(asked, now=now)
+    partitions = steps.plan_extract(run)
+    parts = [steps.extract(run, partition) for partition in partitions]
+    steps.check_contract(run, parts)
+    steps.find_duplicates(run, parts)
+    for part in parts:
+        steps.assess(run, part)
+    steps.check_snapshot(run, parts)
+    steps.check_staged(run)
+    steps.reconcile(run, partitions, parts, now=now)
+    steps.report(run)
+    return run.batch_id
