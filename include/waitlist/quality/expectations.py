@@ -225,7 +225,7 @@ class _ClearCutoff(MulticolumnMapMetricProvider):
         cutoffs = {
             unit.driftstart: unit.driftstart + dt.timedelta(days=context.rules.cutoff_days)
             for unit in context.mappings.units.values()
-            if unit.driftstart is not None
+            if unit.driftstart is not None and unit.driftstart > context.as_of
         }
         if not cutoffs:
             return sa.false()
@@ -241,7 +241,8 @@ class _ClearCutoff(MulticolumnMapMetricProvider):
 class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
     """Expect every booking window to be later than go-live and four weeks (chapter 2, step 3).
 
-    Later as the setting ``straddle_policy`` reads it: the whole window, or with ``migrate`` its end.
+    Later as the setting ``straddle_policy`` reads it: the whole window, or with ``migrate`` its end. Go-live is the
+    one that the disposition was decided by; it must be a unit's in ``units.csv`` still, and after the as-of date.
     """
 
     column_list: list[str] = ["begart_startdatum", "begart_slutdatum"]  # noqa: RUF012 - a field of the model
