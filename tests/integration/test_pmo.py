@@ -10,15 +10,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from upath import UPath
-
 from tests.support.pmo import (
     AS_OF,
     SmallPmo,
@@ -30,12 +28,14 @@ from tests.support.pmo import (
     source_settings,
     sqlite_pmo,
 )
+from upath import UPath
+
 from waitlist import paths
 from waitlist.exceptions import SchemaDriftError, SettingsError, SourceError
 from waitlist.pmo import PmoSource, Selection
 from waitlist.pmo.query import SourceQuery
 from waitlist.schema import POSTS
-from waitlist.snapshot import Partition, read_part, write_part
+from waitlist.snapshot import Partition, read_part
 
 EVERYTHING = Selection(AS_OF)
 WHOLE = Partition(0, None, None, 0)
@@ -107,9 +107,9 @@ def test_every_column_has_its_type_and_its_value(build: Build) -> None:
             "anvandare": "Ssk Åsa",
             "tidsatgang_min": None,
             "filial": None,
-            "registrerad": dt.datetime(2024, 9, 1, 8, 30),
+            "registrerad": dt.datetime.fromisoformat("2024-09-01 08:30:00"),
             "andrad": None,
-            "avslutad": dt.datetime(2024, 10, 5, 10),
+            "avslutad": dt.datetime.fromisoformat("2024-10-05 10:00:00"),
         },
         {
             "post_id": 9,
@@ -130,8 +130,8 @@ def test_every_column_has_its_type_and_its_value(build: Build) -> None:
             "anvandare": "Ssk Åsa",
             "tidsatgang_min": 30,
             "filial": "Ön",
-            "registrerad": dt.datetime(2024, 9, 1, 8, 30),
-            "andrad": dt.datetime(2024, 9, 30, 12, 30, 1, 500000),
+            "registrerad": dt.datetime.fromisoformat("2024-09-01 08:30:00"),
+            "andrad": dt.datetime.fromisoformat("2024-09-30 12:30:01.500000"),
             "avslutad": None,
         },
     ]
@@ -449,7 +449,7 @@ def test_a_source_that_changed_since_it_was_counted_is_told_with_both_counts(bui
     pmo = build(posts(range(1, 26)))
     source = PmoSource(pmo.odbc, source_settings(Path(), partition_posts=10))
     plan = source.plan(EVERYTHING)
-    pmo.run("UPDATE vantelistepost SET avslutad = '2024-09-30 10:00:00' WHERE post_id = ?", [(12,)])
+    pmo.run("UPDATE vantelistepost SET avslutad = '2024-09-30 10:00:00' WHERE post_id = 12")
 
     with pytest.raises(
         SourceError, match=r"partition 1 \(post_id 10 to 18\): 9 posts were counted, 8 were read: PMO changed .* rerun"
@@ -479,7 +479,7 @@ def test_a_wrong_query_is_told_without_its_driver_s_words(build: Build, tmp_path
 def test_a_driver_that_is_not_installed_is_named(build: Build) -> None:
     odbc = re.sub(r"Driver=\{[^}]*\}", "Driver={No Such Driver}", build([]).odbc)
 
-    with pytest.raises(SourceError, match="ODBC driver No Such Driver is not installed here.*odbcinst") as raised:
+    with pytest.raises(SourceError, match=r"ODBC driver No Such Driver is not installed here.*odbcinst") as raised:
         PmoSource(odbc, source_settings(Path())).plan(EVERYTHING)
     assert odbc not in str(raised.value)
 
@@ -493,15 +493,3 @@ def test_what_is_read_can_be_written_and_read_back(build: Build, tmp_path: Path)
 
     assert part.posts == 25
     assert [table.num_rows for table in tables] == [10, 10, 5]
-
-
-def test_a_reader_that_stops_early_leaves_nothing_open(build: Build, tmp_path: Path) -> None:
-    source = PmoSource(build(posts(range(1, 26))).odbc, source_settings(Path(), chunk_posts=10))
-
-    def stopping() -> Iterator[pa.Table]:
-        yield next(source.read(EVERYTHING, WHOLE))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_part(UPath(tmp_path / "snapshot"), WHOLE, stopping())
-    assert not list((tmp_path / "snapshot").glob("*"))

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,36 +93,42 @@ class SmallPmo:
             return psycopg.connect(self.native)
         return sqlite3.connect(self.native)
 
-    def run(self, sql: str, rows: Iterable[Sequence[Any]] = ((),)) -> None:
-        """Execute SQL with ``?`` markers once a row, and commit."""
+    def run(self, *statements: str | tuple[str, Iterable[Sequence[Any]]]) -> None:
+        """Execute SQL, or SQL with ``?`` markers once a row, and commit."""
         with closing(self.connect()) as database:
             cursor = database.cursor()
-            postgres = self.native.startswith("postgresql:")
-            cursor.executemany(sql.replace("?", "%s") if postgres else sql, list(rows))
+            for statement in statements:
+                sql, rows = (statement, [()]) if isinstance(statement, str) else statement
+                marked = sql.replace("?", "%s") if self.native.startswith("postgresql:") else sql
+                cursor.executemany(marked, list(rows))
             database.commit()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add posts with their patients and attachments."""
-        rows = list(rows)
-        for table in ("patient", "vantelistepost"):
-            columns = [column.split()[0] for column in _TABLES[table]]
-            self.run(
-                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-                [[row[column] for column in columns] for row in rows],
-            )
-        files = [(row["post_id"], f"{number}.pdf") for row in rows for number in range(row["bilagor"])]
-        self.run(
-            "INSERT INTO bilaga (bilaga_id, post_id, filnamn) VALUES (?, ?, ?)",
-            [(number, *file) for number, file in enumerate(files)],
-        )
+        self.run(*_inserts(list(rows)))
 
     def build(self, types: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Create the tables and fill them."""
-        for table, columns in _TABLES.items():
-            self.run(f"CREATE TABLE {table} ({', '.join(columns).format(**types)})")
-        self.run("CREATE INDEX bilaga_post ON bilaga (post_id)")
-        self.run("INSERT INTO enhet VALUES (?, ?, ?)", [(number, *unit) for number, unit in UNITS.items()])
-        self.add(rows)
+        self.run(
+            *(f"CREATE TABLE {table} ({', '.join(columns).format(**types)})" for table, columns in _TABLES.items()),
+            "CREATE INDEX bilaga_post ON bilaga (post_id)",
+            ("INSERT INTO enhet VALUES (?, ?, ?)", [(number, *unit) for number, unit in UNITS.items()]),
+            *_inserts(list(rows)),
+        )
+
+
+def _inserts(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    for table in ("patient", "vantelistepost"):
+        columns = [column.split()[0] for column in _TABLES[table]]
+        yield (
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            [tuple(row[column] for column in columns) for row in rows],
+        )
+    files = [(row["post_id"], f"{number}.pdf") for row in rows for number in range(row["bilagor"])]
+    yield (
+        "INSERT INTO bilaga (bilaga_id, post_id, filnamn) VALUES (?, ?, ?)",
+        [(number, *file) for number, file in enumerate(files)],
+    )
 
 
 def sqlite_pmo(folder: Path, rows: Iterable[Mapping[str, Any]], **types: str) -> SmallPmo:

@@ -28,7 +28,7 @@ def chunk(first: int, posts: int = 3) -> pa.Table:
             "nybesok": False,
             "har_bilaga": False,
             "orsak": ORSAK,
-            "registrerad": dt.datetime(2024, 9, 1, 8, 30, 0, 123456),
+            "registrerad": dt.datetime.fromisoformat("2024-09-01 08:30:00.123456"),
         }
         for post_id in range(first, first + posts)
     ]

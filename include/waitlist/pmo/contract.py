@@ -57,7 +57,8 @@ _TYPES: Final[Mapping[str, frozenset[object]]] = {
 
 _VALUE_TYPES: Final[Mapping[str, frozenset[object]]] = {
     "text": frozenset({"text"}),
-    "a date, a timestamp or text": frozenset({"text"}),
+    # A column of type DATE turns the text 250301 into a number: no date either, a finding.
+    "a date, a timestamp or text": frozenset({"text", "integer", "real"}),
     "0/1": frozenset({"integer", "real"}),
     "a whole number": frozenset({"integer", "real"}),
     "a timestamp": frozenset({"text"}),
