@@ -181,13 +181,12 @@ def _as_told(expectation: Expectation, result: QualityResult) -> "ExpectationVal
     from great_expectations.core import ExpectationValidationResult  # noqa: PLC0415
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: PLC0415
 
-    asked = f"{escape(expectation.text)}<br><small>{escape(expectation.name)}</small>"
     return ExpectationValidationResult(
         success=result.outcome is Outcome.PASSED,
         expectation_config=ExpectationConfiguration(
             type=expectation.type,
             kwargs=dict(expectation.kwargs),
-            description=asked.replace("$", "$$"),  # a dollar would begin a name that the template fills in
+            description=f"{escape(expectation.text)}<br><small>{escape(expectation.name)}</small>",
         ),
         result={},
         exception_info={"raised_exception": False, "exception_message": None, "exception_traceback": None},
