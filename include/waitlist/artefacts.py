@@ -1,6 +1,5 @@
 """Small tables that one step leaves for the next beside the snapshot: whole, or not there."""
 
-import uuid
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -8,20 +7,13 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
+from waitlist.snapshot import writing_aside
 
 
 def write(path: UPath, tables: Sequence[pa.Table]) -> None:
-    """Write tables of one schema as one Parquet file, aside first and then renamed."""
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.concat_tables(tables), buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        aside.write_bytes(buffer.getvalue().to_pybytes())
-        path.fs.mv(aside.path, path.path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    """Write tables of one schema as one Parquet file in a folder that is there."""
+    with writing_aside(path.fs, path.path) as sink:
+        pq.write_table(pa.concat_tables(tables), pa.PythonFile(sink, mode="w"))
 
 
 def read(path: UPath) -> pa.Table:
@@ -31,7 +23,8 @@ def read(path: UPath) -> pa.Table:
         SnapshotError: it is missing or damaged.
     """
     try:
-        return pq.read_table(pa.BufferReader(path.read_bytes()))
+        with path.fs.open(path.path, "rb") as file:
+            return pq.read_table(pa.PythonFile(file, mode="r"))
     except FileNotFoundError:
         raise SnapshotError(f"{path.name} is missing beside the snapshot: clear the step that leaves it") from None
     except pa.ArrowInvalid:

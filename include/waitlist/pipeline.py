@@ -195,6 +195,7 @@ class Pipeline:
         suites = [self._suites[quality.CONTRACT]]
         results = self._check_snapshot(run, parts, suites)
         outcome = self._keep(run, suites, results)
+        self._write_data_docs(run)
         quality.require_contract(results)
         return outcome
 
@@ -263,7 +264,8 @@ class Pipeline:
         return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
 
     def report(self, run: Run) -> None:
-        """Log the readiness table."""
+        """Log the readiness table and write the Data Docs of all suites."""
+        self._write_data_docs(run)
         found = readiness.read_readiness(self.store, run.batch_id, self.mappings)
         console = Console(file=io.StringIO(), width=_LOG_WIDTH)
         with console.capture() as told:
@@ -272,8 +274,9 @@ class Pipeline:
             log.info("%s", line)
 
     def mark_failed(self, request: Request, *, now: dt.datetime) -> None:
-        """Close the request's batch as failed; nobody reads it any more."""
-        self.store.mark_failed(request.batch_id, now)
+        """Close the request's batch as failed; nobody reads it any more. A batch that was never opened is none."""
+        if self.store.knows(request.batch_id):
+            self.store.mark_failed(request.batch_id, now)
 
     @cached_property
     def _suites(self) -> dict[str, Suite]:
@@ -349,6 +352,13 @@ class Pipeline:
         for suite in suites:
             self.store.replace_quality(run.batch_id, suite.name, [row for row in results if row.suite == suite.name])
         return {outcome.value: sum(row.outcome is outcome for row in results) for outcome in Outcome}
+
+    def _write_data_docs(self, run: Run) -> None:
+        if self._settings.data_docs_dir is not None:
+            results = self.store.quality_results(run.batch_id)
+            quality.write_data_docs(
+                self._settings.data_docs_dir, run.batch_id, run.as_of, self._suites.values(), results
+            )
 
 
 def _selection(run: Run) -> Selection:

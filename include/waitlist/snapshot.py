@@ -106,7 +106,7 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
         _make_folder(file_system, folder.path)
         _remove_leftovers(file_system, folder.path, name)
         posts = 0
-        with _aside(file_system, (folder / f"{name}.parquet").path) as sink:
+        with writing_aside(file_system, (folder / f"{name}.parquet").path) as sink:
             hashing = _HashingSink(sink)
             with pq.ParquetWriter(
                 pa.PythonFile(hashing, mode="w"),
@@ -126,7 +126,7 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
             posts=posts,
             sha256=hashing.digest.hexdigest(),
         )
-        with _aside(file_system, (folder / f"{name}.json").path) as sink:
+        with writing_aside(file_system, (folder / f"{name}.json").path) as sink:
             sink.write(json.dumps(part.to_dict(), indent=2).encode() + b"\n")
     except OSError as error:
         raise SnapshotError(
@@ -201,7 +201,7 @@ class _HashingSink:
 
 
 @contextmanager
-def _aside(file_system: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
+def writing_aside(file_system: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
     """Open a new file that takes ``path`` when the block ends well, and is removed when it does not."""
     # A name of its own: an attempt that its scheduler gave up on may still be writing.
     aside = f"{path}.{uuid.uuid4().hex}{_ASIDE}"

@@ -37,18 +37,23 @@ def staging_url() -> str:
     """
     connection = _connection(STAGING, "postgres", "sqlite", "mssql")
     if connection.conn_type == "sqlite":
+        if not connection.host:
+            raise SettingsError(f"Airflow connection {STAGING!r} names no file: give the SQLite file as its host")
         return URL.create("sqlite", database=connection.host).render_as_string(hide_password=False)
-    server = {
-        "username": connection.login,
-        "password": connection.password,
-        "host": connection.host,
-        "port": connection.port,
-        "database": connection.schema,
-    }
-    if connection.conn_type == "postgres":
-        return URL.create("postgresql+psycopg", **server).render_as_string(hide_password=False)
-    driver = str(connection.extra_dejson.get("driver", "ODBC Driver 18 for SQL Server"))
-    return URL.create("mssql+pyodbc", **server, query={"driver": driver}).render_as_string(hide_password=False)
+    extra = {name: str(value) for name, value in connection.extra_dejson.items()}
+    scheme = "postgresql"
+    if connection.conn_type == "mssql":
+        scheme, extra = "mssql+pyodbc", {"driver": "ODBC Driver 18 for SQL Server", **extra}
+    url = URL.create(
+        scheme,
+        connection.login,
+        connection.password,
+        connection.host,
+        connection.port,
+        connection.schema,
+        extra,
+    )
+    return url.render_as_string(hide_password=False)
 
 
 def _connection(conn_id: str, *types: str) -> Connection:

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import ObjectStoragePath, get_current_context
+from upath import UPath
 
 from waitlist.exceptions import SettingsError
 from waitlist.pipeline import Pipeline, Record, Request, Run
@@ -36,7 +37,7 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
 
 def request(kind: str) -> Request:
     """Describe the run of the task that asks."""
-    context: Mapping[str, Any] = get_current_context()  # type: ignore[assignment]
+    context: Mapping[str, Any] = get_current_context()
     dag_run = context["dag_run"]
     params = context["params"]
     return Request(
@@ -54,7 +55,8 @@ def pipeline() -> Pipeline:
     settings = Settings.read()
     return Pipeline(
         settings,
-        snapshots=ObjectStoragePath(settings.snapshot_url),
+        # Airflow's path is a proxy of a UPath, and not one by its class.
+        snapshots=cast(UPath, ObjectStoragePath(settings.snapshot_url)),
         pmo=pmo_connection_string,
         staging=staging_url,
     )

@@ -63,6 +63,12 @@ class AirflowHome:
             raise AssertionError(f"airflow {' '.join(command)} ended with {done.returncode}:\n{said}")
         return done
 
+    def python(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with this home's environment."""
+        return subprocess.run(
+            [sys.executable, *command], env=self.env, cwd=ROOT, text=True, capture_output=True, check=True
+        )
+
     def dry_run(self, *, as_of: str, check: bool = True, **params: Any) -> subprocess.CompletedProcess[str]:
         """Run the dry-run DAG synchronously."""
         return self.cli(

@@ -160,6 +160,17 @@ class StagingStore:
             if rows:
                 connection.execute(table.insert(), rows)
 
+    def quality_results(self, batch_id: str) -> list["QualityResult"]:
+        """Return the results of every suite that was run on a batch."""
+        from waitlist.quality.results import QualityResult  # noqa: PLC0415 - quality looks at staging's tables
+
+        table = schema.quality_result
+        columns = [column for column in table.columns if column is not table.c.batch_id]
+        query = sa.select(*columns).where(table.c.batch_id == batch_id)
+        with refusals_named(f"quality results of batch {batch_id}"), self.database.connected() as connection:
+            rows = connection.execute(query.order_by(table.c.suite, table.c.expectation, table.c.column))
+            return [QualityResult.from_dict(dict(row)) for row in rows.mappings()]
+
     def mark_staged(self, batch_id: str) -> BatchState:
         """Say that every partition is loaded; returns the state now. A verified batch stays verified.
 
@@ -194,6 +205,15 @@ class StagingStore:
         """
         with self.changing("marking as failed batch", batch_id) as (connection, _):
             connection.execute(_update(batch_id).values(state=BatchState.FAILED.value, finished_at=now))
+
+    def knows(self, batch_id: str) -> bool:
+        """Tell whether the batch was ever opened here; false where there are no tables yet."""
+        table = schema.batch
+        with refusals_named(f"batch {batch_id}"), self.database.connected() as connection:
+            if not sa.inspect(connection).has_table(table.name, schema=self.database.schema):
+                return False
+            query = sa.select(table.c.batch_id).where(table.c.batch_id == batch_id)
+            return connection.scalar(query) is not None
 
     def batch(self, batch_id: str) -> Batch:
         """Return one batch.
