@@ -84,6 +84,19 @@ def fold(category: str) -> str:
     return words.replace(" bvc ", " bhv ").replace(" psy ", " psyk ")
 
 
+def read(text: str) -> str:
+    """Return a text as somebody reads it: without control characters, case, line breaks and combining marks' form."""
+    printed = "".join(sign for sign in text if unicodedata.category(sign) != "Cc" or sign in "\t\r\n")
+    return " ".join(unicodedata.normalize("NFC", printed).casefold().split())
+
+
+def date_of(text: object) -> dt.date | None:
+    try:
+        return dt.datetime.fromisoformat(str(text)).date()
+    except ValueError:
+        return None
+
+
 def known_categories() -> tuple[dict[str, str], dict[tuple[str, str], str]]:
     with (paths.MAPPINGS / "sdv_lists.csv").open(encoding="utf-8") as file:
         lists = {fold(row["sdv_lista"]): row["sdv_lista"] for row in csv.DictReader(file)}
@@ -279,9 +292,10 @@ class TestTruth:
     ) -> None:
         posts = demo.truth[demo.truth.scenario == scenario]
         assert len(posts) >= 2
-        assert {(row.disposition, frozenset(row.findings)) for row in posts.itertuples()} == {
-            (disposition, frozenset(findings))
-        }
+        # Anybody may have a protected identity; only where it is the point is it looked at.
+        ignored = {"PROTECTED_IDENTITY"} - findings
+        assert set(posts.disposition) == {disposition}
+        assert {frozenset(codes) - ignored for codes in posts.findings} == {frozenset(findings)}
 
     def test_duplicates_are_those_planted_and_no_others(self, demo: Demo) -> None:
         lists, base = known_categories()
@@ -307,6 +321,36 @@ class TestTruth:
         ]
         expected = demo.truth[demo.truth.findings.map(lambda codes: "DUPLICATE_POST" in codes)]
         assert set(pairs.post_id_x) == set(expected.post_id)
+
+    def test_a_branch_is_named_in_the_texts_or_the_truth_says_that_it_is_not(self, demo: Demo) -> None:
+        told = demo.truth.set_index("post_id").findings
+        posts = demo.posts[demo.posts.post_id.isin(told.index) & demo.posts.filial.fillna("").ne("")]
+        assert len(posts) > 500
+        for post in posts.itertuples():
+            texts_of_post = [read(text) for text in (post.orsak, post.planerade_atgarder) if isinstance(text, str)]
+            named = any(read(post.filial) in text for text in texts_of_post)
+            assert ("BRANCH_NOT_IN_TEXT" in told[post.post_id]) is not named
+
+    def test_the_booking_dates_are_what_the_truth_says_of_them(self, demo: Demo) -> None:
+        told = demo.truth.set_index("post_id").findings
+        go_live = demo.units.set_index("hsa_id").driftstart.to_dict()
+        rules = {"DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED", "WITHIN_CUTOFF", "STRADDLES_CUTOFF"}
+        for post in demo.posts[demo.posts.post_id.isin(told.index)].itertuples():
+            first, last = date_of(post.boka_from), date_of(post.boka_fore)
+            expected = set()
+            if first is None or last is None:
+                expected.add("DATE_MISSING")
+            if last is not None and last < AS_OF:
+                expected.add("DATE_EXPIRED")
+            if first is not None and last is not None and first > last:
+                expected.add("DATE_INVERTED")
+            if not expected and go_live.get(post.hsa_id):
+                cutoff = dt.date.fromisoformat(go_live[post.hsa_id]) + dt.timedelta(days=28)
+                if first <= cutoff < last:
+                    expected.add("STRADDLES_CUTOFF")
+                if first <= cutoff:
+                    expected.add("WITHIN_CUTOFF")
+            assert set(told[post.post_id]) & rules == expected, post.post_id
 
     def test_a_protected_person_is_protected_in_every_post(self, demo: Demo) -> None:
         protected = demo.truth[demo.truth.findings.map(lambda codes: "PROTECTED_IDENTITY" in codes)]
@@ -349,7 +393,7 @@ class TestExtract:
         told = demo.truth[demo.truth.disposition == "already_released"]
         assert set(told.post_id) == demo.released
         assert len(demo.released) == demo.made.released == 40
-        assert {tuple(codes) for codes in told.findings} == {("ALREADY_RELEASED",)}
+        assert {code for codes in told.findings for code in codes} <= {"ALREADY_RELEASED", "PROTECTED_IDENTITY"}
         posts = demo.posts[demo.posts.post_id.isin(demo.released)]
         assert posts.registrerad.max() < "2024-09-01"
         assert posts.avslutad.isna().all()
@@ -395,7 +439,7 @@ class TestOrder:
         ("posts", "seed", "as_of", "fault"),
         [
             (0, 1, AS_OF, "posts must be between"),
-            (20_000_001, 1, AS_OF, "posts must be between"),
+            (10_000_001, 1, AS_OF, "posts must be between"),
             (10, -1, AS_OF, "seed must not be negative"),
             (10, 1, dt.date(2025, 1, 1), "as-of must lie between"),
             (10, 1, dt.date(2023, 12, 31), "as-of must lie between"),
@@ -476,7 +520,7 @@ class TestCommandLine:
 
     def test_a_fault_is_one_line_and_exit_code_2(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert __main__.main(["--posts", "0", "--out", str(tmp_path)]) == 2
-        assert capsys.readouterr().err == "posts must be between 1 and 20,000,000, not 0\n"
+        assert capsys.readouterr().err == "posts must be between 1 and 10,000,000, not 0\n"
 
     def test_what_takes_long_shows_its_progress(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -116,8 +116,8 @@ class ListChooser:
             chosen[here] = choice.draw(luck[here])
         self._fit_windows(small, parts.pool == Pool.SMALL_LATE, birth, begins, ends)
         chosen[small] = self._by_age(months_between(birth[small], begins[small]), luck[small], parts.wrong_age[small])
-        for pool, wrong in ((Pool.ADULTS, self._for_minors_only), (Pool.MINORS, self._for_adults_only)):
-            chosen[parts.wrong_age & (parts.pool == pool)] = wrong[0]
+        chosen[parts.wrong_age & parts.is_any("pool", Pool.ADULTS, Pool.SPECIAL)] = self._for_minors_only[0]
+        chosen[parts.wrong_age & (parts.pool == Pool.MINORS)] = self._for_adults_only[0]
         for kind, choice in enumerate(self._outside):
             here = parts.outside & (self._kind[parts.unit] == kind)
             chosen[here] = choice.draw(luck[here])

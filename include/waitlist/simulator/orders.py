@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from waitlist.exceptions import WaitlistError
 
-MOST_POSTS: Final = 20_000_000
+MOST_POSTS: Final = 10_000_000
 EARLIEST, LATEST = dt.date(2024, 1, 1), dt.date(2024, 12, 15)
 """As-of dates for which there are official test children of every age, unborn ones too."""
 CUTOFF_DAYS: Final = 28

@@ -47,6 +47,8 @@ NOT_CENTENARIAN: Final = np.datetime64("1930-01-01", "D")
 _CENTENARIANS: Final = 250
 _SPECIAL_PERSONS: Final = 500
 _LEAST_PERSONS: Final = 600
+_ROOM: Final = 0.6
+"""How much of a pool a unit's ordinary posts may use up; planted ones come on top."""
 _STYLES: Final = (0.88, 0.05, 0.04, 0.02, 0.01)
 _PROTECTED: Final = 0.006
 
@@ -74,13 +76,12 @@ class People:
 
     def most_posts(self) -> dict[Kind, int]:
         """How many posts a unit of a kind can have without taking a person twice."""
-        late, early = 0.8 * self.size[Pool.SMALL_LATE] / 0.9, 0.8 * self.size[Pool.SMALL_EARLY] / 0.4
-        small = min(late, early)
+        small = min(_ROOM * self.size[Pool.SMALL_LATE], _ROOM * self.size[Pool.SMALL_EARLY] / 0.4)
         return {
-            Kind.HEALTH_CENTRE: int(0.8 * min(self.size[Pool.ADULTS], self.size[Pool.MINORS] / 0.2)),
+            Kind.HEALTH_CENTRE: int(_ROOM * min(self.size[Pool.ADULTS], self.size[Pool.MINORS] / 0.1)),
             Kind.FAMILY_CENTRE: int(small / 0.4),
             Kind.CHILD_HEALTH: int(small),
-            Kind.YOUTH_CLINIC: int(0.8 * self.size[Pool.YOUTH]),
+            Kind.YOUTH_CLINIC: int(_ROOM * self.size[Pool.YOUTH]),
         }
 
 

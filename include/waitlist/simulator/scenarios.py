@@ -183,6 +183,7 @@ _AGES: Final = (
     _one("child on another age's list, dates inverted", Where.CHILD, wrong_age=True, dates=Dates.INVERTED),
     _one("child on another age's list, reserve number", Where.CHILD, wrong_age=True, identity=Identity.INTERIM),
     _one("adult on the children's list", wrong_age=True),
+    _one("adult without a name on the children's list", times=3, wrong_age=True, name=Name.MISSING),
     _one("minor on the adults' list", wrong_age=True, pool=Pool.MINORS),
 )
 _TEXTS: Final = (

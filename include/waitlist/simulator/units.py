@@ -173,7 +173,9 @@ def _hsa_id(number: int) -> str:
 
 def _capped(shares: npt.NDArray[np.float64], most: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Take what is above a unit's cap from it and give it to those that have room."""
-    full = shares > most
-    shares = np.where(full, most, shares)
-    room = np.where(full, 0.0, shares)
-    return np.asarray(shares + room * (1 - shares.sum()) / room.sum())
+    full = np.zeros(len(shares), dtype=bool)
+    while (shares[~full] > most[~full]).any():
+        full |= shares > most
+        shares = np.where(full, most, shares)
+        shares[~full] *= (1 - most[full].sum()) / shares[~full].sum()
+    return shares
