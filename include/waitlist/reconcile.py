@@ -233,7 +233,7 @@ class _Checks:
         self._none(f"booking requests with another row_hash than they were made with, {where}", [changed])
 
     def _changed_requests(self) -> Iterable[PostIds]:
-        if self.database.dialect in {"postgresql", "sqlite"}:
+        if self.database.hashes_rows:
             return self._posts(f"find_changed_requests.{self.database.dialect}")
         return self._changed_requests_here()
 

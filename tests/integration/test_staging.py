@@ -128,7 +128,7 @@ def test_rerun_of_any_step_leaves_the_same_database_and_the_batch_shown(store: S
 
 
 def test_rerun_that_brings_something_else_is_not_shown_before_it_is_verified(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
     batches.open_batch(store)
     assert readable(store) == ["natt-1"]
     assert not store.stage_partition("natt-1", None, 100, chunks(range(1, 100), text="Orsak: ändrad")).unchanged
@@ -143,7 +143,7 @@ def test_rerun_that_brings_something_else_is_not_shown_before_it_is_verified(sto
 
 def test_batch_begun_anew_by_other_rules_is_open_and_its_accounts_forgotten(store: StagingStore) -> None:
     for told in ({"rules_version": "1" * 64}, {"as_of": dt.date(2024, 10, 2)}, {"wave": "2"}, {"kind": "migration"}):
-        batches.verified(store)
+        batches.put_verified(store)
         store.replace_quality("natt-1", "dates", [RESULT])
         batches.open_batch(store, **told)
         assert store.batch("natt-1").state is BatchState.OPEN, told
@@ -153,7 +153,7 @@ def test_batch_begun_anew_by_other_rules_is_open_and_its_accounts_forgotten(stor
 
 
 def test_rows_that_left_the_extract_are_gone(store: StagingStore) -> None:
-    batches.stage_all(store)
+    batches.put_staged(store)
     store.stage_partition("natt-1", 100, 200, chunks(range(150, 200)))
     assert post_ids(store, schema.disposition) == [*range(1, 100), *range(150, 260)]
     assert min(post_id for post_id in post_ids(store, schema.finding) if post_id >= 100) >= 150
@@ -161,7 +161,7 @@ def test_rows_that_left_the_extract_are_gone(store: StagingStore) -> None:
 
 
 def test_other_partitions_than_last_time_leave_nothing_of_the_old_ones(store: StagingStore) -> None:
-    batches.stage_all(store)
+    batches.put_staged(store)
     for lower, upper, posts in ((None, 150, range(1, 140)), (150, None, range(150, 240))):
         store.stage_partition("natt-1", lower, upper, chunks(posts))
     assert post_ids(store, schema.disposition) == [*range(1, 140), *range(150, 240)]
@@ -170,7 +170,7 @@ def test_other_partitions_than_last_time_leave_nothing_of_the_old_ones(store: St
 
 
 def test_batches_do_not_touch_each_other(store: StagingStore) -> None:
-    batches.verified(store, "natt-1")
+    batches.put_verified(store)
     before = [row for row in batches.contents(store)["disposition"] if row["batch_id"] == "natt-1"]
     batches.open_batch(store, "natt-2")
     store.stage_partition("natt-2", None, None, chunks(range(1, 5)))
@@ -188,7 +188,7 @@ def breaking(error: Exception) -> Iterator[Chunk]:
 
 
 def test_partition_whose_chunks_end_in_an_error_is_not_touched(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
     before = batches.contents(store)
     with pytest.raises(SnapshotError, match="damaged"):
         store.stage_partition("natt-1", None, 100, breaking(SnapshotError("part 1 is damaged")))
@@ -197,7 +197,7 @@ def test_partition_whose_chunks_end_in_an_error_is_not_touched(store: StagingSto
 
 def refusal(store: StagingStore, column: str, value: object) -> str:
     """Stage requests with one column spoilt; return what the error says, which is no value and leaves no trace."""
-    batches.verified(store)
+    batches.put_verified(store)
     before = batches.contents(store)
     made = chunk(range(1, 90))
     requests = made.bokningsbegaran
@@ -228,9 +228,9 @@ def test_refused_row_is_told_by_table_and_constraint(store: StagingStore) -> Non
     assert told[store.database.dialect] in refusal(store, "post_id", 1)
 
 
-def test_text_that_postgresql_cannot_store_is_refused_and_not_shown(postgres) -> None:
-    store = StagingStore(postgres.libpq(postgres.create_database()))
-    store.migrate()
+def test_text_that_postgresql_cannot_store_is_refused_and_not_shown(request, tmp_path: Path) -> None:
+    request.param = "postgresql"
+    store = batches.empty_store(request, tmp_path)
     assert "SQLSTATE 22021" in refusal(store, "beskrivning", "hemligt\0")
     assert "SQLSTATE 22001" in refusal(store, "person_id", "hemligt personnummer")
 
@@ -253,7 +253,7 @@ def test_unknown_batch_is_refused(store: StagingStore) -> None:
 
 
 def test_immutable_batch_refuses_every_change(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
     for state in sorted(IMMUTABLE):
         batches.set_state(store, state)
         before = batches.contents(store)
@@ -274,7 +274,7 @@ def test_immutable_batch_refuses_every_change(store: StagingStore) -> None:
 
 
 def test_batch_that_is_released_while_a_partition_arrives_stays_as_it_was(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
 
     def released_meanwhile() -> Iterator[Chunk]:
         yield chunk(range(1, 50), text="Orsak: ändrad")
@@ -304,7 +304,7 @@ def test_batch_is_verified_only_after_it_was_reconciled(store: StagingStore) -> 
 
 
 def test_failed_batch_is_shown_to_nobody_and_may_be_mended(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
     store.mark_failed("natt-1", LATER)
     assert (store.batch("natt-1").state, store.batch("natt-1").finished_at) == (BatchState.FAILED, LATER)
     assert readable(store) == []
@@ -321,7 +321,7 @@ def test_failed_batch_is_shown_to_nobody_and_may_be_mended(store: StagingStore) 
 
 
 def test_moment_without_a_zone_is_refused(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
     with pytest.raises(StagingError):
         store.mark_failed("natt-1", dt.datetime(2024, 10, 1))  # noqa: DTZ001
     assert store.batch("natt-1").state is BatchState.VERIFIED
@@ -361,8 +361,7 @@ def test_results_that_would_hide_each_other_are_refused(store: StagingStore) -> 
 
 
 def test_only_released_batches_are_seen_by_millenniums_load(store: StagingStore) -> None:
-    batches.verified(store, "natt-1")
-    batches.verified(store, "natt-2")
+    batches.put_verified(store, "natt-1", "natt-2")
     view = sa.table("bokningsbegaran_released", sa.column("batch_id"), schema=store.database.schema)
 
     def seen() -> set[str]:

@@ -19,7 +19,7 @@ from waitlist.staging.queries import read_sql
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request, tmp_path: Path) -> StagingStore:
-    return batches.empty_store(request, tmp_path)
+    return batches.store_of_its_own(request, tmp_path)
 
 
 def test_migrations_make_exactly_the_tables_of_the_metadata(store: StagingStore) -> None:
@@ -62,7 +62,7 @@ def test_contract_tables_have_the_columns_that_others_rely_on(store: StagingStor
 
 
 def test_migrating_again_changes_nothing(store: StagingStore) -> None:
-    batches.verified(store)
+    batches.put_verified(store)
     before = batches.contents(store)
     store.migrate()
     assert batches.contents(store) == before

@@ -3,15 +3,18 @@
 import datetime as dt
 import functools
 import multiprocessing
+import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
@@ -162,43 +165,89 @@ def reconcile_all(store: StagingStore, batch_id: str = "natt-1") -> Reconciliati
 
 
 def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
-    """Return a migrated staging database of the kind that the fixture's parameter names."""
-    if request.param == "sqlite":
-        store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    """Return a migrated and empty staging database of the kind that the fixture's parameter names."""
+    if request.param == "postgresql":
+        store = _of_process(request.getfixturevalue("postgres"))
+        _fill(store, {})
+        return store
+    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    store.migrate()
+    return store
+
+
+def store_of_its_own(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
+    """Return a migrated staging database whose schema a test may spoil."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        store = StagingStore(server.libpq(server.create_database()))
     else:
-        store = StagingStore(_emptied_database(request.getfixturevalue("postgres")))
+        store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
     store.migrate()
     return store
 
 
 @functools.cache
-def _database(server: PostgresServer) -> str:
-    return server.libpq(server.create_database())
+def _of_process(server: PostgresServer) -> StagingStore:
+    # Emptying a database is far quicker than making one.
+    store = StagingStore(server.libpq(server.create_database()))
+    store.migrate()
+    return store
 
 
-def _emptied_database(server: PostgresServer) -> str:
-    # One for all tests of a process: making a database takes far longer than emptying one.
-    url = _database(server)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {schema.SCHEMA} CASCADE")
-    return url
+Contents = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def _fill(store: StagingStore, contents: Contents) -> None:
+    tables = schema.METADATA.sorted_tables
+    with store.database.writing() as connection:
+        for table in reversed(tables):
+            connection.execute(table.delete())
+        for table in tables:
+            if contents.get(table.name):
+                connection.execute(table.insert(), contents[table.name])
+
+
+@functools.cache
+def _made(step: Callable[[StagingStore, str], None], batch_id: str) -> Contents:
+    with tempfile.TemporaryDirectory() as folder:
+        store = StagingStore(f"sqlite:///{folder}/staging.sqlite")
+        store.migrate()
+        step(store, batch_id)
+        return {table.name: rows(store, table) for table in schema.METADATA.sorted_tables}
+
+
+def put_staged(store: StagingStore) -> None:
+    """Bring a store to where ``stage_all`` ends, without its steps."""
+    _fill(store, _made(stage_all, "natt-1"))
+
+
+def put_verified(store: StagingStore, *batch_ids: str) -> None:
+    """Bring a store to where ``verified`` ends for each batch, without its steps."""
+    made = [_made(verified, batch_id) for batch_id in batch_ids or ("natt-1",)]
+    _fill(store, {name: [row for each in made for row in each[name]] for name in made[0]})
 
 
 def rows(store: StagingStore, table: sa.Table) -> list[dict[str, Any]]:
     """Return a table's rows in key order."""
     with store.engine.connect() as connection:
-        found = connection.execute(sa.select(table).order_by(*table.primary_key.columns))
-        return [dict(row) for row in found.mappings()]
+        return _rows(connection, table)
 
 
-def contents(store: StagingStore) -> dict[str, list[dict[str, Any]]]:
+def _rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
+    query = sa.select(table).order_by(*table.primary_key.columns)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def contents(store: StagingStore) -> Contents:
     """Return everything in the staging database but for the moments at which it came there."""
-    return {
-        table.name: [
-            {name: value for name, value in row.items() if not name.endswith("_at")} for row in rows(store, table)
-        ]
-        for table in schema.METADATA.sorted_tables
-    }
+    with store.engine.connect() as connection:
+        return {
+            table.name: [
+                {name: value for name, value in row.items() if not name.endswith("_at")}
+                for row in _rows(connection, table)
+            ]
+            for table in schema.METADATA.sorted_tables
+        }
 
 
 def execute(store: StagingStore, statement: sa.Executable) -> None:
@@ -219,6 +268,18 @@ def stage_in_turn(url: str, posts: range, texts: Sequence[str], ready: Path) -> 
         for text in texts:
             store.stage_partition("natt-1", None, None, chunks(posts, 500, text=text))
             ready.touch()
+
+
+def stage_half(url: str, ready: Path) -> None:
+    """Hand over some chunks of a partition, say so, and never come to the end; for a process to be killed."""
+    lower, upper, posts = PARTITIONS[0]
+
+    def halted() -> Iterator[Chunk]:
+        yield from chunks(posts[:80], 20, text="Orsak: ändrad")
+        ready.touch()
+        time.sleep(600)
+
+    StagingStore(url).stage_partition("natt-1", lower, upper, halted())
 
 
 def stage_when_told(url: str, part: int, go: float) -> None:
@@ -242,8 +303,10 @@ def in_processes(*calls: tuple[Callable[..., None], tuple[Any, ...]]) -> list[Ba
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([__name__])
     started = [server.Process(target=target, args=arguments, daemon=True) for target, arguments in calls]
-    for process in started:
-        process.start()
+    # The server must find this module, or each process imports it anew, which takes seconds.
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+        for process in started:
+            process.start()
     return started
 
 

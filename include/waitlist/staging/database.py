@@ -51,6 +51,8 @@ class Database:
             raise StagingError(f"staging database: its URL or driver is not usable ({type(error).__name__})") from None
         self.dialect: Final = self.engine.dialect.name
         self.schema: Final = schema_of(self.engine)
+        self.hashes_rows = self.dialect in {"postgresql", "sqlite"}
+        """Whether a statement here can compute a request's ``row_hash``."""
 
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:
