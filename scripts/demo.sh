@@ -34,7 +34,7 @@ cat <<TEXT
 
 Where to look next
   .demo/staging.sqlite        the staging schema: batch, disposition, finding, bokningsbegaran, ...
-  .demo/data_docs/index.html  what the expectation suites found, for engineers
+  .demo/data_docs/*/index.html  what the expectation suites found, for engineers
   .demo/truth.parquet         what was planted in the synthetic PMO, post by post
   docs/                       rules, settings, operations, the data contract
 TEXT
