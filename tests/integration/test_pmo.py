@@ -255,23 +255,24 @@ def test_chunks_and_so_the_snapshot_do_not_tell_which_way_was_taken(texts: Small
     assert len(parts) == 1
 
 
-@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_the_process_s_locale_does_not_matter(texts: SmallPmo, tmp_path: Path, locale: str) -> None:
+def test_a_process_without_a_locale_reads_the_same(texts: SmallPmo, tmp_path: Path) -> None:
+    settings = source_settings(Path(), chunk_posts=1)
     whole = replace(WHOLE, posts=len(TEXTS) + 2)
-    here = PmoSource(texts.odbc, source_settings(Path())).extract(EVERYTHING, whole, UPath(tmp_path / "here"))
+    here = PmoSource(texts.odbc, settings).extract(EVERYTHING, whole, UPath(tmp_path / "here"))
     script = f"""
-import datetime, sys
+import datetime, logging, sys
 from upath import UPath
 from waitlist.pmo import PmoSource, Selection
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition
-source = PmoSource(sys.stdin.read(), Settings())
+logging.basicConfig(level=logging.INFO)
+source = PmoSource(sys.stdin.read(), Settings(chunk_posts=1))
 part = Partition(0, None, None, {whole.posts})
-print(source.extract(Selection(datetime.date({AS_OF:%Y, %-m, %-d})), part, UPath(sys.argv[1])).sha256)
+print(source.extract(Selection(datetime.date.fromisoformat("{AS_OF}")), part, UPath(sys.argv[1])).sha256)
 """
     there = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "there"],
-        env={"PATH": os.environ["PATH"], "LC_ALL": locale, "PYTHONPATH": str(paths.PROJECT / "include")},
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(paths.PROJECT / "include")},
         input=texts.odbc,
         capture_output=True,
         text=True,
@@ -279,6 +280,8 @@ print(source.extract(Selection(datetime.date({AS_OF:%Y, %-m, %-d})), part, UPath
     )
 
     assert there.stdout.strip() == here.sha256
+    assert "row by row, a text is longer" in there.stderr
+    assert "row by row, the driver could not convert" not in there.stderr
 
 
 # Partitions
