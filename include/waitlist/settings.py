@@ -4,15 +4,18 @@ The rule settings are part of a batch's ``rules_version``; the operational ones 
 how fast or where work is done, never its result.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class StraddlePolicy(StrEnum):
@@ -67,11 +70,20 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: with every setting that is out of range.
         """
-        try:
-            return cls()
-        except ValidationError as error:
-            faults = [
-                f"WAITLIST_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-                for fault in error.errors(include_input=False)
-            ]
-            raise SettingsError("settings at fault:\n  " + "\n  ".join(faults)) from None
+        faults: list[str] = []
+        rules = _read(RuleSettings, faults)
+        # Stands in for rules at fault, so that the other settings are looked at all the same.
+        settings = _read(lambda: cls(rules=rules or RuleSettings.model_construct()), faults)
+        if rules is None or settings is None:
+            raise SettingsError("settings at fault:\n  " + "\n  ".join(faults))
+        return settings
+
+
+def _read(make: Callable[[], S], faults: list[str]) -> S | None:
+    try:
+        return make()
+    except ValidationError as error:
+        for fault in error.errors(include_input=False):
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            faults.append(f"WAITLIST_{name}: {fault['msg']}")
+        return None
