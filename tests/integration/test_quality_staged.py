@@ -256,6 +256,31 @@ def test_results_and_logs_hold_no_value(
 
     assert sum(result.unexpected for result in results) > 0
     assert "Zxqv" not in "".join((repr(results), caplog.text, *capfd.readouterr()))
+    assert not [record for record in caplog.records if record.name.startswith("great_expectations")]
+
+
+def test_a_statement_that_fails_on_a_value_is_an_error_and_told_without_it(
+    staged: StagingStore,
+    suite: Suite,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """PostgreSQL quotes the value in its error."""
+    failing = {
+        "postgresql": lambda column, _as_of: sa.cast(column, sa.BigInteger) > 0,
+        "sqlite": lambda column, _as_of: sa.func.json(column) == "{}",
+    }
+    monkeypatch.setattr("waitlist.quality.expectations.is_person_id", failing[staged.engine.dialect.name])
+    with spoilt(staged, 1, person_id="Zxqvmarkör"):
+        caplog.clear()
+        results = check_staged([suite], staged.engine, BATCH, context())
+
+    raised = [result.expectation for result in results if result.outcome is Outcome.ERROR]
+    assert raised == ["expect_column_values_to_be_personnummer"]
+    assert "expect_column_values_to_be_personnummer on person_id could not be evaluated: " in caplog.text
+    assert "Zxqv" not in "".join((repr(results), caplog.text, *capfd.readouterr()))
+    assert not [record for record in caplog.records if record.name.startswith("great_expectations")]
 
 
 def test_every_type_for_the_staged_rows_works_in_the_database(staged: StagingStore, suite: Suite) -> None:

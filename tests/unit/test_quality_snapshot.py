@@ -315,7 +315,8 @@ class TestJudging:
         part = check_snapshot([SUITES["dates"]], [table({})], context())
         raised = [replace(part[0], outcome=Outcome.ERROR), *part[1:]]
 
-        assert merge([SUITES["dates"]], [part, raised])[0].outcome is Outcome.ERROR
+        for parts in ([part, raised], [raised, part]):
+            assert [result.outcome for result in merge([SUITES["dates"]], parts)][:2] == [Outcome.ERROR, Outcome.PASSED]
 
 
 class TestLoss:
@@ -351,10 +352,13 @@ MARKED = (
 
 @pytest.fixture
 def raising(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule that quotes a patient when it fails."""
+    """A rule that fails on some posts, and quotes them."""
 
     def predicate(posts: Posts) -> np.ndarray:
-        raise ValueError(f"cannot read {posts.column('patient').to_pylist()}")
+        names = posts.column("patient").to_pylist()
+        if any(MARKER in name for name in names):
+            raise ValueError(f"cannot read {names}")
+        return np.zeros(len(posts), dtype=np.bool_)
 
     spoilt = {**RULES, "NAME_MISSING": replace(RULES["NAME_MISSING"], predicate=predicate)}
     monkeypatch.setattr("waitlist.quality.expectations.RULES", spoilt)
@@ -370,6 +374,7 @@ class TestPrivacy:
 
         assert any(result.unexpected for result in results)
         assert MARKER not in "".join((repr(results), caplog.text, *capfd.readouterr()))
+        assert not [record for record in caplog.records if record.name.startswith("great_expectations")]
 
     @pytest.mark.usefixtures("raising")
     def test_an_expectation_that_raises_is_an_error_and_told_without_values(
@@ -384,6 +389,12 @@ class TestPrivacy:
         assert "identity: NAME_MISSING on patient could not be evaluated: " in caplog.text
         assert "ValueError at test_quality_snapshot.py:" in caplog.text
         assert MARKER not in "".join((repr(found), caplog.text, *capfd.readouterr()))
+
+    @pytest.mark.usefixtures("raising")
+    def test_an_error_in_one_chunk_is_an_error_of_the_whole(self) -> None:
+        (result,) = check_snapshot([suite_of("NAME_MISSING")], [table(*MARKED), table({})], context(), chunk_posts=1)
+
+        assert result.outcome is Outcome.ERROR
 
     def test_a_broken_contract_is_told_without_values(self) -> None:
         found = check(CONTRACT_SUITE, posts=table(*MARKED))

@@ -145,12 +145,19 @@ class Validation:
 
     def _count(self, validator: Validator, place: int, result: ExpectationValidationResult) -> Count:
         suite, expectation = self._asked[place]
-        counted = result.result
         if _raised(result):
-            raised = self._why(validator, place)
-            on = expectation.column or "the table"
-            log.error("%s: %s on %s could not be evaluated: %s", suite.name, expectation.name, on, raised)
-            return Count(raised=raised)
+            # Statements are put together for many expectations; one that fails takes the others with it.
+            try:
+                (result,) = validator.graph_validate(
+                    configurations=[self._configurations[place]],
+                    runtime_configuration={"result_format": RESULT_FORMAT, "catch_exceptions": False},
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, only its type and place are told
+                raised = _place_of(error)
+                on = expectation.column or "the table"
+                log.error("%s: %s on %s could not be evaluated: %s", suite.name, expectation.name, on, raised)  # noqa: TRY400
+                return Count(raised=raised)
+        counted = result.result
         if expectation.type == ROW_COUNT_TYPE:
             return Count(evaluated=int(counted["observed_value"]))
         if "element_count" not in counted:
@@ -158,17 +165,6 @@ class Validation:
         # A sum over no rows is null in SQL.
         unexpected = int(counted["unexpected_count"] or 0)
         return Count(int(counted["element_count"]) - int(counted.get("missing_count") or 0), unexpected)
-
-    def _why(self, validator: Validator, place: int) -> str:
-        """Evaluate an expectation that raised once more, alone, to learn the exception's type and place."""
-        try:
-            validator.graph_validate(
-                configurations=[self._configurations[place]],
-                runtime_configuration={"result_format": RESULT_FORMAT, "catch_exceptions": False},
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, only its type and place are told
-            return _place_of(error)
-        return "not when it was evaluated again"
 
 
 def _configuration(suite: Suite, expectation: Expectation, place: int) -> ExpectationConfiguration:
