@@ -21,6 +21,7 @@ from sqlalchemy import (
     Double,
     Engine,
     ForeignKey,
+    Integer,
     MetaData,
     Table,
     Unicode,
@@ -29,7 +30,7 @@ from sqlalchemy.dialects.mssql import NVARCHAR
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from waitlist.staging.states import BatchKind, BatchState
+from waitlist.staging.states import BatchKind, BatchState, EventName
 
 SCHEMA: Final = "millennium_staging"
 VERSION_TABLE: Final = "staging_version"
@@ -74,7 +75,9 @@ def _post_id() -> Column[int]:
     return Column("post_id", BigInteger, primary_key=True, autoincrement=False)
 
 
-def _one_of(column: str, values: type[BatchState] | type[BatchKind] | tuple[str, ...]) -> CheckConstraint:
+def _one_of(
+    column: str, values: type[BatchState] | type[BatchKind] | type[EventName] | tuple[str, ...]
+) -> CheckConstraint:
     names = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({names})", name=column)
 
@@ -199,6 +202,45 @@ released_post: Final = Table(
     Column("batch_id", _key(200), nullable=False),
     Column("row_hash", Unicode(64), nullable=False),
     Column("released_at", UtcDateTime, nullable=False),
+)
+
+# Append-only: who did what to a batch, when, why, and how many posts it concerned.
+batch_event: Final = Table(
+    "batch_event",
+    METADATA,
+    _batch_id(reference=True),
+    # 1, 2, ... in each batch.
+    Column("event_no", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Unicode, nullable=False),
+    Column("event", Unicode(32), nullable=False),
+    Column("reason", Unicode),
+    # A JSON object of counts, hashes and names of gates; never a value of a post.
+    Column("details", Unicode, nullable=False),
+    _one_of("event", EventName),
+)
+
+gate_result: Final = Table(
+    "gate_result",
+    METADATA,
+    _batch_id(reference=True),
+    Column("gate", _key(50), primary_key=True),
+    # Empty where there was nothing to measure by; such a gate has not passed.
+    Column("measured", Double),
+    Column("threshold", Double, nullable=False),
+    Column("passed", Boolean, nullable=False),
+)
+
+# Posts that PMO changed or closed after they were released: what staff correct in Millennium by hand.
+released_change: Final = Table(
+    "released_change",
+    METADATA,
+    _batch_id(reference=True),
+    _post_id(),
+    Column("change", Unicode(16), nullable=False),
+    # Names of the changed columns, separated by ", "; empty for a post that is gone. Never their values.
+    Column("columns", Unicode, nullable=False),
+    _one_of("change", ("changed", "gone")),
 )
 
 _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {

@@ -38,6 +38,23 @@ class BatchState(StrEnum):
     """Something did not add up; a rerun may mend it."""
 
 
+class EventName(StrEnum):
+    """What ``batch_event`` tells of a batch: the state that it came to, or that failed gates were overridden."""
+
+    OPEN = "open"
+    STAGED = "staged"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    AWAITING_APPROVAL = "awaiting_approval"
+    OVERRIDE = "override"
+    """An approver let the batch through in spite of failed gates, and wrote why."""
+    RELEASED = "released"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    PURGED = "purged"
+    """Retention removed its rows and files; the counts stay."""
+
+
 IMMUTABLE: Final = frozenset(
     {BatchState.AWAITING_APPROVAL, BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.REJECTED}
 )
