@@ -40,23 +40,38 @@ def _chunks(column: TextColumn) -> "list[pa.Array[Any]]":
     return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
 
 
+def text_bytes(array: "pa.Array[Any]") -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Return all texts of an array as one run of UTF-8 bytes, and where in it each begins and the last ends.
+
+    Args:
+        array: texts of type ``string`` or ``large_string``, shape (n,); any offset, any nulls.
+
+    Returns:
+        bytes, and n + 1 places in them, the first of them 0.
+    """
+    _, offset_buffer, data_buffer = array.buffers()
+    offset_type = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
+    offsets = _numbers(offset_buffer, offset_type)[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    if not len(array):
+        return np.empty(0, np.uint8), np.zeros(1, np.int64)
+    return _numbers(data_buffer, np.dtype(np.uint8))[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
 def _read_chunk(chunk: "pa.Array[Any]", matrix: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> None:
     if len(chunk) == chunk.null_count:
         return
-    _, offset_buffer, data_buffer = chunk.buffers()
-    offset_type = np.dtype(np.int64 if pa.types.is_large_string(chunk.type) else np.int32)
-    offsets = _numbers(offset_buffer, offset_type)[chunk.offset : chunk.offset + len(chunk) + 1]
+    text, offsets = text_bytes(chunk)
     lengths[:] = np.diff(offsets)
     if chunk.null_count:
         lengths[chunk.is_null().to_numpy(zero_copy_only=False)] = -1
-    if offsets[0] == offsets[-1]:
+    if not text.size:
         return
     width = matrix.shape[1]
     # Room behind the last text, so that each text's start has ``width`` bytes to read.
-    data = np.zeros(int(offsets[-1] - offsets[0]) + width, np.uint8)
-    data[:-width] = _numbers(data_buffer, np.dtype(np.uint8))[offsets[0] : offsets[-1]]
+    data = np.zeros(text.size + width, np.uint8)
+    data[:-width] = text
     windows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))
-    matrix[:] = windows[offsets[:-1] - offsets[0]].view(np.uint8).reshape(-1, width)
+    matrix[:] = windows[offsets[:-1]].view(np.uint8).reshape(-1, width)
     if lengths.min() < width:
         matrix *= np.arange(width) < lengths[:, None]
 

@@ -8,6 +8,7 @@ Three steps, each idempotent:
 """
 
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -15,15 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waitlist.columns import text_bytes
+
 _CONTROL: Final = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\x{80}-\\x{9f}]"
-_WHITE: Final = (
-    "\\t-\\r\\x1c-\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+_WHITE_RUN: Final = (
+    "[\\t-\\r\\x1c-\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}]+"
 )
-_WHITE_RUN: Final = f"[{_WHITE}]+"
-_NOT_FOLDED: Final = (
-    "^ | $|  |[\\t-\\r\\x1c-\\x1f\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
-    "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}]"
-)
+_SPACE: Final = ord(" ")
+_DELETE: Final = 0x7F
+_LEADS_LATIN_1: Final = 0xC2
+"""First byte of U+0080..U+00BF, which have control characters and the no-break space among them."""
 
 
 def clean(column: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
@@ -32,17 +34,25 @@ def clean(column: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.bool_]
     Returns:
         the cleaned column, and for each value whether anything had to go.
     """
-    dirty = matches(column, _CONTROL)
-    if not dirty.any():
-        return column, dirty
-    return pc.replace_substring_regex(column, _CONTROL, ""), dirty
+    data, offsets = text_bytes(column)
+    suspect = np.flatnonzero((data < _SPACE) | (data == _DELETE) | (data == _LEADS_LATIN_1))
+    suspect = suspect[~np.isin(data[suspect], (ord("\t"), ord("\n"), ord("\r")))]
+    dirty = _rows_at(suspect, offsets)
+    if dirty.any():
+        dirty[dirty] = matches(column.filter(pa.array(dirty)), _CONTROL)
+    return _replace(column, dirty, lambda some: pc.replace_substring_regex(some, _CONTROL, "")), dirty
 
 
 def fold_white_space(column: pa.StringArray) -> pa.StringArray:
     """Make every run of white space one space and trim the ends; null stays null."""
-    if not matches(column, _NOT_FOLDED).any():
-        return column
-    return pc.utf8_trim(pc.replace_substring_regex(column, _WHITE_RUN, " "), " ")
+    data, offsets = text_bytes(column)
+    space = data == _SPACE
+    suspect = (data < _SPACE) | (data == _LEADS_LATIN_1) | ((data & 0xFC) == 0xE0)
+    suspect[1:] |= space[1:] & space[:-1]
+    unfolded = _rows_at(np.flatnonzero(suspect), offsets)
+    written = offsets[1:] > offsets[:-1]
+    unfolded[written] |= space[offsets[:-1][written]] | space[offsets[1:][written] - 1]
+    return _replace(column, unfolded, lambda some: pc.utf8_trim(pc.replace_substring_regex(some, _WHITE_RUN, " "), " "))
 
 
 def is_empty(folded: pa.StringArray) -> npt.NDArray[np.bool_]:
@@ -61,3 +71,20 @@ def matches(column: pa.StringArray, pattern: str) -> npt.NDArray[np.bool_]:
     """Tell which values match an RE2 pattern anywhere; null does not."""
     found = pc.fill_null(pc.match_substring_regex(column, pattern), False)
     return np.asarray(found.to_numpy(zero_copy_only=False))
+
+
+def _rows_at(places: npt.NDArray[np.intp], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell which texts the given places lie in."""
+    rows = np.zeros(len(offsets) - 1, dtype=np.bool_)
+    rows[np.searchsorted(offsets, places, side="right") - 1] = True
+    return rows
+
+
+def _replace(
+    column: pa.StringArray, where: npt.NDArray[np.bool_], change: Callable[[pa.StringArray], pa.StringArray]
+) -> pa.StringArray:
+    """Change the texts of some rows, most often few: a pattern costs more than the look that found them."""
+    if not where.any():
+        return column
+    mask = pa.array(where)
+    return pc.replace_with_mask(column, mask, change(column.filter(mask)))

@@ -3,6 +3,8 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from waitlist import texts
 
@@ -51,3 +53,23 @@ def test_null_and_the_empty_text_are_empty() -> None:
 )
 def test_names_are_compared_case_folded_in_one_unicode_form(one: str, other: str) -> None:
     assert texts.fold(one) == texts.fold(other)
+
+
+_PIECES = st.sampled_from(
+    ["a", "å", " ", "  ", "\n", "\x00", "\x85", "\u00a0", "\u00b0", "\u2003", "\u3000", "€", "😀"]
+)
+
+
+@given(st.lists(st.none() | st.lists(_PIECES, max_size=6).map("".join), max_size=8), st.integers(0, 3))
+def test_any_column_folds_as_its_texts_do_one_by_one(drawn: list[str | None], skipped: int) -> None:
+    column = pa.array([None, " x", "y "][:skipped] + drawn, pa.string()).slice(min(skipped, 3))
+    cleaned, dirty = texts.clean(column)
+    alone = [
+        None if text is None else "".join(c for c in text if unicodedata.category(c) != "Cc" or c in "\t\r\n")
+        for text in drawn
+    ]
+    assert cleaned.to_pylist() == alone
+    assert dirty.tolist() == [text != left for text, left in zip(drawn, alone, strict=True)]
+    assert texts.fold_white_space(column).to_pylist() == [
+        None if text is None else " ".join(text.split()) for text in drawn
+    ]
