@@ -169,6 +169,14 @@ def test_other_partitions_than_last_time_leave_nothing_of_the_old_ones(store: St
     assert lines == [(schema.OPEN_LOWER, 150), (150, None)]
 
 
+def test_account_of_a_partition_that_is_replaced_in_part_is_void(store: StagingStore) -> None:
+    batches.put_staged(store)
+    store.stage_partition("natt-1", 150, None, chunks(range(150, 240)))
+    assert post_ids(store, schema.disposition) == [*range(1, 240)]
+    lines = [(line["lower_key"], line["upper_key"]) for line in batches.rows(store, schema.batch_partition)]
+    assert lines == [(schema.OPEN_LOWER, 100), (150, None)]
+
+
 def test_batches_do_not_touch_each_other(store: StagingStore) -> None:
     batches.put_verified(store)
     before = [row for row in batches.contents(store)["disposition"] if row["batch_id"] == "natt-1"]
@@ -310,12 +318,12 @@ def test_failed_batch_is_shown_to_nobody_and_may_be_mended(store: StagingStore) 
     assert readable(store) == []
     with pytest.raises(StagingError, match="is failed"):
         store.mark_verified("natt-1", LATER)
-    assert store.stage_partition("natt-1", None, 100, chunks(range(1, 100))).unchanged
-    assert store.batch("natt-1").state is BatchState.OPEN
-    store.mark_failed("natt-1", LATER)
     assert store.mark_staged("natt-1") is BatchState.STAGED
     with pytest.raises(StagingError, match="has not been reconciled"):
         store.mark_verified("natt-1", LATER)
+    store.mark_failed("natt-1", LATER)
+    assert store.stage_partition("natt-1", None, 100, chunks(range(1, 100))).unchanged
+    assert store.batch("natt-1").state is BatchState.OPEN
     batches.verified(store)
     assert readable(store) == ["natt-1"]
 
@@ -345,6 +353,14 @@ def test_results_of_a_suite_are_replaced_and_those_of_others_stay(store: Staging
     assert found[0] == {"batch_id": "natt-1", "suite": "dates", "expectation": "DATE_EXPIRED", "column": "boka_fore",
                         "severity": "warning", "evaluated": 259, "unexpected": 4, "threshold": 0.95,
                         "outcome": "passed"}  # fmt: skip
+
+
+def test_results_come_back_as_they_were_kept(store: StagingStore) -> None:
+    batches.open_batch(store)
+    whole_table = dataclasses.replace(RESULT, expectation="row_count", column="", outcome=Outcome.ERROR)
+    store.replace_quality("natt-1", "dates", [whole_table, RESULT])
+    assert store.quality_results("natt-1") == [RESULT, whole_table]
+    assert store.quality_results("natt-2") == []
 
 
 def test_results_that_would_hide_each_other_are_refused(store: StagingStore) -> None:
@@ -400,6 +416,13 @@ def test_unreachable_database_is_told_apart_and_keeps_its_password(postgres, tmp
     assert "fel-losenord" not in str(raised.value)
     with pytest.raises(StagingError, match="cannot be reached"):
         StagingStore(f"sqlite:///{tmp_path / 'saknas' / 'staging.sqlite'}").migrate()
+
+
+def test_store_knows_the_batches_that_were_opened(store: StagingStore, tmp_path: Path) -> None:
+    batches.open_batch(store)
+    assert store.knows("natt-1")
+    assert not store.knows("natt-2")
+    assert not StagingStore(f"sqlite:///{tmp_path / 'tom.sqlite'}").knows("natt-1")
 
 
 def test_database_that_was_never_migrated_is_told_so_without_a_query(store: StagingStore, tmp_path: Path) -> None:
