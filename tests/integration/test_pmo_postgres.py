@@ -141,6 +141,16 @@ def test_texts_of_unbounded_columns_go_the_fast_way(postgres: PostgresServer, ca
     assert "row by row" not in caplog.text
 
 
+def test_chunks_are_full_however_many_posts_the_reader_s_buffer_takes(postgres: PostgresServer) -> None:
+    pmo = postgres_pmo(postgres, posts(range(1_300)))
+    source = PmoSource(pmo.odbc, source_settings(Path(), chunk_posts=500))
+
+    tables = list(source.read(EVERYTHING, replace(WHOLE, posts=1_300)))
+
+    assert [table.num_rows for table in tables] == [500, 500, 300]
+    assert pa.concat_tables(tables)["post_id"].to_pylist() == list(range(1_300))
+
+
 def test_after_three_long_texts_a_partition_stays_with_the_slow_way(
     postgres: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
