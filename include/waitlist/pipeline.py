@@ -18,7 +18,7 @@ import pyarrow as pa
 from rich.console import Console
 from upath import UPath
 
-from waitlist import artefacts, quality, readiness
+from waitlist import artefacts, changes, quality, readiness
 from waitlist.assess import Assessment, assess
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
@@ -162,6 +162,7 @@ class Pipeline:
             as_of=request.as_of,
             rules_version=run.rules_version,
             started_at=now,
+            units=run.units,
         )
         log.info("batch %s opened as of %s", run.batch_id, run.as_of)
         return run
@@ -227,6 +228,15 @@ class Pipeline:
         log.info("partition %d: %d posts, %d booking requests", part.partition, staged.posts, staged.staged)
         return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
 
+    def find_changes(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+        """Report which posts that were released before PMO has changed or closed since."""
+        context = self._context(run)
+        stretches = (changes.Stretch(part.lower, part.upper, read_part(self._folder(run), part)) for part in parts)
+        found = changes.find_changes(self.store, stretches, context, run.units)
+        counts = changes.replace_changes(self.store, run.batch_id, found)
+        log.info("%s: %d released posts changed in PMO, %d gone", changes.CODE, counts.changed, counts.gone)
+        return asdict(counts)
+
     def check_snapshot(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
         """Run the suites that look at the snapshot and stop nothing."""
         suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
@@ -246,7 +256,7 @@ class Pipeline:
         Raises:
             ReconciliationError: with every check that failed and the post ids.
         """
-        self.store.mark_staged(run.batch_id)
+        self.store.mark_staged(run.batch_id, now)
         evidence = [
             PartitionEvidence(
                 part.lower,

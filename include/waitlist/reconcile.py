@@ -22,6 +22,7 @@ from waitlist.booking_request import row_hashes
 from waitlist.exceptions import ReconciliationError, StagingError
 from waitlist.staging import BatchState, StagingStore, schema
 from waitlist.staging.database import Database, Read, refusals_named
+from waitlist.staging.events import entry
 from waitlist.staging.loading import KeyRange
 from waitlist.staging.queries import read_sql
 
@@ -114,6 +115,10 @@ def reconcile(
         batch = schema.batch.update().where(schema.batch.c.batch_id == batch_id)
         if checks.faults:
             connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now))
+            if state is not BatchState.FAILED:
+                counts = {"checks_failed": len(checks.faults)}
+                why = "source, snapshot and staging do not add up"
+                connection.execute(entry(batch_id, BatchState.FAILED, at=now, reason=why, details=counts))
         else:
             summary = schema.unit_summary
             connection.execute(summary.delete().where(summary.c.batch_id == batch_id))
@@ -122,6 +127,20 @@ def reconcile(
     if checks.faults:
         raise ReconciliationError("\n  ".join([f"batch {batch_id} does not add up:", *checks.faults]))
     return result
+
+
+def find_changed_requests(database: Database, read: Read, batch_id: str) -> Iterator[PostIds]:
+    """Yield the posts whose stored booking request is no longer what its ``row_hash`` was made from."""
+    if database.hashes_rows:
+        for found in read(_statement(database, f"find_changed_requests.{database.dialect}", batch_id), _KEY):
+            yield found["post_id"].to_numpy()
+        return
+    table = schema.bokningsbegaran
+    form = schema.arrow_rows(table)
+    query = sa.select(*(table.c[name] for name in form.names)).where(table.c.batch_id == batch_id)
+    for rows in read(query.order_by(table.c.post_id), form):
+        differs = pc.not_equal(rows["row_hash"], row_hashes(rows))
+        yield rows["post_id"].to_numpy()[differs.to_numpy(zero_copy_only=False)]
 
 
 def _statement(database: Database, name: str, batch_id: str) -> sa.TextClause:
@@ -161,7 +180,8 @@ class _Checks:
                 self._same_hashes(keys, part.row_hashes())
         self._none("posts that migrate without a booking request", self._posts("find_migrate_without_request"))
         self._none("booking requests of posts that do not migrate", self._posts("find_request_without_migrate"))
-        self._none("booking requests that their row_hash does not fit", self._changed_requests())
+        changed = find_changed_requests(self.database, self.read, self.batch_id)
+        self._none("booking requests that their row_hash does not fit", changed)
         self._none("findings of posts without a disposition", self._posts("find_finding_without_post"))
         return Reconciliation(
             batch_id=self.batch_id,
@@ -231,19 +251,6 @@ class _Checks:
         differs = pc.not_equal(expected_hashes.take(left), found_hashes.take(right))
         changed = common[differs.fill_null(True).to_numpy(zero_copy_only=False)]
         self._none(f"booking requests with another row_hash than they were made with, {where}", [changed])
-
-    def _changed_requests(self) -> Iterable[PostIds]:
-        if self.database.hashes_rows:
-            return self._posts(f"find_changed_requests.{self.database.dialect}")
-        return self._changed_requests_here()
-
-    def _changed_requests_here(self) -> Iterator[PostIds]:
-        table = schema.bokningsbegaran
-        form = schema.arrow_rows(table)
-        query = sa.select(*(table.c[name] for name in form.names)).where(table.c.batch_id == self.batch_id)
-        for rows in self.read(query.order_by(table.c.post_id), form):
-            differs = pc.not_equal(rows["row_hash"], row_hashes(rows))
-            yield rows["post_id"].to_numpy()[differs.to_numpy(zero_copy_only=False)]
 
     def _ask(self, name: str, form: pa.Schema) -> Iterator[pa.Table]:
         return self.read(_statement(self.database, name, self.batch_id), form)

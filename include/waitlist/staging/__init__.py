@@ -4,17 +4,21 @@
 them; ``states`` says what a batch may turn into. The statements lie in ``sql/staging``.
 """
 
+from waitlist.staging.events import PIPELINE, Event
 from waitlist.staging.loading import AssessedChunk, StagedPartition
-from waitlist.staging.states import IMMUTABLE, READABLE, Batch, BatchKind, BatchState
+from waitlist.staging.states import IMMUTABLE, READABLE, Batch, BatchKind, BatchState, EventName
 from waitlist.staging.store import StagingStore
 
 __all__ = [
     "IMMUTABLE",
+    "PIPELINE",
     "READABLE",
     "AssessedChunk",
     "Batch",
     "BatchKind",
     "BatchState",
+    "Event",
+    "EventName",
     "StagedPartition",
     "StagingStore",
 ]

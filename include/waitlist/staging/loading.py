@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import repeat
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -26,6 +27,7 @@ from waitlist.exceptions import StagingError
 from waitlist.staging import schema
 from waitlist.staging.database import Database, numbered
 from waitlist.staging.digest import ContentDigest
+from waitlist.staging.events import entry
 from waitlist.staging.states import IMMUTABLE, BatchState
 
 _ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
@@ -106,9 +108,11 @@ class _Load:
 
 
 def load_partition(
-    database: Database, batch_id: str, keys: KeyRange, chunks: Iterable[AssessedChunk]
+    database: Database, batch_id: str, keys: KeyRange, chunks: Iterable[AssessedChunk], *, now: datetime | None
 ) -> StagedPartition:
     """Replace the batch's rows in a key range by the chunks' rows, in one transaction.
+
+    Where that opens the batch again, the audit trail gets ``now``, or the moment at which the batch was begun.
 
     Raises:
         StagingError: the batch is unknown or immutable, or a post lies outside the range.
@@ -131,7 +135,7 @@ def load_partition(
             findings=counts["finding"],
             digest=digest.hexdigest(),
         )
-        unchanged = into.settle(lambda run: _account(run, batch_id, keys, line))
+        unchanged = into.settle(lambda run: _account(run, batch_id, keys, line, now))
     return StagedPartition(keys.lower, keys.upper, line.posts, line.staged, line.findings, line.digest, unchanged)
 
 
@@ -176,7 +180,7 @@ def _canonical(chunk: AssessedChunk, keys: KeyRange) -> Iterator[tuple[sa.Table,
         yield table, rows
 
 
-def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line) -> bool:
+def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line, now: datetime | None) -> bool:
     """Write the partition's line, reopen the batch where something changed; return whether nothing did."""
     state = state_of(run, batch_id, lock=True)
     refuse_immutable(batch_id, state)
@@ -202,6 +206,9 @@ def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line) -> bool:
                 finished_at=sa.null(),
             )
         )
+        if state is not BatchState.OPEN:
+            counts = {"posts": line.posts, "staged": line.staged, "findings": line.findings}
+            run(entry(batch_id, BatchState.OPEN, at=now, details={"partition": str(keys), **counts}))
     return unchanged
 
 

@@ -1,6 +1,6 @@
 """The staging database as the pipeline's steps use it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from waitlist.exceptions import StagingError
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
+from waitlist.staging.events import Event, entry, read_events
 from waitlist.staging.loading import (
     AssessedChunk,
     KeyRange,
@@ -72,6 +73,7 @@ class StagingStore:
         as_of: date,
         rules_version: str,
         started_at: datetime,
+        units: Collection[str] | None = None,
     ) -> BatchState:
         """Begin a batch or begin it anew; returns its state now.
 
@@ -88,20 +90,24 @@ class StagingStore:
             as_of: the date that every rule compares with.
             rules_version: SHA-256 of mappings, suites and settings.
             started_at: now.
+            units: HSA-ids of the units that are read; None for every unit. The audit trail keeps them.
 
         Raises:
             StagingError: the batch is immutable.
         """
         deciding = {"kind": BatchKind(kind).value, "wave": wave, "as_of": as_of, "rules_version": rules_version}
         told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, **deciding}
+        about = {**deciding, "as_of": as_of.isoformat(), "units": None if units is None else sorted(units)}
+        begun = entry(batch_id, BatchState.OPEN, at=started_at, details=about)
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
             query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)
             known = connection.execute(query.with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")).one_or_none()
             if known is None:
                 opened = {"batch_id": batch_id, "state": BatchState.OPEN.value, **told}
                 connection.execute(schema.batch.insert().values(opened))
+                connection.execute(begun)
                 return BatchState.OPEN
-            state = BatchState(known.state)
+            before = state = BatchState(known.state)
             refuse_immutable(batch_id, state)
             same = all(getattr(known, name) == deciding[name] for name in _DECIDING)
             if state is not BatchState.VERIFIED or not same:
@@ -111,16 +117,25 @@ class StagingStore:
                 for table in (schema.batch_partition, schema.unit_summary, schema.quality_result):
                     connection.execute(table.delete().where(table.c.batch_id == batch_id))
             connection.execute(_update(batch_id).values(state=state.value, **told))
+            if state is not before or not same:
+                connection.execute(begun)
             return state
 
     def stage_partition(
-        self, batch_id: str, lower: int | None, upper: int | None, chunks: Iterable[AssessedChunk]
+        self,
+        batch_id: str,
+        lower: int | None,
+        upper: int | None,
+        chunks: Iterable[AssessedChunk],
+        *,
+        now: datetime | None = None,
     ) -> StagedPartition:
         """Replace the batch's rows with ``lower <= post_id < upper`` by the chunks', in one transaction.
 
         None is an open end; the partitions of a batch cover the whole key line, so no row of an
         earlier plan survives. When the same was there before, the state stays; otherwise the
-        batch is open again from the same moment.
+        batch is open again from the same moment, which the audit trail tells as ``now``, or as the
+        moment at which the batch was begun.
 
         Raises:
             StagingError: the batch is unknown or immutable, a post lies outside the range, or the
@@ -128,7 +143,7 @@ class StagingStore:
         """
         keys = KeyRange(lower, upper)
         with refusals_named(f"staging batch {batch_id}, partition {keys}"):
-            return load_partition(self.database, batch_id, keys, chunks)
+            return load_partition(self.database, batch_id, keys, chunks, now=now)
 
     def replace_quality(self, batch_id: str, suite: str, results: Iterable["QualityResult"]) -> None:
         """Replace the results of one suite.
@@ -171,8 +186,10 @@ class StagingStore:
             rows = connection.execute(query.order_by(table.c.suite, table.c.expectation, table.c.column))
             return [QualityResult.from_dict(dict(row)) for row in rows.mappings()]
 
-    def mark_staged(self, batch_id: str) -> BatchState:
+    def mark_staged(self, batch_id: str, now: datetime | None = None) -> BatchState:
         """Say that every partition is loaded; returns the state now. A verified batch stays verified.
+
+        The audit trail tells it as ``now``, or as the moment at which the batch was begun.
 
         Raises:
             StagingError: the batch is unknown or immutable.
@@ -182,6 +199,7 @@ class StagingStore:
                 return state
             values = {"state": BatchState.STAGED.value, "finished_at": None, **_NOT_RECONCILED}
             connection.execute(_update(batch_id).values(values))
+            connection.execute(entry(batch_id, BatchState.STAGED, at=now, details=_loaded(connection, batch_id)))
             return BatchState.STAGED
 
     def mark_verified(self, batch_id: str, now: datetime) -> None:
@@ -191,20 +209,26 @@ class StagingStore:
             StagingError: the batch is unknown, immutable, or has not been reconciled since it was staged.
         """
         with self.changing("marking as verified batch", batch_id) as (connection, state):
-            reconciled = _fetch(connection, batch_id).posts_extracted is not None
+            batch = _fetch(connection, batch_id)
+            reconciled = batch.posts_extracted is not None
             if state not in {BatchState.STAGED, BatchState.VERIFIED} or not reconciled:
                 lacks = "" if reconciled else " and has not been reconciled"
                 raise StagingError(f"batch {batch_id} is {state}{lacks}: it cannot be verified")
             connection.execute(_update(batch_id).values(state=BatchState.VERIFIED.value, finished_at=now))
+            if state is not BatchState.VERIFIED:
+                counts = {"posts": batch.posts_extracted, "staged": batch.posts_staged}
+                connection.execute(entry(batch_id, BatchState.VERIFIED, at=now, details=counts))
 
-    def mark_failed(self, batch_id: str, now: datetime) -> None:
-        """Say that the batch does not hold; nobody reads it any more.
+    def mark_failed(self, batch_id: str, now: datetime, *, reason: str | None = None) -> None:
+        """Say that the batch does not hold, and why; nobody reads it any more.
 
         Raises:
             StagingError: the batch is unknown or immutable.
         """
-        with self.changing("marking as failed batch", batch_id) as (connection, _):
+        with self.changing("marking as failed batch", batch_id) as (connection, state):
             connection.execute(_update(batch_id).values(state=BatchState.FAILED.value, finished_at=now))
+            if state is not BatchState.FAILED:
+                connection.execute(entry(batch_id, BatchState.FAILED, at=now, reason=reason))
 
     def knows(self, batch_id: str) -> bool:
         """Tell whether the batch was ever opened here; false where there are no tables yet."""
@@ -224,6 +248,11 @@ class StagingStore:
         with refusals_named(f"batch {batch_id}"), self.database.connected() as connection:
             return _fetch(connection, batch_id)
 
+    def events(self, batch_id: str) -> list[Event]:
+        """Return a batch's audit trail, the oldest entry first; empty for a batch that was never opened."""
+        with refusals_named(f"audit trail of batch {batch_id}"), self.database.connected() as connection:
+            return read_events(connection, batch_id)
+
     def released_post_ids(self, lower: int | None, upper: int | None) -> npt.NDArray[np.int64]:
         """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
         column = schema.released_post.c.post_id
@@ -239,14 +268,32 @@ class StagingStore:
         Raises:
             StagingError: the batch is unknown or immutable, or the database refused.
         """
-        with refusals_named(f"{doing} {batch_id}"), self.database.writing() as connection:
-            state = state_of(runner(connection), batch_id, lock=True)
+        with self.holding(doing, batch_id) as (connection, state):
             refuse_immutable(batch_id, state)
             yield connection, state
+
+    @contextmanager
+    def holding(self, doing: str, batch_id: str) -> Iterator[tuple[sa.Connection, BatchState]]:
+        """Give a transaction that holds the batch, immutable or not, and its state; commits at the end.
+
+        For deciding about a batch; its rows are changed through ``changing``.
+
+        Raises:
+            StagingError: the batch is unknown, or the database refused.
+        """
+        with refusals_named(f"{doing} {batch_id}"), self.database.writing() as connection:
+            yield connection, state_of(runner(connection), batch_id, lock=True)
 
 
 def _update(batch_id: str) -> sa.Update:
     return schema.batch.update().where(schema.batch.c.batch_id == batch_id)
+
+
+def _loaded(connection: sa.Connection, batch_id: str) -> dict[str, int]:
+    line = schema.batch_partition.c
+    sums = {name: sa.func.coalesce(sa.func.sum(line[name]), 0) for name in ("posts", "staged", "findings")}
+    found = connection.execute(sa.select(*sums.values()).where(line.batch_id == batch_id)).one()
+    return dict(zip(sums, map(int, found), strict=True))
 
 
 def _fetch(connection: sa.Connection, batch_id: str) -> Batch:
