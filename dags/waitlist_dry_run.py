@@ -9,6 +9,7 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 4. `check_contract` stops the run when the extract breaks its contract.
 5. `find_duplicates` looks for patients who stand twice on a list, over the whole batch.
 6. `assess` (one task a partition) gives findings and dispositions, and replaces the partition in staging.
+   `find_changes` reports released posts that PMO has changed or closed since, for staff to correct by hand.
 7. `check_snapshot` and `check_staged` run the other expectation suites; they decide the outcome that is shown.
 8. `reconcile` compares source, snapshot and staging; only then does the batch count for readers.
 9. `report` tells each unit's readiness in its log; `mark_failed` runs only when a step has failed, and closes
@@ -78,16 +79,18 @@ def waitlist_dry_run() -> None:
     contract = steps.check_contract(run, parts)
     duplicates = steps.find_duplicates(run, parts)
     assessed = steps.assess.partial(run=run).expand(part=parts)
+    changes = steps.find_changes(run, parts)
     snapshot_suites = steps.check_snapshot(run, parts)
     staged_suites = steps.check_staged(run)
     reconciled = steps.reconcile(run, partitions, parts)
 
     chain(contract, duplicates, assessed, staged_suites, reconciled)
+    chain(assessed, changes, reconciled)
     chain(contract, snapshot_suites, reconciled)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
     chain(reconciled, steps.report(run))
     chain(
-        [run, partitions, parts, contract, duplicates, assessed, snapshot_suites, staged_suites, reconciled],
+        [run, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites, reconciled],
         steps.mark_failed(KIND),
     )
 

@@ -1,9 +1,10 @@
 """Booking requests: the rows that Millennium's RevenueCycle work list shows (chapter 6)."""
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,40 +31,45 @@ SCHEMA: Final = pa.schema(
 _UNIT_SEPARATOR: Final = "\x1f"
 
 
-def build(posts: Posts, migrates: Mask) -> pa.Table:
-    """Make the booking requests of the posts that migrate.
+def build(posts: Posts, wanted: Mask) -> pa.Table:
+    """Make booking requests.
 
     Args:
         posts: a chunk, shape (n,).
-        migrates: which of them, shape (n,); each has a personnummer, a name, a window, a list and a unit.
+        wanted: whose, shape (n,). A post that migrates has a personnummer, a name, a window, an SDV list and a
+            unit; any other may be asked for too, and gets null where it has none.
 
     Returns:
         a table of ``SCHEMA``, one row for each True.
     """
-    rows = pa.array(np.flatnonzero(migrates))
+    rows = pa.array(np.flatnonzero(wanted))
     lists = posts.context.mappings.sdv_lists
     units = posts.units
-    unit_row = units.row[migrates]
+    unit_row = _places(units.row[wanted])
     name_in_extract = texts.fold_white_space(texts.clean(pc.take(posts.column("enhet"), rows))[0])
-    name_in_plan = pc.take(pa.array([unit.enhet for unit in units.rows], pa.string()), pa.array(unit_row))
+    name_in_plan = pc.take(pa.array([unit.enhet for unit in units.rows], pa.string()), unit_row)
     unit_name = pc.if_else(pa.array(texts.is_empty(name_in_extract)), name_in_plan, name_in_extract)
-    places = pc.take(pa.array([unit.begard_plats for unit in units.rows], pa.string()), pa.array(unit_row))
-    facilities = pc.take(pa.array([unit.vardinrattning for unit in units.rows], pa.string()), pa.array(unit_row))
+    places = pc.take(pa.array([unit.begard_plats for unit in units.rows], pa.string()), unit_row)
+    facilities = pc.take(pa.array([unit.vardinrattning for unit in units.rows], pa.string()), unit_row)
     visit_types = pa.array([row.visit_type for row in lists], pa.string())
     columns = [
         pc.take(posts.column("post_id"), rows),
         pc.take(posts.identities.person_id, rows),
         pc.coalesce(places, unit_name),
         pc.take(posts.text("patient").folded, rows),
-        pa.array(posts.boka_from[migrates], pa.date32()),
-        pa.array(posts.boka_fore[migrates], pa.date32()),
-        pc.take(visit_types, pa.array(posts.category.target_list[migrates])),
+        pa.array(posts.boka_from[wanted], pa.date32()),
+        pa.array(posts.boka_fore[wanted], pa.date32()),
+        pc.take(visit_types, _places(posts.category.own_list[wanted])),
         pc.coalesce(facilities, unit_name),
         pc.take(posts.beskrivning, rows),
         pc.take(posts.column("sekretess"), rows),
     ]
     requests = pa.Table.from_arrays(columns, names=SCHEMA.names[:-1])
     return requests.append_column("row_hash", row_hashes(requests)).cast(SCHEMA)
+
+
+def _places(at: npt.NDArray[np.integer[Any]]) -> pa.Array:
+    return pa.array(at, mask=at < 0)
 
 
 def row_hashes(requests: pa.Table) -> pa.StringArray:

@@ -30,6 +30,55 @@ DISPOSITION_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+
+@dataclass(frozen=True)
+class DispositionText:
+    """What a disposition means to a unit, and what its staff do."""
+
+    meaning: str
+    action: str
+
+
+DISPOSITION_TEXTS: Final[Mapping[str, DispositionText]] = MappingProxyType(
+    {
+        Disposition.ALREADY_RELEASED: DispositionText(
+            "Posten är redan överförd till Millennium som bokningsbegäran.",
+            "Inget i PMO. Ändringar som gäller patienten görs i Millennium.",
+        ),
+        Disposition.LEAVE: DispositionText(
+            "Administrativ post: ingen patient väntar på besök.",
+            "Inget, om posten inte ligger på en SDV-väntelista: ta i så fall bort den därifrån.",
+        ),
+        Disposition.HANDLE_MANUALLY: DispositionText(
+            "Patienten saknar giltigt personnummer eller namn, eller har samordningsnummer eller reservnummer.",
+            "Rätta i PMO om det går. Hantera annars posten manuellt.",
+        ),
+        Disposition.BOOK_IN_MILLENNIUM: DispositionText(
+            "Nybesök, besök som ska ske inom fyra veckor efter driftstart, eller enhet som redan är i drift.",
+            "Boka patienten direkt i Millennium.",
+        ),
+        Disposition.FIX_IN_PMO: DispositionText(
+            "Något i posten måste rättas innan den kan migreras.", "Rätta posten i PMO."
+        ),
+        Disposition.PLAN_UNIT: DispositionText(
+            "Enheten saknar driftstart i migreringsplanen.",
+            "Migreringsledningen lägger in driftstarten. Det andra som sägs om posterna kan ni rätta redan nu.",
+        ),
+        Disposition.MOVE_TO_SDV_LIST: DispositionText(
+            "Posten kan migreras, men ligger inte på en SDV-väntelista.",
+            "Byt kategori i PMO till den SDV-väntelista som föreslås.",
+        ),
+        Disposition.MIGRATE: DispositionText(
+            "Posten migreras till Millennium som bokningsbegäran.",
+            "Inget, om posten inte har en anmärkning att kontrollera.",
+        ),
+    }
+)
+
+CONTACT_FORM_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {"besok": "Besök", "telefon": "Telefon", "video": "Video", "hembesok": "Hembesök"}
+)
+
 RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
     {
         "NOT_WAITING": RuleText(
@@ -154,6 +203,127 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
     }
 )
 
+REQUEST_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "person_id": "Person-ID",
+        "begard_plats": "Begärd plats",
+        "patientnamn": "Patientnamn",
+        "begart_startdatum": "Begärt startdatum",
+        "begart_slutdatum": "Begärt slutdatum",
+        "besokstyp": "Besökstyp",
+        "vardinrattning": "Vårdinrättning",
+        "beskrivning": "Beskrivning",
+        "sekretess": "Sekretessmarkering",
+        "vantar_pa_besok": "Väntar på besök",
+        "nybesok": "Nybesök",
+    }
+)
+"""What Millennium and PMO call the columns that a change since release may name."""
+
+
+@dataclass(frozen=True)
+class WorkListText:
+    """What a sheet of a unit's work list is called (at most 31 signs), and what to do about its posts."""
+
+    title: str
+    action: str
+
+
+WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
+    {
+        "fix_in_pmo": WorkListText(
+            DISPOSITION_LABELS[Disposition.FIX_IN_PMO],
+            "Rätta posten i PMO. När ett datum har rättats gäller: ligger hela datumintervallet mer än fyra veckor "
+            "efter driftstart flyttas posten till en SDV-väntelista, annars bokas patienten direkt i Millennium.",
+        ),
+        "move_to_sdv_list": WorkListText(
+            DISPOSITION_LABELS[Disposition.MOVE_TO_SDV_LIST],
+            "Byt kategori i PMO till den SDV-väntelista som föreslås, eller till en annan SDV-väntelista om den "
+            "passar besöket bättre. Rätta också det andra som står under Gör så här.",
+        ),
+        "book_in_millennium": WorkListText(
+            DISPOSITION_LABELS[Disposition.BOOK_IN_MILLENNIUM],
+            "De här patienterna migreras inte. Boka dem direkt i Millennium. Ligger posten på en SDV-väntelista "
+            "ska den tas bort därifrån, annars bokas patienten två gånger.",
+        ),
+        "handle_manually": WorkListText(
+            DISPOSITION_LABELS[Disposition.HANDLE_MANUALLY],
+            "De här patienterna kan inte migreras maskinellt. Rätta personnummer eller namn i PMO om det går, och "
+            "hantera annars posten manuellt. Posten ska inte ligga på en SDV-väntelista så länge numret är osäkert.",
+        ),
+        "check": WorkListText(
+            "Migreras - kontrollera",
+            "De här posterna migreras som de är. Kontrollera anmärkningen innan dess, så att inget viktigt går "
+            "förlorat och ingen patient får två tider.",
+        ),
+        "take_off_sdv_list": WorkListText(
+            "Ta bort från SDV-väntelista",
+            "Administrativa poster som ligger på en SDV-väntelista. Ta bort dem därifrån: ingen patient väntar på "
+            "besök, och de migreras inte.",
+        ),
+        "correct_in_millennium": WorkListText(
+            "Rätta i Millennium",
+            "De här posterna är redan överförda, men PMO säger nu något annat. Rätta bokningsbegäran i Millennium "
+            "för hand: ingenting som ändras i PMO förs över igen.",
+        ),
+        "plan_unit": WorkListText(
+            DISPOSITION_LABELS[Disposition.PLAN_UNIT],
+            "Migreringsledningen lägger in driftstarten. Det andra som står under Gör så här kan ni rätta redan nu.",
+        ),
+    }
+)
+
+WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sheet": "Lista",
+        "done": "Klart",
+        "post_id": "Post-id",
+        "personnummer": "Personnummer",
+        "patient": "Namn",
+        "kategori": "Kategori",
+        "boka_from": "Boka fr.o.m.",
+        "boka_fore": "Boka före",
+        "kontaktform": "Kontaktform",
+        "anvandare": "Användare",
+        "filial": "Filial",
+        "unit_in_pmo": "Enhet i PMO",
+        "recommended_list": "Flytta till",
+        "label": "Anmärkning",
+        "action": "Gör så här",
+        "others": "Övriga anmärkningar",
+        "note": "Anteckning",
+    }
+)
+
+WORK_LIST_MASKED: Final = "Sekretess"
+"""Stands for the name and the number of a protected identity."""
+
+WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
+    {
+        "changed": RuleText(
+            "Ändrad i PMO",
+            "Posten har ändrats i PMO efter överföringen. Rätta bokningsbegäran i Millennium.",
+            "Har ändrats i PMO efter överföringen: {detail}. Rätta bokningsbegäran i Millennium.",
+        ),
+        "gone": RuleText(
+            "Avslutad i PMO",
+            "Posten finns inte längre på väntelistan i PMO. Kontrollera om patienten fortfarande väntar, och ta annars "
+            "bort bokningsbegäran i Millennium. Uppgifterna här är de som fördes över.",
+        ),
+    }
+)
+"""What PMO did to a post after it was released to Millennium, by ``released_change.change``."""
+
+WORK_LIST_HOW_TO_READ: Final = (
+    "Listan visar läget den dag som står ovan. Det som rättas i PMO försvinner ur nästa lista.",
+    "Överst på varje flik står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
+    "Boka före, tidigast först. Röda datum har passerat.",
+    "Sök upp posten i PMO med personnummer eller Post-id. Bocka av i kolumnen Klart när den är genomgången; kolumnen "
+    "Anteckning är er egen.",
+    "Sekretess: patientens namn och personnummer visas inte i listan. Sök upp posten i PMO med Post-id.",
+    "Listan innehåller personuppgifter. Förvara den som en journalhandling, och förstör den när den är genomgången.",
+)
+
 
 def rule_label(code: str) -> str:
     """Return the short Swedish name of a rule."""
@@ -163,6 +333,8 @@ def rule_label(code: str) -> str:
 def finding_text(code: str, detail: str | None) -> str:
     """Return what staff are to do about a finding, with the chapter of the instruction that says so."""
     text = RULE_TEXTS[code]
+    if code == "CONTACT_FORM_MISMATCH" and detail in CONTACT_FORM_LABELS:
+        detail = CONTACT_FORM_LABELS[detail].lower()
     said = text.with_detail.format(detail=detail) if text.with_detail and detail else text.action
     chapter = RULES[code].chapter
     return f"{said} (Instruktionen, kapitel {chapter})" if chapter else said

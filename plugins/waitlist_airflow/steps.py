@@ -75,6 +75,15 @@ def assess(run: Record, part: Record) -> Record:
 
 @task
 @guarded
+def find_changes(run: Record, parts: Sequence[Record]) -> Record:
+    """Report released posts that PMO has changed or closed since."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().find_changes(runs.run(run), runs.parts(parts))
+
+
+@task
+@guarded
 def check_snapshot(run: Record, parts: Sequence[Record]) -> Record:
     """Run the suites on identity, dates and categories."""
     from waitlist_airflow import runs

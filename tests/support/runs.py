@@ -32,6 +32,7 @@ def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
     steps.find_duplicates(run, parts)
     for part in parts:
         steps.assess(run, part)
+    steps.find_changes(run, parts)
     steps.check_snapshot(run, parts)
     steps.check_staged(run)
     steps.reconcile(run, partitions, parts, now=now)

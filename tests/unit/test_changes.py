@@ -1,0 +1,163 @@
+"""What PMO did to a released post is told by the names of columns, and by nothing else."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.support.posts import (
+    GO_LIVE,
+    PERSON,
+    UNIT,
+    UNIT_CHILD_HEALTH,
+    UNIT_UNLISTED,
+    context,
+    official,
+    table,
+    unit,
+)
+
+from waitlist import booking_request
+from waitlist.changes import SCHEMA, compare
+from waitlist.messages import REQUEST_LABELS
+from waitlist.posts import Posts
+
+Post = Mapping[str, Any]
+
+OTHER_PERSON = official(dt.date(1990, 5, 6))
+COORDINATION_NUMBER = "850374-2380"
+
+
+def released(*posts: Post) -> pa.Table:
+    """Booking requests as the release left them, with the unit of each."""
+    read = table(*posts)
+    requests = booking_request.build(Posts(read, context()), np.ones(len(posts), np.bool_))
+    return requests.drop_columns("row_hash").append_column("enhet_hsa_id", read["enhet_hsa_id"])
+
+
+def found(now: pa.Table, before: pa.Table, *, units: frozenset[str] | None = None, **facts: Any) -> list[Any]:
+    rows = compare(now, before, context(**facts), units)
+    assert rows.schema.equals(SCHEMA)
+    return [tuple(row.values()) for row in rows.to_pylist()]
+
+
+def columns(**spoilt: Any) -> str | None:
+    """The columns told for one clean post that was released and then changed."""
+    rows = found(table(spoilt), released({}))
+    assert [row[:2] for row in rows] in ([], [(1, "changed")])
+    return rows[0][2] if rows else None
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ({"personnummer": OTHER_PERSON}, "person_id"),
+        ({"patient": "Lindqvist, Åse"}, "patientnamn"),
+        ({"boka_from": "2025-01-21"}, "begart_startdatum"),
+        ({"boka_fore": "2025-03-21"}, "begart_slutdatum"),
+        ({"kategori": "SDV Pv Läk Återbesök (diabetes)"}, "besokstyp"),
+        ({"enhet": "Vårdcentralen Flyttad"}, "begard_plats, vardinrattning"),
+        ({"orsak": "Årskontroll"}, "beskrivning"),
+        ({"planerade_atgarder": None, "orsak": None, "anvandare": None}, "beskrivning"),
+        ({"sekretess": True}, "sekretess"),
+        ({"sekretess": True, "boka_fore": "2025-03-21", "orsak": "Ny"}, "begart_slutdatum, beskrivning, sekretess"),
+    ],
+    ids=str,
+)
+def test_a_change_is_told_by_its_columns_in_order(spoilt: Post, told: str) -> None:
+    assert columns(**spoilt) == told
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        ({"personnummer": None}, "person_id"),
+        ({"personnummer": COORDINATION_NUMBER}, "person_id"),
+        ({"personnummer": PERSON[:-1] + "x"}, "person_id"),
+        ({"patient": "  "}, "patientnamn"),
+        ({"boka_from": None}, "begart_startdatum"),
+        ({"boka_fore": "efter semestern"}, "begart_slutdatum"),
+        ({"boka_fore": "2025-01-01"}, "begart_slutdatum"),
+        ({"kategori": "Finns ej"}, "besokstyp"),
+        ({"kategori": "Diabetesmottagning"}, "besokstyp"),
+        ({"kategori": None, "boka_fore": None, "personnummer": ""}, "begart_slutdatum, besokstyp, person_id"),
+    ],
+    ids=str,
+)
+def test_what_no_longer_gives_a_request_is_told_by_the_columns_that_became_unusable(spoilt: Post, told: str) -> None:
+    assert columns(**spoilt) == told
+
+
+def test_a_post_that_would_give_no_request_at_all_says_why() -> None:
+    assert columns(vantar_pa_besok=False) == "vantar_pa_besok"
+    assert columns(nybesok=True) == "nybesok"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {},
+        {"patient": "  Lindqvist,  Åsa "},
+        {"personnummer": "19" + PERSON},
+        {"kategori": " sdv pv ssk återbesök (diabetes)"},
+        {"orsak": "Årskontroll \n diabetes"},
+        {"boka_fore": "2025-03-20 23:59:00"},
+        {"har_bilaga": True, "filial": "Åkarp", "kontaktform": "video", "tidsatgang_min": 45},
+        {"andrad": dt.datetime(2024, 9, 30, 12)},  # noqa: DTZ001 - PMO's timestamps are naive
+    ],
+    ids=str,
+)
+def test_what_does_not_reach_the_request_is_no_change(spoilt: Post) -> None:
+    assert columns(**spoilt) is None
+
+
+@pytest.mark.parametrize("as_of", [dt.date(2024, 10, 1), GO_LIVE, dt.date(2026, 1, 1)], ids=str)
+def test_time_alone_changes_nothing(as_of: dt.date) -> None:
+    assert found(table({}), released({}), as_of=as_of) == []
+
+
+def test_an_empty_text_and_no_text_are_the_same() -> None:
+    empty = {"orsak": None, "planerade_atgarder": None, "anvandare": None}
+    before = released(empty)
+    place = before.column_names.index("beskrivning")
+    for stored in ("", None):
+        given = before.set_column(place, "beskrivning", pa.array([stored], pa.string()))
+        assert found(table(empty), given) == []
+
+
+def test_another_mapping_is_a_change_too() -> None:
+    moved = unit(UNIT, GO_LIVE, "Pv", begard_plats="Mottagning 2")
+    rows = compare(table({}), released({}), context(units=(moved,)), None)
+    assert rows["columns"].to_pylist() == ["begard_plats"]
+    unlisted = compare(table({}), released({}), context(units=(unit(UNIT_UNLISTED, GO_LIVE, "Pv"),)), None)
+    assert unlisted.num_rows == 0
+
+
+def test_a_post_that_is_no_longer_read_is_gone() -> None:
+    before = released({}, {}, {}, {})
+    now = table({"post_id": 2}, {"post_id": 3, "sekretess": True}, {"post_id": 7})
+    assert found(now, before) == [(1, "gone", ""), (3, "changed", "sekretess"), (4, "gone", "")]
+
+
+def test_a_post_of_a_unit_that_was_not_read_is_not_missed() -> None:
+    before = released({}, {"enhet_hsa_id": UNIT_CHILD_HEALTH}, {"enhet_hsa_id": f" {UNIT} "})
+    nothing = table().slice(0, 0)
+    assert found(nothing, before, units=frozenset({UNIT})) == [(1, "gone", ""), (3, "gone", "")]
+    assert found(nothing, before) == [(1, "gone", ""), (2, "gone", ""), (3, "gone", "")]
+
+
+def test_a_post_that_moved_to_a_unit_that_was_read_is_compared() -> None:
+    before = released({"enhet_hsa_id": UNIT_CHILD_HEALTH})
+    moved = table({"enhet": "Vårdcentralen Ny"})
+    assert found(moved, before, units=frozenset({UNIT})) == [(1, "changed", "begard_plats, vardinrattning")]
+
+
+def test_posts_that_were_never_released_are_nobodys_change() -> None:
+    assert found(table({}, {"personnummer": None}), released({}).slice(0, 0)) == []
+
+
+def test_every_column_that_may_be_told_has_its_swedish_name() -> None:
+    of_the_request = {name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"}}
+    assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok"}
