@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from airflow.sdk import DagRunState
+from airflow.sdk import DagRunState, TaskInstanceState
 from airflow.utils.cli import get_bagged_dag
 
 from waitlist_airflow.runs import STOCKHOLM
@@ -28,7 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     conf = {} if as_of is None else {"as_of": as_of.isoformat()}
     dag = get_bagged_dag(bundle_names=None, dag_id=DAG_ID)
     run = dag.test(run_after=moment, logical_date=moment, run_conf=conf)
-    return 0 if run.state == DagRunState.SUCCESS else 1
+    if run.state == DagRunState.SUCCESS:
+        return 0
+    failed = sorted(task.task_id for task in run.get_task_instances(state=[TaskInstanceState.FAILED]))
+    told = "its error is above" if len(failed) == 1 else "their errors are above"
+    sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {told}, and docs/operations.md says what to do.\n")
+    return 1
 
 
 if __name__ == "__main__":
