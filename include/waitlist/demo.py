@@ -15,24 +15,27 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waitlist import gates, paths, quality
 from waitlist.assess import Assessment, assess
 from waitlist.mappings import load_mappings
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import RuleContext
 from waitlist.reconcile import PartitionEvidence, reconcile
-from waitlist.release import release
+from waitlist.release import release, request_approval, verify_released
 from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.settings import RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, RELEASED
-from waitlist.staging import StagingStore
+from waitlist.staging import PIPELINE, StagingStore
 
 BATCH: Final = "migration-pilot"
 AS_OF: Final = dt.date(2024, 9, 1)
+APPROVER: Final = "Demoledningen"
+REASON: Final = "Pilot före den första torrkörningen: ingen svit är körd, och det finns inget att jämföra med."
 RELEASED_AT: Final = dt.datetime(2024, 9, 1, 18, 0, tzinfo=dt.UTC)
 
 
 def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
-    """Stage, reconcile and release the posts that the simulator chose for the pilot.
+    """Stage, reconcile, approve and release the posts that the simulator chose for the pilot.
 
     Args:
         source: the synthetic PMO.
@@ -60,7 +63,11 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
     evidence = [PartitionEvidence(None, None, len(chosen))]
     reconcile(store, BATCH, source_posts=len(chosen), evidence=evidence, now=RELEASED_AT)
     store.mark_verified(BATCH, RELEASED_AT)
-    return release(store, BATCH, approved_by="Demoledningen", now=RELEASED_AT)
+    suites = quality.load_suites(paths.EXPECTATIONS).values()
+    measured = gates.evaluate(store, BATCH, gates.load_gates(folder / MAPPINGS), mappings=mappings, suites=suites)
+    request_approval(store, BATCH, measured, PIPELINE, RELEASED_AT)
+    release(store, BATCH, APPROVER, REASON, RELEASED_AT)
+    return verify_released(store, BATCH)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -243,6 +243,13 @@ released_change: Final = Table(
     _one_of("change", ("changed", "gone")),
 )
 
+# A view: apart from the tables, so that nothing creates or empties it.
+bokningsbegaran_released: Final = Table(
+    "bokningsbegaran_released",
+    MetaData(schema=SCHEMA),
+    *(Column(column.name, column.type) for column in bokningsbegaran.columns),
+)
+
 _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {
     BigInteger: pa.int64(),
     Boolean: pa.bool_(),

@@ -1,0 +1,187 @@
+"""What an approver reads before a wave is released: Swedish Markdown, counts only.
+
+Posts by unit and disposition, the gates, and what has changed since the latest dry run of the same units.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+from waitlist.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_disposition, selected_units, stored
+from waitlist.mappings import Mappings
+from waitlist.messages import DISPOSITION_LABELS
+from waitlist.quality import Outcome, QualityResult
+from waitlist.readiness import Readiness, UnitReadiness, number, read_readiness
+from waitlist.rules import Disposition
+from waitlist.staging import Batch, StagingStore
+from waitlist.staging.database import refusals_named
+
+SHORTEST_REASON: Final = 10
+"""Characters, white space not counted, that a written reason has at least."""
+
+_OUTCOMES: Final[Mapping[Outcome | None, str]] = {
+    Outcome.PASSED: "godkänd",
+    Outcome.FAILED: "underkänd",
+    Outcome.NOT_APPLICABLE: "inget att kontrollera",
+    Outcome.ERROR: "kunde inte utvärderas",
+    None: "inte körd",
+}
+_WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED, Outcome.NOT_APPLICABLE)
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
+
+
+def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: str | None) -> str:
+    """Return what is to be approved, as Swedish Markdown without personal data.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch that is verified, or awaits approval and has its gates.
+        mappings: names, waves and go-lives of the units.
+        previous: the dry run to compare with (``gates.latest_dry_run``); None where there is none.
+
+    Raises:
+        StagingError: one of the batches is unknown, or does not count for readers.
+    """
+    readiness = read_readiness(store, batch_id, mappings)
+    parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_units(readiness)]
+    parts += _changes(store, readiness.batch, previous)
+    return "\n".join(parts) + "\n"
+
+
+def _heading(readiness: Readiness) -> list[str]:
+    batch, progress = readiness.batch, readiness.progress
+    what = f"Våg {_plain(batch.wave)}" if batch.wave else "Alla enheter"
+    return [
+        f"## {what} per {batch.as_of.isoformat()}",
+        "",
+        f"**{number(progress.ready)} av {number(progress.posts)} poster migreras.** Ett godkännande släpper dem till "
+        "Millenniums arbetslista. Ett avslag stänger körningen.",
+        "",
+        f"Körning `{batch.batch_id}`",
+        "",
+    ]
+
+
+def _gates(gates: Sequence[GateResult]) -> list[str]:
+    passed = sum(result.passed for result in gates)
+    lines = [f"### Grindar: {passed} av {len(gates)} godkända", ""]
+    lines += _table(
+        ("Grind", "Uppmätt", "Högst", "Utfall"),
+        (
+            (
+                GATE_LABELS[result.gate],
+                _figure(result.gate, result.measured),
+                _figure(result.gate, result.threshold),
+                "Godkänd" if result.passed else "**Underkänd**",
+            )
+            for result in gates
+        ),
+        right=(1, 2),
+    )
+    if passed < len(gates):
+        lines += [
+            f"**En underkänd grind kräver en skriftlig motivering, minst {SHORTEST_REASON} tecken.** "
+            "Den sparas med ditt namn och tidpunkten.",
+            "",
+        ]
+    return lines
+
+
+def _units(readiness: Readiness) -> list[str]:
+    units = [unit for wave in readiness.waves for unit in wave.units]
+    occurring = [each for each in Disposition if each in readiness.progress.left]
+    rows = [(*_named(unit), *_counts(unit.progress.posts, unit.progress.ready, unit.progress.left, occurring))
+            for unit in units]  # fmt: skip
+    whole = readiness.progress
+    total = ("**Summa**", "", *_counts(whole.posts, whole.ready, whole.left, occurring))
+    columns: tuple[str, ...] = ("Enhet", "Driftstart", "Poster", DISPOSITION_LABELS[Disposition.MIGRATE])
+    columns += tuple(DISPOSITION_LABELS[each] for each in occurring)
+    return ["### Poster per enhet", "", *_table(columns, [*rows, total], right=range(2, len(columns)))]
+
+
+def _named(unit: UnitReadiness) -> tuple[str, str]:
+    name = _plain(unit.name) if unit.hsa_id else "Enhet saknas i PMO"
+    return name, _day(unit.go_live)
+
+
+def _counts(posts: int, ready: int, left: Mapping[str, int], columns: Iterable[str]) -> tuple[str, ...]:
+    return (number(posts), number(ready), *(number(left.get(each, 0)) for each in columns))
+
+
+def _changes(store: StagingStore, batch: Batch, previous: str | None) -> list[str]:
+    if previous is None:
+        return ["### Sedan senaste torrkörningen", "", "Det finns ingen torrkörning av samma enheter att jämföra med."]
+    earlier = store.batch(previous)
+    with refusals_named(f"comparing batches {previous} and {batch.batch_id}"), store.database.connected() as connection:
+        units = selected_units(connection, batch.batch_id)
+        then, now = (_totals(posts_by_disposition(connection, each, units)) for each in (previous, batch.batch_id))
+    rows = [
+        (DISPOSITION_LABELS[each], number(then.get(each, 0)), number(now.get(each, 0)), _signed(now, then, each))
+        for each in reversed(Disposition)
+        if each in then or each in now
+    ]
+    total = ("**Summa**", number(sum(then.values())), number(sum(now.values())),
+             _difference(sum(now.values()) - sum(then.values())))  # fmt: skip
+    lines = [f"### Sedan torrkörningen per {earlier.as_of.isoformat()}, samma enheter", ""]
+    lines += _table(("Utfall", "Torrkörningen", "Nu", "Skillnad"), [*rows, total], right=(1, 2, 3))
+    turned = list(_turned(store.quality_results(previous), store.quality_results(batch.batch_id)))
+    lines += ["Kontroller som har fått ett annat utfall (torrkörningens kan gälla fler enheter):", ""] if turned else []
+    return [*lines, *(turned or ["Ingen kontroll har fått ett annat utfall."])]
+
+
+def _totals(posts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for counts in posts.values():
+        for disposition, count in counts.items():
+            totals[disposition] = totals.get(disposition, 0) + count
+    return totals
+
+
+def _turned(then: Iterable[QualityResult], now: Iterable[QualityResult]) -> Iterable[str]:
+    before, after = _by_suite(then), _by_suite(now)
+    for suite in sorted(before.keys() | after.keys()):
+        was, became = before.get(suite), after.get(suite)
+        if was is not became:
+            yield f"- `{suite}`: {_OUTCOMES[was]} → {_OUTCOMES[became]}"
+
+
+def _by_suite(results: Iterable[QualityResult]) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    for result in results:
+        worst = outcomes.get(result.suite, result.outcome)
+        outcomes[result.suite] = min(worst, result.outcome, key=_WORST_FIRST.index)
+    return outcomes
+
+
+def _signed(now: Mapping[str, int], then: Mapping[str, int], disposition: str) -> str:
+    return _difference(now.get(disposition, 0) - then.get(disposition, 0))
+
+
+def _difference(posts: int) -> str:
+    sign = "+" if posts > 0 else "−" if posts else ""
+    return f"{sign}{number(abs(posts))}"
+
+
+def _figure(gate: Gate, figure: float | None) -> str:
+    if figure is None:
+        return "kan inte mätas"
+    if gate not in SHARES:
+        return number(int(figure))
+    if 0 < figure < 0.0001:
+        return "<0,01 %"
+    return f"{figure * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat() if day else "saknas"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int]) -> list[str]:
+    rule = ["---:" if place in right else "---" for place in range(len(columns))]
+    return [*(f"| {' | '.join(row)} |" for row in (columns, rule, *rows)), ""]
+
+
+def _plain(text: str) -> str:
+    """Return a text as Markdown that shows it as it is, on one line."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -1,0 +1,22 @@
+-- Posts of a batch that the released view shows otherwise than released_post has them, or that only one of both has.
+-- Parameters: batch_id
+SELECT shown.post_id
+FROM millennium_staging.bokningsbegaran_released AS shown
+WHERE
+    shown.batch_id = :batch_id
+    AND NOT EXISTS (
+        SELECT 1
+        FROM millennium_staging.released_post AS post
+        WHERE post.post_id = shown.post_id AND post.batch_id = shown.batch_id AND post.row_hash = shown.row_hash
+    )
+UNION
+SELECT post.post_id
+FROM millennium_staging.released_post AS post
+WHERE
+    post.batch_id = :batch_id
+    AND NOT EXISTS (
+        SELECT 1
+        FROM millennium_staging.bokningsbegaran_released AS shown
+        WHERE shown.batch_id = post.batch_id AND shown.post_id = post.post_id AND shown.row_hash = post.row_hash
+    )
+ORDER BY post_id;
