@@ -1,8 +1,9 @@
 """The suites over a snapshot: what they find, how chunks add up, and that no value gets out."""
 
 import datetime as dt
+import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -294,6 +295,29 @@ class TestJudging:
         for one, other in zip(at_once, in_parts, strict=True):
             looks = 3 if (one.expectation, one.column) == columns else one.evaluated
             assert other == replace(one, evaluated=looks)
+
+    def test_a_chunk_is_let_go_before_the_next_is_looked_at(self) -> None:
+        held: list[int] = []
+
+        def chunks() -> Iterator[pa.Table]:
+            for start in range(0, 30_000, 10_000):
+                yield table({}).take([0] * 10_000).set_column(0, "post_id", pa.array(range(start, start + 10_000)))
+
+        gc.collect()
+        gc.disable()
+        try:
+            before = pa.total_allocated_bytes()
+            check_snapshot(
+                [SUITES["identity"]],
+                chunks(),
+                context(),
+                chunk_posts=10_000,
+                progress=lambda _: held.append(pa.total_allocated_bytes() - before),
+            )
+        finally:
+            gc.enable()
+
+        assert held[2] < 1.5 * held[0]
 
     def test_results_of_partitions_add_up(self) -> None:
         whole = table(*POSTS_AT_FAULT)

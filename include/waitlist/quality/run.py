@@ -16,8 +16,12 @@ from waitlist.quality.suites import CONTRACT, ROW_COUNT_TYPE, Expectation, Looks
 if TYPE_CHECKING:
     from waitlist.quality.engine import Validation
 
-CHUNK_POSTS: Final = 100_000
-"""Posts that Great Expectations sees at a time, about; a look costs some 6 ms an expectation, however few they are."""
+CHUNK_POSTS: Final = 50_000
+"""Posts that Great Expectations sees at a time, about.
+
+A look costs some 6 ms an expectation however few they are, and 1.3 MB a thousand posts: this keeps a task under
+512 MB.
+"""
 
 Progress = Callable[[int], None]
 
