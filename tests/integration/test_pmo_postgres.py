@@ -97,7 +97,7 @@ def test_a_flag_that_is_a_floating_point_number_or_text_is_another_type(postgres
 
 
 def test_a_key_may_be_a_32_bit_or_a_decimal_number(postgres: PostgresServer) -> None:
-    for key in ("integer PRIMARY KEY", "numeric(18, 0) PRIMARY KEY"):
+    for key in ("integer PRIMARY KEY", "numeric(18, 0) PRIMARY KEY", "numeric(18, 2) PRIMARY KEY"):
         pmo = postgres_pmo(postgres, posts([-3, 5, 8]), key=key, integer=key.removesuffix(" PRIMARY KEY"))
         source = PmoSource(pmo.odbc, source_settings(Path(), partition_posts=2))
         tables = [table for part in source.plan(EVERYTHING) for table in source.read(EVERYTHING, part)]

@@ -74,6 +74,15 @@ def test_a_value_of_another_type_beyond_the_probe_is_a_fault(tmp_path: Path, max
     ]
 
 
+def test_a_key_that_is_no_number_beyond_the_probe_is_a_fault(tmp_path: Path) -> None:
+    pmo = sqlite_pmo(tmp_path, [*posts(range(1_200)), post("A17")], key="")
+
+    with pytest.raises(SchemaDriftError, match="post_id is no whole number of 64 bits in 1 post: post_id no number"):
+        list(source(pmo.odbc, chunk_posts=100).read(EVERYTHING, replace(WHOLE, posts=1_201)))
+    with pytest.raises(SourceError, match="a post_id is no whole number: correct the query"):
+        source(pmo.odbc, partition_posts=1).plan(EVERYTHING)
+
+
 def test_flags_that_say_ja_and_nej_are_another_type(tmp_path: Path) -> None:
     pmo = sqlite_pmo(tmp_path, [post(1, sekretess="N", vantar_pa_besok="J", nybesok="N")], flag="TEXT")
 

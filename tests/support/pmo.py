@@ -47,7 +47,7 @@ def official_number(birth: dt.date = dt.date(1985, 4, 17), serial: int = 238) ->
     return f"{birth:%Y%m%d}-{serial}{check}"
 
 
-def post(post_id: int, **changes: Any) -> dict[str, Any]:
+def post(post_id: int | str, **changes: Any) -> dict[str, Any]:
     """Return an ordinary post, one patient of its own; keys are the tables' columns, ``bilagor`` a count."""
     return {
         "post_id": post_id,

@@ -8,7 +8,8 @@ once a partition, the others once a chunk.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -35,6 +36,8 @@ _ROW_BUFFERS: Final = 2 * len(POSTS)
 _BULK_TRIES: Final = 3
 """Long texts in a partition after which its rest is read row by row: each costs a streaming query anew."""
 _PROBED_POSTS: Final = 1_000
+_BUCKETS: Final = 10
+"""Parts of a partition that are counted; partitions differ by at most one of them."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,7 @@ class PmoSource:
         """
         with self._odbc.rows() as connection:
             shape = self._check(connection, selection)
-            posts = self._count(connection, selection)
-            if not posts:
-                raise self._nothing(connection, selection)
-            partitions = -(-posts // self._settings.partition_posts)
-            return self._cut(connection, selection, shape.dialect, -(-posts // partitions))
+            return self._cut(connection, selection, shape.dialect)
 
     def read(self, selection: Selection, partition: Partition) -> Iterator[pa.Table]:
         """Read a partition chunk by chunk.
@@ -142,28 +141,39 @@ class PmoSource:
             f"`pmo` names, what its login may see, and the query {self._query.path}"
         )
 
-    def _cut(self, connection: pyodbc.Connection, selection: Selection, dialect: Dialect, size: int) -> list[Partition]:
-        buckets = _fetch(connection, self._query.cut(selection, size, dialect.as_text))
+    def _cut(self, connection: pyodbc.Connection, selection: Selection, dialect: Dialect) -> list[Partition]:
+        most = self._settings.partition_posts
+        size = -(-most // _BUCKETS)
+        buckets = [
+            (int(posts), _key(first), int(empty or 0), int(repeated or 0))
+            for posts, first, empty, repeated in _fetch(connection, self._query.cut(selection, size, dialect.as_text))
+        ]
         if not buckets:
             raise self._nothing(connection, selection)
         faults = []
-        if empty := sum(int(bucket[2]) for bucket in buckets):
+        if empty := sum(bucket[2] for bucket in buckets):
             faults.append(f"{empty} posts have no post_id")
-        if repeated := sum(int(bucket[3]) for bucket in buckets):
+        elif any(bucket[1] is None for bucket in buckets):
+            faults.append("a post_id is no whole number")
+        if repeated := sum(bucket[3] for bucket in buckets):
             faults.append(f"{repeated} posts have another's post_id: {self._repeated(connection, selection)}")
         if faults:
             raise SourceError(
                 f"PMO's query {self._query.path} does not give each post a key of its own: "
                 f"{'; '.join(faults)}: correct the query (a join that finds several rows?)"
             )
-        keys: list[int | None] = [None, *(int(bucket[1]) for bucket in buckets[1:]), None]
+        partitions = -(-sum(bucket[0] for bucket in buckets) // most)
+        together = -(-len(buckets) // partitions)
+        groups = [buckets[start : start + together] for start in range(0, len(buckets), together)]
+        bounds = [None, *(group[0][1] for group in groups[1:]), None]
         return [
-            Partition(number, keys[number], keys[number + 1], int(bucket[0])) for number, bucket in enumerate(buckets)
+            Partition(number, bounds[number], bounds[number + 1], sum(bucket[0] for bucket in group))
+            for number, group in enumerate(groups)
         ]
 
     def _repeated(self, connection: pyodbc.Connection, selection: Selection) -> str:
         repeated = self._query.repeated(selection, self._odbc.dialect(connection).as_text)
-        with connection.cursor() as cursor:
+        with closing(connection.cursor()) as cursor:
             rows = cursor.execute(repeated.sql, *repeated.parameters).fetchmany(NAMED_IDS + 1)
         return ", ".join([str(row[0]) for row in rows[:NAMED_IDS]] + ["..."] * (len(rows) > NAMED_IDS))
 
@@ -171,7 +181,7 @@ class PmoSource:
         """Hold the query's columns against the contract, and decide how each is asked for."""
         dialect = self._odbc.dialect(connection)
         nothing = self._query.describe(selection)
-        with connection.cursor() as cursor:
+        with closing(connection.cursor()) as cursor:
             cursor.execute(nothing.sql, *nothing.parameters)
             types = {column[0]: {column[1]} for column in cursor.description}
             names = [column[0] for column in cursor.description]
@@ -198,22 +208,22 @@ class PmoSource:
         lower = partition.lower
         long_texts = 0
         while lower is None or lower <= KEY_MAX:
-            statement = self._statement(selection, lower, partition.upper, shape)
             rows = 0
+            reason = ""
             try:
-                for chunk in self._by_column(statement, shape.dialect):
-                    rows = chunk.num_rows
-                    lower = _last_key(chunk) + 1
+                for chunk in self._by_column(self._statement(selection, lower, partition.upper, shape), shape.dialect):
                     yield chunk
-            except BulkReadError as reason:
-                statement = self._statement(selection, lower, partition.upper, shape)
+                    rows, lower = chunk.num_rows, _next_key(chunk)
+            except BulkReadError as error:
+                reason = str(error)
+            if reason:
                 log.info("partition %s, from post_id %s: read row by row, %s", partition.number, lower, reason)
                 long_texts += 1
                 rest = shape.dialect.page is None and long_texts >= _BULK_TRIES
-                for chunk in islice(self._by_row(statement), None if rest else 1):
-                    rows = chunk.num_rows
-                    lower = _last_key(chunk) + 1
-                    yield chunk
+                with closing(self._by_row(self._statement(selection, lower, partition.upper, shape))) as chunks:
+                    for chunk in islice(chunks, None if rest else 1):
+                        yield chunk
+                        rows, lower = chunk.num_rows, _next_key(chunk)
             if rows < self._settings.chunk_posts:
                 return
 
@@ -250,27 +260,30 @@ class PmoSource:
         if rows:
             yield pa.Table.from_batches(waiting).combine_chunks()
 
-    def _by_row(self, statement: Statement) -> Iterator[pa.Table]:
-        with self._odbc.rows() as connection, connection.cursor() as cursor:
+    def _by_row(self, statement: Statement) -> Generator[pa.Table, None, None]:
+        # pyodbc's own context manager commits and leaves the result in memory.
+        with self._odbc.rows() as connection, closing(connection.cursor()) as cursor:
             cursor.execute(statement.sql, *statement.parameters)
             while rows := cursor.fetchmany(self._settings.chunk_posts):
                 columns = zip(*rows, strict=True)
-                yield pa.table(
-                    {
-                        name: pa.array([_text(value) for value in column], pa.string())
-                        for name, column in zip(POSTS.names, columns, strict=True)
-                    }
-                )
+                yield pa.table({name: _texts(column) for name, column in zip(POSTS.names, columns, strict=True)})
 
 
 def _fetch(connection: pyodbc.Connection, statement: Statement) -> list[pyodbc.Row]:
-    with connection.cursor() as cursor:
+    with closing(connection.cursor()) as cursor:
         rows: list[pyodbc.Row] = cursor.execute(statement.sql, *statement.parameters).fetchall()
     return rows
 
 
 def _as_texts(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(name, pa.string()) for name in schema.names])
+
+
+def _texts(column: Sequence[object]) -> "pa.Array[Any]":
+    try:
+        return pa.array(column, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([_text(value) for value in column], pa.string())
 
 
 def _text(value: object) -> str | None:
@@ -284,8 +297,17 @@ def _text(value: object) -> str | None:
     return str(value)
 
 
-def _last_key(chunk: pa.Table) -> int:
-    return int(chunk.column("post_id")[-1].as_py())
+def _key(value: object) -> int | None:
+    try:
+        return int(Decimal(str(value)))
+    except ArithmeticError:
+        return None
+
+
+def _next_key(chunk: pa.Table) -> int:
+    """Return the key to go on from: beyond the last one where that is no number, which is noticed elsewhere."""
+    last = _key(chunk.column("post_id")[-1].as_py())
+    return KEY_MAX + 1 if last is None else last + 1
 
 
 def _range(partition: Partition) -> str:
