@@ -18,7 +18,8 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
 run: a batch replaces itself and nobody else's rows. **Backfill** `airflow backfill create --dag-id waitlist_dry_run`
-re-creates past days, as far as PMO keeps history. **When it fails** see `docs/operations.md`.
+re-creates past days, as far as PMO keeps history. **Replay** the param `reuse_snapshot` names a batch whose snapshot
+is read instead, under today's mapping files. **When it fails** see `docs/operations.md`.
 """
 
 import datetime as dt
@@ -51,6 +52,12 @@ PARAMS: Final = {
         items={"type": "string", "minLength": 1},
         title="Enheter",
         description_md="Bara enheterna med dessa HSA-id. Tomt: alla enheter.",
+    ),
+    "reuse_snapshot": Param(
+        None,
+        type=["null", "string"],
+        title="Återanvänd avläsning",
+        description_md="Batch-id vars avläsning bedöms på nytt i stället för att PMO läses. Tomt: PMO läses.",
     ),
 }
 

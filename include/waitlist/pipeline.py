@@ -28,6 +28,7 @@ from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
 from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.replay import Plan, SnapshotSource, write_plan
 from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
@@ -50,17 +51,19 @@ class Request:
         dag_id: the DAG, and
         run_id: its run; together they name the batch.
         kind: ``dry_run`` or ``migration``.
-        as_of: the date that every rule compares with.
+        as_of: the date that every rule compares with; None: the one of ``reuse_snapshot``.
         waves: waves to read; empty: all.
         units: HSA-ids to read; empty: all.
+        reuse_snapshot: a batch whose snapshot is read in place of PMO; None: PMO is read.
     """
 
     dag_id: str
     run_id: str
     kind: str
-    as_of: dt.date
+    as_of: dt.date | None
     waves: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    reuse_snapshot: str | None = None
 
     @property
     def batch_id(self) -> str:
@@ -77,6 +80,7 @@ class Run:
     as_of: dt.date
     units: tuple[str, ...] | None
     rules_version: str
+    reuse_snapshot: str | None = None
 
     def to_dict(self) -> Record:
         """Return plain values for Airflow to hand on."""
@@ -92,6 +96,7 @@ class Run:
             dt.date.fromisoformat(record["as_of"]),
             None if units is None else tuple(units),
             record["rules_version"],
+            record["reuse_snapshot"],
         )
 
 
@@ -140,7 +145,12 @@ class Pipeline:
         return StagingStore(self._staging())
 
     def is_past_last_go_live(self, request: Request) -> bool:
-        """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse."""
+        """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse.
+
+        Who replays a snapshot has a question of his own.
+        """
+        if request.as_of is None or request.reuse_snapshot is not None:
+            return False
         planned = [unit.driftstart for unit in self.mappings.units.values() if unit.driftstart is not None]
         return bool(planned) and request.as_of > max(planned)
 
@@ -149,9 +159,11 @@ class Pipeline:
 
         Raises:
             SettingsError, MappingError, SuiteError: with every fault of its kind.
+            SnapshotError: there is no such snapshot to reuse.
             StagingError: the batch is immutable, or the database is of a newer release.
         """
-        run = Run(request.batch_id, request.as_of, self._selected_units(request), self.rules_version)
+        selection = self._asked(request)
+        run = Run(request.batch_id, selection.as_of, selection.units, self.rules_version, request.reuse_snapshot)
         self.store.migrate()
         self.store.open_batch(
             run.batch_id,
@@ -159,7 +171,7 @@ class Pipeline:
             run_id=request.run_id,
             kind=request.kind,
             wave=", ".join(request.waves) or None,
-            as_of=request.as_of,
+            as_of=run.as_of,
             rules_version=run.rules_version,
             started_at=now,
             units=run.units,
@@ -168,12 +180,15 @@ class Pipeline:
         return run
 
     def plan_extract(self, run: Run) -> list[Partition]:
-        """Count the posts at the source and divide them.
+        """Count the posts at the source and divide them; the plan stays beside the snapshot, for whoever reuses it.
 
         Raises:
             SourceError: PMO cannot be read, is empty, or its query has drifted.
+            SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
         """
-        partitions = self._source.plan(_selection(run))
+        selection = _selection(run)
+        partitions = self._source(run).plan(selection)
+        write_plan(self._folder(run), Plan(selection, tuple(partitions)))
         log.info("%d posts in %d partitions", sum(each.posts for each in partitions), len(partitions))
         return partitions
 
@@ -182,8 +197,9 @@ class Pipeline:
 
         Raises:
             SourceError: PMO cannot be read, or gave another number of posts than it counted.
+            SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
         """
-        part = self._source.extract(_selection(run), partition, self._folder(run))
+        part = self._source(run).extract(_selection(run), partition, self._folder(run))
         log.info("partition %d: %d posts", part.partition, part.posts)
         return part
 
@@ -292,8 +308,9 @@ class Pipeline:
     def _suites(self) -> dict[str, Suite]:
         return dict(quality.load_suites(self._settings.expectations_dir))
 
-    @cached_property
-    def _source(self) -> PmoSource:
+    def _source(self, run: Run) -> PmoSource | SnapshotSource:
+        if run.reuse_snapshot is not None:
+            return SnapshotSource(self._snapshots, run.reuse_snapshot)
         return PmoSource(self._pmo(), self._settings)
 
     def _context(self, run: Run) -> RuleContext:
@@ -303,6 +320,19 @@ class Pipeline:
                 "clear the whole run, so that every post is judged by the same rules"
             )
         return RuleContext(run.as_of, self.mappings, self._settings.rules)
+
+    def _asked(self, request: Request) -> Selection:
+        """Return which posts the run is about, as of when.
+
+        Raises:
+            SettingsError: params are at fault, or do not fit the snapshot to reuse.
+        """
+        units = self._selected_units(request)
+        if request.reuse_snapshot is not None:
+            return SnapshotSource(self._snapshots, request.reuse_snapshot).select(request.as_of, units)
+        if request.as_of is None:
+            raise SettingsError("no as-of date: only a run that reuses a snapshot may leave it open")
+        return Selection(request.as_of, units)
 
     def _selected_units(self, request: Request) -> tuple[str, ...] | None:
         """Return the units asked for, None for all, unknown ones included.

@@ -100,10 +100,10 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
     Raises:
         SnapshotError: the folder cannot be written to.
     """
-    name = f"part-{partition.number:05d}"
+    name = _name(partition.number)
     file_system = folder.fs
     try:
-        _make_folder(file_system, folder.path)
+        make_folder(folder)
         _remove_leftovers(file_system, folder.path, name)
         posts = 0
         with writing_aside(file_system, (folder / f"{name}.parquet").path) as sink:
@@ -133,6 +133,23 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
             f"partition {partition.number} could not be written to {folder}: {_reason(error)}"
         ) from None
     return part
+
+
+def read_sidecar(folder: UPath, partition: int) -> SnapshotPart:
+    """Return what ``write_part`` returned, as it stands beside the file.
+
+    Raises:
+        SnapshotError: it is missing or damaged.
+    """
+    path = folder / f"{_name(partition)}.json"
+    try:
+        return SnapshotPart.from_dict(json.loads(path.fs.cat_file(path.path)))
+    except FileNotFoundError:
+        raise SnapshotError(f"partition {partition} is missing in {folder}") from None
+    except OSError as error:
+        raise SnapshotError(f"{path.name} in {folder} could not be read: {_reason(error)}") from None
+    except (ValueError, TypeError):
+        raise SnapshotError(f"{path.name} in {folder} is damaged") from None
 
 
 def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -167,6 +184,10 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
     if not metadata.schema.to_arrow_schema().equals(POSTS):
         raise SnapshotError(f"{place} has the columns of another version: {remedy}")
     return _row_groups(folder, part, list(columns) if columns is not None else POSTS.names)
+
+
+def _name(partition: int) -> str:
+    return f"part-{partition:05d}"
 
 
 def _row_groups(folder: UPath, part: SnapshotPart, columns: list[str]) -> Iterator[pa.Table]:
@@ -222,11 +243,12 @@ def _open_new(file_system: AbstractFileSystem, path: str) -> IO[bytes]:
     return opened
 
 
-def _make_folder(file_system: AbstractFileSystem, path: str) -> None:
-    if isinstance(file_system, LocalFileSystem):
-        os.makedirs(path, mode=_LOCAL_FOLDER, exist_ok=True)  # noqa: PTH103 - a path of fsspec
+def make_folder(folder: UPath) -> None:
+    """Make a folder that is its owner's alone, where it is missing."""
+    if isinstance(folder.fs, LocalFileSystem):
+        os.makedirs(folder.path, mode=_LOCAL_FOLDER, exist_ok=True)  # noqa: PTH103 - a path of fsspec
     else:
-        file_system.makedirs(path, exist_ok=True)
+        folder.fs.makedirs(folder.path, exist_ok=True)
 
 
 def _remove_leftovers(file_system: AbstractFileSystem, folder: str, name: str) -> None:

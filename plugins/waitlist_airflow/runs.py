@@ -40,13 +40,16 @@ def request(kind: str) -> Request:
     context: Mapping[str, Any] = get_current_context()
     dag_run = context["dag_run"]
     params = context["params"]
+    reused = params.get("reuse_snapshot") or None
     return Request(
         dag_id=dag_run.dag_id,
         run_id=dag_run.run_id,
         kind=kind,
-        as_of=as_of(context),
+        # A snapshot has a date of its own.
+        as_of=None if reused and not params.get("as_of") else as_of(context),
         waves=tuple(params.get("waves") or ()),
         units=tuple(params.get("units") or ()),
+        reuse_snapshot=reused,
     )
 
 

@@ -13,7 +13,7 @@ from tests.support.batches import execute
 from tests.support.dump import dump
 from tests.support.postgres import PostgresServer
 from tests.support.posts import official
-from tests.support.runs import AS_OF, NOW, pipeline, request
+from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 
 from waitlist.exceptions import StagingError
 from waitlist.pipeline import Pipeline, Request, Run
@@ -38,11 +38,7 @@ class Site:
 
     def run(self, asked: Request) -> dict[int, tuple[str, str]]:
         """Take a run's steps up to the report, and return what it says, by post."""
-        run = self.steps.open_batch(asked, now=NOW)
-        parts = [self.steps.extract(run, partition) for partition in self.steps.plan_extract(run)]
-        self.steps.find_duplicates(run, parts)
-        for part in parts:
-            self.steps.assess(run, part)
+        run, parts = assessed(self.steps, asked)
         counts = self.steps.find_changes(run, parts)
         reported = self.reported(run.batch_id)
         assert sum(counts.values()) == len(reported)

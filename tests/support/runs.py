@@ -5,8 +5,9 @@ from pathlib import Path
 
 from upath import UPath
 
-from waitlist.pipeline import Pipeline, Request
+from waitlist.pipeline import Pipeline, Request, Run
 from waitlist.settings import Settings
+from waitlist.snapshot import SnapshotPart
 
 AS_OF = dt.date(2024, 10, 1)
 NOW = dt.datetime(2024, 10, 1, 4, 0, tzinfo=dt.UTC)
@@ -21,6 +22,16 @@ def pipeline(folder: Path, *, pmo: str, staging: str, mappings: Path, **settings
     """Return a pipeline whose snapshots lie in a folder."""
     chosen = Settings(mappings_dir=mappings, **settings)
     return Pipeline(chosen, snapshots=UPath(folder / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
+
+
+def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[SnapshotPart]]:
+    """Take the steps up to the assessment, which take no expectation suites and so no long while."""
+    run = steps.open_batch(asked, now=NOW)
+    parts = [steps.extract(run, partition) for partition in steps.plan_extract(run)]
+    steps.find_duplicates(run, parts)
+    for part in parts:
+        steps.assess(run, part)
+    return run, parts
 
 
 def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
