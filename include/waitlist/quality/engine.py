@@ -74,32 +74,31 @@ class Validation:
             _configuration(suite, expectation, place) for place, (suite, expectation) in enumerate(self._asked)
         ]
 
+    def narrowed(self, table: pa.Table) -> pa.Table:
+        """Return posts in which a column that no expectation looks into keeps its name and place alone.
+
+        Great Expectations copies every column for each one that it filters, and free text is most of a post.
+        """
+        looked_into = {name for _, expectation in self._asked for name in expectation.columns}
+        nothing = pa.nulls(table.num_rows)
+        columns = [table.column(name) if name in looked_into else nothing for name in table.column_names]
+        return pa.table(columns, names=table.column_names)
+
     def of_posts(self, table: pa.Table) -> list[Count]:
         """Look at a chunk of posts, at least one; returns a count per expectation, in the suites' order.
 
         Raises:
             SuiteError: an expectation got lost.
         """
+        frame = table.to_pandas(types_mapper=pd.ArrowDtype)  # no copy: the columns stay Arrow's
         execution = PandasExecutionEngine()
         try:
             with judging(self._context, Posts(table, self._context)):
-                return self._counts(execution, self._frame(table))
+                return self._counts(execution, frame)
         finally:
             # It refers to itself: the posts would stay in memory until the next full garbage collection.
             execution.batch_manager.reset_batch_cache()
             execution.batch_manager.batch_data_cache.clear()
-
-    def _frame(self, table: pa.Table) -> pd.DataFrame:
-        """Return the posts as Great Expectations takes them, without a copy: the columns stay Arrow's.
-
-        It copies the whole frame for every column that it filters, so a column that nobody looks into keeps its
-        name and place alone.
-        """
-        looked_into = {name for _, expectation in self._asked for name in expectation.columns}
-        nothing = pa.nulls(table.num_rows)
-        columns = [table.column(name) if name in looked_into else nothing for name in table.column_names]
-        frame: pd.DataFrame = pa.table(columns, names=table.column_names).to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
 
     def of_staged(self, engine: sa.Engine, batch_id: str) -> list[Count]:
         """Look at a batch's booking requests where they lie.

@@ -69,7 +69,7 @@ def check_snapshot(
     validation = _validation(wanted, context)
     tallies = [_Tally() for suite in wanted for _ in suite.expectations]
     seen = 0
-    for chunk in _gather(tables, chunk_posts):
+    for chunk in _gather(map(validation.narrowed, tables), chunk_posts):
         for tally, count in zip(tallies, validation.of_posts(chunk), strict=True):
             tally.add(count.evaluated, count.unexpected, raised=bool(count.raised))
         seen += chunk.num_rows
