@@ -39,3 +39,7 @@ class StagingError(WaitlistError):
 
 class ReconciliationError(WaitlistError):
     """Source, snapshot and staging do not add up; the message names the post ids."""
+
+
+class WorkListError(WaitlistError):
+    """Work lists cannot be written: the folder, or posts that do not add up; nothing half is left."""

@@ -142,6 +142,11 @@ def list_key(text: str) -> str:
     return " ".join(_ALIASES.get(word, word) for word in category_key(text).split(" "))
 
 
+def is_hsa_id(text: str) -> bool:
+    """Tell whether a text has the form of an HSA-id."""
+    return len(text) <= _HSA_ID_LONGEST and _HSA_ID.fullmatch(text) is not None
+
+
 def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     """Read all mapping files of a folder.
 
@@ -226,7 +231,7 @@ def _units(table: CsvTable) -> Iterator[Unit]:
     for row in table.rows:
         hsa_id = row.required("hsa_id")
         row.unique("hsa_id", hsa_id.casefold())
-        if hsa_id and not (_HSA_ID.fullmatch(hsa_id) and len(hsa_id) <= _HSA_ID_LONGEST):
+        if hsa_id and not is_hsa_id(hsa_id):
             row.fault(f"hsa_id: {shown(hsa_id)} is no HSA-id")
         yield Unit(
             hsa_id=hsa_id,

@@ -1,0 +1,127 @@
+"""The folder that work lists are written to: its owner's alone, and never with half of them.
+
+Everything is written aside, inside the folder, and takes its name when all of it is whole. A folder of work lists
+holds nothing else, so that nobody's other files are closed to them, mixed with patients' data, or replaced.
+"""
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import IO, Final
+
+from xlsxwriter.exceptions import XlsxWriterException
+
+from waitlist.exceptions import WorkListError
+
+UNKNOWN_UNIT: Final = "okand-enhet"
+"""Stands in a file's name for a unit without a well-formed HSA-id."""
+
+_FILE: Final = 0o600
+_FOLDER: Final = 0o700
+_NAME: Final = re.compile(r"arbetslista-(?P<unit>[A-Za-z0-9_-]+)-[0-9]{4}-[0-9]{2}-[0-9]{2}\.(?:xlsx|csv)")
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
+_ASIDE: Final = ".arbetslistor-"
+_ASIDE_NAME: Final = re.compile(re.escape(_ASIDE) + "[0-9a-f]{32}")
+
+
+def file_name(hsa_id: str, as_of: date, suffix: str) -> str:
+    """Return the name of a unit's work list; it tells the unit and the day, nothing of a patient."""
+    return f"arbetslista-{_unit_part(hsa_id)}-{as_of.isoformat()}.{suffix}"
+
+
+def is_work_list(name: str) -> bool:
+    """Tell whether a file is a work list by its name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def open_new(path: Path) -> IO[bytes]:
+    """Create a file that its owner alone may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE), "wb")
+
+
+class OutFolder:
+    """Where work lists are to be written."""
+
+    def __init__(self, path: Path, *, units: Collection[str] | None, replace: bool) -> None:
+        """Look at a folder; nothing is made or changed yet.
+
+        Args:
+            path: the folder, made when it is missing.
+            units: HSA-ids of the units that are written (empty: the unknown one); None for all.
+            replace: earlier work lists of these units give way to the new ones.
+        """
+        self._path = path
+        self._units = None if units is None else {_unit_part(hsa_id) for hsa_id in units}
+        self._replace = replace
+
+    def faults(self) -> list[str]:
+        """Return why nothing may be written here, in plain words; empty when it may."""
+        if not self._path.exists():
+            return []
+        if not self._path.is_dir():
+            return [f"{self._path} is no folder"]
+        if not os.access(self._path, os.R_OK | os.W_OK | os.X_OK):
+            return [f"{self._path} cannot be written to"]
+        names = [entry.name for entry in self._path.iterdir()]
+        others = [name for name in names if not is_work_list(name) and not _ASIDE_NAME.fullmatch(name)]
+        if others:
+            return [f"{self._path} holds {len(others)} other files: work lists get a folder of their own"]
+        earlier = len(self._earlier())
+        if earlier and not self._replace:
+            return [f"{self._path} holds {earlier} earlier work lists of these units: --replace replaces them"]
+        return []
+
+    @contextmanager
+    def filling(self) -> Iterator[Path]:
+        """Give a folder to write to; what stands there takes its place when the block ends well.
+
+        Temporary files belong there too: everything else in it is removed with it.
+
+        Raises:
+            WorkListError: nothing may be written here, or the disk refused; no work list has changed then.
+        """
+        if faults := self.faults():
+            raise WorkListError("\n".join(faults))
+        try:
+            self._path.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
+            self._path.chmod(_FOLDER)
+            # What a killed attempt left; one that still runs fails when it moves its files.
+            for entry in self._path.iterdir():
+                if _ASIDE_NAME.fullmatch(entry.name):
+                    shutil.rmtree(entry)
+            aside = self._path / f"{_ASIDE}{uuid.uuid4().hex}"
+            aside.mkdir(mode=_FOLDER)
+            try:
+                yield aside
+                self._take(aside)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        except OSError as error:
+            raise WorkListError(f"{self._path} cannot be written to: {_reason(error)}") from None
+        except XlsxWriterException as error:
+            raise WorkListError(f"{self._path} cannot be written to: {type(error).__name__}") from None
+
+    def _take(self, aside: Path) -> None:
+        made = {entry.name for entry in aside.iterdir() if is_work_list(entry.name)}
+        for name in sorted(made):
+            (aside / name).replace(self._path / name)
+        for name in self._earlier() - made:
+            (self._path / name).unlink()
+
+    def _earlier(self) -> set[str]:
+        """Return the work lists that lie here already, of the units in question."""
+        named = [found for entry in self._path.iterdir() if (found := _NAME.fullmatch(entry.name))]
+        return {found[0] for found in named if self._units is None or found["unit"] in self._units}
+
+
+def _unit_part(hsa_id: str) -> str:
+    return _NOT_IN_A_NAME.sub("_", hsa_id) if hsa_id else UNKNOWN_UNIT
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
