@@ -62,7 +62,7 @@ DISPOSITION_TEXTS: Final[Mapping[str, DispositionText]] = MappingProxyType(
         ),
         Disposition.PLAN_UNIT: DispositionText(
             "Enheten saknar driftstart i migreringsplanen.",
-            "Migreringsledningen lägger in driftstarten. Det andra som sägs om posterna kan ni rätta redan nu.",
+            "Inget: migreringsledningen lägger in driftstarten.",
         ),
         Disposition.MOVE_TO_SDV_LIST: DispositionText(
             "Posten kan migreras, men ligger inte på en SDV-väntelista.",
@@ -268,10 +268,17 @@ WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
         ),
         "plan_unit": WorkListText(
             DISPOSITION_LABELS[Disposition.PLAN_UNIT],
-            "Migreringsledningen lägger in driftstarten. Det andra som står under Gör så här kan ni rätta redan nu.",
+            "De här posterna kan rättas redan nu, medan migreringsledningen lägger in enhetens driftstart.",
         ),
     }
 )
+
+WORK_LIST_FIX_WHEN_LIVE: Final = DispositionText(
+    "Något i posten måste rättas innan patienten kan bokas.",
+    "Rätta posten i PMO, eller avsluta den, och boka patienten direkt i Millennium: enheten är i drift och inget "
+    "migreras längre.",
+)
+"""Stands for what is said of ``fix_in_pmo`` at a unit that is live."""
 
 WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -333,8 +340,10 @@ def rule_label(code: str) -> str:
 def finding_text(code: str, detail: str | None) -> str:
     """Return what staff are to do about a finding, with the chapter of the instruction that says so."""
     text = RULE_TEXTS[code]
-    if code == "CONTACT_FORM_MISMATCH" and detail in CONTACT_FORM_LABELS:
-        detail = CONTACT_FORM_LABELS[detail].lower()
+    if detail and code == "CONTACT_FORM_MISMATCH":
+        detail = CONTACT_FORM_LABELS.get(detail, detail).lower()
     said = text.with_detail.format(detail=detail) if text.with_detail and detail else text.action
+    # "Boka fr.o.m." brings its own full stop.
+    said = said.replace("..", ".")
     chapter = RULES[code].chapter
     return f"{said} (Instruktionen, kapitel {chapter})" if chapter else said
