@@ -10,10 +10,10 @@ from typing import Final
 
 from waitlist.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_disposition, selected_units, stored
 from waitlist.mappings import Mappings
-from waitlist.messages import DISPOSITION_LABELS
-from waitlist.quality import Outcome, QualityResult
+from waitlist.messages import DISPOSITION_LABELS, rule_label
+from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.readiness import Readiness, UnitReadiness, number, read_readiness
-from waitlist.rules import Disposition
+from waitlist.rules import RULES, Disposition
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
 
@@ -44,8 +44,8 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
         StagingError: one of the batches is unknown, or does not count for readers.
     """
     readiness = read_readiness(store, batch_id, mappings)
-    parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_units(readiness)]
-    parts += _changes(store, readiness.batch, previous)
+    parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_critical(store.quality_results(batch_id))]
+    parts += [*_units(readiness), *_changes(store, readiness.batch, previous)]
     return "\n".join(parts) + "\n"
 
 
@@ -86,6 +86,20 @@ def _gates(gates: Sequence[GateResult]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _critical(results: Iterable[QualityResult]) -> list[str]:
+    critical = [each for each in results if each.severity is FailureSeverity.CRITICAL]
+    lines = []
+    for result in critical:
+        name = rule_label(result.expectation) if result.expectation in RULES else f"`{result.expectation}`"
+        on = f" på `{result.column}`" if result.column else ""
+        if result.outcome is Outcome.FAILED:
+            held = f"{number(result.unexpected)} av {number(result.evaluated)} uppfyller inte kravet"
+            lines.append(f"- `{result.suite}`: {name}{on}: {held}")
+        elif result.outcome is Outcome.ERROR:
+            lines.append(f"- `{result.suite}`: {name}{on}: kunde inte utvärderas")
+    return ["Kritiska kontroller som inte är godkända:", "", *lines, ""] if lines else []
 
 
 def _units(readiness: Readiness) -> list[str]:

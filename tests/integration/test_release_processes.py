@@ -1,0 +1,116 @@
+"""Releases at once and releases that are killed: one wins, and there is all of it or nothing."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support import batches, releases
+from tests.support.releases import LATER, REASON
+
+from waitlist import release
+from waitlist.staging import BatchState, StagingStore
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path: Path) -> StagingStore:
+    return batches.empty_store(request, tmp_path)
+
+
+def url_of(store: StagingStore) -> str:
+    return store.engine.url.render_as_string(hide_password=False)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def release_at_once(store: StagingStore, folder: Path, *batch_ids: str) -> list[str]:
+    """Release batches in as many processes, all held up until each has begun; return what they said."""
+    names = [(folder / f"started-{number}", folder / f"said-{number}") for number in range(len(batch_ids))]
+    calls = [
+        (releases.release_and_say, (url_of(store), batch_id, *files))
+        for batch_id, files in zip(batch_ids, names, strict=True)
+    ]
+    with store.database.writing() as connection:
+        release._wait_for_other_releases(connection)
+        processes = batches.in_processes(*calls)
+        wait_for(lambda: all(started.exists() for started, _ in names))
+        time.sleep(0.3)
+        assert not any(said.exists() for _, said in names)
+    assert batches.exit_codes(processes) == [0] * len(batch_ids)
+    return [said.read_text() for _, said in names]
+
+
+def test_of_two_batches_with_a_common_post_exactly_one_is_released_and_the_other_is_as_it_was(
+    store: StagingStore, tmp_path: Path
+) -> None:
+    posts = {"vecka-1": range(1, 10), "vecka-2": range(9, 20)}
+    for batch_id, of in posts.items():
+        releases.awaiting(store, batch_id, of)
+    before = {batch_id: releases.told(store, batch_id) for batch_id in posts}
+    said = dict(zip(posts, release_at_once(store, tmp_path, *posts), strict=True))
+    (winner,) = [batch_id for batch_id in posts if store.batch(batch_id).state is BatchState.RELEASED]
+    (loser,) = posts.keys() - {winner}
+    assert said[winner] == str(len(releases.migrating(posts[winner])))
+    assert f"batch {loser} has 1 posts that another batch has released: post_id 9; nothing was changed" in said[loser]
+    assert releases.shown(store) == [(post, winner) for post in releases.migrating(posts[winner])]
+    assert store.released_post_ids(None, None).tolist() == releases.migrating(posts[winner])
+    assert store.batch(loser).state is BatchState.AWAITING_APPROVAL
+    assert releases.told(store, loser) == before[loser]
+
+
+def test_batch_that_two_processes_release_at_once_is_released_once(store: StagingStore, tmp_path: Path) -> None:
+    releases.awaiting(store, "vecka-1", range(1, 10))
+    posts = releases.migrating(range(1, 10))
+    assert release_at_once(store, tmp_path, "vecka-1", "vecka-1") == [str(len(posts))] * 2
+    assert releases.shown(store) == [(post, "vecka-1") for post in posts]
+    assert releases.told(store, "vecka-1").count("released") == 1
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(r"INSERT INTO \S*released_post", id="posts"),
+        pytest.param(r"UPDATE \S*batch", id="state"),
+        pytest.param(r"INSERT INTO \S*batch_event", id="audit trail"),
+        pytest.param("commit", id="commit"),
+    ],
+)
+def test_release_that_is_killed_leaves_nothing_and_a_rerun_finishes_it(
+    store: StagingStore, tmp_path: Path, before: str
+) -> None:
+    releases.awaiting(store, "vecka-1", range(1, 10))
+    untouched = batches.contents(store)
+    kill_at(store, before, tmp_path / "ready")
+    assert batches.contents(store) == untouched
+    assert releases.shown(store) == []
+    finish(store)
+
+
+def test_release_that_is_killed_after_its_commit_is_whole_and_a_rerun_finds_it_done(
+    store: StagingStore, tmp_path: Path
+) -> None:
+    releases.awaiting(store, "vecka-1", range(1, 10))
+    kill_at(store, "nothing", tmp_path / "ready")
+    whole = batches.contents(store)
+    finish(store)
+    assert batches.contents(store) == whole
+
+
+def kill_at(store: StagingStore, before: str, ready: Path) -> None:
+    (process,) = batches.in_processes((releases.release_and_halt, (url_of(store), "vecka-1", before, ready)))
+    wait_for(ready.exists)
+    process.kill()
+    process.join()
+
+
+def finish(store: StagingStore) -> None:
+    posts = releases.migrating(range(1, 10))
+    assert release.release(store, "vecka-1", "Eva Öberg", REASON, LATER) == len(posts)
+    assert release.verify_released(store, "vecka-1") == len(posts)
+    assert releases.shown(store) == [(post, "vecka-1") for post in posts]
+    assert releases.told(store, "vecka-1").count("released") == 1

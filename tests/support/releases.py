@@ -1,0 +1,92 @@
+"""Migrations brought to where a release begins, and releases in processes of their own."""
+
+import datetime as dt
+import re
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.support import batches
+from waitlist import release
+from waitlist.exceptions import StagingError
+from waitlist.gates import Gate, GateResult
+from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.staging import PIPELINE, StagingStore, schema
+
+NOW = batches.NOW
+LATER = NOW + dt.timedelta(hours=1)
+PASSED = tuple(GateResult(gate, 0.0, 0.0, passed=True) for gate in Gate)
+REASON = "Avstämt med enheten"
+
+
+def failing(*gates: Gate, measured: float | None = 1.0) -> list[GateResult]:
+    """Return all gates, some of them failed."""
+    return [GateResult(each.gate, measured, 0.0, passed=False) if each.gate in gates else each for each in PASSED]
+
+
+def verified(
+    store: StagingStore, batch_id: str, posts: Collection[int], *, text: str = "Orsak: x", **told: Any
+) -> None:
+    """Stage, reconcile and verify a migration of some posts; those of another kind are made the same way."""
+    batches.open_batch(store, batch_id, **{"kind": "migration", **told})
+    store.stage_partition(batch_id, None, None, [batches.chunk(sorted(posts), text=text)] if posts else [])
+    store.mark_staged(batch_id, NOW)
+    evidence = [PartitionEvidence(None, None, len(posts))]
+    reconcile(store, batch_id, source_posts=len(posts), evidence=evidence, now=NOW)
+    store.mark_verified(batch_id, NOW)
+
+
+def awaiting(store: StagingStore, batch_id: str, posts: Collection[int], **told: Any) -> None:
+    """Put a migration of some posts before its approver, all gates passed."""
+    verified(store, batch_id, posts, **told)
+    release.request_approval(store, batch_id, PASSED, PIPELINE, NOW)
+
+
+def migrating(posts: Collection[int]) -> list[int]:
+    """Return those of the ready-made posts that migrate."""
+    return [post for post in sorted(posts) if batches.disposition_of(post) == "migrate"]
+
+
+def shown(store: StagingStore) -> list[tuple[int, str]]:
+    """Return post and batch of every row of the released view."""
+    view = schema.bokningsbegaran_released.c
+    with store.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.select(view.post_id, view.batch_id).order_by(*view[:2]))]
+
+
+def told(store: StagingStore, batch_id: str) -> list[str]:
+    """Return what the audit trail says happened."""
+    return [event.event.value for event in store.events(batch_id)]
+
+
+def release_and_say(url: str, batch_id: str, started: Path, said: Path) -> None:
+    """Release a batch and write how it went; for several processes at once."""
+    store = StagingStore(url)
+    started.touch()
+    try:
+        said.write_text(str(release.release(store, batch_id, "Eva Öberg", REASON, LATER)))
+    except StagingError as error:
+        said.write_text(str(error))
+
+
+def release_and_halt(url: str, batch_id: str, before: str, ready: Path) -> None:
+    """Release a batch and stop for ever before a statement, the commit or the end; for a process to be killed."""
+    store = StagingStore(url)
+
+    def halt(*_: object) -> None:
+        ready.touch()
+        time.sleep(600)
+
+    def halt_at(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if re.match(before, statement):
+            halt()
+
+    if before == "commit":
+        sa.event.listen(store.engine, "commit", halt)
+    else:
+        sa.event.listen(store.engine, "before_cursor_execute", halt_at)
+    release.release(store, batch_id, "Eva Öberg", REASON, LATER)
+    halt()
