@@ -27,7 +27,7 @@ from typing import Final
 
 from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag
 
-from waitlist_airflow import steps
+from waitlist_airflow import flow, steps
 
 KIND: Final = "dry_run"
 
@@ -80,26 +80,10 @@ PARAMS: Final = {
 )
 def waitlist_dry_run() -> None:
     """Wire the steps in their order."""
-    run = steps.open_batch(KIND)
-    partitions = steps.plan_extract(run)
-    parts = steps.extract.partial(run=run).expand(partition=partitions)
-    contract = steps.check_contract(run, parts)
-    duplicates = steps.find_duplicates(run, parts)
-    assessed = steps.assess.partial(run=run).expand(part=parts)
-    changes = steps.find_changes(run, parts)
-    snapshot_suites = steps.check_snapshot(run, parts)
-    staged_suites = steps.check_staged(run)
-    reconciled = steps.reconcile(run, partitions, parts)
-
-    chain(contract, duplicates, assessed, staged_suites, reconciled)
-    chain(assessed, changes, reconciled)
-    chain(contract, snapshot_suites, reconciled)
+    prepared = flow.prepare(KIND)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(reconciled, steps.report(run))
-    chain(
-        [run, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites, reconciled],
-        steps.mark_failed(KIND),
-    )
+    chain(prepared.reconciled, steps.report(prepared.run))
+    chain(prepared.steps, steps.mark_failed(KIND))
 
 
 waitlist_dry_run()

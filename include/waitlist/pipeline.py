@@ -18,11 +18,11 @@ import pyarrow as pa
 from rich.console import Console
 from upath import UPath
 
-from waitlist import artefacts, changes, quality, readiness
+from waitlist import approval, artefacts, changes, gates, quality, readiness, release
 from waitlist.assess import Assessment, assess
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
-from waitlist.exceptions import SettingsError
+from waitlist.exceptions import SettingsError, StagingError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
@@ -32,7 +32,8 @@ from waitlist.replay import Plan, SnapshotSource, write_plan
 from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
-from waitlist.staging import StagingStore
+from waitlist.staging import IMMUTABLE, BatchState, StagingStore
+from waitlist.staging.events import PIPELINE
 
 log = logging.getLogger(__name__)
 
@@ -299,9 +300,78 @@ class Pipeline:
         for line in told.get().splitlines():
             log.info("%s", line)
 
+    def request_approval(self, run: Run, *, now: dt.datetime) -> Record:
+        """Measure the gates, fix the batch's rows, and say in Swedish what is to be approved.
+
+        Raises:
+            SettingsError: nobody is named who may approve.
+            MappingError: ``gates.csv`` is at fault.
+            StagingError: the batch cannot be approved at all.
+        """
+        if not self._settings.approver_ids:
+            raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave")
+        limits = gates.load_gates(self._settings.mappings_dir)
+        suites = self._suites.values()
+        measured = gates.evaluate(self.store, run.batch_id, limits, mappings=self.mappings, suites=suites)
+        release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
+        before = gates.latest_dry_run(self.store, run.batch_id)
+        told = approval.summary(self.store, run.batch_id, self.mappings, before.batch_id if before else None)
+        failed = [result.gate.value for result in measured if not result.passed]
+        log.info("batch %s awaits approval; gates that failed: %s", run.batch_id, ", ".join(failed) or "none")
+        return {"summary": told, "gates_failed": failed}
+
+    def release(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> Record:
+        """Release the batch's rows as they were approved.
+
+        Raises:
+            StagingError: nothing was released, and why.
+        """
+        posts = release.release(self.store, run.batch_id, person, reason, now)
+        log.info("batch %s: %d posts released", run.batch_id, posts)
+        return {"posts": posts}
+
+    def reject(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> None:
+        """Close the batch; nothing of it is released."""
+        release.reject(self.store, run.batch_id, person, reason, now)
+
+    def verify_released(self, run: Run) -> Record:
+        """Prove that the view shows exactly what was approved.
+
+        Raises:
+            ReconciliationError: it does not.
+        """
+        return {"posts": release.verify_released(self.store, run.batch_id)}
+
+    def describe_release(self, batch_id: str) -> str:
+        """Say in Swedish what a withdrawal would take back.
+
+        Raises:
+            StagingError: the batch is unknown or not released.
+        """
+        batch = self.store.batch(batch_id)
+        if batch.state is not BatchState.RELEASED:
+            raise StagingError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
+        return (
+            f"Körning `{batch_id}`, våg {batch.wave}, per {batch.as_of}: **{batch.posts_staged} poster** överfördes "
+            f"{batch.released_at:%Y-%m-%d %H:%M} UTC.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
+            "Posterna blir fria för en senare körning."
+        )
+
+    def withdraw(self, batch_id: str, person: str, reason: str | None, *, now: dt.datetime) -> Record:
+        """Take a released batch back; its posts are free again.
+
+        Raises:
+            StagingError: nothing was withdrawn, and why.
+        """
+        return {"posts": release.withdraw(self.store, batch_id, person, reason, now)}
+
     def mark_failed(self, request: Request, *, now: dt.datetime) -> None:
-        """Close the request's batch as failed; nobody reads it any more. A batch that was never opened is none."""
-        if self.store.knows(request.batch_id):
+        """Close the request's batch as failed; nobody reads it any more.
+
+        A batch that was never opened is none, and one that awaits its approval still does: clear that step to ask
+        again.
+        """
+        if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
             self.store.mark_failed(request.batch_id, now)
 
     @cached_property

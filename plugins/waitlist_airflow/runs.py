@@ -47,7 +47,7 @@ def request(kind: str) -> Request:
         kind=kind,
         # A snapshot has a date of its own.
         as_of=None if reused and not params.get("as_of") else as_of(context),
-        waves=tuple(params.get("waves") or ()),
+        waves=(params["wave"],) if "wave" in params else tuple(params.get("waves") or ()),
         units=tuple(params.get("units") or ()),
         reuse_snapshot=reused,
     )

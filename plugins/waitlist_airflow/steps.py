@@ -23,7 +23,7 @@ def open_batch(kind: str) -> Record:
     from waitlist_airflow import runs
 
     pipeline, request = runs.pipeline(), runs.request(kind)
-    if pipeline.is_past_last_go_live(request):
+    if kind == "dry_run" and pipeline.is_past_last_go_live(request):
         raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
     return pipeline.open_batch(request, now=_now()).to_dict()
 
@@ -117,6 +117,60 @@ def report(run: Record) -> None:
     from waitlist_airflow import runs
 
     runs.pipeline().report(runs.run(run))
+
+
+@task
+@guarded
+def request_approval(run: Record) -> Record:
+    """Measure the gates, fix the batch's rows, and tell what is to be approved."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().request_approval(runs.run(run), now=_now())
+
+
+@task
+@guarded
+def release(run: Record, answer: Record) -> Record:
+    """Release the batch as a human approved it, or close it as rejected."""
+    from waitlist_airflow import runs
+    from waitlist_airflow.approval import Answer
+
+    said = Answer.from_result(answer)
+    if not said.agreed:
+        runs.pipeline().reject(runs.run(run), said.person, said.reason, now=_now())
+        raise AirflowSkipException("the wave was rejected: its batch is closed and nothing is released")
+    return runs.pipeline().release(runs.run(run), said.person, said.reason, now=_now())
+
+
+@task
+@guarded
+def verify_released(run: Record) -> Record:
+    """Prove that the view shows exactly what was approved."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().verify_released(runs.run(run))
+
+
+@task
+@guarded
+def describe_release(batch_id: str) -> str:
+    """Tell what would be withdrawn."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().describe_release(batch_id)
+
+
+@task
+@guarded
+def withdraw(batch_id: str, answer: Record) -> Record:
+    """Withdraw a released batch as a human decided."""
+    from waitlist_airflow import runs
+    from waitlist_airflow.approval import Answer
+
+    said = Answer.from_result(answer)
+    if not said.agreed:
+        raise AirflowSkipException("the batch stays released")
+    return runs.pipeline().withdraw(batch_id, said.person, said.reason, now=_now())
 
 
 @task(trigger_rule=TriggerRule.ONE_FAILED)

@@ -1,0 +1,82 @@
+"""### One wave goes live.
+
+Reads, checks, stages and reconciles the posts of one wave by the same steps as the nightly dry run, measures the
+gates, asks a human, and releases exactly the rows that were approved: from then on RevenueCycle's load reads them.
+
+1. `open_batch` ... `reconcile`: as in `waitlist_dry_run`, for the units of the wave.
+2. `request_approval` measures the gates (`gates.csv`), fixes the batch's rows, and tells what is to be approved.
+3. `approve` waits for one of the approvers (`WAITLIST_APPROVERS`) under *Required Actions*: counts by unit, gates,
+   what has changed since the latest dry run. A gate that failed is overridden only with a written reason.
+4. `release` releases all of it or nothing, in one transaction; after a rejection it closes the batch instead.
+5. `verify_released` proves that the view shows what was approved; `report` tells each unit's readiness in its log.
+6. `mark_failed` runs only when a step has failed.
+
+**Schedule** none: trigger it by hand, for one wave. **Reads** connection `pmo`, the mapping files, `expectations/`.
+**Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task before approval is
+asked for. After that the batch is fixed: clear `approve` to ask again, `release` to finish. A released batch is
+never run again; `waitlist_withdrawal` takes it back. **When it fails** see `docs/operations.md`.
+"""
+
+import datetime as dt
+from typing import Final
+
+from airflow.sdk import Param, chain, dag
+
+from waitlist_airflow import approval, flow, steps
+
+KIND: Final = "migration"
+
+PARAMS: Final = {
+    "wave": Param(
+        type="string", minLength=1, title="Våg", description_md="Vågen som ska driftsättas, som den heter i units.csv."
+    ),
+    "as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Per datum",
+        description_md="Datum som väntelistorna läses och bedöms per. Tomt: dagens datum.",
+    ),
+    "units": Param(
+        [],
+        type="array",
+        items={"type": "string", "minLength": 1},
+        title="Enheter",
+        description_md="Bara dessa av vågens enheter, som HSA-id. Tomt: alla enheter i vågen.",
+    ),
+}
+
+
+@dag(
+    schedule=None,
+    start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+    catchup=False,
+    params=PARAMS,
+    tags=["waitlist", "migration"],
+    doc_md=__doc__,
+    default_args={
+        "owner": "migreringsledningen",
+        "retries": 2,
+        "retry_delay": dt.timedelta(seconds=30),
+        "execution_timeout": dt.timedelta(hours=2),
+    },
+)
+def waitlist_migration() -> None:
+    """Wire the steps in their order."""
+    prepared = flow.prepare(KIND)
+    asked = steps.request_approval(prepared.run)
+    answer = approval.ask(
+        "approve",
+        subject="Ska våg {{ params.wave }} släppas till Millennium?",
+        body="{{ ti.xcom_pull(task_ids='request_approval')['summary'] }}",
+        options=(approval.APPROVE, approval.REJECT),
+        asks_from="Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter.",
+    )
+    released = steps.release(prepared.run, answer.output)
+    verified = steps.verify_released(prepared.run)
+    # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
+    chain(prepared.reconciled, asked, answer, released, verified, steps.report(prepared.run))
+    chain([*prepared.steps, asked, answer, released, verified], steps.mark_failed(KIND))
+
+
+waitlist_migration()

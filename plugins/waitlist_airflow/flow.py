@@ -1,0 +1,43 @@
+"""From an empty batch to one that adds up: the part of the flow that the dry run and the migration share."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk import chain
+
+from waitlist_airflow import steps
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the shared part leaves to a DAG.
+
+    Attributes:
+        run: what ``open_batch`` hands on.
+        reconciled: the last step; after it the batch counts for readers.
+        steps: every step, for the one that looks out for failures.
+    """
+
+    run: Any
+    reconciled: Any
+    steps: tuple[Any, ...]
+
+
+def prepare(kind: str) -> Prepared:
+    """Wire the steps from ``open_batch`` to ``reconcile``."""
+    # What a task hands on is a promise while the flow is wired, and a record when it runs.
+    run: Any = steps.open_batch(kind)
+    partitions: Any = steps.plan_extract(run)
+    parts: Any = steps.extract.partial(run=run).expand(partition=partitions)
+    contract = steps.check_contract(run, parts)
+    duplicates = steps.find_duplicates(run, parts)
+    assessed = steps.assess.partial(run=run).expand(part=parts)
+    changes = steps.find_changes(run, parts)
+    snapshot_suites = steps.check_snapshot(run, parts)
+    staged_suites = steps.check_staged(run)
+    reconciled = steps.reconcile(run, partitions, parts)
+
+    chain(contract, duplicates, assessed, [changes, staged_suites], reconciled)
+    chain(contract, snapshot_suites, reconciled)
+    every = (run, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
+    return Prepared(run, reconciled, (*every, reconciled))
