@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dry-run test lint lock clean
+.PHONY: help setup demo dry-run diff test lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the rea
 
 dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
 	@AS_OF="$(AS_OF)" scripts/dry_run.sh
+
+diff: setup ## Print how two batches of the same posts differ: make diff A=<batch> B=<batch> [POSTS=1]
+	@A="$(A)" B="$(B)" POSTS="$(POSTS)" scripts/diff.sh
 
 test: setup ## Lint, types, rings, then every test
 	@scripts/test.sh

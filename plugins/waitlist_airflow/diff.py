@@ -1,0 +1,24 @@
+"""``python -m waitlist_airflow.diff A B [--posts]``: how two batches differ, by the connection ``millennium_staging``."""
+
+import sys
+from collections.abc import Sequence
+
+from waitlist import diff
+from waitlist.exceptions import SettingsError
+from waitlist_airflow.connections import staging_url
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the difference; return 0, or 1 with the reason on standard error."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        # Handed on in the process: on a command line everyone on the machine could read the password.
+        staging = staging_url()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return diff.main(["--staging", staging, *given])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
