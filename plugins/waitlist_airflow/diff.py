@@ -1,4 +1,4 @@
-"""``python -m waitlist_airflow.diff A B [--posts]``: how two batches differ, by the connection ``millennium_staging``."""
+"""``python -m waitlist_airflow.diff A B [--posts]``: how two batches differ, on connection ``millennium_staging``."""
 
 import sys
 from collections.abc import Sequence

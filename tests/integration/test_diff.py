@@ -169,7 +169,8 @@ class TestCommand:
         assert diff.main(["--staging", url, "A", "X"]) == 1
         assert "batch X is unknown" in capsys.readouterr().err
 
-    def test_takes_the_staging_database_from_the_airflow_connection(self, url: str, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("url")
+    def test_takes_the_staging_database_from_the_airflow_connection(self, tmp_path: Path) -> None:
         given = {
             "A": "A",
             "B": "B",
