@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     """Posts held in memory at a time, about."""
     max_text_bytes: int = Field(4_096, ge=64)
     """Longest text, in UTF-8 bytes, that the bulk reader takes before a chunk falls back to pyodbc."""
-    approvers: str = ""
+    approvers: str | None = None
     """User ids, separated by commas, of those who may release or withdraw a wave; with none, nobody may."""
     approval_hours: int = Field(72, ge=1)
     """Hours that an approval waits for its answer."""
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     @property
     def approver_ids(self) -> tuple[str, ...]:
         """Who may release or withdraw a wave."""
-        return tuple(user.strip() for user in self.approvers.split(",") if user.strip())
+        return tuple(user.strip() for user in (self.approvers or "").split(",") if user.strip())
 
     @classmethod
     def read(cls) -> Self:

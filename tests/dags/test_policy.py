@@ -50,7 +50,7 @@ def test_every_task_has_an_owner_to_ask_retries_and_an_end(bag: dict[str, Any]) 
     for dag in bag["dags"].values():
         for task in dag["tasks"].values():
             assert task["owner"] == "migreringsledningen"
-            assert task["retries"] >= 1
+            assert task["retries"] >= 1 or task["asks_a_human"]
             assert task["ends"]
 
 

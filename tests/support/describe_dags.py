@@ -13,7 +13,12 @@ dags = {
         "catchup": dag.catchup,
         "schedule": repr(dag.schedule),
         "tasks": {
-            task.task_id: {"owner": task.owner, "retries": task.retries, "ends": bool(task.execution_timeout)}
+            task.task_id: {
+                "owner": task.owner,
+                "retries": task.retries,
+                "asks_a_human": hasattr(task, "response_timeout"),
+                "ends": bool(getattr(task, "response_timeout", None) or task.execution_timeout),
+            }
             for task in dag.tasks
         },
         "params": {name: dag.params.get_param(name).schema.get("description_md") for name in dag.params},
