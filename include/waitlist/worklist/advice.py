@@ -94,7 +94,8 @@ def advise(disposition: Disposition, findings: tuple[Finding, ...]) -> Advice | 
     # The sheet itself says that the unit is not planned, and its staff cannot do anything about it.
     left = [each for each in findings if sheet is not Sheet.PLAN_UNIT or each.rule != _UNPLANNED]
     ordered = sorted(left, key=lambda each: (each.rule not in deciding, _GRAVITY[each.severity], _PLACE[each.rule]))
-    leaves = sheet in _LEAVING or any(each.rule == _LIVE for each in findings)
+    live = any(each.rule == _LIVE for each in findings)
+    leaves = sheet in _LEAVING or (sheet is Sheet.FIX_IN_PMO and live)
     said = [each for each in ordered if not leaves or _in_full(disposition, each, deciding)]
     if not said:
         raise WorkListError(f"a post is {disposition} and no finding says why: the batch's detail is not whole")
@@ -133,9 +134,8 @@ def _in_full(disposition: Disposition, finding: Finding, deciding: frozenset[str
     if disposition is Disposition.LEAVE:
         # The other errors speak of a patient to be booked.
         return finding.rule == _ON_SDV_LIST
-    if disposition is Disposition.FIX_IN_PMO and finding.rule == _LIVE:
-        return True
-    return finding.rule in deciding or finding.severity == Severity.ERROR
+    booked_there = disposition is Disposition.FIX_IN_PMO and finding.rule == _LIVE
+    return booked_there or finding.rule in deciding or finding.severity == Severity.ERROR
 
 
 def advise_change(change: str, columns: str) -> Advice:

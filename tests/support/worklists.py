@@ -1,0 +1,141 @@
+"""Verified batches of hand-made posts, with their snapshots, and workbooks read back."""
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow as pa
+from openpyxl.worksheet.worksheet import Worksheet
+from upath import UPath
+
+from tests.support import batches, posts
+from waitlist import duplicates
+from waitlist.assess import Assessment, assess
+from waitlist.posts import RuleContext
+from waitlist.readiness import LATEST, read_readiness
+from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.snapshot import Partition, write_part
+from waitlist.staging import StagingStore
+from waitlist.worklist import OutFolder, Written, find_snapshot, write_work_lists
+
+BATCH = "natt-1"
+AS_OF = posts.AS_OF
+_PARTITION = 5
+_CHUNK = 2
+
+
+@dataclass(frozen=True)
+class Site:
+    """A staging database and the snapshots beside it."""
+
+    store: StagingStore
+    snapshots: Path
+    context: RuleContext
+
+    def stage(
+        self, *given: Mapping[str, Any], batch_id: str = BATCH, released: tuple[int, ...] = (), **told: Any
+    ) -> None:
+        """Write a snapshot of posts, a few in each partition and chunk, and bring its batch to verified."""
+        table = posts.table(*given)
+        doubles = duplicates.find([table], self.context)
+        batches.open_batch(self.store, batch_id, as_of=self.context.as_of, **told)
+        ids = table["post_id"].to_pylist()
+        starts = range(0, len(ids), _PARTITION)
+        bounds = [None, *(ids[start] for start in starts[1:]), None]
+        evidence = []
+        for number, start in enumerate(starts):
+            tables = [
+                table.slice(at, min(_CHUNK, start + _PARTITION - at)) for at in range(start, start + _PARTITION, _CHUNK)
+            ]
+            partition = Partition(number, bounds[number], bounds[number + 1], sum(each.num_rows for each in tables))
+            write_part(UPath(self.snapshots / batch_id), partition, tables)
+
+            def assessed(tables: list[pa.Table] = tables) -> Iterator[Assessment]:
+                for each in tables:
+                    yield assess(
+                        each, self.context, duplicates=doubles, released=pa.array(released, pa.int64()).to_numpy()
+                    )
+
+            self.store.stage_partition(batch_id, partition.lower, partition.upper, assessed())
+            evidence.append(PartitionEvidence(partition.lower, partition.upper, partition.posts))
+        self.store.mark_staged(batch_id, batches.NOW)
+        reconcile(self.store, batch_id, source_posts=len(ids), evidence=evidence, now=batches.NOW)
+        self.store.mark_verified(batch_id, batches.NOW)
+
+    def write(self, out: Path, *, batch_id: str = LATEST, replace: bool = False, **asked: Any) -> Written:
+        """Write the work lists of a batch."""
+        readiness = read_readiness(self.store, batch_id, self.context.mappings)
+        snapshot = find_snapshot(self.store, readiness.batch, UPath(self.snapshots / readiness.batch.batch_id))
+        folder = OutFolder(out, units=asked.get("units"), replace=replace)
+        return write_work_lists(self.store, readiness, snapshot, self.context.mappings, folder, **asked)
+
+
+def site(folder: Path, context: RuleContext | None = None) -> Site:
+    """Return an empty site in a folder."""
+    store = StagingStore(f"sqlite:///{folder / 'staging.sqlite'}")
+    store.migrate()
+    return Site(store, folder / "snapshots", context or posts.context())
+
+
+Workbook = openpyxl.Workbook
+Row = dict[str, Any]
+
+
+def file_of(out: Path, unit: str = posts.UNIT, suffix: str = "xlsx") -> Path:
+    """Return where a unit's work list is."""
+    return out / f"arbetslista-{unit}-{AS_OF.isoformat()}.{suffix}"
+
+
+def book_of(out: Path, unit: str = posts.UNIT) -> Workbook:
+    """Open a unit's workbook."""
+    return openpyxl.load_workbook(file_of(out, unit))
+
+
+def rows_of(page: Worksheet) -> list[Row]:
+    """Return the rows of a sheet of posts by column name."""
+    header, *rows = page.iter_rows(min_row=3, values_only=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def sheets_of(book: Workbook) -> dict[str, list[Row]]:
+    """Return the rows of every sheet of posts by its title."""
+    return {page.title: rows_of(page) for page in book.worksheets[1:]}
+
+
+def post_ids_of(book: Workbook) -> dict[str, list[int]]:
+    """Return the post ids on every sheet of posts, in their order."""
+    return {title: [row["Post-id"] for row in rows] for title, rows in sheets_of(book).items()}
+
+
+def facts_of(book: Workbook) -> Row:
+    """Return what stands above the counts on the first sheet."""
+    lines = book.worksheets[0].iter_rows(min_row=3, max_col=2, values_only=True)
+    return dict(iter(lambda: next(lines), (None, None)))
+
+
+def counts_of(book: Workbook) -> dict[str, int]:
+    """Return the counts on the first sheet by their names."""
+    lines = list(book.worksheets[0].iter_rows(max_col=2, values_only=True))
+    start = next(place for place, line in enumerate(lines) if line[1] == "Poster")
+    counts = {}
+    for name, posts_of_it in lines[start + 1 :]:
+        if not isinstance(posts_of_it, int):
+            break
+        counts[name] = posts_of_it
+    return counts
+
+
+def csv_of(out: Path, unit: str = posts.UNIT) -> list[Row]:
+    """Return a CSV file's rows by column name."""
+    text = file_of(out, unit, "csv").read_bytes().decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=";"))
+
+
+def day(text: str) -> dt.datetime:
+    """Return a day as openpyxl gives a date cell."""
+    return dt.datetime.fromisoformat(text)
