@@ -289,11 +289,13 @@ def test_every_type_for_the_staged_rows_works_in_the_database(staged: StagingSto
     assert {name for name, kind in TYPES.items() if Looks.STAGED in kind.looks} - used == {
         "expect_column_values_to_be_in_set",
         "expect_column_value_lengths_to_be_between",
+        "expect_compound_columns_to_be_unique",
         "expect_table_row_count_to_be_between",
     }
     others = {
         "expect_column_values_to_be_in_set": {"column": "besokstyp", "value_set": ["SDV Pv Ssk Återbesök (diabetes)"]},
         "expect_column_value_lengths_to_be_between": {"column": "patientnamn", "min_value": 2},
+        "expect_compound_columns_to_be_unique": {"column_list": ["batch_id", "post_id"]},
         "expect_table_row_count_to_be_between": {"min_value": 1, "max_value": 7},
     }
     pattern = suite.expectations[0]
@@ -304,6 +306,7 @@ def test_every_type_for_the_staged_rows_works_in_the_database(staged: StagingSto
     found = check(staged, replace(suite, expectations=expectations))
 
     assert [(result.outcome, result.evaluated) for result in found.values()] == [
+        (Outcome.PASSED, 8),
         (Outcome.PASSED, 8),
         (Outcome.PASSED, 8),
         (Outcome.FAILED, 8),

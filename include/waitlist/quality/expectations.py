@@ -250,34 +250,33 @@ class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
     ignore_row_if: Literal["never"] = "never"
 
 
-def is_person_id(column: sa.ColumnClause[str], as_of: dt.date) -> sa.ColumnElement[bool]:
+def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElement[bool]:
     """Return SQL that says whether a text is a Person-ID of twelve digits.
 
     A real date that is not after the as-of date, of a year that a sign could tell, and the right check digit.
-    Portable: no regular expression, no cast that could fail on a letter.
+    Portable: no regular expression, and no cast that could fail on a letter. Texts are compared as texts where
+    that will do, since a row has many digits.
     """
-    digits = [sa.func.substring(column, place, 1) for place in range(1, 13)]
-    numbers = [_digit(digit, "0123456789") for digit in digits]
-    doubled = [_digit(digit, "0246813579") for digit in digits]
-    # Luhn over the nine digits after the century and the check digit.
-    checksum = sum((doubled[place] if place % 2 == 0 else numbers[place] for place in range(3, 12)), start=doubled[2])
-    year = numbers[0] * 1000 + numbers[1] * 100 + numbers[2] * 10 + numbers[3]
-    month = numbers[4] * 10 + numbers[5]
-    day = numbers[6] * 10 + numbers[7]
-    leap = sa.and_(year % 4 == 0, sa.or_(year % 100 != 0, year % 400 == 0))
-    days = sa.case(
-        (month.in_([4, 6, 9, 11]), 30),
-        (sa.and_(month == 2, leap), 29),
-        (month == 2, 28),
-        else_=31,
-    )
-    born = year * 10_000 + month * 100 + day
+    # Luhn over the nine digits after the century and the check digit; NULL when one of them is no digit.
+    terms = [
+        _digit(sa.func.substring(column, place, 1), "0246813579" if place % 2 else "0123456789")
+        for place in range(3, 13)
+    ]
+    checksum = sum(terms[1:], terms[0])
+    century, year, month, day = (sa.func.substring(column, place, 2) for place in (1, 3, 5, 7))
+    tens, ones = (_digit(sa.func.substring(column, place, 1), "0123456789") for place in (3, 4))
+    centuries = range((as_of.year - 199) // 100, as_of.year // 100 + 1)
+    with_leap_year = [str(number) for number in centuries if number % 4 == 0]
+    leap = sa.and_((tens * 10 + ones) % 4 == 0, sa.or_(year != "00", century.in_(with_leap_year)))
+    last_day = sa.case((month.in_(["04", "06", "09", "11"]), "30"), (month == "02", "29"), else_="31")
     holds = sa.and_(
         sa.func.char_length(column) == 12,
+        century.in_([str(number) for number in centuries]),
         checksum % 10 == 0,
-        month.between(1, 12),
-        day.between(1, days),
-        born.between((as_of.year - 199) * 10_000, as_of.year * 10_000 + as_of.month * 100 + as_of.day),
+        month.between("01", "12"),
+        day.between("01", last_day),
+        sa.or_(month != "02", day != "29", leap),
+        sa.func.substring(column, 1, 8).between(f"{as_of.year - 199:04}0101", as_of.strftime("%Y%m%d")),
     )
     return sa.case((holds, 1), else_=0) == 1
 
