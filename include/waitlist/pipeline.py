@@ -18,7 +18,7 @@ import pyarrow as pa
 from rich.console import Console
 from upath import UPath
 
-from waitlist import approval, artefacts, changes, gates, quality, readiness, release
+from waitlist import approval, artefacts, changes, gates, quality, readiness, release, retention
 from waitlist.assess import Assessment, assess
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
@@ -364,6 +364,39 @@ class Pipeline:
             StagingError: nothing was withdrawn, and why.
         """
         return {"posts": release.withdraw(self.store, batch_id, person, reason, now)}
+
+    def remove_expired(self, on: dt.date, *, keep_days: int | None, only_tell: bool, now: dt.datetime) -> Record:
+        """Remove what batches hold of persons when their time is up, or only say what would be removed.
+
+        Args:
+            on: the day that ages are counted to.
+            keep_days: days that a dry run is kept; None: as the settings say.
+            only_tell: remove nothing.
+            now: the moment, for the audit trail.
+
+        Raises:
+            StagingError, SnapshotError: something could not be removed; a rerun goes on from there.
+        """
+        self.store.migrate()
+        settings = self._settings
+        periods = retention.Periods(keep_days or settings.keep_days, settings.keep_migration_days)
+        work_lists = None if settings.worklists_dir is None else UPath(settings.worklists_dir)
+        places = retention.Places(self._snapshots, work_lists)
+        verb = "would remove" if only_tell else "removed"
+        total = {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
+        for batch in retention.expired(retention.read_batches(self.store), on, periods):
+            reason = f"older than {periods.of(batch.kind)} days on {on}"
+            held = (
+                retention.survey(self.store, batch, places)
+                if only_tell
+                else retention.remove(self.store, batch, places, reason=reason, now=now)
+            )
+            if held:
+                told = {"batches": 1, "rows": sum(held.rows.values()), **held.files}
+                log.info("batch %s is %s: %s %s", batch.batch_id, reason, verb, told)
+                total = {name: count + told.get(name, 0) for name, count in total.items()}
+        log.info("%s in all: %s", verb, total)
+        return total
 
     def mark_failed(self, request: Request, *, now: dt.datetime) -> None:
         """Close the request's batch as failed; nobody reads it any more.

@@ -65,6 +65,12 @@ class Settings(BaseSettings):
     """User ids, separated by commas, of those who may release or withdraw a wave; with none, nobody may."""
     approval_hours: int = Field(72, ge=1)
     """Hours that an approval waits for its answer."""
+    keep_days: int = Field(30, ge=1)
+    """Days that a dry run's snapshot, rows and work lists are kept."""
+    keep_migration_days: int = Field(365, ge=1)
+    """The same for a migration, released or not; never shorter than for a dry run."""
+    worklists_dir: Path | None = None
+    """Folder in which each batch's work lists have a folder named by the batch; none when empty."""
     rules: RuleSettings = Field(default_factory=RuleSettings)
 
     @property

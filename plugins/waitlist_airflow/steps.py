@@ -173,6 +173,21 @@ def withdraw(batch_id: str, answer: Record) -> Record:
     return runs.pipeline().withdraw(batch_id, said.person, said.reason, now=_now())
 
 
+@task
+@guarded
+def remove_expired() -> Record:
+    """Remove what batches hold of persons when their time is up."""
+    from airflow.sdk import get_current_context
+
+    from waitlist_airflow import runs
+
+    context = get_current_context()
+    params = context["params"]
+    return runs.pipeline().remove_expired(
+        runs.as_of(context), keep_days=params["keep_days"], only_tell=params["only_tell"], now=_now()
+    )
+
+
 @task(trigger_rule=TriggerRule.ONE_FAILED)
 @guarded
 def mark_failed(kind: str) -> None:

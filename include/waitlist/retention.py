@@ -1,0 +1,171 @@
+"""Removing personal data when its time is up: snapshots, work lists and row detail of batches that have aged.
+
+A dry run keeps its rows for some weeks; a migration, released or not, has a longer time of its own. Counts stay:
+the batch, its units, its expectations, its gates and its audit trail, and ``released_post``, by which no post is
+ever released twice. The latest verified dry run is kept whole, however old.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from upath import UPath
+
+from waitlist.exceptions import SnapshotError
+from waitlist.staging import Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.events import entry
+
+ACTOR: Final = "waitlist_retention"
+
+_ROWS: Final = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change)
+# What a partition once held is the account of its rows: without them a rerun must load it as new.
+_ACCOUNTS: Final = schema.batch_partition
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """How many days a batch keeps its rows and files after it was last touched."""
+
+    dry_run: int
+    migration: int
+    """Counts only where it is longer than ``dry_run``."""
+
+    def of(self, kind: BatchKind) -> int:
+        """Return the days of a kind of batch."""
+        return self.dry_run if kind is BatchKind.DRY_RUN else max(self.dry_run, self.migration)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Folders in which a batch may have one of its own, by its id."""
+
+    snapshots: UPath
+    work_lists: UPath | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a batch still holds of persons."""
+
+    rows: Mapping[str, int]
+    """Rows by table."""
+    files: Mapping[str, int]
+    """Files by what they are: ``snapshot_files``, ``work_list_files``."""
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything."""
+        return any(self.rows.values()) or any(self.files.values())
+
+
+def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Batch]:
+    """Choose the batches whose time is up, the oldest first.
+
+    Args:
+        batches: all of them.
+        on: the day that ages are counted to.
+        periods: how long each kind is kept. A batch is as old as the last thing that happened to it.
+    """
+    dry_runs = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
+    latest = max(dry_runs, key=lambda each: (each.as_of, each.started_at, each.batch_id), default=None)
+    aged = [each for each in batches if each != latest and (on - _touched(each)).days > periods.of(each.kind)]
+    return sorted(aged, key=lambda each: (_touched(each), each.batch_id))
+
+
+def read_batches(store: StagingStore) -> list[Batch]:
+    """Return every batch.
+
+    Raises:
+        StagingError: the database refused.
+    """
+    with refusals_named("reading batches"), store.database.connected() as connection:
+        batch_ids = list(connection.scalars(sa.select(schema.batch.c.batch_id)))
+    return [store.batch(batch_id) for batch_id in batch_ids]
+
+
+def survey(store: StagingStore, batch: Batch, places: Places) -> Holdings:
+    """Count what a batch holds of persons.
+
+    Raises:
+        StagingError: the database refused.
+        SnapshotError: a folder cannot be read.
+    """
+    with refusals_named(f"counting the rows of batch {batch.batch_id}"), store.database.connected() as connection:
+        return _survey(connection, batch, places)
+
+
+def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, now: dt.datetime) -> Holdings | None:
+    """Remove what a batch holds of persons, and say so in its audit trail.
+
+    The entry and the rows go in one transaction, the files after it: a process that is killed has removed nothing
+    that is not on record, and the next one finishes.
+
+    Args:
+        store: the staging database.
+        batch: the batch as it was when its age was judged.
+        places: where its files lie.
+        reason: why, for the audit trail.
+        now: the moment, aware.
+
+    Returns:
+        what was removed; nothing of a batch that held nothing; None when somebody has begun it anew meanwhile.
+
+    Raises:
+        StagingError: the database refused.
+        SnapshotError: a folder cannot be read or removed.
+    """
+    with store.holding("removing the rows of batch", batch.batch_id) as (connection, _):
+        if store.batch(batch.batch_id) != batch:
+            return None
+        held = _survey(connection, batch, places)
+        if not held:
+            return held
+        for table in (*_ROWS, _ACCOUNTS):
+            connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
+        counts = {**held.rows, **held.files}
+        connection.execute(entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts))
+    for folder in _folders(batch, places).values():
+        _clear(folder)
+    return held
+
+
+def _touched(batch: Batch) -> dt.date:
+    """Return the day, in UTC, of the last thing that happened to a batch."""
+    moments = (batch.started_at, batch.finished_at, batch.approved_at, batch.released_at)
+    return max(moment for moment in moments if moment is not None).date()
+
+
+def _survey(connection: sa.Connection, batch: Batch, places: Places) -> Holdings:
+    rows = {
+        table.name: connection.scalar(
+            sa.select(sa.func.count()).select_from(table).where(table.c.batch_id == batch.batch_id)
+        )
+        or 0
+        for table in _ROWS
+    }
+    return Holdings(rows, {name: _files(folder) for name, folder in _folders(batch, places).items()})
+
+
+def _folders(batch: Batch, places: Places) -> dict[str, UPath]:
+    roots = {"snapshot_files": places.snapshots, "work_list_files": places.work_lists}
+    return {name: root / batch.batch_id for name, root in roots.items() if root is not None}
+
+
+def _files(folder: UPath) -> int:
+    try:
+        return len(folder.fs.find(folder.path))
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise SnapshotError(f"{folder} could not be read: {error.strerror or type(error).__name__}") from None
+
+
+def _clear(folder: UPath) -> None:
+    try:
+        with suppress(FileNotFoundError):
+            folder.fs.rm(folder.path, recursive=True)
+    except OSError as error:
+        raise SnapshotError(f"{folder} could not be removed: {error.strerror or type(error).__name__}") from None

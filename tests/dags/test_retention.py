@@ -1,0 +1,52 @@
+"""The retention DAG as Airflow runs it: what it says, what it removes, and that it says no more than counts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.support import batches
+from tests.support.airflow_home import AirflowHome, sqlite_connection
+
+from waitlist.staging import StagingStore, schema
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
+    folder = tmp_path_factory.mktemp("site")
+    store = StagingStore(f"sqlite:///{folder / 'staging.sqlite'}")
+    store.migrate()
+    batches.put_verified(store, "old", "older")
+    store.engine.dispose()
+    for batch_id in ("old", "older"):
+        snapshot = folder / "airflow" / "snapshots" / batch_id / "part-00000.parquet"
+        snapshot.parent.mkdir(parents=True)
+        snapshot.write_bytes(b"patient")
+    given = {"AIRFLOW_CONN_MILLENNIUM_STAGING": sqlite_connection(folder / "staging.sqlite")}
+    return AirflowHome(folder / "airflow", given)
+
+
+def run(home: AirflowHome, **params: object) -> str:
+    done = home.cli("dags", "test", "waitlist_retention", "--conf", json.dumps(params))
+    return done.stdout + done.stderr
+
+
+def rows(home: AirflowHome) -> dict[str, int]:
+    store = StagingStore(f"sqlite:///{home.folder.parent / 'staging.sqlite'}")
+    table = schema.bokningsbegaran.c
+    with store.engine.connect() as connection:
+        counts = connection.execute(sa.select(table.batch_id, sa.func.count()).group_by(table.batch_id))
+        return {row[0]: row[1] for row in counts}
+
+
+def snapshots(home: AirflowHome) -> list[str]:
+    return sorted(path.parent.name for path in Path(home.folder / "snapshots").rglob("*.parquet"))
+
+
+def test_it_removes_all_but_the_latest_dry_run_and_says_counts_alone(home: AirflowHome) -> None:
+    said = run(home, keep_days=7)
+    assert "removed in all: {'batches': 1," in said
+    assert set(rows(home)) == {"older"}
+    assert snapshots(home) == ["older"]
+    assert batches.person_id(1) not in said
+    assert "Testsson" not in said

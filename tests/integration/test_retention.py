@@ -1,0 +1,239 @@
+"""Removing personal data for real: rows in both databases, files on disk, and processes that are killed meanwhile."""
+
+import datetime as dt
+import functools
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import sqlalchemy as sa
+from tests.support import batches
+from tests.support.batches import execute, rows
+from upath import UPath
+
+from waitlist import retention
+from waitlist.pipeline import Pipeline
+from waitlist.retention import Places, read_batches, remove, survey
+from waitlist.settings import Settings
+from waitlist.staging import EventName, StagingStore, schema
+
+BEGUN = batches.NOW
+ON = BEGUN.date() + dt.timedelta(days=40)
+NOW = dt.datetime.combine(ON, dt.time(5), dt.UTC)
+ROWS = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change)
+KEPT = (schema.batch, schema.unit_summary, schema.quality_result, schema.gate_result, schema.released_post)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A staging database with an old dry run, its files, and the latest dry run."""
+
+    store: StagingStore
+    folder: Path
+
+    @property
+    def places(self) -> Places:
+        return Places(UPath(self.folder / "snapshots"), UPath(self.folder / "work_lists"))
+
+    def pipeline(self, **settings: object) -> Pipeline:
+        url = self.store.engine.url.render_as_string(hide_password=False)
+        chosen = Settings(worklists_dir=self.folder / "work_lists", **settings)
+        return Pipeline(chosen, snapshots=UPath(self.folder / "snapshots"), pmo=str, staging=lambda: url)
+
+    def clean(self, *, keep_days: int | None = None, only_tell: bool = False, **settings: object) -> dict[str, int]:
+        return self.pipeline(**settings).remove_expired(ON, keep_days=keep_days, only_tell=only_tell, now=NOW)
+
+    def files(self) -> set[str]:
+        return {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()}
+
+    def held(self, batch_id: str) -> dict[str, int]:
+        return {table.name: sum(row["batch_id"] == batch_id for row in rows(self.store, table)) for table in ROWS}
+
+    def purges(self, batch_id: str) -> list[dict[str, object]]:
+        return [dict(each.details) for each in self.store.events(batch_id) if each.event is EventName.PURGED]
+
+    def add_files(self, batch_id: str) -> None:
+        for place, name in (
+            ("snapshots", "part-00000.parquet"),
+            ("snapshots", "part-00000.json"),
+            ("work_lists", "arbetslista-SE2120009999-DEMO1-2024-10-01.xlsx"),
+        ):
+            path = self.folder / place / batch_id / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"patient")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    store = batches.empty_store(request, tmp_path)
+    batches.put_verified(store, "old", "latest")
+    touch(store, "latest", as_of=ON - dt.timedelta(days=1), started_at=NOW, finished_at=NOW)
+    change = schema.released_change
+    execute(store, change.insert().values(batch_id="old", post_id=7, change="gone", columns=""))
+    site = Site(store, tmp_path)
+    site.add_files("old")
+    site.add_files("latest")
+    yield site
+    store.engine.dispose()
+
+
+def touch(store: StagingStore, batch_id: str, **values: object) -> None:
+    execute(store, schema.batch.update().where(schema.batch.c.batch_id == batch_id).values(values))
+
+
+def make_migration(site: Site, state: str, **moments: dt.datetime) -> None:
+    """Turn the old dry run into a migration that got so far."""
+    touch(site.store, "old", kind="migration", state=state, **moments)
+
+
+def test_rows_and_files_of_an_old_dry_run_go_and_its_counts_stay(site: Site) -> None:
+    before = site.held("old")
+    assert min(before.values()) > 0
+    kept = {table.name: rows(site.store, table) for table in KEPT}
+    done = site.clean()
+    assert done == {"batches": 1, "rows": sum(before.values()), "snapshot_files": 2, "work_list_files": 1}
+    assert set(site.held("old").values()) == {0}
+    assert {name for name in site.files() if "/old/" in name} == set()
+    assert {table.name: rows(site.store, table) for table in KEPT} == kept
+
+
+def test_what_was_removed_is_on_record_with_counts(site: Site) -> None:
+    before = site.held("old")
+    site.clean()
+    (event,) = [each for each in site.store.events("old") if each.event is EventName.PURGED]
+    assert dict(event.details) == {**before, "snapshot_files": 2, "work_list_files": 1}
+    assert (event.actor, event.at) == ("waitlist_retention", NOW)
+    assert event.reason == f"older than 30 days on {ON}"
+
+
+def test_other_batches_keep_every_row_and_file(site: Site) -> None:
+    held = site.held("latest")
+    files = {name for name in site.files() if "/latest/" in name}
+    site.clean()
+    assert site.held("latest") == held
+    assert {name for name in site.files() if "/latest/" in name} == files
+    assert site.purges("latest") == []
+
+
+def test_a_second_time_there_is_nothing_to_do_and_nothing_to_say(site: Site) -> None:
+    site.clean()
+    events = site.store.events("old")
+    assert site.clean() == {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
+    assert site.store.events("old") == events
+
+
+def test_only_telling_removes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    before, files = batches.contents(site.store), site.files()
+    with caplog.at_level(logging.INFO, "waitlist"):
+        told = site.clean(only_tell=True)
+    assert (batches.contents(site.store), site.files()) == (before, files)
+    assert "batch old is older than 30 days on" in caplog.text
+    assert "would remove" in caplog.text
+    assert told == site.clean()
+
+
+def test_the_param_decides_how_long_a_dry_run_is_kept(site: Site) -> None:
+    assert site.clean(keep_days=40)["batches"] == 0
+    assert site.clean(keep_days=39)["batches"] == 1
+
+
+@pytest.mark.parametrize("state", ["awaiting_approval", "released", "withdrawn", "rejected", "verified", "failed"])
+def test_a_migration_is_not_touched_before_its_own_longer_time(site: Site, state: str) -> None:
+    make_migration(site, state)
+    before, files = batches.contents(site.store), site.files()
+    assert site.clean(keep_days=1)["batches"] == 0
+    assert (batches.contents(site.store), site.files()) == (before, files)
+
+
+def test_a_released_batch_goes_after_its_time_and_its_posts_stay_released(site: Site) -> None:
+    posts = [row["post_id"] for row in rows(site.store, schema.bokningsbegaran) if row["batch_id"] == "old"]
+    released = [{"post_id": post, "batch_id": "old", "row_hash": "0" * 64, "released_at": BEGUN} for post in posts]
+    execute(site.store, schema.released_post.insert().values(released))
+    make_migration(site, "released", released_at=BEGUN + dt.timedelta(days=2))
+    assert site.clean(keep_migration_days=38)["batches"] == 0
+    assert site.clean(keep_migration_days=37)["batches"] == 1
+    assert set(site.held("old").values()) == {0}
+    assert site.store.batch("old").state == "released"
+    assert site.store.released_post_ids(None, None).tolist() == posts
+
+
+def test_a_rerun_of_a_removed_batch_is_open_until_it_is_whole_again(site: Site) -> None:
+    site.clean()
+    batches.open_batch(site.store, "old")
+    lower, upper, posts = batches.PARTITIONS[0]
+    site.store.stage_partition("old", lower, upper, batches.chunks(posts))
+    assert site.store.batch("old").state == "open"
+
+
+def test_a_batch_that_is_begun_anew_meanwhile_is_let_be(site: Site) -> None:
+    (judged,) = [each for each in read_batches(site.store) if each.batch_id == "old"]
+    batches.open_batch(site.store, "old", started_at=NOW)
+    before, files = batches.contents(site.store), site.files()
+    assert remove(site.store, judged, site.places, reason="", now=NOW) is None
+    assert (batches.contents(site.store), site.files()) == (before, files)
+
+
+def test_files_of_no_known_batch_are_left_alone(site: Site) -> None:
+    site.add_files("somebody-elses")
+    site.clean()
+    assert len([name for name in site.files() if "/somebody-elses/" in name]) == 3
+
+
+def test_without_a_folder_for_work_lists_none_is_looked_for(site: Site) -> None:
+    (old,) = [each for each in read_batches(site.store) if each.batch_id == "old"]
+    held = survey(site.store, old, Places(site.places.snapshots, None))
+    assert held.files == {"snapshot_files": 2}
+
+
+def stop_at(function: str, url: str, folder: Path, ready: Path) -> None:
+    """Remove the old batch up to a function of the module, say so, and never return; for a process to be killed."""
+
+    def halt(*_: object, **__: object) -> None:
+        ready.touch()
+        time.sleep(600)
+
+    site = Site(StagingStore(url), folder)
+    (old,) = [each for each in read_batches(site.store) if each.batch_id == "old"]
+    with mock.patch.object(retention, function, halt):
+        remove(site.store, old, site.places, reason="", now=NOW)
+
+
+def killed_at(function: str, site: Site) -> None:
+    url = site.store.engine.url.render_as_string(hide_password=False)
+    ready = site.folder / "ready"
+    (process,) = batches.in_processes((functools.partial(stop_at, function), (url, site.folder, ready)))
+    deadline = time.monotonic() + 60
+    while not ready.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    ready.unlink()
+
+
+def test_a_kill_before_it_is_on_record_has_removed_nothing(site: Site) -> None:
+    before, files = batches.contents(site.store), site.files()
+    killed_at("entry", site)
+    assert (batches.contents(site.store), site.files()) == (before, files)
+    assert site.clean()["batches"] == 1
+
+
+def test_a_kill_between_rows_and_files_is_finished_by_the_next_run(site: Site) -> None:
+    before = site.held("old")
+    killed_at("_clear", site)
+    assert set(site.held("old").values()) == {0}
+    assert any("/old/" in name for name in site.files())
+    assert site.purges("old") == [{**before, "snapshot_files": 2, "work_list_files": 1}]
+    assert site.clean() == {"batches": 1, "rows": 0, "snapshot_files": 2, "work_list_files": 1}
+    assert not any("/old/" in name for name in site.files())
+
+
+def test_an_untouched_database_is_brought_up_to_date_first(tmp_path: Path) -> None:
+    site = Site(StagingStore(f"sqlite:///{tmp_path / 'new.sqlite'}"), tmp_path)
+    assert site.clean()["batches"] == 0
+    with site.store.engine.connect() as connection:
+        assert sa.inspect(connection).has_table("batch_event")

@@ -1,0 +1,115 @@
+"""Whose time is up, by the day alone."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waitlist.retention import Periods, expired
+from waitlist.staging import Batch, BatchKind, BatchState
+
+TODAY = dt.date(2024, 12, 1)
+PERIODS = Periods(dry_run=30, migration=365)
+
+
+def days_ago(days: int) -> dt.datetime:
+    return dt.datetime.combine(TODAY - dt.timedelta(days=days), dt.time(23, 59), dt.UTC)
+
+
+def batch(batch_id: str, age: int, **told: Any) -> Batch:
+    known: dict[str, Any] = {
+        "dag_id": "waitlist_dry_run",
+        "run_id": batch_id,
+        "kind": BatchKind.DRY_RUN,
+        "wave": None,
+        "as_of": TODAY - dt.timedelta(days=age),
+        "state": BatchState.VERIFIED,
+        "posts_extracted": 1,
+        "posts_staged": 1,
+        "rules_version": "0" * 64,
+        "started_at": days_ago(age),
+        "finished_at": None,
+        "approved_by": None,
+        "approved_at": None,
+        "released_at": None,
+    }
+    return Batch(batch_id, **{**known, **told})
+
+
+def names(*batches: Batch, on: dt.date = TODAY, periods: Periods = PERIODS) -> list[str]:
+    return [each.batch_id for each in expired(batches, on, periods)]
+
+
+LATEST = batch("latest", 0)
+
+
+def test_a_dry_run_expires_the_day_after_its_last_one() -> None:
+    assert names(batch("on-its-last-day", 30), LATEST) == []
+    assert names(batch("a-day-more", 31), LATEST) == ["a-day-more"]
+
+
+@pytest.mark.parametrize("state", list(BatchState))
+def test_a_dry_run_expires_in_any_state(state: BatchState) -> None:
+    assert names(batch("old", 31, state=state), LATEST) == ["old"]
+
+
+@pytest.mark.parametrize("state", list(BatchState))
+def test_a_migration_has_a_longer_time_of_its_own_in_any_state(state: BatchState) -> None:
+    told = {"kind": BatchKind.MIGRATION, "state": state}
+    assert names(batch("young", 365, **told), LATEST) == []
+    assert names(batch("old", 366, **told), LATEST) == ["old"]
+
+
+def test_a_migration_is_never_kept_shorter_than_a_dry_run() -> None:
+    migration = batch("wave", 400, kind=BatchKind.MIGRATION)
+    assert names(migration, LATEST, periods=Periods(dry_run=500, migration=365)) == []
+
+
+@pytest.mark.parametrize("moment", ["started_at", "finished_at", "approved_at", "released_at"])
+def test_a_batch_is_as_old_as_the_last_thing_that_happened_to_it(moment: str) -> None:
+    told = {"kind": BatchKind.MIGRATION, moment: days_ago(3)}
+    assert names(batch("touched", 900, **told), LATEST) == []
+
+
+def test_the_day_it_is_read_as_of_makes_no_batch_old() -> None:
+    assert names(batch("backfilled", 2, as_of=dt.date(2024, 1, 1)), LATEST) == []
+
+
+def test_the_latest_verified_dry_run_is_kept_however_old() -> None:
+    assert names(batch("older", 101), batch("latest", 100)) == ["older"]
+    assert names(batch("verified", 200), batch("failed", 100, state=BatchState.FAILED)) == ["failed"]
+    assert names(batch("dry-run", 800), batch("wave", 700, kind=BatchKind.MIGRATION)) == ["wave"]
+
+
+def test_the_latest_is_the_one_of_the_latest_day_not_the_one_run_last() -> None:
+    nightly = batch("nightly", 100, as_of=dt.date(2024, 11, 30))
+    backfilled = batch("backfilled", 90, as_of=dt.date(2024, 1, 1))
+    assert names(nightly, backfilled) == ["backfilled"]
+
+
+def test_the_oldest_go_first() -> None:
+    assert names(batch("b", 50), batch("c", 40), batch("a", 60), LATEST) == ["a", "b", "c"]
+
+
+AGED = st.builds(
+    lambda number, age, kind, state: batch(f"{number}", age, kind=kind, state=state),
+    st.integers(),
+    st.integers(0, 900),
+    st.sampled_from(BatchKind),
+    st.sampled_from(BatchState),
+)
+
+
+@given(st.lists(AGED, unique_by=lambda each: each.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
+def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
+    periods = Periods(dry_run, migration)
+    gone = expired(batches, TODAY, periods)
+    for each in gone:
+        assert (TODAY - each.started_at.date()).days > (
+            dry_run if each.kind is BatchKind.DRY_RUN else max(dry_run, migration)
+        )
+    verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
+    assert not verified or len([each for each in verified if each not in gone]) >= 1
+    assert gone == expired(batches[::-1], TODAY, periods)
