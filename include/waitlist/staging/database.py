@@ -116,11 +116,11 @@ class Database:
                 yield read_by_adbc
             return
         with self.connected() as connection:
-            streaming = connection.execution_options(stream_results=True, yield_per=_READ_ROWS)
+            streaming = connection.execution_options(stream_results=True)
 
             def read_by_rows(statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
-                for rows in streaming.execute(statement).partitions():
-                    columns = zip(*rows, strict=True)
+                for rows in streaming.execute(statement).partitions(_READ_ROWS):
+                    columns = ([row[place] for row in rows] for place in range(len(schema)))
                     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
                     yield pa.table(arrays, schema=schema)
 
