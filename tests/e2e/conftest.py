@@ -1,0 +1,81 @@
+"""One Airflow in service, over a synthetic PMO and an empty staging database, for all tests of a process."""
+
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.support.airflow_home import odbc_sqlite, sqlite_connection
+from tests.support.postgres import PostgresServer
+from tests.support.running_airflow import DAG, RunningAirflow, running_airflow
+
+from waitlist import demo
+from waitlist.pipeline import Request
+from waitlist.pmo import PmoSource
+from waitlist.settings import Settings
+from waitlist.simulator import MAPPINGS, TRUTH, Order, generate
+from waitlist.staging import Batch, StagingStore
+
+POSTS = 600
+AS_OF = dt.date(2024, 10, 1)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Airflow, and what stands on both sides of it."""
+
+    airflow: RunningAirflow
+    folder: Path
+    pmo: Path
+    staging: Path
+    store: StagingStore
+
+    def batch_id(self, run_id: str) -> str:
+        return Request(DAG, run_id, "dry_run", AS_OF).batch_id
+
+    def batch(self, run_id: str) -> Batch:
+        return self.store.batch(self.batch_id(run_id))
+
+    def ask(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        """Ask the staging database, as a reader would."""
+        with closing(sqlite3.connect(self.staging)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def ask_pmo(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.pmo)) as connection, connection:
+            return connection.execute(sql, values).fetchall()
+
+    @property
+    def truth(self) -> dict[int, str]:
+        """The disposition that each post must get."""
+        rows = pq.read_table(self.folder / TRUTH, columns=["post_id", "disposition"]).to_pylist()
+        return {row["post_id"]: row["disposition"] for row in rows}
+
+    def dispositions(self, run_id: str) -> dict[object, object]:
+        query = "SELECT post_id, disposition FROM disposition WHERE batch_id = ?"
+        return dict(self.ask(query, self.batch_id(run_id)))
+
+
+@pytest.fixture(scope="session")
+def site(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("e2e")
+    pmo, staging = folder / "pmo.sqlite", folder / "staging.sqlite"
+    generate(Order(POSTS, seed=3, as_of=AS_OF), folder, sqlite=pmo)
+    store = StagingStore(f"sqlite:///{staging}")
+    store.migrate()
+    demo.release_pilot(PmoSource(f"Driver={{SQLite3}};Database={pmo}", Settings()), store, folder)
+    given = {
+        "AIRFLOW_CONN_PMO": odbc_sqlite(pmo),
+        "AIRFLOW_CONN_MILLENNIUM_STAGING": sqlite_connection(staging),
+        "WAITLIST_MAPPINGS_DIR": str(folder / MAPPINGS),
+        "WAITLIST_PARTITION_POSTS": "200",
+        "WAITLIST_APPROVERS": "lead",
+    }
+    database = postgres.libpq(postgres.create_database())
+    with running_airflow(folder / "airflow", database, given) as airflow:
+        yield Site(airflow, folder, pmo, staging, store)
+    store.engine.dispose()

@@ -1,0 +1,110 @@
+"""A whole wave through a running Airflow: dry run, gates, approval by one who may, the view, and the way back."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from tests.e2e.conftest import AS_OF, Site
+
+from waitlist.pipeline import Request
+from waitlist.staging import BatchState
+
+WAVE = "2"
+REASON = "Kvarvarande poster bokas för hand av enheterna"
+MIGRATION, WITHDRAWAL = "waitlist_migration", "waitlist_withdrawal"
+
+
+def asked(site: Site, dag: str, run_id: str, task: str) -> dict[str, object]:
+    """Wait until a human step waits, and return what it asks."""
+
+    def waits() -> dict[str, object] | None:
+        state = site.airflow.tasks(run_id, dag=dag).get((task, -1), {}).get("state")
+        if state != "awaiting_input":
+            return None
+        return dict(site.airflow.get(f"/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails", dag=dag))
+
+    return site.airflow.until(f"{task} waits for its answer", waits)
+
+
+def answer(site: Site, user: str, step: tuple[str, str, str], option: str) -> int:
+    """Answer a step (DAG, run, task) as a user; return the status."""
+    dag, run_id, task = step
+    path = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
+    body = {"chosen_options": [option], "params_input": {"motivering": REASON}}
+    with site.airflow.as_user(user) as client:
+        return client.patch(path, json=body).status_code
+
+
+def shown(site: Site, batch_id: str) -> set[object]:
+    return {post for (post,) in site.ask("SELECT post_id FROM bokningsbegaran_released WHERE batch_id = ?", batch_id)}
+
+
+@pytest.fixture(scope="module")
+def rehearsed(site: Site) -> str:
+    """The latest dry run before the wave."""
+    site.airflow.unpause()
+    run_id = site.airflow.trigger("rehearsal", as_of=AS_OF.isoformat())
+    site.airflow.ended(run_id)
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def released(site: Site, rehearsed: str) -> str:
+    """The wave, released by its approver; returns the batch."""
+    batch_id = Request(MIGRATION, "wave", "migration", AS_OF).batch_id
+    site.airflow.unpause(dag=MIGRATION)
+    run_id = site.airflow.trigger("wave", dag=MIGRATION, wave=WAVE, as_of=AS_OF.isoformat())
+    question = asked(site, MIGRATION, run_id, "approve")
+    assert f"Våg {WAVE} per {AS_OF}" in str(question["body"])
+    assert "Underkänd" in str(question["body"])
+    assert shown(site, batch_id) == set()
+    assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
+    assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
+    assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn") == 200
+    site.airflow.ended(run_id, dag=MIGRATION)
+    return batch_id
+
+
+def test_what_the_approver_saw_is_what_the_view_shows(site: Site, released: str) -> None:
+    rows = {post for (post,) in site.ask("SELECT post_id FROM bokningsbegaran WHERE batch_id = ?", released)}
+    units = site.ask("SELECT DISTINCT enhet_hsa_id FROM disposition WHERE batch_id = ?", released)
+    batch = site.store.batch(released)
+    assert shown(site, released) == rows
+    assert rows
+    assert (batch.state, batch.approved_by, batch.wave) == ("released", "lead", WAVE)
+    assert len(units) > 1
+
+
+def test_the_override_is_on_record_with_name_and_reason(site: Site, released: str) -> None:
+    events = site.ask("SELECT event, actor, reason, details FROM batch_event WHERE batch_id = ?", released)
+    overrides = [(actor, reason) for event, actor, reason, _ in events if event == "override"]
+    assert overrides == [("lead", REASON)]
+    (gates,) = [json.loads(str(details))["gates"] for event, _, _, details in events if event == "override"]
+    assert "unhandled_share" in gates
+
+
+def test_the_next_dry_run_meets_the_released_posts(site: Site, released: str) -> None:
+    changed = min(shown(site, released))  # type: ignore[type-var]
+    with closing(sqlite3.connect(site.pmo)) as connection, connection:
+        connection.execute("UPDATE vantelistepost SET orsak = 'Ny orsak' WHERE post_id = ?", (changed,))
+    run_id = site.airflow.trigger("after", as_of=AS_OF.isoformat())
+    site.airflow.ended(run_id)
+    after = site.dispositions(run_id)
+    assert {after[post] for post in shown(site, released)} == {"already_released"}
+    changes = site.ask("SELECT * FROM released_change WHERE batch_id = ?", site.batch_id(run_id))
+    assert [row[1:] for row in changes] == [(changed, "changed", "beskrivning")]
+
+
+def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Site, released: str) -> None:
+    posts = shown(site, released)
+    site.airflow.unpause(dag=WITHDRAWAL)
+    run_id = site.airflow.trigger("back", dag=WITHDRAWAL, batch_id=released)
+    asked(site, WITHDRAWAL, run_id, "decide")
+    assert answer(site, "other", (WITHDRAWAL, run_id, "decide"), "Återta") == 403
+    assert answer(site, "lead", (WITHDRAWAL, run_id, "decide"), "Återta") == 200
+    site.airflow.ended(run_id, dag=WITHDRAWAL)
+    assert shown(site, released) == set()
+    assert site.store.batch(released).state is BatchState.WITHDRAWN
+    free = {post for (post,) in site.ask("SELECT post_id FROM released_post")}
+    assert not posts & free

@@ -1,0 +1,237 @@
+"""Airflow as it runs in service: api-server, scheduler and dag-processor, driven over REST."""
+
+import json
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+
+from tests.support.airflow_home import ROOT, AirflowHome
+from tests.support.postgres import free_port
+
+T = TypeVar("T")
+
+DAG = "waitlist_dry_run"
+DEADLINE_SECONDS = 240
+_POLL_SECONDS = 0.4
+_GRACE_SECONDS = 5
+_USER = "admin"
+USERS = {_USER: "admin", "lead": "op", "other": "op"}
+"""Who can log in, and their roles: the lead may approve a wave, the other may not."""
+_LOG_TAIL = 4_000
+_ENDED = {"success", "failed"}
+
+
+@dataclass
+class RunningAirflow:
+    """A running Airflow; unless another is named, what is asked of it concerns the dry run."""
+
+    home: AirflowHome
+    url: str
+    passwords: Mapping[str, str]
+    components: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._client = httpx.Client(base_url=self.url, timeout=120)
+
+    def start(self) -> None:
+        """Start the components and return once tasks would be run."""
+        for name, *options in (["api-server"], ["dag-processor"], ["scheduler", "--skip-serve-logs"]):
+            with self._log(name).open("wb") as log:
+                self.components[name] = subprocess.Popen(
+                    ["airflow", name, *options],
+                    env=self.home.env,
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    # Tasks are groups of their own: it is the session that holds a component's whole tree.
+                    start_new_session=True,
+                )
+        # The tasks' API builds itself at its first request, and takes longer than a task would wait for it.
+        self.until("the api-server answers", lambda: self._answers("/execution/health"))
+        self._log_in(self._client, _USER)
+        self.until("the DAG is known", lambda: self._answers(f"/api/v2/dags/{DAG}"))
+
+    def stop(self) -> None:
+        """End every process of every component; what does not end when asked is killed.
+
+        Raises:
+            AssertionError: something is still running.
+        """
+        self._client.close()
+        for component in self.components.values():
+            component.send_signal(signal.SIGTERM)
+        psutil.wait_procs(self._tree(), timeout=_GRACE_SECONDS)
+        for process in self._tree():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        for component in self.components.values():
+            component.wait(_GRACE_SECONDS)
+        _, left = psutil.wait_procs(self._tree(), timeout=_GRACE_SECONDS)
+        assert not left, f"still running: {left}"
+
+    def as_user(self, user: str) -> httpx.Client:
+        """Return a client that is logged in as another of ``USERS``."""
+        client = httpx.Client(base_url=self.url, timeout=120)
+        self._log_in(client, user)
+        return client
+
+    def get(self, path: str, *, dag: str = DAG, **query: Any) -> Any:
+        """Ask the REST API for something of a DAG."""
+        return self._client.get(f"/api/v2/dags/{dag}{path}", params=query).raise_for_status().json()
+
+    def post(self, path: str, *, dag: str = DAG, **body: Any) -> Any:
+        """Order something of a DAG."""
+        answer = self._client.post(f"/api/v2/dags/{dag}{path}", json=body)
+        assert answer.is_success, f"POST {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def unpause(self, *, dag: str = DAG) -> None:
+        """Let the scheduler run a DAG."""
+        self._client.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}).raise_for_status()
+
+    def trigger(self, run_id: str, *, dag: str = DAG, run_after: str | None = None, **params: Any) -> str:
+        """Start a run by hand, without a logical date, as the trigger form does when it is left empty."""
+        moment = {} if run_after is None else {"run_after": run_after}
+        self.post("/dagRuns", dag=dag, dag_run_id=run_id, logical_date=None, conf=params, **moment)
+        return run_id
+
+    def clear(self, run_id: str, tasks: Sequence[str | tuple[str, int]] = (), *, downstream: bool = False) -> None:
+        """Clear tasks of a run, or all of it."""
+        if tasks:
+            chosen = {"dag_run_id": run_id, "task_ids": tasks, "include_downstream": downstream}
+            self.post("/clearTaskInstances", dry_run=False, only_failed=False, **chosen)
+        else:
+            self.post(f"/dagRuns/{run_id}/clear", dry_run=False, only_failed=False)
+
+    def task_ids(self) -> list[str]:
+        """Return the DAG's tasks."""
+        return [task["task_id"] for task in self.get("/tasks")["tasks"]]
+
+    def runs(self, run_type: str) -> list[dict[str, Any]]:
+        """Return the runs of a type."""
+        return list(self.get("/dagRuns", run_type=run_type)["dag_runs"])
+
+    def tasks(self, run_id: str, *, dag: str = DAG) -> dict[tuple[str, int], dict[str, Any]]:
+        """Return a run's task instances by task and map index."""
+        found = self.get(f"/dagRuns/{run_id}/taskInstances", dag=dag, limit=100)["task_instances"]
+        return {(task["task_id"], task["map_index"]): task for task in found}
+
+    def task(self, run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
+        """Return one mapped task instance."""
+        return dict(self.get(f"/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"))
+
+    def ended(self, run_id: str, *, dag: str = DAG, state: str = "success") -> None:
+        """Wait until a run has ended, in the state that it should.
+
+        Raises:
+            AssertionError: it ended in another, with the logs of the tasks that failed.
+        """
+        came = self.until(f"run {run_id} ends", lambda: self._ended_as(run_id, dag))
+        if came != state:
+            failed = [task for task in self.tasks(run_id, dag=dag).values() if task["state"] == "failed"]
+            logs = (self.task_log(run_id, task["task_id"], task["map_index"], dag=dag) for task in failed)
+            raise AssertionError("\n".join((f"run {run_id} ended as {came}, not {state}", *logs)))
+
+    def task_log(self, run_id: str, task_id: str, map_index: int = -1, *, dag: str = DAG) -> str:
+        """Return what a task has logged in all its tries."""
+        mapped = f"map_index={map_index}/" if map_index >= 0 else ""
+        folder = self.home.folder / "logs" / f"dag_id={dag}" / f"run_id={run_id}" / f"task_id={task_id}" / mapped
+        return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("attempt=*.log")))
+
+    def until(self, what: str, tell: Callable[[], T | None]) -> T:
+        """Ask again and again until there is an answer, and return it.
+
+        Raises:
+            AssertionError: the time is up, or a component has ended; with the tails of the components' logs.
+        """
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (found := tell()) is None or found is False:
+            ended = [name for name, process in self.components.items() if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                why = f"{', '.join(ended)} ended" if ended else f"{DEADLINE_SECONDS} s are up"
+                tails = (f"--- {name}\n{self._log(name).read_text()[-_LOG_TAIL:]}" for name in self.components)
+                raise AssertionError("\n".join((f"waiting until {what}: {why}", *tails)))
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def _log_in(self, client: httpx.Client, user: str) -> None:
+        login = {"username": user, "password": self.passwords[user]}
+        token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+
+    def _ended_as(self, run_id: str, dag: str) -> str | None:
+        state = str(self.get(f"/dagRuns/{run_id}", dag=dag)["state"])
+        return state if state in _ENDED else None
+
+    def _answers(self, path: str) -> bool:
+        try:
+            return self._client.get(path).is_success
+        except httpx.TransportError:
+            return False
+
+    def _log(self, component: str) -> Path:
+        return self.home.folder / f"{component}.log"
+
+    def _tree(self) -> list[psutil.Process]:
+        sessions = {component.pid for component in self.components.values()}
+        return [process for process in psutil.process_iter() if _session(process.pid) in sessions]
+
+
+@contextmanager
+def running_airflow(folder: Path, database: str, given: Mapping[str, str]) -> Iterator[RunningAirflow]:
+    """Start an Airflow on free ports with a database of its own, its DAG paused, and end all of it.
+
+    SQLite would serve as well, one writer at a time; in service it is PostgreSQL.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    passwords, secret = {user: secrets.token_hex() for user in USERS}, secrets.token_hex(32)
+    folder.mkdir(parents=True)
+    kept = folder / "passwords.json"
+    kept.write_text(json.dumps(passwords), encoding="utf-8")
+    settings = {
+        "PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'plugins'}:{ROOT}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "3",
+        "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": "tests.support.warm_workers",
+        "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # The three belong together: a task finds its way back by the last.
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(kept),
+    }
+    airflow = RunningAirflow(AirflowHome(folder, {**settings, **given}), url, passwords)
+    try:
+        airflow.start()
+        yield airflow
+    finally:
+        airflow.stop()
+
+
+def _session(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    state, _parent, _group, session = stat.rpartition(")")[2].split()[:4]
+    # A zombie runs no more; its parent has yet to take notice.
+    return None if state == "Z" else int(session)
