@@ -36,7 +36,7 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
 
     Args:
         store: the staging database.
-        batch_id: a batch that is verified, or awaits approval and has its gates.
+        batch_id: a batch that counts for readers; its gates are told once approval was asked for.
         mappings: names, waves and go-lives of the units.
         previous: the dry run to compare with (``gates.latest_dry_run``); None where there is none.
 
@@ -64,6 +64,8 @@ def _heading(readiness: Readiness) -> list[str]:
 
 
 def _gates(gates: Sequence[GateResult]) -> list[str]:
+    if not gates:
+        return []
     passed = sum(result.passed for result in gates)
     lines = [f"### Grindar: {passed} av {len(gates)} godkända", ""]
     lines += _table(
@@ -71,8 +73,8 @@ def _gates(gates: Sequence[GateResult]) -> list[str]:
         (
             (
                 GATE_LABELS[result.gate],
-                _figure(result.gate, result.measured),
-                _figure(result.gate, result.threshold),
+                figure(result.gate, result.measured),
+                figure(result.gate, result.threshold),
                 "Godkänd" if result.passed else "**Underkänd**",
             )
             for result in gates
@@ -89,17 +91,20 @@ def _gates(gates: Sequence[GateResult]) -> list[str]:
 
 
 def _critical(results: Iterable[QualityResult]) -> list[str]:
-    critical = [each for each in results if each.severity is FailureSeverity.CRITICAL]
     lines = []
-    for result in critical:
-        name = rule_label(result.expectation) if result.expectation in RULES else f"`{result.expectation}`"
-        on = f" på `{result.column}`" if result.column else ""
-        if result.outcome is Outcome.FAILED:
+    for result in results:
+        if result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.FAILED:
             held = f"{number(result.unexpected)} av {number(result.evaluated)} uppfyller inte kravet"
-            lines.append(f"- `{result.suite}`: {name}{on}: {held}")
-        elif result.outcome is Outcome.ERROR:
-            lines.append(f"- `{result.suite}`: {name}{on}: kunde inte utvärderas")
+            lines.append(f"- `{result.suite}`, {_expected(result)}: {held}")
+        elif result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.ERROR:
+            lines.append(f"- `{result.suite}`, {_expected(result)}: {_OUTCOMES[Outcome.ERROR]}")
     return ["Kritiska kontroller som inte är godkända:", "", *lines, ""] if lines else []
+
+
+def _expected(result: QualityResult) -> str:
+    if result.expectation in RULES:
+        return rule_label(result.expectation)
+    return f"`{result.expectation}`" + (f" för `{result.column}`" if result.column else "")
 
 
 def _units(readiness: Readiness) -> list[str]:
@@ -177,14 +182,15 @@ def _difference(posts: int) -> str:
     return f"{sign}{number(abs(posts))}"
 
 
-def _figure(gate: Gate, figure: float | None) -> str:
-    if figure is None:
+def figure(gate: Gate, measured: float | None) -> str:
+    """Return what a gate measured, or its limit, as Swedish writes it."""
+    if measured is None:
         return "kan inte mätas"
     if gate not in SHARES:
-        return number(int(figure))
-    if 0 < figure < 0.0001:
+        return number(int(measured))
+    if 0 < measured < 0.0001:
         return "<0,01 %"
-    return f"{figure * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
+    return f"{measured * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
 
 
 def _day(day: date | None) -> str:

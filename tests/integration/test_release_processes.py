@@ -64,8 +64,8 @@ def test_of_two_batches_with_a_common_post_exactly_one_is_released_and_the_other
 
 
 def test_batch_that_two_processes_release_at_once_is_released_once(store: StagingStore, tmp_path: Path) -> None:
-    releases.awaiting(store, "vecka-1", range(1, 10))
-    posts = releases.migrating(range(1, 10))
+    releases.put_awaiting(store)
+    posts = releases.migrating(releases.POSTS)
     assert release_at_once(store, tmp_path, "vecka-1", "vecka-1") == [str(len(posts))] * 2
     assert releases.shown(store) == [(post, "vecka-1") for post in posts]
     assert releases.told(store, "vecka-1").count("released") == 1
@@ -83,7 +83,7 @@ def test_batch_that_two_processes_release_at_once_is_released_once(store: Stagin
 def test_release_that_is_killed_leaves_nothing_and_a_rerun_finishes_it(
     store: StagingStore, tmp_path: Path, before: str
 ) -> None:
-    releases.awaiting(store, "vecka-1", range(1, 10))
+    releases.put_awaiting(store)
     untouched = batches.contents(store)
     kill_at(store, before, tmp_path / "ready")
     assert batches.contents(store) == untouched
@@ -94,7 +94,7 @@ def test_release_that_is_killed_leaves_nothing_and_a_rerun_finishes_it(
 def test_release_that_is_killed_after_its_commit_is_whole_and_a_rerun_finds_it_done(
     store: StagingStore, tmp_path: Path
 ) -> None:
-    releases.awaiting(store, "vecka-1", range(1, 10))
+    releases.put_awaiting(store)
     kill_at(store, "nothing", tmp_path / "ready")
     whole = batches.contents(store)
     finish(store)
@@ -109,7 +109,7 @@ def kill_at(store: StagingStore, before: str, ready: Path) -> None:
 
 
 def finish(store: StagingStore) -> None:
-    posts = releases.migrating(range(1, 10))
+    posts = releases.migrating(releases.POSTS)
     assert release.release(store, "vecka-1", "Eva Öberg", REASON, LATER) == len(posts)
     assert release.verify_released(store, "vecka-1") == len(posts)
     assert releases.shown(store) == [(post, "vecka-1") for post in posts]

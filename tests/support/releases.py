@@ -18,6 +18,7 @@ from waitlist.staging import PIPELINE, StagingStore, schema
 
 NOW = batches.NOW
 LATER = NOW + dt.timedelta(hours=1)
+POSTS = range(1, 30)
 PASSED = tuple(GateResult(gate, 0.0, 0.0, passed=True) for gate in Gate)
 REASON = "Avstämt med enheten"
 
@@ -45,6 +46,24 @@ def awaiting(store: StagingStore, batch_id: str, posts: Collection[int], **told:
     release.request_approval(store, batch_id, PASSED, PIPELINE, NOW)
 
 
+def put_awaiting(store: StagingStore) -> None:
+    """Bring a store to where one wave, ``vecka-1`` of ``POSTS``, awaits approval, without its steps."""
+    batches._fill(store, batches._made(_await, "vecka-1"))
+
+
+def put_verified(store: StagingStore) -> None:
+    """Bring a store to where one wave, ``vecka-1`` of ``POSTS``, is verified, without its steps."""
+    batches._fill(store, batches._made(_verify, "vecka-1"))
+
+
+def _verify(store: StagingStore, batch_id: str) -> None:
+    verified(store, batch_id, POSTS)
+
+
+def _await(store: StagingStore, batch_id: str) -> None:
+    awaiting(store, batch_id, POSTS)
+
+
 def migrating(posts: Collection[int]) -> list[int]:
     """Return those of the ready-made posts that migrate."""
     return [post for post in sorted(posts) if batches.disposition_of(post) == "migrate"]
@@ -53,8 +72,9 @@ def migrating(posts: Collection[int]) -> list[int]:
 def shown(store: StagingStore) -> list[tuple[int, str]]:
     """Return post and batch of every row of the released view."""
     view = schema.bokningsbegaran_released.c
+    query = sa.select(view.post_id, view.batch_id).order_by(view.post_id, view.batch_id)
     with store.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.select(view.post_id, view.batch_id).order_by(*view[:2]))]
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def told(store: StagingStore, batch_id: str) -> list[str]:
