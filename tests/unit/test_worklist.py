@@ -2,6 +2,8 @@
 
 import datetime as dt
 import re
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +40,7 @@ from tests.support.worklists import (
     site,
 )
 
+from waitlist import paths
 from waitlist.exceptions import SnapshotError, StagingError, WorkListError
 from waitlist.messages import WORK_LIST_FIX_WHEN_LIVE, finding_text
 from waitlist.staging import schema
@@ -605,3 +608,16 @@ def test_no_text_of_a_list_has_two_full_stops(place: Site, out: Path) -> None:
     assert not [
         text for row in sheets_of(book)["Åtgärda i PMO"] for text in row.values() if re.search(r"\.\.", str(text))
     ]
+
+
+def test_command_says_why_it_fails(place: Site, out: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "waitlist.worklist", "--staging", str(place.store.engine.url)),
+            *("--snapshots", str(place.snapshots), "--out", str(out)),
+        ],
+        cwd=paths.PROJECT / "include", capture_output=True, encoding="utf-8", check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no batch has been verified yet" in done.stderr
+    assert not out.exists()
