@@ -544,7 +544,6 @@ def test_failure_half_way_leaves_earlier_lists_as_they_were(
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_sheet_without_room_is_an_error_and_not_a_shorter_list(
     place: Site, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,13 +135,16 @@ def write_workbook(path: Path, batch: Batch, unit: UnitFacts, rows: pa.Table) ->
     """
     with open_new(path) as file:
         book = xlsxwriter.Workbook(file, {"constant_memory": True, "tmpdir": str(path.parent)})
-        layout = _Layout(book, batch, unit)
-        layout.write_summary()
-        for place, sheet in enumerate(SHEETS):
-            of_sheet = rows.filter(pc.equal(rows["sheet"], place))
-            if of_sheet.num_rows:
-                layout.write_posts(sheet, of_sheet)
-        book.close()
+        try:
+            layout = _Layout(book, batch, unit)
+            layout.write_summary()
+            for place, sheet in enumerate(SHEETS):
+                of_sheet = rows.filter(pc.equal(rows["sheet"], place))
+                if of_sheet.num_rows:
+                    layout.write_posts(sheet, of_sheet)
+        finally:
+            # Closes its temporary files too.
+            book.close()
 
 
 class _Layout:

@@ -1,0 +1,25 @@
+"""``python -m waitlist_airflow.worklist --out DIR ...``: work lists, on connection ``millennium_staging``."""
+
+import sys
+from collections.abc import Sequence
+
+from waitlist.exceptions import SettingsError
+from waitlist.settings import Settings
+from waitlist.worklist import __main__ as command
+from waitlist_airflow.connections import staging_url
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write them; return 0, or 1 with every reason on standard error."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        # Handed on in the process: on a command line everyone on the machine could read the password.
+        found = ["--staging", staging_url(), "--snapshots", Settings.read().snapshot_url]
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return command.main([*found, *given])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

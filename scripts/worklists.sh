@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The work lists of a batch, one workbook a unit, from the environment's connection and snapshots.
+set -euo pipefail
+source "$(dirname "$0")/env.sh"
+
+[[ -n ${OUT:-} ]] || die "name a folder of its own: make worklists OUT=<folder>, with BATCH=, UNIT=, CSV=1, REPLACE=1"
+read -ra units <<<"${UNIT:-}"
+python -m waitlist_airflow.worklist --out "$OUT" ${BATCH:+--batch "$BATCH"} "${units[@]/#/--unit=}" \
+    ${CSV:+--csv} ${REPLACE:+--replace}
