@@ -6,6 +6,8 @@ cd "$ROOT" || exit 1
 export PATH="$ROOT/.venv/bin:$PATH"
 export PYTHONPATH="$ROOT/include:$ROOT/plugins"
 export PYTHONUTF8=1
+# Airflow starts many processes; each would compile all it imports anew.
+unset PYTHONDONTWRITEBYTECODE
 
 export AIRFLOW_HOME="${AIRFLOW_HOME:-$ROOT/.demo/airflow}"
 export AIRFLOW__CORE__DAGS_FOLDER="$ROOT/dags"
