@@ -12,8 +12,8 @@ requests that could be migrated and proves that everything adds up. Nothing is r
    `find_changes` reports released posts that PMO has changed or closed since, for staff to correct by hand.
 7. `check_snapshot` and `check_staged` run the other expectation suites; they decide the outcome that is shown.
 8. `reconcile` compares source, snapshot and staging; only then does the batch count for readers.
-9. `report` tells each unit's readiness in its log; `mark_failed` runs only when a step has failed, and closes
-   the batch as failed.
+9. `report` tells each unit's readiness in its log; `watch_gates` measures the gates and tells the leads when one has
+   turned red; `mark_failed` runs only when a step has failed, and closes the batch as failed.
 
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
@@ -27,7 +27,7 @@ from typing import Final
 
 from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag
 
-from waitlist_airflow import flow, steps
+from waitlist_airflow import flow, notify, steps
 
 KIND: Final = "dry_run"
 
@@ -70,6 +70,7 @@ PARAMS: Final = {
     max_active_runs=1,
     params=PARAMS,
     tags=["waitlist", "dry-run"],
+    on_failure_callback=notify.RunFailed(),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",
@@ -82,7 +83,7 @@ def waitlist_dry_run() -> None:
     """Wire the steps in their order."""
     prepared = flow.prepare(KIND)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(prepared.reconciled, steps.report(prepared.run))
+    chain(prepared.reconciled, [steps.report(prepared.run), steps.watch_gates(prepared.run)])
     chain(prepared.steps, steps.mark_failed(KIND))
 
 

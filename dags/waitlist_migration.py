@@ -22,7 +22,7 @@ from typing import Final
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, flow, steps
+from waitlist_airflow import approval, flow, notify, steps
 
 KIND: Final = "migration"
 
@@ -53,6 +53,7 @@ PARAMS: Final = {
     catchup=False,
     params=PARAMS,
     tags=["waitlist", "migration"],
+    on_failure_callback=notify.RunFailed(),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",
@@ -71,6 +72,7 @@ def waitlist_migration() -> None:
         body="{{ ti.xcom_pull(task_ids='request_approval')['summary'] }}",
         options=(approval.APPROVE, approval.REJECT),
         asks_from="Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter.",
+        told="{{ ti.xcom_pull(task_ids='request_approval')['told'] }}",
     )
     released = steps.release(prepared.run, answer.output)
     verified = steps.verify_released(prepared.run)

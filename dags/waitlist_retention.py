@@ -18,7 +18,7 @@ from typing import Final
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
-from waitlist_airflow import steps
+from waitlist_airflow import notify, steps
 
 PARAMS: Final = {
     "keep_days": Param(
@@ -44,6 +44,7 @@ PARAMS: Final = {
     max_active_runs=1,
     params=PARAMS,
     tags=["waitlist", "retention"],
+    on_failure_callback=notify.RunFailed(),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",

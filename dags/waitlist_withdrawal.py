@@ -16,7 +16,7 @@ from typing import Final
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, steps
+from waitlist_airflow import approval, notify, steps
 
 BATCH: Final = "{{ params.batch_id }}"
 
@@ -31,6 +31,7 @@ BATCH: Final = "{{ params.batch_id }}"
         )
     },
     tags=["waitlist", "migration"],
+    on_failure_callback=notify.RunFailed(),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",

@@ -1,5 +1,6 @@
-"""Small tables that one step leaves for the next beside the snapshot: whole, or not there."""
+"""Small things that one step leaves for a later one beside the snapshot: whole, or not there."""
 
+import json
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.snapshot import writing_aside
+from waitlist.snapshot import make_folder, writing_aside
 
 
 def write(path: UPath, tables: Sequence[pa.Table]) -> None:
@@ -29,3 +30,31 @@ def read(path: UPath) -> pa.Table:
         raise SnapshotError(f"{path.name} is missing beside the snapshot: clear the step that leaves it") from None
     except pa.ArrowInvalid:
         raise SnapshotError(f"{path.name} beside the snapshot is damaged: clear the step that leaves it") from None
+
+
+def write_names(path: UPath, names: Sequence[str]) -> None:
+    """Write names in a folder that is made when it is missing.
+
+    Raises:
+        SnapshotError: the folder cannot be written to.
+    """
+    try:
+        make_folder(path.parent)
+        with writing_aside(path.fs, path.path) as sink:
+            sink.write(json.dumps(list(names)).encode() + b"\n")
+    except OSError as error:
+        raise SnapshotError(f"{path} could not be written: {error.strerror or type(error).__name__}") from None
+
+
+def read_names(path: UPath) -> list[str]:
+    """Read what ``write_names`` left; nothing where it left nothing.
+
+    Raises:
+        SnapshotError: it is damaged.
+    """
+    try:
+        return [str(name) for name in json.loads(path.fs.cat_file(path.path))]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError):
+        raise SnapshotError(f"{path} is damaged: remove it") from None

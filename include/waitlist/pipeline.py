@@ -24,6 +24,7 @@ from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
 from waitlist.exceptions import SettingsError, StagingError
 from waitlist.mappings import Mappings, load_mappings
+from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
@@ -310,15 +311,14 @@ class Pipeline:
         """
         if not self._settings.approver_ids:
             raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave")
-        limits = gates.load_gates(self._settings.mappings_dir)
-        suites = self._suites.values()
-        measured = gates.evaluate(self.store, run.batch_id, limits, mappings=self.mappings, suites=suites)
+        measured = self._measure_gates(run)
         release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
         before = gates.latest_dry_run(self.store, run.batch_id)
         told = approval.summary(self.store, run.batch_id, self.mappings, before.batch_id if before else None)
         failed = [result.gate.value for result in measured if not result.passed]
         log.info("batch %s awaits approval; gates that failed: %s", run.batch_id, ", ".join(failed) or "none")
-        return {"summary": told, "gates_failed": failed}
+        waits = approval_waits(self.store.batch(run.batch_id), measured)
+        return {"summary": told, "told": waits, "gates_failed": failed}
 
     def release(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> Record:
         """Release the batch's rows as they were approved.
@@ -365,6 +365,29 @@ class Pipeline:
         """
         return {"posts": release.withdraw(self.store, batch_id, person, reason, now)}
 
+    def watch_gates(self, run: Run, tell: Callable[[Notice], None]) -> Record:
+        """Measure the gates of a dry run, and tell when one has turned red.
+
+        A gate that was red already, in the latest dry run before or when this one was watched before, is no news.
+        What was red is kept beside the snapshot: it depends on other batches, so it is no result of this one.
+
+        Raises:
+            MappingError: ``gates.csv`` is at fault.
+            SnapshotError: what was red cannot be read or kept.
+            StagingError: the batch is unknown.
+        """
+        measured = self._measure_gates(run)
+        before = gates.latest_dry_run(self.store, run.batch_id)
+        watched = [run.batch_id, *([before.batch_id] if before else [])]
+        known = {name for batch_id in watched for name in artefacts.read_names(self._red_gates(batch_id))}
+        turned = turned_red(measured, known)
+        if turned:
+            tell(gates_turned_red(self.store.batch(run.batch_id), turned))
+        failed = [result.gate.value for result in measured if not result.passed]
+        artefacts.write_names(self._red_gates(run.batch_id), failed)
+        log.info("gates that failed: %s; new among them: %d", ", ".join(failed) or "none", len(turned))
+        return {"gates_failed": failed, "turned_red": [result.gate.value for result in turned]}
+
     def remove_expired(self, on: dt.date, *, keep_days: int | None, only_tell: bool, now: dt.datetime) -> Record:
         """Remove what batches hold of persons when their time is up, or only say what would be removed.
 
@@ -406,6 +429,14 @@ class Pipeline:
         """
         if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
             self.store.mark_failed(request.batch_id, now)
+
+    def _red_gates(self, batch_id: str) -> UPath:
+        return self._snapshots / batch_id / "red_gates.json"
+
+    def _measure_gates(self, run: Run) -> list[gates.GateResult]:
+        limits = gates.load_gates(self._settings.mappings_dir)
+        suites = self._suites.values()
+        return gates.evaluate(self.store, run.batch_id, limits, mappings=self.mappings, suites=suites)
 
     @cached_property
     def _suites(self) -> dict[str, Suite]:

@@ -10,6 +10,7 @@ from airflow.sdk import Param
 from airflow.sdk.execution_time.hitl import HITLUser
 
 from waitlist.settings import Settings
+from waitlist_airflow.notify import AnswerWaits
 
 APPROVE: Final = "Godkänn"
 REJECT: Final = "Avslå"
@@ -36,7 +37,9 @@ class Answer:
         )
 
 
-def ask(task_id: str, *, subject: str, body: str, options: tuple[str, ...], asks_from: str) -> HITLOperator:
+def ask(
+    task_id: str, *, subject: str, body: str, options: tuple[str, ...], asks_from: str, told: str = ""
+) -> HITLOperator:
     """Make the human step.
 
     Args:
@@ -45,6 +48,7 @@ def ask(task_id: str, *, subject: str, body: str, options: tuple[str, ...], asks
         body: what there is to know, a template of Markdown.
         options: the answers.
         asks_from: what the reason is asked for, in Swedish.
+        told: what the message that an answer is waited for says besides the question, a template.
     """
     settings = Settings.read()
     return HITLOperator(
@@ -55,6 +59,7 @@ def ask(task_id: str, *, subject: str, body: str, options: tuple[str, ...], asks
         params={REASON: Param("", type="string", maxLength=2000, title="Motivering", description_md=asks_from)},
         assigned_users=[HITLUser(id=user, name=user) for user in settings.approver_ids],
         response_timeout=dt.timedelta(hours=settings.approval_hours),
+        notifiers=AnswerWaits(told),
         execution_timeout=None,
         retries=0,
     )

@@ -121,6 +121,19 @@ def report(run: Record) -> None:
 
 @task
 @guarded
+def watch_gates(run: Record) -> Record:
+    """Measure the gates of a dry run, and tell the leads when one has turned red."""
+    from airflow.sdk import get_current_context
+
+    from waitlist_airflow import notify, runs
+
+    dag_run = get_current_context()["dag_run"]
+    link = notify.link_to_run(dag_run.dag_id, dag_run.run_id)
+    return runs.pipeline().watch_gates(runs.run(run), lambda notice: notify.send(notice, link))
+
+
+@task
+@guarded
 def request_approval(run: Record) -> Record:
     """Measure the gates, fix the batch's rows, and tell what is to be approved."""
     from waitlist_airflow import runs

@@ -54,6 +54,11 @@ def test_every_task_has_an_owner_to_ask_retries_and_an_end(bag: dict[str, Any]) 
             assert task["ends"]
 
 
+def test_every_dag_tells_people_when_a_run_fails(bag: dict[str, Any]) -> None:
+    for dag in bag["dags"].values():
+        assert dag["tells"]
+
+
 def test_params_are_described_in_the_trigger_form(bag: dict[str, Any]) -> None:
     for dag in bag["dags"].values():
         assert all(dag["params"].values()), dag["params"]

@@ -12,6 +12,7 @@ dags = {
         "tags": sorted(dag.tags),
         "catchup": dag.catchup,
         "schedule": repr(dag.schedule),
+        "tells": bool(dag.on_failure_callback),
         "tasks": {
             task.task_id: {
                 "owner": task.owner,

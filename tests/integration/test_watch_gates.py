@@ -1,0 +1,96 @@
+"""A dry run's gates are measured, and only one that has turned red is told."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.support import batches
+from tests.support.batches import execute
+from upath import UPath
+
+from waitlist.exceptions import SnapshotError
+from waitlist.gates import Gate
+from waitlist.notices import Notice
+from waitlist.pipeline import Pipeline, Run
+from waitlist.settings import Settings
+from waitlist.staging import StagingStore, schema
+
+TUESDAY = batches.AS_OF + dt.timedelta(days=1)
+# The ready-made batch was held against no suite, its units stand in no plan, and a part of its posts is left to do.
+RED = {Gate.CRITICAL_SUITES, Gate.UNITS_WITHOUT_GO_LIVE, Gate.UNHANDLED_SHARE}
+
+
+@dataclass(frozen=True)
+class Site:
+    store: StagingStore
+    snapshots: Path
+
+    def watch(self, batch_id: str, tell: Callable[[Notice], None] | None = None) -> list[Notice]:
+        told: list[Notice] = []
+        url = self.store.engine.url.render_as_string(hide_password=False)
+        steps = Pipeline(Settings(), snapshots=UPath(self.snapshots), pmo=str, staging=lambda: url)
+        run = Run(batch_id, self.store.batch(batch_id).as_of, None, steps.rules_version)
+        steps.watch_gates(run, tell or told.append)
+        return told
+
+    def red(self, batch_id: str) -> Path:
+        return self.snapshots / batch_id / "red_gates.json"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    store = batches.empty_store(request, tmp_path)
+    batches.put_verified(store, "monday", "tuesday")
+    table = schema.batch
+    execute(store, table.update().where(table.c.batch_id == "tuesday").values(as_of=TUESDAY))
+    return Site(store, tmp_path / "snapshots")
+
+
+def test_the_first_night_tells_every_red_gate_that_could_be_measured(site: Site) -> None:
+    (told,) = site.watch("monday")
+    assert told.subject == "Väntelistorna: 3 grindar har blivit röda"
+    assert "Andel poster som ännu inte är hanterade" in told.text
+    assert set(json.loads(site.red("monday").read_text())) >= RED
+    assert "Dagar sedan senaste torrkörningen" not in told.text
+
+
+def test_the_next_night_with_the_same_gates_tells_nothing(site: Site) -> None:
+    site.watch("monday")
+    assert site.watch("tuesday") == []
+    assert set(json.loads(site.red("tuesday").read_text())) >= RED
+
+
+def test_a_gate_that_was_green_the_night_before_is_told_alone(site: Site) -> None:
+    site.watch("monday")
+    site.red("monday").write_text(json.dumps([name for name in RED if name != Gate.UNHANDLED_SHARE]))
+    (told,) = site.watch("tuesday")
+    assert told.subject == "Väntelistorna: en grind har blivit röd"
+    assert "Andel poster" in told.text
+    assert "Enheter utan driftstart" not in told.text
+
+
+def test_watching_leaves_the_database_as_it_was_and_again_tells_nothing(site: Site) -> None:
+    before = batches.contents(site.store)
+    site.watch("monday")
+    assert site.watch("monday") == []
+    assert batches.contents(site.store) == before
+
+
+def test_what_could_not_be_told_is_told_the_next_time(site: Site) -> None:
+    def fall(_: Notice) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        site.watch("monday", fall)
+    assert len(site.watch("monday")) == 1
+
+
+def test_what_was_red_is_its_owners_alone_and_a_damaged_list_is_named(site: Site) -> None:
+    site.watch("monday")
+    assert site.red("monday").stat().st_mode & 0o077 == 0
+    site.red("monday").write_text("{")
+    with pytest.raises(SnapshotError, match=r"red_gates\.json is damaged"):
+        site.watch("tuesday")

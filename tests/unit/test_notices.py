@@ -1,0 +1,68 @@
+"""What leads are told: Swedish, counts, and only what is new."""
+
+import datetime as dt
+
+from waitlist.gates import Gate, GateResult
+from waitlist.notices import RUN_LABELS, approval_waits, gates_turned_red, run_failed, turned_red
+from waitlist.paths import PROJECT
+from waitlist.staging import Batch, BatchKind, BatchState
+
+NOW = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
+BATCH = Batch(
+    "migration-0123456789abcdef", "waitlist_migration", "manual", BatchKind.MIGRATION, "2", dt.date(2024, 10, 1),
+    BatchState.AWAITING_APPROVAL, 12_345, 6_789, "0" * 64, NOW, NOW, None, None, None,
+)  # fmt: skip
+
+
+def red(gate: Gate, measured: float | None = 1.0, limit: float = 0.0) -> GateResult:
+    return GateResult(gate, measured, limit, passed=False)
+
+
+def green(gate: Gate) -> GateResult:
+    return GateResult(gate, 0.0, 0.0, passed=True)
+
+
+def test_a_failed_run_is_named_with_its_step() -> None:
+    told = run_failed("waitlist_dry_run", "reconcile")
+    assert told.subject == "Torrkörningen av väntelistorna misslyckades"
+    assert told.text.startswith("Steget reconcile misslyckades. Loggen säger varför.")
+    assert "Steget" not in run_failed("waitlist_dry_run", None).text
+
+
+def test_every_dag_has_a_name_to_be_told_by() -> None:
+    assert set(RUN_LABELS) == {path.stem for path in (PROJECT / "dags").glob("*.py")}
+
+
+def test_a_gate_is_news_until_it_is_known_to_be_red() -> None:
+    now = [red(Gate.ACCOUNTING), red(Gate.UNHANDLED_SHARE), green(Gate.CRITICAL_SUITES)]
+    assert [each.gate for each in turned_red(now, ())] == [Gate.ACCOUNTING, Gate.UNHANDLED_SHARE]
+    assert [each.gate for each in turned_red(now, {"unhandled_share"})] == [Gate.ACCOUNTING]
+    assert turned_red(now, {"unhandled_share", "accounting"}) == []
+
+
+def test_a_gate_that_cannot_be_measured_is_no_news() -> None:
+    assert turned_red([red(Gate.EXTRACT_DEVIATION, None)], ()) == []
+
+
+def test_gates_are_told_with_what_was_measured_and_what_is_allowed() -> None:
+    told = gates_turned_red(BATCH, [red(Gate.UNHANDLED_SHARE, 0.4567, 0.1), red(Gate.UNITS_WITHOUT_GO_LIVE, 3)])
+    assert told.subject == "Väntelistorna: 2 grindar har blivit röda"
+    assert told.text.splitlines() == [
+        "Torrkörningen per 2024-10-01 underkänns av grindar som inte var röda förut:",
+        "- Andel poster som ännu inte är hanterade: 45,67 %, högst 10 %",
+        "- Enheter utan driftstart: 3, högst 0",
+    ]
+    assert gates_turned_red(BATCH, [red(Gate.ACCOUNTING)]).subject == "Väntelistorna: en grind har blivit röd"
+
+
+def test_a_wave_that_waits_is_told_with_its_counts_and_failed_gates() -> None:
+    passed = [green(gate) for gate in Gate]
+    assert approval_waits(BATCH, passed).splitlines() == [
+        "6 789 av 12 345 poster kan släppas till Millennium, per 2024-10-01.",
+        "Alla 6 grindar är godkända.",
+    ]
+    failed = [red(Gate.DRY_RUN_AGE_DAYS, 9, 3), *passed[:5]]
+    assert approval_waits(BATCH, failed).splitlines()[1:] == [
+        "1 av 6 grindar är underkända. Ett godkännande kräver en skriftlig motivering:",
+        "- Dagar sedan senaste torrkörningen: 9, högst 3",
+    ]
