@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 DAG = "waitlist_dry_run"
 DEADLINE_SECONDS = 240
-_POLL_SECONDS = 0.4
+_POLL_SECONDS = 0.5
 _GRACE_SECONDS = 5
 _USER = "admin"
 USERS = {_USER: "admin", "lead": "op", "other": "op"}

@@ -1,0 +1,197 @@
+"""The dry run under the real scheduler: by hand, by night, over past days, cleared, failed and killed."""
+
+import datetime as dt
+import os
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import AS_OF, Site
+from tests.support.dump import dump
+from tests.support.running_airflow import DAG
+
+from waitlist.mappings import load_mappings
+from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.simulator import MAPPINGS
+
+PARTITIONS = 3
+
+
+@pytest.fixture(scope="module")
+def nightly(site: Site) -> str:
+    """The run that the scheduler begins by itself, for last night."""
+    site.airflow.unpause()
+    (run,) = site.airflow.until("there is a nightly run", lambda: site.airflow.runs("scheduled") or None)
+    site.airflow.ended(run["dag_run_id"])
+    return str(run["dag_run_id"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(site: Site, nightly: str) -> str:
+    """A run by hand that nothing happened to."""
+    run_id = site.airflow.trigger("undisturbed", as_of=AS_OF.isoformat())
+    site.airflow.ended(run_id)
+    return run_id
+
+
+def content(site: Site, run_id: str) -> dict[str, object]:
+    """Everything that staging holds of a run's batch but for its name, the moments and what happened to it."""
+    batch_id = site.batch_id(run_id)
+    tables = {
+        table: [row[1:] for row in rows if row[0] == batch_id]
+        for table, rows in dump(site.store).items()
+        if table not in {"batch", "batch_event"}
+    }
+    batch = site.batch(run_id)
+    return {**tables, "batch": (batch.state, batch.as_of, batch.posts_extracted, batch.posts_staged)}
+
+
+def test_a_run_by_hand_is_verified_and_every_post_comes_out_as_planted(site: Site, undisturbed: str) -> None:
+    assert site.dispositions(undisturbed) == site.truth
+    batch = site.batch(undisturbed)
+    planted = Counter(site.truth.values())
+    assert (batch.state, batch.as_of) == ("verified", AS_OF)
+    assert (batch.posts_extracted, batch.posts_staged) == (planted.total(), planted["migrate"])
+    mapped = Counter(task for task, index in site.airflow.tasks(undisturbed) if index >= 0)
+    assert mapped == {"extract": PARTITIONS, "assess": PARTITIONS}
+
+
+def test_without_logical_date_and_as_of_the_date_is_that_of_run_after_in_sweden(site: Site, nightly: str) -> None:
+    run_id = site.airflow.trigger("by-run-after", run_after="2024-09-30T22:30:00Z", waves=["1"])
+    site.airflow.ended(run_id)
+    assert site.airflow.get(f"/dagRuns/{run_id}")["logical_date"] is None
+    batch = site.batch(run_id)
+    assert (batch.state, batch.as_of, batch.wave) == ("verified", dt.date(2024, 10, 1), "1")
+
+
+def test_after_the_last_go_live_a_run_skips_everything_and_makes_no_batch(site: Site, nightly: str) -> None:
+    units = load_mappings(site.folder / MAPPINGS, raisable=BUILT_IN_SEVERITIES).units.values()
+    last = max(unit.driftstart for unit in units if unit.driftstart)
+    by_hand = site.airflow.trigger("after-the-last", as_of=(last + dt.timedelta(days=1)).isoformat())
+    site.airflow.ended(by_hand)
+    for run_id in (nightly, by_hand):
+        assert {task["state"] for task in site.airflow.tasks(run_id).values()} == {"skipped"}
+        assert site.ask("SELECT * FROM batch WHERE run_id = ?", run_id) == []
+
+
+def test_a_backfill_makes_each_past_day_a_batch_as_the_list_was(site: Site, nightly: str) -> None:
+    # A run's data interval begins on the day that the backfill names and ends on the next, its as-of date.
+    span = ("--from-date", "2024-09-28", "--to-date", "2024-10-01")
+    site.airflow.home.cli("backfill", "create", "--dag-id", DAG, *span)
+    runs = [run["dag_run_id"] for run in site.airflow.runs("backfill")]
+    for run_id in runs:
+        site.airflow.ended(run_id)
+    lists = {}
+    for run_id in runs:
+        batch = site.batch(run_id)
+        assert batch.state == "verified"
+        lists[batch.as_of] = set(site.dispositions(run_id))
+        assert batch.posts_extracted == len(lists[batch.as_of])
+    days = [dt.date(2024, 9, 29), dt.date(2024, 9, 30), AS_OF]
+    assert lists == {day: waiting_at_the_end_of(site, day) for day in days}
+    assert lists[AS_OF] == set(site.truth)
+    assert len({len(posts) for posts in lists.values()}) == len(days)
+    assert lists[days[0]] - lists[AS_OF], "a post that was closed since is in the older batch alone"
+
+
+def waiting_at_the_end_of(site: Site, day: dt.date) -> set[object]:
+    end = f"{day + dt.timedelta(days=1)} 00:00:00"
+    rows = site.ask_pmo(
+        "SELECT post_id FROM vantelistepost WHERE registrerad < ? AND coalesce(avslutad, '9') >= ?", end, end
+    )
+    return {post_id for (post_id,) in rows}
+
+
+def test_clearing_any_one_task_leaves_the_same_database(site: Site, undisturbed: str) -> None:
+    before = dump(site.store)
+    for task_id in site.airflow.task_ids():
+        tries = tries_of(site, undisturbed)
+        site.airflow.clear(undisturbed, [task_id])
+        site.airflow.ended(undisturbed)
+        ran = {task for (task, index), tried in tries_of(site, undisturbed).items() if tried != tries[task, index]}
+        assert ran == {task_id} - {"mark_failed"}
+        assert dump(site.store) == before, f"after clearing {task_id}"
+
+
+def test_clearing_the_whole_run_leaves_the_same_database(site: Site, undisturbed: str) -> None:
+    before, tries = dump(site.store), tries_of(site, undisturbed)
+    site.airflow.clear(undisturbed)
+    site.airflow.ended(undisturbed)
+    ran = {task for (task, index), tried in tries_of(site, undisturbed).items() if tried != tries[task, index]}
+    assert ran == set(site.airflow.task_ids()) - {"mark_failed"}
+    assert dump(site.store) == before
+
+
+def tries_of(site: Site, run_id: str) -> dict[tuple[str, int], int]:
+    return {key: task["try_number"] for key, task in site.airflow.tasks(run_id).items()}
+
+
+def test_a_failed_extract_shows_nothing_and_once_mended_and_cleared_ends_as_if_undisturbed(
+    site: Site, undisturbed: str
+) -> None:
+    post_id = sorted(site.truth)[len(site.truth) // 2]
+    with altered(site, post_id):
+        run_id = site.airflow.trigger("disturbed", as_of=AS_OF.isoformat())
+        site.airflow.ended(run_id, state="failed")
+    tasks = site.airflow.tasks(run_id)
+    failed = [key for key, task in tasks.items() if task["state"] == "failed"]
+    assert failed == [("extract", PARTITIONS // 2)]
+    assert tasks[failed[0]]["try_number"] == 1, "drift is not cured by trying again"
+    assert str(post_id) in site.airflow.task_log(run_id, *failed[0])
+    assert site.batch(run_id).state == "failed"
+    assert site.ask("SELECT * FROM readable_batch WHERE run_id = ?", run_id) == []
+    assert site.dispositions(run_id) == {}
+
+    site.airflow.clear(run_id, failed, downstream=True)
+    site.airflow.ended(run_id)
+    assert content(site, run_id) == content(site, undisturbed)
+
+
+@contextmanager
+def altered(site: Site, post_id: int) -> Iterator[None]:
+    """Let PMO hold a flag that is neither yes nor no."""
+    ((flag,),) = site.ask_pmo("SELECT vantar_pa_besok FROM vantelistepost WHERE post_id = ?", post_id)
+    site.ask_pmo("UPDATE vantelistepost SET vantar_pa_besok = 7 WHERE post_id = ?", post_id)
+    yield
+    site.ask_pmo("UPDATE vantelistepost SET vantar_pa_besok = ? WHERE post_id = ?", flag, post_id)
+
+
+def test_a_worker_killed_while_it_assesses_is_replaced_and_the_result_is_the_same(site: Site, undisturbed: str) -> None:
+    before, tried = dump(site.store), site.airflow.task(undisturbed, "assess", 1)["try_number"]
+    with held(site.staging):
+        site.airflow.clear(undisturbed, [("assess", 1)])
+        pid = site.airflow.until("assess is about to write", at_work(site, undisturbed))
+        os.kill(pid, signal.SIGKILL)
+        site.airflow.until(
+            "the kill is noticed",
+            lambda: site.airflow.task(undisturbed, "assess", 1)["state"] == "up_for_retry",
+        )
+    site.airflow.ended(undisturbed)
+    assert site.airflow.task(undisturbed, "assess", 1)["try_number"] == tried + 2
+    assert dump(site.store) == before
+
+
+@contextmanager
+def held(staging: Path) -> Iterator[None]:
+    """Keep others from writing to staging."""
+    with closing(sqlite3.connect(staging, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def at_work(site: Site, run_id: str) -> Callable[[], int | None]:
+    """Tell the process of ``assess``, once it has staging open: with staging held, it comes no further."""
+
+    def pid() -> int | None:
+        task = site.airflow.task(run_id, "assess", 1)
+        if task["state"] != "running" or not task["pid"]:
+            return None
+        opened = {link.resolve() for link in Path(f"/proc/{task['pid']}/fd").iterdir()}
+        return int(task["pid"]) if site.staging.resolve() in opened else None
+
+    return pid
