@@ -144,6 +144,12 @@ def test_list_to_move_to_has_a_column_of_its_own(place: Site, out: Path) -> None
     ]
 
 
+def test_no_list_to_move_to_is_recommended_for_a_post_that_leaves(place: Site, out: Path) -> None:
+    place.stage({**NOT_MOVED, "nybesok": True}, NOT_MOVED)
+    place.write(out, with_csv=True)
+    assert {row["Post-id"]: row["Flytta till"] for row in csv_of(out)} == {"1": "", "2": DIABETES}
+
+
 def test_branch_that_is_not_in_the_text_is_named(place: Site, out: Path) -> None:
     book = written(place, out, {"filial": "Norra Torget"}, {"filial": "Torget", "orsak": "På Torget", **RED})
     assert [row["Gör så här"].split("\n")[1:] for row in sheets_of(book)["Åtgärda i PMO"]] == [
@@ -436,6 +442,17 @@ def test_protected_identity_that_is_gone_is_masked(place: Site, out: Path) -> No
     assert (row["Personnummer"], row["Namn"]) == ("Sekretess", "Sekretess")
 
 
+def test_gone_post_whose_release_is_purged_is_told_by_its_id(place: Site, out: Path) -> None:
+    released(place, 1)
+    place.stage({"post_id": 5}, released=(1,))
+    changed(place, _1="")
+    for table in (schema.bokningsbegaran, schema.disposition):
+        batches.execute(place.store, table.delete().where(table.c.batch_id == "pilot"))
+    place.write(out)
+    (row,) = sheets_of(book_of(out, "okand-enhet"))["Rätta i Millennium"]
+    assert (row["Post-id"], row["Namn"], row["Boka före"]) == (1, None, None)
+
+
 def test_database_of_an_earlier_release_has_no_changes(place: Site, out: Path) -> None:
     place.stage(RED)
     batches.execute(place.store, sa.text("DROP TABLE released_change"))
@@ -576,6 +593,13 @@ def test_a_snapshot_that_is_gone_or_another_is_named(place: Site, out: Path) -> 
     with pytest.raises(SnapshotError, match="natt-1 is missing: the snapshot was removed, or lies elsewhere"):
         place.write(out)
     assert not out.exists()
+
+
+def test_batch_that_retention_has_emptied_is_named(place: Site, out: Path) -> None:
+    place.stage(RED)
+    batches.execute(place.store, schema.batch_partition.delete())
+    with pytest.raises(SnapshotError, match="batch natt-1 holds no posts any more: retention has removed them"):
+        place.write(out)
 
 
 def test_parts_that_an_earlier_plan_left_are_not_read(place: Site, out: Path) -> None:

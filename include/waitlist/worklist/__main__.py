@@ -24,6 +24,7 @@ from waitlist.worklist.writing import unknown_units, write_work_lists
 
 _NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, "")
 _SILENT_SECONDS: Final = 3.0
+_BETWEEN_SECONDS: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,11 +104,11 @@ class _Telling:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told = time.monotonic()
+        self._next = time.monotonic() + _SILENT_SECONDS
 
     def tell(self, what: str, done: int, of: int) -> None:
-        if time.monotonic() - self._told >= _SILENT_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _BETWEEN_SECONDS
             self._console.print(Text(f"{number(done)} of {number(of)} {what}"))
 
 

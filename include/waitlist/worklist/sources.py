@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from upath import UPath
 
@@ -78,13 +79,14 @@ def find_snapshot(store: StagingStore, batch: Batch, folder: UPath) -> Snapshot:
     query = sa.select(table).where(table.c.batch_id == batch.batch_id).order_by(table.c.lower_key)
     with refusals_named(f"partitions of batch {batch.batch_id}"), store.database.connected() as connection:
         staged = connection.execute(query).mappings().all()
+    if not staged:
+        raise SnapshotError(f"batch {batch.batch_id} holds no posts any more: retention has removed them")
     found = _described(folder)
     wanted = [
         (None if row["lower_key"] == schema.OPEN_LOWER else row["lower_key"], row["upper_key"], row["posts"])
         for row in staged
     ]
-    missing = sum(keys not in found for keys in wanted)
-    if missing or not wanted:
+    if missing := sum(keys not in found for keys in wanted):
         raise SnapshotError(
             f"the snapshot in {folder} lacks {missing} of {len(wanted)} partitions of batch {batch.batch_id}: "
             "it was removed, or the batch is being run again"
@@ -158,13 +160,19 @@ class StagedPosts:
                 unit.c.enhet_hsa_id,
             )
             .join(post, post.c.post_id == change.c.post_id)
-            .join(request, sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id))
-            .join(unit, sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id))
+            # The rows of the batch that released it may be removed before this batch's: then the id alone is left.
+            .join(
+                request,
+                sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id),
+                isouter=True,
+            )
+            .join(unit, sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id), isouter=True)
             .where(change.c.batch_id == self._batch_id, change.c.change == "gone")
             .order_by(change.c.post_id)
         )
         for found in self._read(query, _GONE):
-            posts = found
+            at = found.schema.get_field_index("sekretess")
+            posts = found.set_column(at, "sekretess", pc.fill_null(found["sekretess"], False))
             for name in ("boka_from", "boka_fore"):
                 posts = posts.set_column(posts.schema.get_field_index(name), name, posts[name].cast(pa.string()))
             for name in ("kontaktform", "anvandare", "filial"):
