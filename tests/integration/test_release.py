@@ -369,6 +369,7 @@ def test_withdrawn_posts_are_released_by_a_later_batch_and_others_stay_shown(sto
     put_released(store)
     released(store, "vecka-2", range(30, 60))
     release.withdraw(store, WAVE, APPROVER, REASON, LATER)
+    assert store.released_post_ids(None, None).tolist() == releases.migrating(range(30, 60))
     released(store, "vecka-3")
     assert releases.shown(store) == [
         *((post, "vecka-3") for post in MIGRATING),
