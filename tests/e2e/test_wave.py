@@ -32,7 +32,7 @@ def answer(site: Site, user: str, step: tuple[str, str, str], option: str) -> in
     dag, run_id, task = step
     path = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
     body = {"chosen_options": [option], "params_input": {"motivering": REASON}}
-    with site.airflow.as_user(user) as client:
+    with closing(site.airflow.as_user(user)) as client:
         return client.patch(path, json=body).status_code
 
 
