@@ -1,4 +1,4 @@
-"""One Airflow in service, over a synthetic PMO and an empty staging database, for all tests of a process."""
+"""One Airflow in service, over a synthetic PMO and an empty staging database, for all tests of a file."""
 
 import datetime as dt
 import sqlite3
@@ -60,7 +60,7 @@ class Site:
         return dict(self.ask(query, self.batch_id(run_id)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("e2e")
     pmo, staging = folder / "pmo.sqlite", folder / "staging.sqlite"
