@@ -1,8 +1,11 @@
 """Work lists of the synthetic PMO: each cell against PMO and staging, read without the code that wrote it."""
 
 import datetime as dt
+import json
+import os
 import re
 import sqlite3
+import subprocess
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -15,11 +18,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from openpyxl.worksheet.worksheet import Worksheet
+from tests.support import posts, worklists
 from tests.support.postgres import PostgresServer
 from tests.support.runs import AS_OF, NOW, assessed, pipeline
 from tests.support.runs import request as asked
 from tests.support.worklists import counts_of, csv_of, post_ids_of
 
+from waitlist import paths
 from waitlist.messages import finding_text, rule_label
 from waitlist.pipeline import Pipeline
 from waitlist.simulator import MAPPINGS, Order, generate
@@ -286,14 +291,14 @@ def test_command_names_every_fault_at_once_and_writes_nothing(
     out = tmp_path / "ut"
     out.mkdir()
     (out / "annat.txt").touch()
-    arguments = ["--staging", deployment.staging, "--snapshots", str(tmp_path / "borta"), "--out", str(out)]
+    arguments = ["--staging", deployment.staging, "--snapshots", "okand://borta", "--out", str(out)]
     assert main([*arguments, "--mappings", str(tmp_path / "saknas"), "--unit", "SE2120009999-NONE"]) == 1
     told = capsys.readouterr().err
     for fault in (
         "holds 1 other files",
         "mapping files at fault",
         f"unit SE2120009999-NONE has no posts in batch {deployment.batch_id}",
-        "the snapshot was removed, or lies elsewhere",
+        "--snapshots is no folder, nor a URL of a kind that can be read here",
     ):
         assert fault in told
     assert [file.name for file in out.iterdir()] == ["annat.txt"]
@@ -306,3 +311,23 @@ def test_command_refuses_an_unknown_batch_and_a_folder_of_lists(
     told = capsys.readouterr().err
     assert "batch natt-9 is unknown" in told
     assert "earlier work lists of these units: --replace replaces them" in told
+
+
+def test_make_target_reads_the_environments_connection(tmp_path: Path) -> None:
+    place = worklists.site(tmp_path)
+    place.stage({"boka_fore": None})
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW_CONN_MILLENNIUM_STAGING": json.dumps(
+            {"conn_type": "sqlite", "host": str(tmp_path / "staging.sqlite")}
+        ),
+        "WAITLIST_SNAPSHOT_URL": (tmp_path / "snapshots").as_uri(),
+        "OUT": str(tmp_path / "mina listor"),
+        "UNIT": posts.UNIT,
+        "CSV": "1",
+    }
+    script = paths.PROJECT / "scripts" / "worklists.sh"
+    done = subprocess.run([script], env=environment, capture_output=True, encoding="utf-8", check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "mina listor").iterdir())) == 2

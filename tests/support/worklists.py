@@ -23,7 +23,7 @@ from waitlist.readiness import LATEST, read_readiness
 from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.snapshot import Partition, write_part
 from waitlist.staging import StagingStore
-from waitlist.worklist import OutFolder, Written, find_snapshot, write_work_lists
+from waitlist.worklist import OutFolder, Written, find_snapshot, unit_keys, write_work_lists
 
 BATCH = "natt-1"
 AS_OF = posts.AS_OF
@@ -72,12 +72,15 @@ class Site:
         reconcile(self.store, batch_id, source_posts=len(ids), evidence=evidence, now=batches.NOW)
         self.store.mark_verified(batch_id, batches.NOW)
 
-    def write(self, out: Path, *, batch_id: str = LATEST, replace: bool = False, **asked: Any) -> Written:
+    def write(
+        self, out: Path, *, batch_id: str = LATEST, units: tuple[str, ...] = (), replace: bool = False, **asked: Any
+    ) -> Written:
         """Write the work lists of a batch."""
         readiness = read_readiness(self.store, batch_id, self.context.mappings)
         snapshot = find_snapshot(self.store, readiness.batch, UPath(self.snapshots / readiness.batch.batch_id))
-        folder = OutFolder(out, units=asked.get("units"), replace=replace)
-        return write_work_lists(self.store, readiness, snapshot, self.context.mappings, folder, **asked)
+        only = unit_keys(readiness, self.context.mappings, units)
+        folder = OutFolder(out, units=only, replace=replace)
+        return write_work_lists(self.store, readiness, snapshot, self.context.mappings, folder, only=only, **asked)
 
 
 @functools.cache

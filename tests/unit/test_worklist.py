@@ -189,6 +189,7 @@ def test_a_unit_with_nothing_to_do_gets_its_summary(place: Site, out: Path) -> N
 def test_posts_of_one_person_are_told_that_they_may_be_the_same(place: Site, out: Path) -> None:
     book = written(place, out, {}, {"personnummer": PERSON})
     assert [row["Anmärkning"] for row in sheets_of(book)["Migreras - kontrollera"]] == ["Möjlig dubblett"] * 2
+    assert counts_of(book) == {"Migreras": 2, "varav att kontrollera": 2, "Summa": 2}
 
 
 # Dates
@@ -358,10 +359,21 @@ def test_a_live_unit_is_told_to_book_and_not_to_move(place: Site, out: Path) -> 
 
 def test_some_units_are_written_when_named(place: Site, out: Path) -> None:
     place.stage(RED, {"enhet_hsa_id": UNIT_LIVE}, {"enhet_hsa_id": UNIT_CHILD_HEALTH})
-    place.write(out, units=[UNIT_LIVE])
-    place.write(out, units=[UNIT])
+    place.write(out, units=(UNIT_LIVE,))
+    place.write(out, units=(UNIT,))
     assert {file.name for file in out.iterdir()} == {file_of(out, unit).name for unit in (UNIT, UNIT_LIVE)}
     assert counts_of(book_of(out))["Summa"] == 1
+
+
+def test_the_unknown_unit_is_asked_for_by_the_name_of_its_file(place: Site, out: Path) -> None:
+    place.stage(RED, {"enhet_hsa_id": PERSON})
+    place.write(out, units=("okand-enhet",))
+    assert [file.name for file in out.iterdir()] == [file_of(out, "okand-enhet").name]
+    with pytest.raises(WorkListError, match="holds 1 earlier work lists of these units"):
+        place.write(out, units=("okand-enhet",))
+    for asked in (PERSON, ""):
+        with pytest.raises(WorkListError, match=f"unit {asked} has no posts in batch {BATCH}"):
+            place.write(out, units=(asked,))
 
 
 def test_a_unit_without_posts_is_an_error(place: Site, out: Path) -> None:
@@ -369,7 +381,7 @@ def test_a_unit_without_posts_is_an_error(place: Site, out: Path) -> None:
     with pytest.raises(
         WorkListError, match=f"unit {UNIT_LIVE} has no posts in batch {BATCH}\nunit {UNIT_CHILD_HEALTH} has"
     ):
-        place.write(out, units=[UNIT_LIVE, UNIT_CHILD_HEALTH])
+        place.write(out, units=(UNIT_LIVE, UNIT_CHILD_HEALTH))
     assert not out.exists()
 
 
@@ -643,4 +655,5 @@ def test_command_says_why_it_fails(place: Site, out: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert "no batch has been verified yet" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not out.exists()

@@ -96,7 +96,7 @@ def test_earlier_lists_are_not_overwritten_unasked(path: Path) -> None:
 
 def test_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fil").touch()
-    assert out(tmp_path / "fil").faults() == [f"{tmp_path / 'fil'} is no folder"]
+    assert out(tmp_path / "fil").faults() == [f"{tmp_path / 'fil'} cannot be written to: Not a directory"]
 
 
 # Replacing

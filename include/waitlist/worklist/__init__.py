@@ -15,7 +15,7 @@ staging database; both are read once, key range by key range, so that memory sta
 
 from waitlist.worklist.folder import OutFolder, is_work_list
 from waitlist.worklist.sources import Snapshot, find_snapshot
-from waitlist.worklist.writing import Written, unknown_units, write_work_lists
+from waitlist.worklist.writing import Written, unit_keys, write_work_lists
 
 __all__ = [
     "OutFolder",
@@ -23,6 +23,6 @@ __all__ = [
     "Written",
     "find_snapshot",
     "is_work_list",
-    "unknown_units",
+    "unit_keys",
     "write_work_lists",
 ]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
-from waitlist.exceptions import WaitlistError
+from waitlist.exceptions import SnapshotError, WaitlistError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.readiness import LATEST, Readiness, number, read_readiness
 from waitlist.rules import BUILT_IN_SEVERITIES
@@ -20,7 +20,7 @@ from waitlist.settings import Settings
 from waitlist.staging import StagingStore
 from waitlist.worklist.folder import OutFolder
 from waitlist.worklist.sources import Snapshot, find_snapshot
-from waitlist.worklist.writing import unknown_units, write_work_lists
+from waitlist.worklist.writing import unit_keys, write_work_lists
 
 _NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, "")
 _SILENT_SECONDS: Final = 3.0
@@ -35,40 +35,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mappings = _NO_MAPPINGS
     readiness: Readiness | None = None
     snapshot: Snapshot | None = None
-    out = OutFolder(given.out, units=given.unit or None, replace=given.replace)
-    faults += out.faults()
+    only: frozenset[str] | None = None
     with _noted(faults):
         mappings = load_mappings(given.mappings or Settings.read().mappings_dir, raisable=BUILT_IN_SEVERITIES)
     with _noted(faults):
         store = StagingStore(given.staging)
         readiness = read_readiness(store, given.batch, mappings)
     if readiness is not None:
-        faults += unknown_units(readiness, given.unit)
         with _noted(faults):
-            folder = UPath(given.snapshots) / readiness.batch.batch_id
-            snapshot = find_snapshot(store, readiness.batch, folder)
-    if faults or readiness is None or snapshot is None:
-        console.print(Text("\n".join(faults)), soft_wrap=True)
-        return 1
-    with _noted(faults):
-        written = write_work_lists(
-            store,
-            readiness,
-            snapshot,
-            mappings,
-            out,
-            units=given.unit,
-            with_csv=given.csv,
-            progress=_Telling(console).tell,
-        )
-        Console().print(
-            Text(
-                f"{number(written.units)} work lists of batch {readiness.batch.batch_id} as of "
-                f"{readiness.batch.as_of}, {number(written.rows)} posts to act on, in {given.out}\n"
-                "They hold personal data: readable by you alone, to be deleted when they have been worked through."
-            ),
-            soft_wrap=True,
-        )
+            only = unit_keys(readiness, mappings, given.unit)
+        with _noted(faults):
+            snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots) / readiness.batch.batch_id)
+    out = OutFolder(given.out, units=only, replace=given.replace)
+    faults += out.faults()
+    if readiness is not None and snapshot is not None and not faults:
+        with _noted(faults):
+            written = write_work_lists(
+                store,
+                readiness,
+                snapshot,
+                mappings,
+                out,
+                only=only,
+                with_csv=given.csv,
+                progress=_Telling(console).tell,
+            )
+            Console().print(
+                Text(
+                    f"{number(written.units)} work lists of batch {readiness.batch.batch_id} as of "
+                    f"{readiness.batch.as_of}, {number(written.rows)} posts to act on, in {given.out}\n"
+                    "They hold personal data: readable by you alone, to be deleted when they have been worked through."
+                ),
+                soft_wrap=True,
+            )
     if faults:
         console.print(Text("\n".join(faults)), soft_wrap=True)
     return 1 if faults else 0
@@ -82,13 +81,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--snapshots", required=True, metavar="URL", help="where each batch has its snapshot's folder")
     parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch, or the latest that was verified")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder of its own; made if missing")
-    parser.add_argument(
-        "--unit", action="append", default=[], metavar="HSA-ID", help="this unit alone; may be repeated"
-    )
+    parser.add_argument("--unit", action="append", default=[], metavar="HSA-ID", help="one unit; may be repeated")
     parser.add_argument("--csv", action="store_true", help="a CSV file beside each workbook")
     parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
     parser.add_argument("--replace", action="store_true", help="earlier lists of these units in the folder give way")
     return parser
+
+
+def _folder(url: str) -> UPath:
+    try:
+        return UPath(url)
+    except (ValueError, ImportError):
+        raise SnapshotError("--snapshots is no folder, nor a URL of a kind that can be read here") from None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 from waitlist.exceptions import WorkListError
 
 UNKNOWN_UNIT: Final = "okand-enhet"
-"""Stands in a file's name for a unit without a well-formed HSA-id."""
+"""Stands for the key of the posts whose unit is not known, which is empty, where a name is wanted."""
 
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
@@ -29,9 +29,9 @@ _ASIDE: Final = ".arbetslistor-"
 _ASIDE_NAME: Final = re.compile(re.escape(_ASIDE) + "[0-9a-f]{32}")
 
 
-def file_name(hsa_id: str, as_of: date, suffix: str) -> str:
+def file_name(key: str, as_of: date, suffix: str) -> str:
     """Return the name of a unit's work list; it tells the unit and the day, nothing of a patient."""
-    return f"arbetslista-{_unit_part(hsa_id)}-{as_of.isoformat()}.{suffix}"
+    return f"arbetslista-{_unit_part(key)}-{as_of.isoformat()}.{suffix}"
 
 
 def is_work_list(name: str) -> bool:
@@ -52,22 +52,21 @@ class OutFolder:
 
         Args:
             path: the folder, made when it is missing.
-            units: HSA-ids of the units that are written (empty: the unknown one); None for all.
+            units: keys of the units that are written; None for all.
             replace: earlier work lists of these units give way to the new ones.
         """
         self._path = path
-        self._units = None if units is None else {_unit_part(hsa_id) for hsa_id in units}
+        self._units = None if units is None else {_unit_part(key) for key in units}
         self._replace = replace
 
     def faults(self) -> list[str]:
         """Return why nothing may be written here, in plain words; empty when it may."""
-        if not self._path.exists():
+        try:
+            names = [entry.name for entry in self._path.iterdir()]
+        except FileNotFoundError:
             return []
-        if not self._path.is_dir():
-            return [f"{self._path} is no folder"]
-        if not os.access(self._path, os.R_OK | os.W_OK | os.X_OK):
-            return [f"{self._path} cannot be written to"]
-        names = [entry.name for entry in self._path.iterdir()]
+        except OSError as error:
+            return [f"{self._path} cannot be written to: {_reason(error)}"]
         others = [name for name in names if not is_work_list(name) and not _ASIDE_NAME.fullmatch(name)]
         if others:
             return [f"{self._path} holds {len(others)} other files: work lists get a folder of their own"]
@@ -119,8 +118,8 @@ class OutFolder:
         return {found[0] for found in named if self._units is None or found["unit"] in self._units}
 
 
-def _unit_part(hsa_id: str) -> str:
-    return _NOT_IN_A_NAME.sub("_", hsa_id) if hsa_id else UNKNOWN_UNIT
+def _unit_part(key: str) -> str:
+    return _NOT_IN_A_NAME.sub("_", key) if key else UNKNOWN_UNIT
 
 
 def _reason(error: OSError) -> str:

@@ -60,7 +60,10 @@ class Snapshot:
             SnapshotError: a file is missing or damaged.
         """
         for part in self.parts:
-            yield from read_part(self.folder, part, POSTS)
+            try:
+                yield from read_part(self.folder, part, POSTS)
+            except OSError as error:
+                raise SnapshotError(f"{part.path} in {self.folder} could not be read: {_reason(error)}") from None
 
 
 def find_snapshot(store: StagingStore, batch: Batch, folder: UPath) -> Snapshot:
@@ -104,8 +107,12 @@ def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], Snapsh
     except (ValueError, TypeError):
         raise SnapshotError(f"a description of a part in {folder} is damaged: rerun the extract") from None
     except OSError as error:
-        raise SnapshotError(f"{folder} could not be read: {error.strerror or type(error).__name__}") from None
+        raise SnapshotError(f"{folder} could not be read: {_reason(error)}") from None
     return {(part.lower, part.upper, part.posts): part for part in parts}
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 class StagedPosts:

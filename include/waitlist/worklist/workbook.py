@@ -195,7 +195,7 @@ class _Layout:
             self._text(page, HEADER_ROW, place, WORK_LIST_COLUMNS[name], "heading")
         for number, row in enumerate(_records(rows), start=HEADER_ROW + 1):
             said = {name: _said(name, row) for name in columns}
-            page.set_row(number, _height((text, _WIDTHS[name]) for name, text in said.items()))
+            page.set_row(number, _height((words, _WIDTHS[name]) for name, words in said.items()))
             for place, name in enumerate(columns):
                 self._cell(page, (number, place), name, said[name], row)
         page.autofilter(HEADER_ROW, 0, HEADER_ROW + rows.num_rows, last)
@@ -273,7 +273,7 @@ class _Layout:
         """Write a line of counts; ``form`` is how its name looks."""
         name, posts, meaning, action = told
         rest = "sum" if form == "sum" else "text"
-        page.set_row(row, _height(zip((name, meaning, action), (34, 52, 62), strict=True)))
+        page.set_row(row, _height(zip((name, "", meaning, action, ""), _SUMMARY_WIDTHS, strict=True)))
         self._text(page, row, 0, name, form)
         page.write_number(row, 1, posts, self._formats["count" if form == "text" else f"{form}_count"])
         self._text(page, row, 2, meaning, rest)

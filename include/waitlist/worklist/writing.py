@@ -8,8 +8,8 @@ from waitlist.mappings import Mappings
 from waitlist.readiness import Readiness
 from waitlist.staging import StagingStore
 from waitlist.worklist.csv_file import write_csv
-from waitlist.worklist.folder import OutFolder, file_name
-from waitlist.worklist.posts import Gathering, Progress, unit_key
+from waitlist.worklist.folder import UNKNOWN_UNIT, OutFolder, file_name
+from waitlist.worklist.posts import UNKNOWN, Gathering, Progress, unit_key
 from waitlist.worklist.rows import Aside
 from waitlist.worklist.sources import Snapshot
 from waitlist.worklist.workbook import write_workbook
@@ -24,11 +24,23 @@ class Written:
     """Posts that somebody has to act on."""
 
 
-def unknown_units(readiness: Readiness, units: Collection[str]) -> list[str]:
-    """Return a fault for each unit asked for that has no post in the batch."""
-    known = {each.hsa_id.strip() for wave in readiness.waves for each in wave.units}
-    batch_id = readiness.batch.batch_id
-    return [f"unit {hsa_id} has no posts in batch {batch_id}" for hsa_id in units if hsa_id not in known]
+def unit_keys(readiness: Readiness, mappings: Mappings, asked: Collection[str]) -> frozenset[str] | None:
+    """Return the keys of the units that are asked for, None for all.
+
+    Args:
+        readiness: the batch.
+        mappings: the units that are known.
+        asked: HSA-ids, and ``folder.UNKNOWN_UNIT``; empty for every unit of the batch.
+
+    Raises:
+        WorkListError: with every one that has no post in the batch.
+    """
+    known = {unit_key(each.hsa_id, mappings) for wave in readiness.waves for each in wave.units}
+    keys = {each: UNKNOWN if each == UNKNOWN_UNIT else each for each in asked}
+    if missing := [each for each, key in keys.items() if not each or key not in known]:
+        batch_id = readiness.batch.batch_id
+        raise WorkListError("\n".join(f"unit {each} has no posts in batch {batch_id}" for each in missing))
+    return frozenset(keys.values()) or None
 
 
 def write_work_lists(
@@ -38,7 +50,7 @@ def write_work_lists(
     mappings: Mappings,
     out: OutFolder,
     *,
-    units: Collection[str] = (),
+    only: frozenset[str] | None = None,
     with_csv: bool = False,
     progress: Progress = lambda _what, _done, _of: None,
 ) -> Written:
@@ -50,7 +62,7 @@ def write_work_lists(
         snapshot: its snapshot, as ``find_snapshot`` gives it.
         mappings: names and waves of the units.
         out: where to.
-        units: HSA-ids; empty for every unit of the batch.
+        only: what ``unit_keys`` returned; None for every unit of the batch.
         with_csv: write a CSV file beside each workbook.
         progress: is told how far it has come.
 
@@ -59,9 +71,6 @@ def write_work_lists(
         SnapshotError: the snapshot is damaged.
         StagingError: the database refused.
     """
-    if faults := unknown_units(readiness, units):
-        raise WorkListError("\n".join(faults))
-    only = frozenset(unit_key(hsa_id, mappings) for hsa_id in units) or None
     as_of = readiness.batch.as_of
     made = rows_made = 0
     with out.filling() as folder:
