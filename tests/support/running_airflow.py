@@ -48,7 +48,8 @@ class RunningAirflow:
         for name, *options in (["api-server"], ["dag-processor"], ["scheduler", "--skip-serve-logs"]):
             with self._log(name).open("wb") as log:
                 self.components[name] = subprocess.Popen(
-                    ["airflow", name, *options],
+                    # Were the tests themselves killed, nobody would end it.
+                    ["setpriv", "--pdeathsig", "TERM", "airflow", name, *options],
                     env=self.home.env,
                     cwd=ROOT,
                     stdout=log,
