@@ -198,6 +198,15 @@ def test_a_part_of_another_extract_is_not_taken_for_the_planned_one(spoilt: Site
         spoilt.replay("mixed")
 
 
+def test_a_part_that_was_read_anew_since_the_plan_is_not_taken_for_the_planned_one(spoilt: Site) -> None:
+    plan = spoilt.snapshot / "plan.json"
+    told = json.loads(plan.read_text(encoding="utf-8"))
+    told["partitions"][1]["posts"] += 1
+    plan.write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(SnapshotError, match="changed meanwhile: rerun, beginning with the plan"):
+        spoilt.replay("read-anew")
+
+
 def test_parts_left_over_from_an_earlier_plan_are_not_read(spoilt: Site) -> None:
     for name in ("parquet", "json"):
         shutil.copy(spoilt.snapshot / f"part-00000.{name}", spoilt.snapshot / f"part-00009.{name}")
