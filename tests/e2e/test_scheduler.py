@@ -164,7 +164,7 @@ def test_a_worker_killed_while_it_assesses_is_replaced_and_the_result_is_the_sam
     before, tried = dump(site.store), site.airflow.task(undisturbed, "assess", 1)["try_number"]
     with held(site.staging):
         site.airflow.clear(undisturbed, [("assess", 1)])
-        pid = site.airflow.until("assess is about to write", at_work(site, undisturbed))
+        pid = site.airflow.until("assess has staging open", at_work(site, undisturbed))
         os.kill(pid, signal.SIGKILL)
         site.airflow.until(
             "the kill is noticed",

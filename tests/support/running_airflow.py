@@ -190,9 +190,12 @@ class RunningAirflow:
 
 @contextmanager
 def running_airflow(folder: Path, database: str, given: Mapping[str, str]) -> Iterator[RunningAirflow]:
-    """Start an Airflow on free ports with a database of its own, its DAG paused, and end all of it.
+    """Start an Airflow on free ports with a database of its own, its DAGs paused, and end all of it.
 
-    SQLite would serve as well, one writer at a time; in service it is PostgreSQL.
+    Args:
+        folder: the new Airflow's home.
+        database: URL of an empty PostgreSQL database, as Airflow has in service.
+        given: connections and settings of the project, as environment variables.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
