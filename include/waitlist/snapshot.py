@@ -104,7 +104,6 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
     file_system = folder.fs
     try:
         make_folder(folder)
-        _remove_leftovers(file_system, folder.path, name)
         posts = 0
         with writing_aside(file_system, (folder / f"{name}.parquet").path) as sink:
             hashing = _HashingSink(sink)
@@ -224,6 +223,7 @@ class _HashingSink:
 @contextmanager
 def writing_aside(file_system: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
     """Open a new file that takes ``path`` when the block ends well, and is removed when it does not."""
+    _remove_leftovers(file_system, path)
     # A name of its own: an attempt that its scheduler gave up on may still be writing.
     aside = f"{path}.{uuid.uuid4().hex}{_ASIDE}"
     try:
@@ -251,13 +251,12 @@ def make_folder(folder: UPath) -> None:
         folder.fs.makedirs(folder.path, exist_ok=True)
 
 
-def _remove_leftovers(file_system: AbstractFileSystem, folder: str, name: str) -> None:
+def _remove_leftovers(file_system: AbstractFileSystem, path: str) -> None:
     """Remove what an attempt that was killed left; one that still runs then fails at its rename."""
-    for path in file_system.ls(folder, detail=False):
-        file_name = path.rpartition("/")[2]
-        if file_name.startswith(f"{name}.") and file_name.endswith(_ASIDE):
+    for found in file_system.ls(path.rpartition("/")[0], detail=False):
+        if found.startswith(f"{path}.") and found.endswith(_ASIDE):
             with suppress(FileNotFoundError):
-                file_system.rm(path)
+                file_system.rm(found)
 
 
 def _reason(error: OSError) -> str:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,11 @@ def migrate_when_told(url: str, go: float) -> None:
     store = StagingStore(url)
     time.sleep(max(0.0, go - time.time()))
     store.migrate()
+
+
+def pipe() -> tuple[Connection, Connection]:
+    """Return the two ends of a pipe to one of ``in_processes``."""
+    return multiprocessing.get_context("forkserver").Pipe()
 
 
 def in_processes(*calls: tuple[Callable[..., None], tuple[Any, ...]]) -> list[BaseProcess]:

@@ -10,7 +10,6 @@ import datetime as dt
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -92,13 +91,15 @@ def write_data_docs(
             raise SuiteError(f"{suite.name}: the results are not those of its expectations; run the suite again")
     folder.mkdir(parents=True, exist_ok=True)
     site = folder / _folder_name(batch_id)
-    aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=folder))
+    aside = folder / f".aside-{site.name}"
+    # An attempt that was killed left it.
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
     try:
         pages = {"index": _index(batch_id, as_of, run, found)}
         pages |= {suite.name: _suite_page(batch_id, as_of, suite, found[suite.name]) for suite in run}
         for name, page in pages.items():
             (aside / f"{name}.html").write_text(page, encoding="utf-8")
-        aside.chmod(0o755)
         shutil.rmtree(site, ignore_errors=True)
         aside.rename(site)
     except BaseException:

@@ -1,0 +1,297 @@
+"""Every step of the dry run and of a wave, killed at each moment that others could notice, and run again.
+
+Whoever reads meanwhile sees what was there before the step or what is there after it, and the step that is run
+again ends as if nothing had happened: the same answer, the same database, the same files.
+"""
+
+import datetime as dt
+import functools
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from tests.support.dump import dump
+from tests.support.killing import Done, Nursery, nursery
+from tests.support.postgres import PostgresServer
+from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
+from upath import UPath
+
+from waitlist import demo
+from waitlist.pipeline import Pipeline, Request, Run
+from waitlist.pmo import PmoSource
+from waitlist.settings import Settings
+from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.snapshot import Partition, SnapshotPart
+from waitlist.staging import StagingStore, schema
+
+POSTS = 300
+PARTITION_POSTS = 150
+MOST_MOMENTS = {"sqlite": 5, "postgresql": 3}
+WAVE = Request("waitlist_migration", "wave", "migration", AS_OF, waves=("2",))
+REASON = "Avstämt med enheterna i vågen"
+WHO = "Eva Öberg"
+LATER = AS_OF + dt.timedelta(days=60)
+
+
+@dataclass
+class Handed:
+    """What Airflow hands from step to step."""
+
+    run: dict[str, Any] = field(default_factory=dict)
+    partitions: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def taken(self) -> tuple[Run, list[Partition], list[SnapshotPart]]:
+        return (
+            Run.from_dict(self.run),
+            [Partition.from_dict(each) for each in self.partitions],
+            [SnapshotPart.from_dict(each) for each in self.parts],
+        )
+
+
+def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
+    """Take one step, in the process that may be killed."""
+    steps = pipeline_in(folder, staging)
+    if name == "open_batch":
+        return steps.open_batch(WAVE, now=NOW).to_dict()
+    if name == "withdraw":
+        return steps.withdraw(WAVE.batch_id, WHO, REASON, now=NOW)
+    if name == "remove_expired":
+        return steps.remove_expired(LATER, keep_days=None, only_tell=False, now=NOW)
+    if name == "mark_failed":
+        return steps.mark_failed(WAVE, now=NOW)
+    run, partitions, parts = handed.taken
+    taken: dict[str, Callable[[], Any]] = {
+        "plan_extract": lambda: [each.to_dict() for each in steps.plan_extract(run)],
+        "extract": lambda: [steps.extract(run, each).to_dict() for each in partitions],
+        "check_contract": lambda: steps.check_contract(run, parts),
+        "find_duplicates": lambda: steps.find_duplicates(run, parts),
+        "assess": lambda: [steps.assess(run, each) for each in parts],
+        "find_changes": lambda: steps.find_changes(run, parts),
+        "check_snapshot": lambda: steps.check_snapshot(run, parts),
+        "check_staged": lambda: steps.check_staged(run),
+        "reconcile": lambda: steps.reconcile(run, partitions, parts, now=NOW),
+        "report": lambda: steps.report(run),
+        "watch_gates": lambda: steps.watch_gates(run, lambda _: None),
+        "request_approval": lambda: steps.request_approval(run, now=NOW),
+        "release": lambda: steps.release(run, WHO, REASON, now=NOW),
+        "verify_released": lambda: steps.verify_released(run),
+        "reject": lambda: steps.reject(run, WHO, REASON, now=NOW),
+    }
+    return taken[name]()
+
+
+LINE = (
+    "open_batch", "plan_extract", "extract", "check_contract", "find_duplicates", "assess", "find_changes",
+    "check_snapshot", "check_staged", "reconcile", "report", "watch_gates", "request_approval", "release",
+    "verify_released", "withdraw", "remove_expired",
+)  # fmt: skip
+"""The steps of a wave one after the other, with what a dry run has besides."""
+ASIDE = {"reject": "release", "mark_failed": "reconcile"}
+"""Steps that are taken in another's place."""
+WRITES_FILES_ALONE = {"plan_extract", "extract", "find_duplicates", "report", "watch_gates", "verify_released"}
+"""Steps that leave nothing in staging, so that one database is enough for them."""
+TELLS_WHAT_IT_STILL_FOUND = "remove_expired"
+
+CASES = [
+    pytest.param(database, name, id=f"{database}-{name}")
+    for database in MOST_MOMENTS
+    for name in (*LINE, *ASIDE)
+    if database == "sqlite" or name not in WRITES_FILES_ALONE
+]
+
+
+def pipeline_in(folder: Path, staging: str) -> Pipeline:
+    work = folder / "work"
+    settings = Settings(
+        mappings_dir=folder / MAPPINGS,
+        partition_posts=PARTITION_POSTS,
+        approvers="lead",
+        data_docs_dir=work / "data_docs",
+        worklists_dir=work / "worklists",
+    )
+    pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
+    return Pipeline(settings, snapshots=UPath(work / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
+
+
+def warm_up() -> None:
+    """Import what steps need, once for all of them."""
+    import great_expectations.render.view.view  # noqa: F401, PLC0415
+
+    import waitlist.quality.engine  # noqa: F401, PLC0415
+
+
+class Site:
+    """A PMO, its files, and a staging database, all of which can be put back to where they were."""
+
+    def __init__(self, folder: Path, server: PostgresServer | None) -> None:
+        self.folder = folder
+        self.work = folder / "work"
+        self._server = server
+        self._database = "" if server is None else server.create_database()
+        self.staging = f"sqlite:///{self.work / 'staging.sqlite'}" if server is None else server.libpq(self._database)
+
+    @property
+    def on_postgres(self) -> bool:
+        return self._server is not None
+
+    def keep(self, name: str) -> None:
+        if not self.on_postgres or name not in WRITES_FILES_ALONE:
+            shutil.copytree(self.work, self.folder / "kept" / name)
+            self._copy(self._database, f"{self._database}_{name}")
+
+    def put_back(self, name: str) -> None:
+        shutil.rmtree(self.work)
+        shutil.copytree(self.folder / "kept" / name, self.work)
+        self._copy(f"{self._database}_{name}", self._database)
+
+    def _copy(self, source: str, target: str) -> None:
+        if self._server is None:
+            return
+        with psycopg.connect(self._server.libpq("postgres"), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
+
+    def step(self, name: str, handed: Handed) -> tuple[Any, ...]:
+        return (take, self.folder, self.staging, name, handed)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is left, but for the moments in ``batch``."""
+        files = {
+            path.relative_to(self.work).as_posix(): path.read_bytes() if path.is_file() else None
+            for path in sorted(self.work.rglob("*"))
+            if not path.name.startswith("staging.sqlite")
+        }
+        return {"files": files, **dump(StagingStore(self.staging))}
+
+    def seen(self) -> dict[str, Any]:
+        """What readers see of each batch: the released view, and the counts of what counts for them."""
+        store, view = StagingStore(self.staging), schema.bokningsbegaran_released
+        readable = sa.table("readable_batch", sa.column("batch_id"), schema=store.database.schema)
+        with store.engine.connect() as connection:
+            shown = connection.execute(sa.select(view).order_by(view.c.batch_id, view.c.post_id)).all()
+            ids = connection.scalars(sa.select(readable.c.batch_id)).all()
+            counts = {
+                batch_id: [
+                    connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.batch_id == batch_id))
+                    for table in (schema.disposition, schema.bokningsbegaran, schema.unit_summary)
+                ]
+                for batch_id in ids
+            }
+        return {
+            batch_id: (counts.get(batch_id), [tuple(row) for row in shown if row.batch_id == batch_id])
+            for batch_id in {*ids, *(row.batch_id for row in shown)}
+        }
+
+
+@dataclass
+class Walk:
+    """A wave that nothing happened to: what stood before each step, what it was handed and what it made."""
+
+    site: Site
+    nursery: Nursery
+    handed: dict[str, Handed] = field(default_factory=dict)
+    undisturbed: dict[str, tuple[Done, dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+
+    def go(self) -> None:
+        now = Handed()
+        for name in LINE:
+            now = self._take(name, now)
+        for name, instead_of in ASIDE.items():
+            self.site.put_back(instead_of)
+            self._take(name, self.handed[instead_of])
+
+    def _take(self, name: str, handed: Handed) -> Handed:
+        self.site.keep(name)
+        self.handed[name] = handed
+        done = self.nursery.run(*self.site.step(name, handed), watched=self.site.work)
+        self.undisturbed[name] = (done, self.site.state(), self.site.seen())
+        if name == "open_batch":
+            return Handed(run=done.returned)
+        if name == "plan_extract":
+            return Handed(run=handed.run, partitions=done.returned)
+        if name == "extract":
+            return Handed(run=handed.run, partitions=handed.partitions, parts=done.returned)
+        return handed
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Nursery]:
+    with nursery(warm_up) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def walks(
+    request: pytest.FixtureRequest, children: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Walk]:
+    """Give the wave that nothing happens to, on a database; it is walked once."""
+
+    @functools.cache
+    def walk(database: str) -> Walk:
+        server = request.getfixturevalue("postgres") if database == "postgresql" else None
+        site = Site(tmp_path_factory.mktemp("site"), server)
+        site.work.mkdir()
+        children.run(prepare, site.folder, site.staging, watched=site.work)
+        walked = Walk(site, children)
+        walked.go()
+        return walked
+
+    return walk
+
+
+def prepare(folder: Path, staging: str) -> None:
+    """Leave a pilot that is released, last night's dry run, and one that was given up and has files."""
+    generate(Order(POSTS, seed=3, as_of=AS_OF), folder, sqlite=folder / "pmo.sqlite")
+    steps = pipeline_in(folder, staging)
+    steps.store.migrate()
+    demo.release_pilot(
+        PmoSource(f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}", Settings()), steps.store, folder
+    )
+    dry_run(steps, request("night"))
+    given_up, _ = assessed(steps, request("given-up"))
+    work_list = folder / "work" / "worklists" / given_up.batch_id / "arbetslista-SE2120009999-DEMO1-2024-10-01.xlsx"
+    work_list.parent.mkdir(parents=True)
+    work_list.write_bytes(b"patient")
+
+
+def chosen(moments: list[str], *, on_postgres: bool) -> list[int]:
+    """Choose the moments to kill at, all or a spread of them; on PostgreSQL those that its database knows."""
+    places = [at for at, moment in enumerate(moments) if not on_postgres or "commit" in moment]
+    most = MOST_MOMENTS["postgresql" if on_postgres else "sqlite"]
+    if len(places) <= most:
+        return places
+    return sorted({places[round(at * (len(places) - 1) / (most - 1))] for at in range(most)})
+
+
+@pytest.mark.parametrize(("database", "name"), CASES)
+def test_a_step_that_is_killed_shows_nothing_half_and_run_again_ends_as_if_undisturbed(
+    walks: Callable[[str], Walk], database: str, name: str
+) -> None:
+    walk = walks(database)
+    site, step, start = walk.site, walk.site.step(name, walk.handed[name]), ASIDE.get(name, name)
+    done, state, seen = walk.undisturbed[name]
+    site.put_back(start)
+    before = site.seen()
+    moments = chosen(done.moments, on_postgres=site.on_postgres)
+    assert moments
+    for at in moments:
+        site.put_back(start)
+        walk.nursery.kill(*step, watched=site.work, at=at)
+        meanwhile = site.seen()
+        assert all(meanwhile.get(batch) in (before.get(batch), seen.get(batch)) for batch in before | seen), at
+        again = walk.nursery.run(*step, watched=site.work)
+        after = site.state()
+        differs = {place for place in state if after[place] != state[place]}
+        if name == TELLS_WHAT_IT_STILL_FOUND:
+            assert differs <= {"batch_event"}, (at, done.moments)
+        else:
+            assert differs == set(), (at, done.moments)
+            assert again.returned == done.returned, (at, done.moments)
+        assert site.seen() == seen
