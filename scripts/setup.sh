@@ -23,6 +23,7 @@ drivers=$(odbcinst -q -d 2>/dev/null || true)
 [[ $drivers == *"[SQLite3]"* ]] || missing+=(libsqliteodbc)
 [[ $drivers == *"[PostgreSQL Unicode]"* ]] || missing+=(odbc-postgresql)
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+command -v chromium >/dev/null || missing+=(chromium)
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
 
@@ -32,7 +33,7 @@ if ((${#missing[@]})); then
     if ! command -v apt-get >/dev/null || { ((EUID)) && ! command -v sudo >/dev/null; }; then
         die "Missing on this machine: ${missing[*]}
 Install them (Debian's and Ubuntu's names: unixODBC, its SQLite and PostgreSQL drivers, the PostgreSQL
-server, venv), then run the command again. On Debian or Ubuntu, as root:
+server, Chromium, venv), then run the command again. On Debian or Ubuntu, as root:
     apt-get update && apt-get install --no-install-recommends ${missing[*]}"
     fi
     echo "Installing system packages: ${missing[*]}"

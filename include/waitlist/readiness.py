@@ -148,13 +148,13 @@ def _waves(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: 
         WaveReadiness(
             wave,
             min((unit.go_live for unit in units if unit.go_live), default=None),
-            tuple(sorted(units, key=lambda unit: (_swedish(unit.name), unit.hsa_id))),
+            tuple(sorted(units, key=lambda unit: (swedish(unit.name), unit.hsa_id))),
             _progress(by_unit[unit.hsa_id] for unit in units),
         )
         for wave, units in waves.items()
     ]
     return tuple(
-        sorted(grouped, key=lambda each: (each.wave is None, each.go_live or date.max, _swedish(each.wave or "")))
+        sorted(grouped, key=lambda each: (each.wave is None, each.go_live or date.max, swedish(each.wave or "")))
     )
 
 
@@ -167,7 +167,8 @@ def _progress(counts: Iterable[Mapping[str, int]]) -> Progress:
     return Progress(sum(total.values()), total.get(Disposition.MIGRATE, 0), left)
 
 
-def _swedish(text: str) -> str:
+def swedish(text: str) -> str:
+    """Return a text by which names sort as Swedish has them: å, ä, ö last."""
     return text.casefold().translate(_SWEDISH_ORDER)
 
 
@@ -197,7 +198,7 @@ def render(readiness: Readiness) -> RenderableType:
         Text(f"Körning {batch.batch_id}", style="dim"),
     ]
     for wave in readiness.waves:
-        title = _wave_title(wave.wave)
+        title = wave_title(wave.wave)
         parts += ["", Rule(Text(title, style="bold"), align="left", characters="─")]
         parts.append(_row(("Enhet", "Driftstart", "Dagar kvar", "Migreras"), ready_width, "dim"))
         for unit in wave.units:
@@ -242,8 +243,8 @@ def _row(cells: tuple[str, str, str, str], ready_width: int, style: str = "") ->
     return row
 
 
-def _wave_title(wave: str | None) -> str:
-    # The file may say "1" as well as "Våg 1".
+def wave_title(wave: str | None) -> str:
+    """Return what a wave is called: Våg 1, whether the file says "1" or "Våg 1"."""
     if wave is None:
         return "Utan våg"
     return wave if wave.casefold().startswith("våg") else f"Våg {wave}"

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """Longest text, in UTF-8 bytes, that the bulk reader takes before a chunk falls back to pyodbc."""
     approvers: str | None = None
     """User ids, separated by commas, of those who may release or withdraw a wave; with none, nobody may."""
+    person_readers: str | None = None
+    """User ids, separated by commas, of those who may see patients' names and numbers; with none, nobody may."""
     approval_hours: int = Field(72, ge=1)
     """Hours that an approval waits for its answer."""
     keep_days: int = Field(30, ge=1)
@@ -76,7 +78,12 @@ class Settings(BaseSettings):
     @property
     def approver_ids(self) -> tuple[str, ...]:
         """Who may release or withdraw a wave."""
-        return tuple(user.strip() for user in (self.approvers or "").split(",") if user.strip())
+        return _ids(self.approvers)
+
+    @property
+    def person_reader_ids(self) -> tuple[str, ...]:
+        """Who may see patients' names and numbers."""
+        return _ids(self.person_readers)
 
     @classmethod
     def read(cls) -> Self:
@@ -92,6 +99,10 @@ class Settings(BaseSettings):
         if rules is None or settings is None:
             raise SettingsError("settings at fault:\n  " + "\n  ".join(faults))
         return settings
+
+
+def _ids(listed: str | None) -> tuple[str, ...]:
+    return tuple(user.strip() for user in (listed or "").split(",") if user.strip())
 
 
 def _read(make: Callable[[], S], faults: list[str]) -> S | None:

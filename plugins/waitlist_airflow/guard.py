@@ -32,7 +32,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             transient = isinstance(error, _WORTH_A_RETRY) and not isinstance(error, exceptions.SchemaDriftError)
             raise (AirflowException if transient else AirflowFailException)(_said(error)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
-            raise AirflowException(_where(error)) from None
+            raise AirflowException(where(error)) from None
 
     return run
 
@@ -41,7 +41,8 @@ def _said(error: exceptions.WaitlistError) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
+    """Return an error's type and place, without its text."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " <- ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
     return (

@@ -37,16 +37,20 @@ _NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: igno
 
 
 class Database:
-    """A staging database by its SQLAlchemy URL; connections stand only while they are used."""
+    """A staging database by its SQLAlchemy URL; unless pooled, connections stand only while they are used."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pooled: bool = False) -> None:
         """Prepare the engine; nothing is connected yet.
+
+        Args:
+            url: an SQLAlchemy URL.
+            pooled: keep connections open between uses, for a process that serves many and never forks.
 
         Raises:
             StagingError: the URL is none, or its driver is not installed.
         """
         try:
-            self.engine: Final = _engine(url)
+            self.engine: Final = _engine(url, pooled=pooled)
         except (SQLAlchemyError, ImportError, TypeError) as error:
             raise StagingError(f"staging database: its URL or driver is not usable ({type(error).__name__})") from None
         self.dialect: Final = self.engine.dialect.name
@@ -174,9 +178,10 @@ def _named(code: str | None, table: str | None, constraint: str | None) -> list[
     return [f"{name} {value}" for name, value in parts.items() if value]
 
 
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, *, pooled: bool) -> sa.Engine:
     # Values stay out of SQLAlchemy's messages; a process forked while a connection idles shares none.
-    common: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
+    common: dict[str, Any] = {"hide_parameters": True}
+    common |= {"pool_pre_ping": True} if pooled else {"poolclass": NullPool}
     name = sa.make_url(url).get_backend_name()
     if name == "mssql":
         return sa.create_engine(url, fast_executemany=True, **common)

@@ -1,5 +1,6 @@
 """Bringing a database's staging schema to the revision of this release."""
 
+from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +11,39 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from waitlist.exceptions import StagingError
-from waitlist.staging.database import Database
+from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.schema import VERSION_TABLE
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 7_712_024_001
+
+
+class Standing(Enum):
+    """How a database's staging schema stands to this release."""
+
+    NONE = auto()
+    """There are no tables yet."""
+    OLDER = auto()
+    """A migration is missing."""
+    CURRENT = auto()
+    NEWER = auto()
+    """A later release made it."""
+
+
+def standing(database: Database) -> Standing:
+    """Tell whether the tables are those of this release; nothing is changed.
+
+    Raises:
+        StagingError: the database cannot be reached, or refused.
+    """
+    with refusals_named("reading the revision of the staging schema"), database.connected() as connection:
+        heads = set(_context(connection, database.schema).get_current_heads())
+    if not heads:
+        return Standing.NONE
+    scripts = ScriptDirectory(str(_SCRIPTS))
+    if heads == set(scripts.get_heads()):
+        return Standing.CURRENT
+    return Standing.OLDER if heads <= _known(scripts) else Standing.NEWER
 
 
 def migrate(database: Database) -> None:
@@ -48,13 +77,18 @@ def _take_turns(connection: sa.Connection) -> None:
 
 
 def _refuse_unknown_revision(connection: sa.Connection, schema: str | None, config: Config) -> None:
-    context = MigrationContext.configure(
-        connection, opts={"version_table": VERSION_TABLE, "version_table_schema": schema}
-    )
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    unknown = sorted(set(context.get_current_heads()) - known)
+    heads = set(_context(connection, schema).get_current_heads())
+    unknown = sorted(heads - _known(ScriptDirectory.from_config(config)))
     if unknown:
         raise StagingError(
             f"the staging schema is at revision {', '.join(unknown)}, which this release does not know:"
             " deploy the release that made it, or a later one"
         )
+
+
+def _context(connection: sa.Connection, schema: str | None) -> MigrationContext:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "version_table_schema": schema})
+
+
+def _known(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}

@@ -1,5 +1,6 @@
-"""The statements of ``sql/staging``, read as they stand or without the schema's prefix."""
+"""The statements on the staging schema in ``sql``, read as they stand or without the schema's prefix."""
 
+import functools
 import re
 
 from waitlist import paths
@@ -8,12 +9,13 @@ from waitlist.staging.schema import SCHEMA
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
-def read_sql(name: str, schema: str | None) -> str:
-    """Return the statement of ``sql/staging/<name>.sql`` without its comments.
+@functools.cache
+def read_sql(name: str, schema: str | None, folder: str = "staging") -> str:
+    """Return the statement of ``sql/<folder>/<name>.sql`` without its comments.
 
     The files carry the schema's prefix, so that they run as they stand on PostgreSQL; where the
     database has no schemas (``schema`` is None) it is left out.
     """
-    text = (paths.SQL / "staging" / f"{name}.sql").read_text(encoding="utf-8")
+    text = (paths.SQL / folder / f"{name}.sql").read_text(encoding="utf-8")
     statement = _COMMENT.sub("", text).strip().removesuffix(";")
     return statement if schema else statement.replace(f"{SCHEMA}.", "")

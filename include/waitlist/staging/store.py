@@ -42,9 +42,12 @@ class StagingStore:
     a row. Moments are passed in, aware; nothing here asks a clock.
     """
 
-    def __init__(self, url: str) -> None:
-        """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``."""
-        self.database: Final = Database(url)
+    def __init__(self, url: str, *, pooled: bool = False) -> None:
+        """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``.
+
+        ``pooled`` keeps connections open between uses, for a process that serves many and never forks.
+        """
+        self.database: Final = Database(url, pooled=pooled)
 
     @property
     def engine(self) -> sa.Engine:

@@ -1,0 +1,72 @@
+"""Reading a whole page as of one moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from weakref import WeakSet
+
+import sqlalchemy as sa
+
+from waitlist.exceptions import StagingError
+from waitlist.staging import StagingStore
+from waitlist.staging.database import Database, refusals_named
+from waitlist.staging.migrate import Standing, standing
+from waitlist.staging.queries import read_sql
+from waitlist.staging.schema import schema_of
+
+_CURRENT: Final[WeakSet[Database]] = WeakSet()
+
+
+class NoBatchError(StagingError):
+    """There is nothing to show yet: no tables, or no batch that counts for readers."""
+
+
+class UnknownError(StagingError):
+    """What was asked for is not there: a batch, a unit."""
+
+
+class OtherReleaseError(StagingError):
+    """The tables are those of another release."""
+
+
+@contextmanager
+def reading(store: StagingStore, doing: str) -> Iterator[sa.Connection]:
+    """Give a connection on which everything is read as of one moment, and nothing can be changed.
+
+    Args:
+        store: the staging database.
+        doing: what an error says was being done.
+
+    Raises:
+        NoBatchError: there are no tables yet.
+        OtherReleaseError: the tables are those of another release.
+        StagingError: the database cannot be reached, or refused.
+    """
+    _require_current(store.database)
+    with refusals_named(doing), store.database.connected() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            yield connection
+
+
+def ask(connection: sa.Connection, name: str, **values: Any) -> sa.CursorResult[Any]:  # noqa: ANN401 - what SQL takes
+    """Run ``sql/dashboard/<name>.sql``; a tuple stands for a list in ``IN``."""
+    statement = sa.text(read_sql(name, schema_of(connection.engine), "dashboard"))
+    lists: list[sa.BindParameter[Any]] = [
+        sa.bindparam(each, expanding=True) for each, value in values.items() if isinstance(value, tuple)
+    ]
+    return connection.execute(statement.bindparams(*lists), values)
+
+
+def _require_current(database: Database) -> None:
+    # A schema never goes back, so what was seen once holds for as long as this process runs.
+    if database in _CURRENT:
+        return
+    found = standing(database)
+    if found is Standing.NONE:
+        raise NoBatchError("the staging schema has no tables yet: run a dry run first")
+    if found is not Standing.CURRENT:
+        older = found is Standing.OLDER
+        raise OtherReleaseError(f"the staging schema is that of {'an older' if older else 'a newer'} release")
+    _CURRENT.add(database)

@@ -1,0 +1,38 @@
+"""The app: who gets in, which pages there are, and what every answer carries."""
+
+from typing import Final
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Depends, FastAPI, HTTPException
+from starlette.responses import Response
+
+from waitlist_airflow.dashboard import errors, overview, static_files
+from waitlist_airflow.dashboard.access import may_read_runs
+from waitlist_airflow.dashboard.pages import Pages
+
+ROOMS: Final[tuple[Pages, ...]] = (overview.pages,)
+"""The pages, in the order of the navigation."""
+
+
+def create_app() -> FastAPI:
+    """Make the app; nothing is connected yet."""
+    app = FastAPI(
+        title="Migrering",
+        # The first is answered with 401, the second with 403.
+        dependencies=[Depends(get_user), Depends(may_read_runs)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.nav = tuple(item for pages in ROOMS for item in pages.nav)
+    errors.install(app)
+    app.include_router(static_files.router)
+    for pages in ROOMS:
+        app.include_router(pages.router)
+    # Last, so that an address that is none is not told from one that is before the login.
+    app.add_api_route("/{path:path}", _nothing_here, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+    return app
+
+
+def _nothing_here() -> Response:
+    raise HTTPException(404)

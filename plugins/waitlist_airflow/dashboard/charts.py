@@ -1,0 +1,130 @@
+"""Charts as geometry: numbers in, positions in per cent out. The macros draw them, the style sheet colours them.
+
+Widths are per cent of the drawing, so that a chart fills what room there is and nothing in it is distorted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from waitlist.rules import Disposition
+
+_DIGITS: Final = 3
+
+ORDER: Final = tuple(
+    each.value
+    for each in (
+        Disposition.MIGRATE,
+        Disposition.ALREADY_RELEASED,
+        Disposition.BOOK_IN_MILLENNIUM,
+        Disposition.LEAVE,
+        Disposition.MOVE_TO_SDV_LIST,
+        Disposition.FIX_IN_PMO,
+        Disposition.HANDLE_MANUALLY,
+        Disposition.PLAN_UNIT,
+    )
+)
+"""The dispositions from left to right: what migrates, what needs nothing in PMO, what somebody has to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a stacked bar."""
+
+    name: str
+    """What it stands for; a class of the style sheet and a pattern in ``base.html`` have its name."""
+    count: int
+    x: float
+    width: float
+
+
+def stacked(counts: Mapping[str, int], order: Sequence[str], *, whole: int | None = None) -> tuple[Segment, ...]:
+    """Lay counts side by side.
+
+    Args:
+        counts: by name; what is zero is left out.
+        order: the names from left to right; others are left out.
+        whole: what the full width stands for; None: the sum.
+    """
+    total = whole or sum(counts.get(name, 0) for name in order)
+    segments: list[Segment] = []
+    before = 0
+    for name in order:
+        count = counts.get(name, 0)
+        if count:
+            segments.append(Segment(name, count, _part(before, total), _part(count, total)))
+            before += count
+    return tuple(segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a line; ``y`` counts from the top."""
+
+    day: date
+    count: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line over time, and the frame that it stands in."""
+
+    points: tuple[Point, ...]
+    first: date
+    last: date
+    top: int
+    """What the upper edge stands for; the lower one is zero."""
+
+    @property
+    def path(self) -> str:
+        """The points as SVG's ``polyline`` has them, in a drawing of 100 by 100."""
+        return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
+
+    @property
+    def area(self) -> str:
+        """The surface below the line, as SVG's ``polygon`` has it."""
+        return f"{self.points[0].x:g},100 {self.path} {self.points[-1].x:g},100" if self.points else ""
+
+    def x_of(self, day: date) -> float | None:
+        """Return where a day stands; None outside the frame."""
+        return _part((day - self.first).days, (self.last - self.first).days or 1) if self.holds(day) else None
+
+    def holds(self, day: date) -> bool:
+        """Tell whether a day lies in the frame."""
+        return self.first <= day <= self.last
+
+
+def line(
+    counts: Sequence[tuple[date, int]], *, top: int | None = None, first: date | None = None, last: date | None = None
+) -> Line | None:
+    """Draw counts over time; None where there are none.
+
+    Args:
+        counts: by day, the earliest first.
+        top: what the upper edge stands for; None: a round figure not below the highest count.
+        first: the day at the left edge; None: the first that has a count.
+        last: the day at the right edge; None: the last that has a count.
+    """
+    if not counts:
+        return None
+    begin, end = first or counts[0][0], last or counts[-1][0]
+    highest = top or _round_up(max(count for _, count in counts))
+    days = (end - begin).days or 1
+    points = tuple(
+        Point(day, count, _part((day - begin).days, days), round(100 - _part(count, highest), _DIGITS))
+        for day, count in counts
+    )
+    return Line(points, begin, end, highest)
+
+
+def _part(part: int, whole: int) -> float:
+    return round(part * 100 / whole, _DIGITS) if whole else 0.0
+
+
+def _round_up(count: int) -> int:
+    """Return a figure of one or two digits and noughts that is even, not below a count and close to it."""
+    unit: int = 10 ** max(len(str(count)) - 2, 0) * 2
+    return max(-(-count // unit) * unit, 2)

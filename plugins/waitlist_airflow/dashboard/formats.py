@@ -1,0 +1,67 @@
+"""Figures, dates and names as a Swedish reader expects them; a figure never breaks across lines."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from waitlist import readiness
+from waitlist.messages import DISPOSITION_LABELS, DISPOSITION_TEXTS, rule_label
+from waitlist.readiness import wave_title
+from waitlist.rules import Disposition
+from waitlist_airflow.dashboard import charts
+
+STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
+_MONTHS: Final = (
+    "januari", "februari", "mars", "april", "maj", "juni", "juli", "augusti", "september", "oktober", "november",
+    "december",
+)  # fmt: skip
+
+
+def number(count: int) -> str:
+    """Return a count, its thousands apart: 12 345."""
+    return readiness.number(count).replace(" ", "\u202f").replace("-", "\u2212")
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
+    return readiness.share(part, whole).replace(" ", "\u00a0")
+
+
+def day(value: date | None) -> str:
+    """Return a date as 4 november 2024; a dash of none."""
+    return "–" if value is None else f"{value.day} {_MONTHS[value.month - 1]} {value.year}".replace(" ", "\u00a0")
+
+
+def moment(value: datetime | None) -> str:
+    """Return a moment as 2024-10-01 kl. 04.12, in Stockholm's time; a dash of none."""
+    if value is None:
+        return "–"
+    return f"{value.astimezone(STOCKHOLM):%Y-%m-%d kl. %H.%M}".replace(" ", "\u00a0")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a count and what is counted: 1 post, 2 poster."""
+    return f"{number(count)}\u00a0{one if abs(count) == 1 else many}"
+
+
+def disposition(code: str) -> str:
+    """Return what staff call a disposition."""
+    return DISPOSITION_LABELS[code]
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "number": number,
+    "day": day,
+    "moment": moment,
+    "disposition": disposition,
+    "rule": rule_label,
+    "wave": wave_title,
+}
+GLOBALS: Final[Mapping[str, Any]] = {
+    "share": share,
+    "counted": counted,
+    "charts": charts,
+    "DISPOSITIONS": tuple(each.value for each in Disposition),
+    "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
+}

@@ -1,0 +1,22 @@
+"""Style and icons: the few files that are no page. They need a login as everything does."""
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import Response
+
+FOLDER: Final = Path(__file__).parent / "static"
+TYPES: Final = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+
+router: Final = APIRouter(prefix="/static")
+_FILES: Final = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
+
+
+@router.get("/{name}")
+def static_file(name: str) -> Response:
+    """Return a file of the folder."""
+    if name not in _FILES:
+        raise HTTPException(404)
+    headers = {"Cache-Control": "private, max-age=300"}
+    return Response(_FILES[name], media_type=TYPES[Path(name).suffix], headers=headers)

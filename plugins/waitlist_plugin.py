@@ -1,0 +1,44 @@
+"""The dashboard's place in Airflow: the app under ``/migrering``, and **Migrering** in the menu.
+
+Every process of Airflow imports this file, tasks too, so what the dashboard needs is imported when it is first asked.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@functools.cache
+def _app() -> Callable[[Message, Receive, Send], Awaitable[None]]:
+    from waitlist_airflow.dashboard.app import create_app
+
+    return create_app()
+
+
+async def dashboard(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer a request, as ASGI has it."""
+    await _app()(scope, receive, send)
+
+
+class WaitlistPlugin(AirflowPlugin):
+    """Registers the dashboard."""
+
+    name = "waitlist"
+    fastapi_apps = [{"app": dashboard, "url_prefix": "/migrering", "name": "Migrering"}]  # noqa: RUF012 - as Airflow has it
+    external_views = [  # noqa: RUF012 - as Airflow has it
+        {
+            "name": "Migrering",
+            "href": "migrering/",
+            "url_route": "migrering",
+            "destination": "nav",
+            "nav_top_level": True,
+            "icon": "migrering/static/icon.svg",
+            "icon_dark_mode": "migrering/static/icon-dark.svg",
+        }
+    ]
