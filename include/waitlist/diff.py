@@ -20,7 +20,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from waitlist.exceptions import StagingError, WaitlistError
+from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.readiness import number
 from waitlist.rules import RULES, Disposition
@@ -121,11 +121,11 @@ def post_ids(store: StagingStore, before: str, after: str) -> Iterator[tuple[str
 def _comparable(store: StagingStore, connection: sa.Connection, batch_id: str) -> Batch:
     batch = store.batch(batch_id)
     if batch.state not in READABLE:
-        raise StagingError(f"batch {batch_id} is {batch.state}: it can be compared only once it is verified")
+        raise RefusedError(f"batch {batch_id} is {batch.state}: it can be compared only once it is verified")
     table = schema.disposition
     there = connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.batch_id == batch_id))
     if there != batch.posts_extracted:
-        raise StagingError(f"batch {batch_id} has its counts alone: retention has removed its posts")
+        raise RefusedError(f"batch {batch_id} has its counts alone: retention has removed its posts")
     return batch
 
 

@@ -37,6 +37,10 @@ class StagingError(WaitlistError):
     """The staging database refused a change, or a batch is in a state that forbids it."""
 
 
+class RefusedError(StagingError):
+    """Asked again, staging would refuse again: the batch's state, its rows or a missing reason forbid the change."""
+
+
 class ReconciliationError(WaitlistError):
     """Source, snapshot and staging do not add up; the message names the post ids."""
 

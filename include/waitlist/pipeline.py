@@ -22,7 +22,7 @@ from waitlist import approval, artefacts, changes, gates, quality, readiness, re
 from waitlist.assess import Assessment, assess
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
-from waitlist.exceptions import SettingsError, StagingError
+from waitlist.exceptions import RefusedError, SettingsError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red
 from waitlist.pmo import PmoSource, Selection
@@ -162,7 +162,7 @@ class Pipeline:
         Raises:
             SettingsError, MappingError, SuiteError: with every fault of its kind.
             SnapshotError: there is no such snapshot to reuse.
-            StagingError: the batch is immutable, or the database is of a newer release.
+            RefusedError: the batch is immutable, or the database is of a newer release.
         """
         selection = self._asked(request)
         run = Run(request.batch_id, selection.as_of, selection.units, self.rules_version, request.reuse_snapshot)
@@ -228,8 +228,18 @@ class Pipeline:
         log.info("%d posts have a duplicate", len(found))
         return {"duplicates": len(found)}
 
-    def assess(self, run: Run, part: SnapshotPart) -> Record:
-        """Assess one partition and replace it in staging, keeping the hashes of its rows beside the snapshot."""
+    def assess(self, run: Run, part: SnapshotPart, *, now: dt.datetime) -> Record:
+        """Assess one partition and replace it in staging, keeping the hashes of its rows beside the snapshot.
+
+        Args:
+            run: what the run is.
+            part: the partition, as it was extracted.
+            now: the moment, for the audit trail.
+
+        Raises:
+            RefusedError: the batch is immutable.
+            SnapshotError: the part is damaged, or what an earlier step leaves beside it is missing.
+        """
         duplicates = artefacts.read(self._folder(run) / _DUPLICATES).column("post_id").to_numpy()
         released = self.store.released_post_ids(part.lower, part.upper)
         hashes: list[pa.Table] = []
@@ -241,7 +251,7 @@ class Pipeline:
                 yield assessed
 
         context = self._context(run)
-        staged = self.store.stage_partition(run.batch_id, part.lower, part.upper, chunks())
+        staged = self.store.stage_partition(run.batch_id, part.lower, part.upper, chunks(), now=now)
         artefacts.write(self._hashes(run, part), hashes or [_HASHES.empty_table()])
         log.info("partition %d: %d posts, %d booking requests", part.partition, staged.posts, staged.staged)
         return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
@@ -307,7 +317,7 @@ class Pipeline:
         Raises:
             SettingsError: nobody is named who may approve.
             MappingError: ``gates.csv`` is at fault.
-            StagingError: the batch cannot be approved at all.
+            RefusedError: the batch cannot be approved at all.
         """
         if not self._settings.approver_ids:
             raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave")
@@ -324,7 +334,7 @@ class Pipeline:
         """Release the batch's rows as they were approved.
 
         Raises:
-            StagingError: nothing was released, and why.
+            RefusedError: nothing was released, and why.
         """
         posts = release.release(self.store, run.batch_id, person, reason, now)
         log.info("batch %s: %d posts released", run.batch_id, posts)
@@ -346,11 +356,11 @@ class Pipeline:
         """Say in Swedish what a withdrawal would take back.
 
         Raises:
-            StagingError: the batch is unknown or not released.
+            RefusedError: the batch is unknown or not released.
         """
         batch = self.store.batch(batch_id)
         if batch.state is not BatchState.RELEASED:
-            raise StagingError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
+            raise RefusedError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
         return (
             f"Körning `{batch_id}`, våg {batch.wave}, per {batch.as_of}: **{batch.posts_staged} poster** överfördes "
             f"{batch.released_at:%Y-%m-%d %H:%M} UTC.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
@@ -361,7 +371,7 @@ class Pipeline:
         """Take a released batch back; its posts are free again.
 
         Raises:
-            StagingError: nothing was withdrawn, and why.
+            RefusedError: nothing was withdrawn, and why.
         """
         return {"posts": release.withdraw(self.store, batch_id, person, reason, now)}
 
@@ -421,14 +431,19 @@ class Pipeline:
         log.info("%s in all: %s", verb, total)
         return total
 
-    def mark_failed(self, request: Request, *, now: dt.datetime) -> None:
+    def mark_failed(self, request: Request, *, failed: Sequence[str], now: dt.datetime) -> None:
         """Close the request's batch as failed; nobody reads it any more.
 
         A batch that was never opened is none, and one that awaits its approval still does: clear that step to ask
         again.
+
+        Args:
+            request: what the run was asked for.
+            failed: the steps that have failed, for the audit trail.
+            now: the moment, for the audit trail.
         """
         if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
-            self.store.mark_failed(request.batch_id, now)
+            self.store.mark_failed(request.batch_id, now, reason=f"failed: {', '.join(failed)}" if failed else None)
 
     def _red_gates(self, batch_id: str) -> UPath:
         return self._snapshots / batch_id / "red_gates.json"

@@ -22,7 +22,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from waitlist.exceptions import StagingError, WaitlistError
+from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
@@ -110,7 +110,7 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
     with refusals_named("reading readiness"), store.database.connected() as connection:
         batch = store.batch(_latest(connection) if batch_id == LATEST else batch_id)
         if batch.state not in READABLE:
-            raise StagingError(f"batch {batch.batch_id} is {batch.state}: it counts only once it is verified")
+            raise RefusedError(f"batch {batch.batch_id} is {batch.state}: it counts only once it is verified")
         rows = connection.execute(
             sa.select(summary.enhet_hsa_id, summary.disposition, summary.posts).where(
                 summary.batch_id == batch.batch_id
@@ -130,7 +130,7 @@ def _latest(connection: sa.Connection) -> str:
     begun = sa.select(batch.batch_id).where(batch.state.in_(states)).order_by(batch.started_at.desc(), batch.batch_id)
     found = connection.execute(begun.limit(1)).scalar_one_or_none()
     if found is None:
-        raise StagingError("no batch has been verified yet: run a dry run first")
+        raise RefusedError("no batch has been verified yet: run a dry run first")
     return str(found)
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.approval import SHORTEST_REASON, summary
-from waitlist.exceptions import ReconciliationError, StagingError
+from waitlist.exceptions import ReconciliationError, RefusedError, StagingError
 from waitlist.gates import Gate, GateResult, read_gates, write_gates
 from waitlist.reconcile import find_changed_requests
 from waitlist.staging import BatchKind, BatchState, Event, EventName, StagingStore, schema
@@ -73,7 +73,7 @@ def request_approval(
         what is to be approved.
 
     Raises:
-        StagingError: the batch is unknown, a dry run or not verified; a gate is missing; the accounts do not add
+        RefusedError: the batch is unknown, a dry run or not verified; a gate is missing; the accounts do not add
             up; a row is not what its hash was made from, or is not what approval was asked for before; or another
             batch has released one of the posts. Nothing has changed then.
     """
@@ -106,7 +106,7 @@ def release(store: StagingStore, batch_id: str, actor: str, reason: str | None, 
         the number of posts released; of a release that is repeated, the number from then.
 
     Raises:
-        StagingError: the batch is unknown, a dry run, or does not await approval; a gate has failed and no reason
+        RefusedError: the batch is unknown, a dry run, or does not await approval; a gate has failed and no reason
             is written; a row has changed since approval was asked for; or another batch has released one of the
             posts. Nothing has changed then.
     """
@@ -139,12 +139,12 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
 
     Raises:
         ReconciliationError: it does not; the message has every check that failed, with counts and post ids.
-        StagingError: the batch is unknown or not released.
+        RefusedError: the batch is unknown or not released.
     """
     with refusals_named(f"verifying the release of batch {batch_id}"), store.database.connected() as connection:
         state = store.batch(batch_id).state
         if state is not BatchState.RELEASED:
-            raise StagingError(f"batch {batch_id} is {_plain(state)}: only a released one can be verified")
+            raise RefusedError(f"batch {batch_id} is {_plain(state)}: only a released one can be verified")
         approved = _approved(connection, batch_id)
         unlike = _ask(store, connection, "shown_unlike_released", batch_id)
         twice = _ask(store, connection, "shown_twice", batch_id)
@@ -175,7 +175,7 @@ def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, n
         now: the moment, aware.
 
     Raises:
-        StagingError: the batch is unknown or does not await approval.
+        RefusedError: the batch is unknown or does not await approval.
     """
     rejection = _Decision(batch_id, BatchState.REJECTED, actor, reason, now)
     with store.holding("rejecting batch", batch_id) as (connection, state):
@@ -201,7 +201,7 @@ def withdraw(store: StagingStore, batch_id: str, actor: str, reason: str | None,
         the number of posts that are free again.
 
     Raises:
-        StagingError: the batch is unknown or not released, or no reason is written. Nothing has changed then.
+        RefusedError: the batch is unknown or not released, or no reason is written. Nothing has changed then.
     """
     withdrawal = _Decision(batch_id, BatchState.WITHDRAWN, actor, reason, now)
     with store.holding("withdrawing batch", batch_id) as (connection, state):
@@ -231,7 +231,7 @@ class _Decision:
         self._reason = (reason or "").strip() or None
         self._now = now
         if not self.person:
-            raise StagingError(f"batch {batch_id}: nobody is named who decides; nothing was changed")
+            raise RefusedError(f"batch {batch_id}: nobody is named who decides; nothing was changed")
 
     def taken_before(self, connection: sa.Connection, state: BatchState) -> Event | None:
         """Return the entry of the step where the same person took it with the same words; None where it is new."""
@@ -245,10 +245,10 @@ class _Decision:
         table = schema.batch.c
         kind = connection.scalar(sa.select(table.kind).where(table.batch_id == self._batch_id))
         if kind != BatchKind.MIGRATION:
-            raise StagingError(f"batch {self._batch_id} is a dry run: it can never be {done}; nothing was changed")
+            raise RefusedError(f"batch {self._batch_id} is a dry run: it can never be {done}; nothing was changed")
         if state not in states:
             wanted = " or ".join(_plain(each) for each in BatchState if each in states)
-            raise StagingError(
+            raise RefusedError(
                 f"batch {self._batch_id} is {_plain(state)}: only one that is {wanted} can be {done}; "
                 "nothing was changed"
             )
@@ -256,7 +256,7 @@ class _Decision:
     def require_reason(self, doing: str) -> None:
         """Refuse without a written reason."""
         if not has_reason(self._reason):
-            raise StagingError(
+            raise RefusedError(
                 f"batch {self._batch_id}: {doing} takes a written reason of at least {SHORTEST_REASON} characters; "
                 "nothing was changed"
             )
@@ -302,9 +302,9 @@ def _wait_for_other_releases(connection: sa.Connection) -> None:
 
 def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
     if [result.gate for result in gates] != list(Gate):
-        raise StagingError(f"batch {batch_id}: every gate is to be measured once, in order: {', '.join(Gate)}")
+        raise RefusedError(f"batch {batch_id}: every gate is to be measured once, in order: {', '.join(Gate)}")
     if any(result.gate is Gate.ACCOUNTING for result in _failed(gates)):
-        raise StagingError(
+        raise RefusedError(
             f"batch {batch_id} does not add up any more, which nobody can approve: "
             "clear the run from the first assess task on"
         )
@@ -312,7 +312,7 @@ def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
 
 def _require_approved(batch_id: str, rows: Rows, approved: Rows) -> None:
     if rows != approved:
-        raise StagingError(
+        raise RefusedError(
             f"batch {batch_id} has changed since approval was asked for: {approved.posts} posts then, {rows.posts} "
             "now, and their hashes differ; nothing was released. Reject it and start a new run"
         )
@@ -322,7 +322,7 @@ def _approved(connection: sa.Connection, batch_id: str) -> Rows:
     """Return what approval was asked for last."""
     asked = [each for each in read_events(connection, batch_id) if each.event is EventName.AWAITING_APPROVAL]
     if not asked:
-        raise StagingError(f"batch {batch_id}: its audit trail does not tell that approval was asked for")
+        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that approval was asked for")
     return Rows(asked[-1].details["posts"], asked[-1].details["rows_hash"])
 
 
@@ -355,7 +355,7 @@ def _ask(store: StagingStore, connection: sa.Connection, what: str, batch_id: st
 
 def _refuse_posts(batch_id: str, why: str, posts: Sequence[int]) -> None:
     if posts:
-        raise StagingError(f"batch {batch_id} has {len(posts)} posts {why}: {_post_ids(posts)}; nothing was changed")
+        raise RefusedError(f"batch {batch_id} has {len(posts)} posts {why}: {_post_ids(posts)}; nothing was changed")
 
 
 def _post_ids(posts: Sequence[int]) -> str:

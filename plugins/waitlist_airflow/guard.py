@@ -17,6 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WORTH_A_RETRY = (exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError)
+_NEVER_CURED = (exceptions.SchemaDriftError, exceptions.RefusedError)
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
@@ -29,7 +30,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         except AirflowException:
             raise
         except exceptions.WaitlistError as error:
-            transient = isinstance(error, _WORTH_A_RETRY) and not isinstance(error, exceptions.SchemaDriftError)
+            transient = isinstance(error, _WORTH_A_RETRY) and not isinstance(error, _NEVER_CURED)
             raise (AirflowException if transient else AirflowFailException)(_said(error)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
             raise AirflowException(where(error)) from None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import ObjectStoragePath, get_current_context
+from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
 from upath import UPath
 
 from waitlist.exceptions import SettingsError
@@ -51,6 +51,14 @@ def request(kind: str) -> Request:
         units=tuple(params.get("units") or ()),
         reuse_snapshot=reused,
     )
+
+
+def failed_steps() -> list[str]:
+    """Return the tasks that have failed for good in the run of the task that asks, a mapped one with its number."""
+    context: Mapping[str, Any] = get_current_context()
+    dag_run = context["dag_run"]
+    states = context["ti"].get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
+    return sorted(task for task, state in states[dag_run.run_id].items() if state == TaskInstanceState.FAILED)
 
 
 def pipeline() -> Pipeline:

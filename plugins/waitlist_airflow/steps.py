@@ -70,7 +70,7 @@ def assess(run: Record, part: Record) -> Record:
     """Assess one partition and replace it in staging."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().assess(runs.run(run), runs.part(part))
+    return runs.pipeline().assess(runs.run(run), runs.part(part), now=_now())
 
 
 @task
@@ -207,7 +207,7 @@ def mark_failed(kind: str) -> None:
     """Close the batch as failed when a step has failed for good."""
     from waitlist_airflow import runs
 
-    runs.pipeline().mark_failed(runs.request(kind), now=_now())
+    runs.pipeline().mark_failed(runs.request(kind), failed=runs.failed_steps(), now=_now())
 
 
 def _now() -> dt.datetime:

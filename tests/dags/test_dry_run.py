@@ -135,6 +135,10 @@ def test_a_drift_of_the_query_fails_the_run_at_once_and_says_what_is_missing(sit
     assert "filial" in said
     assert "kontakt" in said
     assert site.ask("SELECT state FROM batch WHERE as_of = '2024-09-30'") == [("failed",)]
+    why = (
+        "SELECT event, reason FROM batch_event JOIN batch USING (batch_id) WHERE as_of = '2024-09-30' ORDER BY event_no"
+    )
+    assert site.ask(why) == [("open", None), ("failed", "failed: plan_extract")]
     assert site.ask("SELECT count(*) FROM readable_batch") == [(1,)]
 
 

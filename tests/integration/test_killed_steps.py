@@ -65,14 +65,14 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
     if name == "remove_expired":
         return steps.remove_expired(LATER, keep_days=None, only_tell=False, now=NOW)
     if name == "mark_failed":
-        return steps.mark_failed(WAVE, now=NOW)
+        return steps.mark_failed(WAVE, failed=["assess_1"], now=NOW)
     run, partitions, parts = handed.taken
     taken: dict[str, Callable[[], Any]] = {
         "plan_extract": lambda: [each.to_dict() for each in steps.plan_extract(run)],
         "extract": lambda: [steps.extract(run, each).to_dict() for each in partitions],
         "check_contract": lambda: steps.check_contract(run, parts),
         "find_duplicates": lambda: steps.find_duplicates(run, parts),
-        "assess": lambda: [steps.assess(run, each) for each in parts],
+        "assess": lambda: [steps.assess(run, each, now=NOW) for each in parts],
         "find_changes": lambda: steps.find_changes(run, parts),
         "check_snapshot": lambda: steps.check_snapshot(run, parts),
         "check_staged": lambda: steps.check_staged(run),

@@ -12,7 +12,7 @@ from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, POSTS, REASON
 
 from waitlist import release
-from waitlist.exceptions import ReconciliationError, StagingError
+from waitlist.exceptions import ReconciliationError, RefusedError
 from waitlist.gates import Gate, stored
 from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema
@@ -54,7 +54,7 @@ def change(store: StagingStore, post_id: int, **columns: object) -> None:
 def refused(store: StagingStore, said: str, step: Callable[[], object]) -> None:
     """The step is refused in these words, and nothing has changed."""
     before = batches.contents(store)
-    with pytest.raises(StagingError, match=said) as refusal:
+    with pytest.raises(RefusedError, match=said) as refusal:
         step()
     assert batches.contents(store) == before
     assert "Testsson" not in str(refusal.value)

@@ -13,7 +13,7 @@ from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, REASON
 
 from waitlist import release
-from waitlist.exceptions import StagingError
+from waitlist.exceptions import RefusedError
 from waitlist.gates import Gate
 from waitlist.staging import PIPELINE, StagingStore, schema
 
@@ -57,7 +57,7 @@ class Waves(RuleBasedStateMachine):
         if succeeds:
             step()
         else:
-            with pytest.raises(StagingError):
+            with pytest.raises(RefusedError):
                 step()
 
     @rule(target=names, name=st.sampled_from("abcd"), posts=st.sets(st.sampled_from(POSTS)), late=st.booleans())

@@ -30,7 +30,7 @@ def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[SnapshotPart]]:
     parts = [steps.extract(run, partition) for partition in steps.plan_extract(run)]
     steps.find_duplicates(run, parts)
     for part in parts:
-        steps.assess(run, part)
+        steps.assess(run, part, now=NOW)
     return run, parts
 
 
@@ -42,7 +42,7 @@ def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
     steps.check_contract(run, parts)
     steps.find_duplicates(run, parts)
     for part in parts:
-        steps.assess(run, part)
+        steps.assess(run, part, now=NOW)
     steps.find_changes(run, parts)
     steps.check_snapshot(run, parts)
     steps.check_staged(run)

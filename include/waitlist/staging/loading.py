@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from waitlist.exceptions import StagingError
+from waitlist.exceptions import RefusedError, StagingError
 from waitlist.staging import schema
 from waitlist.staging.database import Database, numbered
 from waitlist.staging.digest import ContentDigest
@@ -143,14 +143,14 @@ def state_of(run: Run, batch_id: str, *, lock: bool) -> BatchState:
     """Return a batch's state, with ``lock`` keeping others from changing it until the transaction ends.
 
     Raises:
-        StagingError: there is no such batch.
+        RefusedError: there is no such batch.
     """
     query = sa.select(schema.batch.c.state).where(schema.batch.c.batch_id == batch_id)
     if lock:
         query = query.with_for_update(key_share=True).with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")
     found = run(query)
     if not found:
-        raise StagingError(f"batch {batch_id} is unknown: open it first")
+        raise RefusedError(f"batch {batch_id} is unknown: open it first")
     return BatchState(found[0][0])
 
 
@@ -158,11 +158,11 @@ def refuse_immutable(batch_id: str, state: BatchState) -> None:
     """Raise for a batch that nobody may change any more.
 
     Raises:
-        StagingError: the batch awaits approval, or was released, withdrawn or rejected.
+        RefusedError: the batch awaits approval, or was released, withdrawn or rejected.
     """
     if state in IMMUTABLE:
         name = state.value.replace("_", " ")
-        raise StagingError(f"batch {batch_id} is {name} and immutable: nothing was changed; start a new run")
+        raise RefusedError(f"batch {batch_id} is {name} and immutable: nothing was changed; start a new run")
 
 
 def _canonical(chunk: AssessedChunk, keys: KeyRange) -> Iterator[tuple[sa.Table, pa.Table]]:

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from waitlist.exceptions import StagingError
+from waitlist.exceptions import RefusedError
 from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.schema import VERSION_TABLE
 
@@ -50,7 +50,7 @@ def migrate(database: Database) -> None:
     """Run the migrations that are missing, in one transaction, one process at a time.
 
     Raises:
-        StagingError: the database is at a revision that this release does not know.
+        RefusedError: the database is at a revision that this release does not know.
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
@@ -80,7 +80,7 @@ def _refuse_unknown_revision(connection: sa.Connection, schema: str | None, conf
     heads = set(_context(connection, schema).get_current_heads())
     unknown = sorted(heads - _known(ScriptDirectory.from_config(config)))
     if unknown:
-        raise StagingError(
+        raise RefusedError(
             f"the staging schema is at revision {', '.join(unknown)}, which this release does not know:"
             " deploy the release that made it, or a later one"
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
-from waitlist.exceptions import StagingError
+from waitlist.exceptions import RefusedError
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.events import Event, entry, read_events
@@ -60,7 +60,7 @@ class StagingStore:
         Safe when several processes do so at once.
 
         Raises:
-            StagingError: the database is at a revision that this release does not know.
+            RefusedError: the database is at a revision that this release does not know.
         """
         with refusals_named("migrating the staging schema"):
             migrate(self.database)
@@ -172,7 +172,7 @@ class StagingStore:
         ]
         others = sorted({row["suite"] for row in rows} - {suite})
         if others:
-            raise StagingError(f"results of suite {suite} hold some of {', '.join(others)}")
+            raise RefusedError(f"results of suite {suite} hold some of {', '.join(others)}")
         with self.changing("storing quality results of batch", batch_id) as (connection, _):
             connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.suite == suite))
             if rows:
@@ -216,7 +216,7 @@ class StagingStore:
             reconciled = batch.posts_extracted is not None
             if state not in {BatchState.STAGED, BatchState.VERIFIED} or not reconciled:
                 lacks = "" if reconciled else " and has not been reconciled"
-                raise StagingError(f"batch {batch_id} is {state}{lacks}: it cannot be verified")
+                raise RefusedError(f"batch {batch_id} is {state}{lacks}: it cannot be verified")
             connection.execute(_update(batch_id).values(state=BatchState.VERIFIED.value, finished_at=now))
             if state is not BatchState.VERIFIED:
                 counts = {"posts": batch.posts_extracted, "staged": batch.posts_staged}
@@ -303,5 +303,5 @@ def _fetch(connection: sa.Connection, batch_id: str) -> Batch:
     query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)
     found = connection.execute(query).mappings().one_or_none()
     if found is None:
-        raise StagingError(f"batch {batch_id} is unknown: open it first")
+        raise RefusedError(f"batch {batch_id} is unknown: open it first")
     return Batch(**{**found, "kind": BatchKind(found["kind"]), "state": BatchState(found["state"])})
