@@ -20,6 +20,8 @@ DISPOSITION_SCHEMA: Final = pa.schema(
         pa.field("disposition", pa.string(), nullable=False),
         pa.field("recommended_list", pa.string()),
         pa.field("driftstart", pa.date32()),
+        pa.field("boka_from", pa.date32()),
+        pa.field("boka_fore", pa.date32()),
     ]
 )
 """One row a post, in the order of the chunk."""
@@ -98,6 +100,8 @@ def _dispositions(posts: Posts, disposition: npt.NDArray[np.int8], not_moved: Ma
             pc.take(labels, pa.array(disposition)),
             pc.take(lists, recommended),
             pa.array(posts.units.driftstart, pa.date32()),
+            pa.array(posts.boka_from, pa.date32()),
+            pa.array(posts.boka_fore, pa.date32()),
         ],
         schema=DISPOSITION_SCHEMA,
     )

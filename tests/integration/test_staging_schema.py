@@ -14,6 +14,7 @@ from tests.support import batches
 from waitlist import paths
 from waitlist.exceptions import StagingError
 from waitlist.staging import READABLE, StagingStore, schema
+from waitlist.staging.migrate import Standing, standing
 from waitlist.staging.queries import read_sql
 
 
@@ -55,6 +56,7 @@ def test_contract_tables_have_the_columns_that_others_rely_on(store: StagingStor
         }
     assert found["disposition"] == {
         "batch_id", "post_id", "enhet_hsa_id", "kategori", "disposition", "recommended_list", "driftstart",
+        "boka_from", "boka_fore",
     }  # fmt: skip
     assert found["finding"] == {"batch_id", "post_id", "rule", "severity", "detail"}
     assert found["unit_summary"] == {"batch_id", "enhet_hsa_id", "disposition", "posts"}
@@ -66,6 +68,33 @@ def test_migrating_again_changes_nothing(store: StagingStore) -> None:
     before = batches.contents(store)
     store.migrate()
     assert batches.contents(store) == before
+
+
+def test_batches_of_the_release_before_stay_readable_without_dates(store: StagingStore) -> None:
+    batches.put_verified(store)
+    before = batches.contents(store)["disposition"]
+    with store.database.writing() as connection:
+        prefix = f"{store.database.schema}." if store.database.schema else ""
+        for change in (
+            "ALTER TABLE {}disposition DROP COLUMN boka_from",
+            "ALTER TABLE {}disposition DROP COLUMN boka_fore",
+            "DROP TABLE {}access_log",
+            "UPDATE {}staging_version SET version_num = '0002'",
+        ):
+            connection.exec_driver_sql(change.format(prefix))
+    assert standing(store.database) is Standing.OLDER
+    store.migrate()
+    assert standing(store.database) is Standing.CURRENT
+    after = batches.contents(store)["disposition"]
+    assert after == [{**row, "boka_from": None, "boka_fore": None} for row in before]
+    assert store.batch("natt-1").state in READABLE
+
+
+def test_a_schema_is_told_apart_from_none_and_from_a_later_one(store: StagingStore, tmp_path: Path) -> None:
+    assert standing(StagingStore(f"sqlite:///{tmp_path / 'none.sqlite'}").database) is Standing.NONE
+    version = sa.table(schema.VERSION_TABLE, sa.column("version_num"), schema=store.database.schema)
+    batches.execute(store, version.update().values(version_num="9999"))
+    assert standing(store.database) is Standing.NEWER
 
 
 def test_everything_stands_in_the_schema_and_nothing_beside_it(postgres) -> None:

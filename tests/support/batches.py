@@ -29,6 +29,8 @@ from waitlist.staging import StagingStore, schema
 NOW = dt.datetime(2024, 10, 1, 22, 30, tzinfo=dt.UTC)
 AS_OF = dt.date(2024, 10, 1)
 GO_LIVE = dt.date(2024, 11, 4)
+BEGIN = dt.date(2025, 1, 1)
+"""The earliest Boka fr.o.m."""
 UNITS = ("SE162321000000-DEMO1", "SE162321000000-DEMO2", None)
 DISPOSITIONS = (
     "migrate", "migrate", "move_to_sdv_list", "fix_in_pmo", "migrate", "book_in_millennium", "leave", "handle_manually",
@@ -63,7 +65,7 @@ def chunk(post_ids: Sequence[int], *, text: str = "Orsak: uppföljning åäö") 
     """Return dispositions, findings and booking requests of some posts, always the same for a post and a text."""
     migrating = [post_id for post_id in post_ids if disposition_of(post_id) == "migrate"]
     others = [post_id for post_id in post_ids if disposition_of(post_id) == "move_to_sdv_list"]
-    window = [dt.date(2025, 1, 1) + dt.timedelta(days=post_id % 200) for post_id in migrating]
+    window = [BEGIN + dt.timedelta(days=post_id % 200) for post_id in migrating]
     requests = pa.table(
         {
             "post_id": pa.array(migrating, pa.int64()),
@@ -94,6 +96,13 @@ def chunk(post_ids: Sequence[int], *, text: str = "Orsak: uppföljning åäö") 
                     pa.string(),
                 ),
                 "driftstart": pa.array([GO_LIVE if post_id % 3 == 0 else None for post_id in post_ids], pa.date32()),
+                "boka_from": pa.array(
+                    [None if post_id % 11 == 0 else BEGIN + dt.timedelta(days=post_id % 200) for post_id in post_ids],
+                    pa.date32(),
+                ),
+                "boka_fore": pa.array(
+                    [BEGIN + dt.timedelta(days=post_id % 200 + 30) for post_id in post_ids], pa.date32()
+                ),
             }
         ),
         findings=pa.table(

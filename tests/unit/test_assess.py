@@ -187,6 +187,17 @@ def test_the_recommended_list_stands_where_a_post_is_not_moved() -> None:
     assert [row["recommended_list"] for row in rows] == ["SDV Pv Ssk Återbesök (diabetes)", None, None]
 
 
+def test_a_date_stands_where_it_can_be_used() -> None:
+    rows = assess(
+        table({"boka_from": "2025-02-01", "boka_fore": "2025-01-01"}, {"boka_from": "snarast", "boka_fore": None}),
+        context(),
+    ).dispositions.to_pylist()
+    assert [(row["boka_from"], row["boka_fore"]) for row in rows] == [
+        (dt.date(2025, 2, 1), dt.date(2025, 1, 1)),
+        (None, None),
+    ]
+
+
 def test_an_empty_chunk_gives_three_empty_tables() -> None:
     assessed = assess(table(), context())
     assert (

@@ -155,6 +155,9 @@ disposition: Final = Table(
     Column("disposition", Unicode(32), nullable=False),
     Column("recommended_list", Unicode),
     Column("driftstart", Date),
+    # Empty where PMO's is empty or no date, and in batches of releases before these columns.
+    Column("boka_from", Date),
+    Column("boka_fore", Date),
     sqlite_with_rowid=False,
 )
 
@@ -241,6 +244,20 @@ released_change: Final = Table(
     # Names of the changed columns, separated by ", "; empty for a post that is gone. Never their values.
     Column("columns", Unicode, nullable=False),
     _one_of("change", ("changed", "gone")),
+)
+
+# Append-only: who has looked at patients' names and numbers, or taken them along. None of them stands here.
+access_log: Final = Table(
+    "access_log",
+    METADATA,
+    Column("entry_id", _key(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("user_id", Unicode, nullable=False),
+    Column("action", Unicode(32), nullable=False),
+    Column("batch_id", _key(200), nullable=False),
+    # Empty for the posts of no known unit.
+    Column("enhet_hsa_id", _key(100), nullable=False),
+    Column("posts", BigInteger, nullable=False),
 )
 
 # A view: apart from the tables, so that nothing creates or empties it.
