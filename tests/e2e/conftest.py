@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.support.airflow_home import odbc_sqlite, sqlite_connection
+from tests.support.mail import MailServer, serving, text_of
 from tests.support.postgres import PostgresServer
 from tests.support.running_airflow import DAG, RunningAirflow, running_airflow
 
@@ -33,6 +34,7 @@ class Site:
     pmo: Path
     staging: Path
     store: StagingStore
+    mail: MailServer
 
     def batch_id(self, run_id: str) -> str:
         return Request(DAG, run_id, "dry_run", AS_OF).batch_id
@@ -48,6 +50,13 @@ class Site:
     def ask_pmo(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(self.pmo)) as connection, connection:
             return connection.execute(sql, values).fetchall()
+
+    def mails(self, subject: str) -> list[str]:
+        """Return what the leads were told under a subject; no mail may name a patient."""
+        found = [text_of(message) for message in self.mail.messages if message["Subject"] == subject]
+        persons = self.ask_pmo("SELECT personnummer, namn FROM patient WHERE personnummer <> '' AND namn <> ''")
+        assert not [text for text in found for number, name in persons if str(number) in text or str(name) in text]
+        return found
 
     @property
     def truth(self) -> dict[int, str]:
@@ -76,6 +85,8 @@ def site(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
         "WAITLIST_APPROVERS": "lead",
     }
     database = postgres.libpq(postgres.create_database())
-    with running_airflow(folder / "airflow", database, given) as airflow:
-        yield Site(airflow, folder, pmo, staging, store)
+    with serving(MailServer()) as mail:
+        given["AIRFLOW_CONN_WAITLIST_MESSAGES"] = mail.connection()
+        with running_airflow(folder / "airflow", database, given) as airflow:
+            yield Site(airflow, folder, pmo, staging, store, mail)
     store.engine.dispose()

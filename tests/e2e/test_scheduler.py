@@ -19,6 +19,7 @@ from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.simulator import MAPPINGS
 
 PARTITIONS = 3
+FAILED = "Torrkörningen av väntelistorna misslyckades"
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,21 @@ def test_without_logical_date_and_as_of_the_date_is_that_of_run_after_in_sweden(
     assert (batch.state, batch.as_of, batch.wave) == ("verified", dt.date(2024, 10, 1), "1")
 
 
+def test_an_older_snapshot_is_judged_anew_without_pmo(site: Site, undisturbed: str) -> None:
+    older = site.batch_id(undisturbed)
+    away = site.pmo.rename(site.pmo.with_suffix(".away"))
+    run_id = site.airflow.trigger("replay", reuse_snapshot=older, waves=["1"])
+    site.airflow.ended(run_id)
+    assert not site.pmo.exists(), "somebody opened PMO"
+    away.rename(site.pmo)
+    units = load_mappings(site.folder / MAPPINGS, raisable=BUILT_IN_SEVERITIES).units
+    of_unit = dict(site.ask("SELECT post_id, trim(enhet_hsa_id) FROM disposition WHERE batch_id = ?", older))
+    wave = {hsa_id for hsa_id, unit in units.items() if unit.vag == "1"}
+    then = {post: what for post, what in site.dispositions(undisturbed).items() if of_unit[post] in wave}
+    assert site.dispositions(run_id) == then
+    assert (site.batch(run_id).state, site.batch(run_id).as_of) == ("verified", AS_OF)
+
+
 def test_after_the_last_go_live_a_run_skips_everything_and_makes_no_batch(site: Site, nightly: str) -> None:
     units = load_mappings(site.folder / MAPPINGS, raisable=BUILT_IN_SEVERITIES).units.values()
     last = max(unit.driftstart for unit in units if unit.driftstart)
@@ -80,7 +96,7 @@ def test_after_the_last_go_live_a_run_skips_everything_and_makes_no_batch(site: 
 
 def test_a_backfill_makes_each_past_day_a_batch_as_the_list_was(site: Site, nightly: str) -> None:
     # A run's data interval begins on the day that the backfill names and ends on the next, its as-of date.
-    span = ("--from-date", "2024-09-28", "--to-date", "2024-10-01")
+    span = ("--from-date", "2024-09-29", "--to-date", "2024-10-01")
     site.airflow.home.cli("backfill", "create", "--dag-id", DAG, *span)
     runs = [run["dag_run_id"] for run in site.airflow.runs("backfill")]
     for run_id in runs:
@@ -91,7 +107,7 @@ def test_a_backfill_makes_each_past_day_a_batch_as_the_list_was(site: Site, nigh
         assert batch.state == "verified"
         lists[batch.as_of] = set(site.dispositions(run_id))
         assert batch.posts_extracted == len(lists[batch.as_of])
-    days = [dt.date(2024, 9, 29), dt.date(2024, 9, 30), AS_OF]
+    days = [dt.date(2024, 9, 30), AS_OF]
     assert lists == {day: waiting_at_the_end_of(site, day) for day in days}
     assert lists[AS_OF] == set(site.truth)
     assert len({len(posts) for posts in lists.values()}) == len(days)
@@ -143,12 +159,17 @@ def test_a_failed_extract_shows_nothing_and_once_mended_and_cleared_ends_as_if_u
     assert tasks[failed[0]]["try_number"] == 1, "drift is not cured by trying again"
     assert str(post_id) in site.airflow.task_log(run_id, *failed[0])
     assert site.batch(run_id).state == "failed"
+    assert [event.reason for event in site.store.events(site.batch_id(run_id))][-1] == f"failed: extract_{failed[0][1]}"
+    (told,) = site.airflow.until("the leads are told", lambda: site.mails(FAILED) or None)
+    assert "Steget extract misslyckades." in told
+    assert f'href="{site.airflow.url}/dags/{DAG}/runs/disturbed"' in told
     assert site.ask("SELECT * FROM readable_batch WHERE run_id = ?", run_id) == []
     assert site.dispositions(run_id) == {}
 
     site.airflow.clear(run_id, failed, downstream=True)
     site.airflow.ended(run_id)
     assert content(site, run_id) == content(site, undisturbed)
+    assert len(site.mails(FAILED)) == 1
 
 
 @contextmanager

@@ -66,6 +66,14 @@ def released(site: Site, rehearsed: str) -> str:
     return batch_id
 
 
+def test_the_leads_are_told_that_the_wave_waits_with_counts_and_where_to_answer(site: Site, released: str) -> None:
+    (told,) = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
+    ((posts, staged),) = site.ask("SELECT posts_extracted, posts_staged FROM batch WHERE batch_id = ?", released)
+    assert f"{staged} av {posts} poster kan släppas till Millennium, per {AS_OF}." in told
+    assert "Andel poster som ännu inte är hanterade" in told
+    assert f'href="{site.airflow.url}/dags/{MIGRATION}/runs/wave/tasks/approve/required_actions"' in told
+
+
 def test_what_the_approver_saw_is_what_the_view_shows(site: Site, released: str) -> None:
     rows = {post for (post,) in site.ask("SELECT post_id FROM bokningsbegaran WHERE batch_id = ?", released)}
     units = site.ask("SELECT DISTINCT enhet_hsa_id FROM disposition WHERE batch_id = ?", released)
@@ -96,11 +104,21 @@ def test_the_next_dry_run_meets_the_released_posts(site: Site, released: str) ->
     assert [row[1:] for row in changes] == [(changed, "changed", "beskrivning")]
 
 
+def test_gates_that_turned_red_are_told_once_and_not_again_by_the_next_dry_run(site: Site, released: str) -> None:
+    watched = [site.airflow.tasks(run)["watch_gates", -1]["state"] for run in ("rehearsal", "after")]
+    assert watched == ["success", "success"]
+    (subject,) = {str(each["Subject"]) for each in site.mail.messages if str(each["Subject"]).startswith("Väntelist")}
+    (told,) = site.mails(subject)
+    assert "Andel poster som ännu inte är hanterade" in told
+    assert f'href="{site.airflow.url}/dags/waitlist_dry_run/runs/rehearsal"' in told
+
+
 def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Site, released: str) -> None:
     posts = shown(site, released)
     site.airflow.unpause(dag=WITHDRAWAL)
     run_id = site.airflow.trigger("back", dag=WITHDRAWAL, batch_id=released)
     asked(site, WITHDRAWAL, run_id, "decide")
+    assert len(site.mails("Svar väntas: Ska körningen återtas från Millennium?")) == 1
     assert answer(site, "other", (WITHDRAWAL, run_id, "decide"), "Återta") == 403
     assert answer(site, "lead", (WITHDRAWAL, run_id, "decide"), "Återta") == 200
     site.airflow.ended(run_id, dag=WITHDRAWAL)
