@@ -17,7 +17,7 @@ dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry
 diff: setup ## Print how two batches of the same posts differ: make diff A=<batch> B=<batch> [POSTS=1]
 	@A="$(A)" B="$(B)" POSTS="$(POSTS)" scripts/diff.sh
 
-worklists: setup ## Write each unit's work list: make worklists OUT=<folder> [BATCH=<id>] [UNIT=<HSA-id>] [CSV=1] [REPLACE=1]
+worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [BATCH=<id>] [UNIT=<HSA-id>] [CSV=1] [REPLACE=1]
 	@OUT="$(OUT)" BATCH="$(BATCH)" UNIT="$(UNIT)" CSV="$(CSV)" REPLACE="$(REPLACE)" scripts/worklists.sh
 
 test: setup ## Lint, types, rings, then every test

@@ -1,4 +1,4 @@
-"""``python -m waitlist_airflow.worklist --out DIR ...``: work lists, on connection ``millennium_staging``."""
+"""``python -m waitlist_airflow.worklist ...``: work lists, on connection ``millennium_staging``."""
 
 import sys
 from collections.abc import Sequence

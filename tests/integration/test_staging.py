@@ -418,6 +418,15 @@ def test_unreachable_database_is_told_apart_and_keeps_its_password(postgres, tmp
         StagingStore(f"sqlite:///{tmp_path / 'saknas' / 'staging.sqlite'}").migrate()
 
 
+def test_sqlite_file_is_its_owners_alone_with_all_that_sqlite_puts_beside_it(tmp_path: Path) -> None:
+    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    store.migrate()
+    with store.database.writing() as connection:
+        connection.execute(sa.text("CREATE TABLE t (x)"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("staging.sqlite", "staging.sqlite-wal", "staging.sqlite-shm"), 0o600)
+
+
 def test_store_knows_the_batches_that_were_opened(store: StagingStore, tmp_path: Path) -> None:
     batches.open_batch(store)
     assert store.knows("natt-1")

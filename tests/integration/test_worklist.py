@@ -23,10 +23,12 @@ from tests.support.postgres import PostgresServer
 from tests.support.runs import AS_OF, NOW, assessed, pipeline
 from tests.support.runs import request as asked
 from tests.support.worklists import counts_of, csv_of, post_ids_of
+from upath import UPath
 
 from waitlist import paths
 from waitlist.messages import finding_text, rule_label
 from waitlist.pipeline import Pipeline
+from waitlist.retention import Places, read_batches, survey
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.snapshot import Partition
 from waitlist.staging import schema
@@ -311,6 +313,33 @@ def test_command_refuses_an_unknown_batch_and_a_folder_of_lists(
     told = capsys.readouterr().err
     assert "batch natt-9 is unknown" in told
     assert "earlier work lists of these units: --replace replaces them" in told
+
+
+def test_without_a_folder_the_lists_lie_where_retention_finds_them(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path))
+    assert main(deployment.arguments) == 0
+    assert "When the batch's time is up, retention removes them." in capsys.readouterr().out
+    (batch,) = [each for each in read_batches(deployment.steps.store) if each.batch_id == deployment.batch_id]
+    held = survey(deployment.steps.store, batch, Places(UPath(tmp_path / "none"), UPath(tmp_path)))
+    assert held.files["work_list_files"] == len(list(deployment.lists.glob("*.xlsx")))
+
+
+def test_lists_that_retention_does_not_find_are_told(
+    deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path / "listor"))
+    assert main([*deployment.arguments, "--out", str(tmp_path / "annat")]) == 0
+    assert "they are yours to remove" in capsys.readouterr().out
+
+
+def test_without_a_folder_or_the_setting_nothing_is_written(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAITLIST_WORKLISTS_DIR", raising=False)
+    assert main(deployment.arguments) == 1
+    assert "name a folder: --out, or WAITLIST_WORKLISTS_DIR" in capsys.readouterr().err
 
 
 def test_make_target_reads_the_environments_connection(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psycopg
 
@@ -48,6 +50,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# The first wait is ended by the signal, the second by the server's end; then the folder goes.
+_SERVE: Final = 'trap "kill -QUIT \\$!" TERM; "$@" & wait $!; wait $!; rm -rf "$0"'
+
+
 def _binaries() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if found:
@@ -62,7 +68,10 @@ def _binaries() -> Path:
 def running_postgres() -> Iterator[PostgresServer]:
     """Start a server in a folder of its own and stop it at the end; as root, as user ``postgres``."""
     binaries = _binaries()
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    # Were the tests themselves killed, nobody would end it.
+    become = ["setpriv", "--pdeathsig", "TERM"]
+    if os.geteuid() == 0:
+        become += ["--reuid", "postgres", "--regid", "postgres", "--init-groups"]
     home = Path(tempfile.mkdtemp(prefix="waitlist-postgres-"))
     password = uuid.uuid4().hex
     port = free_port()
@@ -72,18 +81,32 @@ def running_postgres() -> Iterator[PostgresServer]:
         shutil.chown(home, "postgres")
         shutil.chown(secret, "postgres")
     data = home / "data"
-
-    def run(*command: str | Path) -> None:
-        subprocess.run([*become, *command], check=True, cwd=home, stdout=subprocess.DEVNULL)
-
-    run(
+    initdb = (
         binaries / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8",
         "--locale=C.UTF-8", f"--pwfile={secret}", "--no-sync",
     )  # fmt: skip
-    options = f"-h 127.0.0.1 -p {port} -k {home} -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    run(binaries / "pg_ctl", "-D", data, "-w", "-l", home / "log", "-o", options, "start")
+    subprocess.run([*become, *initdb], check=True, cwd=home, stdout=subprocess.DEVNULL)
+    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home]
+    serve += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen([*become, "sh", "-c", _SERVE, home, *serve], cwd="/", stdout=log, stderr=log)
     try:
+        _wait_for(server, port, password, home / "log")
         yield PostgresServer(port, password)
     finally:
-        run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(home)
+        server.terminate()
+        server.wait(60)
+
+
+def _wait_for(server: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(PostgresServer(port, password).libpq("postgres")).close()
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"PostgreSQL does not answer:\n{log.read_text()}") from None
+            time.sleep(0.05)
+        else:
+            return

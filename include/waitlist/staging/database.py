@@ -6,10 +6,11 @@ locks by hint) and has not been run against a server.
 """
 
 import hashlib
+import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import adbc_driver_manager
@@ -193,9 +194,18 @@ def _engine(url: str, *, pooled: bool) -> sa.Engine:
         execution_options={"schema_translate_map": {SCHEMA: None}},
         **common,
     )
+    event.listen(engine, "do_connect", _close_to_others)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
+    # SQLite would make the file by the umask; what it puts beside it gets the file's own mode.
+    file = str(arguments[0])
+    if file != ":memory:" and not file.startswith("file:"):
+        with suppress(OSError):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError, WaitlistError
+from waitlist.exceptions import SnapshotError, WaitlistError, WorkListError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.readiness import LATEST, Readiness, number, read_readiness
 from waitlist.rules import BUILT_IN_SEVERITIES
@@ -46,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             only = unit_keys(readiness, mappings, given.unit)
         with _noted(faults):
             snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots) / readiness.batch.batch_id)
-    out = OutFolder(given.out, units=only, replace=given.replace)
-    faults += out.faults()
-    if readiness is not None and snapshot is not None and not faults:
+    place = _place(given.out, readiness, faults)
+    out = None if place is None else OutFolder(place, units=only, replace=given.replace)
+    faults += [] if out is None else out.faults()
+    if readiness is not None and snapshot is not None and place is not None and out is not None and not faults:
         with _noted(faults):
             written = write_work_lists(
                 store,
@@ -63,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Console().print(
                 Text(
                     f"{number(written.units)} work lists of batch {readiness.batch.batch_id} as of "
-                    f"{readiness.batch.as_of}, {number(written.rows)} posts to act on, in {given.out}\n"
+                    f"{readiness.batch.as_of}, {number(written.rows)} posts to act on, in {place}\n"
                     "They hold personal data: readable by you alone, to be deleted when they have been worked through."
+                    f"\n{_whose_to_remove(place, readiness.batch.batch_id)}"
                 ),
                 soft_wrap=True,
             )
@@ -80,12 +82,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
     parser.add_argument("--snapshots", required=True, metavar="URL", help="where each batch has its snapshot's folder")
     parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch, or the latest that was verified")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder of its own; made if missing")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="a folder of its own, made if missing; without it the batch's in WAITLIST_WORKLISTS_DIR",
+    )
     parser.add_argument("--unit", action="append", default=[], metavar="HSA-ID", help="one unit; may be repeated")
     parser.add_argument("--csv", action="store_true", help="a CSV file beside each workbook")
     parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
     parser.add_argument("--replace", action="store_true", help="earlier lists of these units in the folder give way")
     return parser
+
+
+def _place(asked: Path | None, readiness: Readiness | None, faults: list[str]) -> Path | None:
+    """Return where to write: where it was asked for, else where retention looks for the batch's lists."""
+    if asked is not None:
+        return asked
+    kept = None
+    with _noted(faults):
+        kept = Settings.read().worklists_dir
+        if kept is None:
+            raise WorkListError("name a folder: --out, or WAITLIST_WORKLISTS_DIR for one of the batch's own in it")
+    return None if kept is None or readiness is None else kept / readiness.batch.batch_id
+
+
+def _whose_to_remove(place: Path, batch_id: str) -> str:
+    kept = Settings.read().worklists_dir
+    if kept is not None and place.resolve().is_relative_to((kept / batch_id).resolve()):
+        return "When the batch's time is up, retention removes them."
+    return "Retention does not look there, but in WAITLIST_WORKLISTS_DIR alone: they are yours to remove."
 
 
 def _folder(url: str) -> UPath:
