@@ -46,9 +46,10 @@ def waitlist_withdrawal() -> None:
     answer = approval.ask(
         "decide",
         subject="Ska körningen återtas från Millennium?",
-        body="{{ ti.xcom_pull(task_ids='describe_release') }}",
+        body="{{ ti.xcom_pull(task_ids='describe_release')['summary'] }}",
         options=(approval.WITHDRAW, approval.KEEP),
         asks_from="Krävs: skriv varför, minst tio tecken och inga patientuppgifter.",
+        told="{{ ti.xcom_pull(task_ids='describe_release')['told'] }}",
     )
     chain(described, answer, steps.withdraw(BATCH, answer.output))
 

@@ -205,17 +205,30 @@ def latest_dry_run(store: StagingStore, batch_id: str) -> Batch | None:
     """Return the verified dry run of the latest as-of date, not after the batch's, that read all its units.
 
     Raises:
-        StagingError: there is no such batch.
+        RefusedError: there is no such batch.
     """
+    return _dry_run_of_its_units(store, batch_id, later=False)
+
+
+def is_overtaken(store: StagingStore, batch_id: str) -> bool:
+    """Tell whether a verified dry run as of a later date has read all the batch's units.
+
+    Raises:
+        RefusedError: there is no such batch.
+    """
+    return _dry_run_of_its_units(store, batch_id, later=True) is not None
+
+
+def _dry_run_of_its_units(store: StagingStore, batch_id: str, *, later: bool) -> Batch | None:
     table = schema.batch.c
-    with refusals_named(f"dry runs before batch {batch_id}"), store.database.connected() as connection:
+    with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
         batch, units = store.batch(batch_id), selected_units(connection, batch_id)
         candidates = connection.scalars(
             sa.select(table.batch_id)
             .where(
                 table.kind == BatchKind.DRY_RUN.value,
                 table.state == BatchState.VERIFIED.value,
-                table.as_of <= batch.as_of,
+                table.as_of > batch.as_of if later else table.as_of <= batch.as_of,
                 table.batch_id != batch_id,
             )
             .order_by(table.as_of.desc(), table.started_at.desc(), table.batch_id)

@@ -77,6 +77,18 @@ def approval_waits(batch: Batch, gates: Sequence[GateResult]) -> str:
     return "\n".join(lines)
 
 
+def withdrawal_waits(batch: Batch) -> str:
+    """Return what is told of a released batch that somebody wants to take back.
+
+    Args:
+        batch: a batch that is released.
+    """
+    return (
+        f"Det gäller {number(batch.posts_staged or 0)} poster i våg {batch.wave}, per {batch.as_of}. "
+        "Ett återtagande kräver en skriftlig motivering, och att RevenueCycle inte har läst in posterna."
+    )
+
+
 def _verdict(gates: Sequence[GateResult], failed: Sequence[GateResult]) -> str:
     if not failed:
         return f"Alla {len(gates)} grindar är godkända."

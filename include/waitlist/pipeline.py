@@ -24,7 +24,7 @@ from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
 from waitlist.exceptions import RefusedError, SettingsError
 from waitlist.mappings import Mappings, load_mappings
-from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red
+from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red, withdrawal_waits
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
@@ -352,8 +352,8 @@ class Pipeline:
         """
         return {"posts": release.verify_released(self.store, run.batch_id)}
 
-    def describe_release(self, batch_id: str) -> str:
-        """Say in Swedish what a withdrawal would take back.
+    def describe_release(self, batch_id: str) -> Record:
+        """Say in Swedish what a withdrawal would take back, to who answers and in the message that it is asked.
 
         Raises:
             RefusedError: the batch is unknown or not released.
@@ -361,11 +361,12 @@ class Pipeline:
         batch = self.store.batch(batch_id)
         if batch.state is not BatchState.RELEASED:
             raise RefusedError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
-        return (
+        summary = (
             f"Körning `{batch_id}`, våg {batch.wave}, per {batch.as_of}: **{batch.posts_staged} poster** överfördes "
             f"{batch.released_at:%Y-%m-%d %H:%M} UTC.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
             "Posterna blir fria för en senare körning."
         )
+        return {"summary": summary, "told": withdrawal_waits(batch)}
 
     def withdraw(self, batch_id: str, person: str, reason: str | None, *, now: dt.datetime) -> Record:
         """Take a released batch back; its posts are free again.
@@ -378,7 +379,8 @@ class Pipeline:
     def watch_gates(self, run: Run, tell: Callable[[Notice], None]) -> Record:
         """Measure the gates of a dry run, and tell when one has turned red.
 
-        A gate that was red already, in the latest dry run before or when this one was watched before, is no news.
+        A gate that was red already, in the latest dry run before or when this one was watched before, is no news,
+        and neither is a past day that is run again, or a snapshot that somebody judges anew to see what would be.
         What was red is kept beside the snapshot: it depends on other batches, so it is no result of this one.
 
         Raises:
@@ -391,7 +393,8 @@ class Pipeline:
         watched = [run.batch_id, *([before.batch_id] if before else [])]
         known = {name for batch_id in watched for name in artefacts.read_names(self._red_gates(batch_id))}
         turned = turned_red(measured, known)
-        if turned:
+        asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
+        if turned and not asked_for:
             tell(gates_turned_red(self.store.batch(run.batch_id), turned))
         failed = [result.gate.value for result in measured if not result.passed]
         artefacts.write_names(self._red_gates(run.batch_id), failed)

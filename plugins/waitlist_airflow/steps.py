@@ -166,7 +166,7 @@ def verify_released(run: Record) -> Record:
 
 @task
 @guarded
-def describe_release(batch_id: str) -> str:
+def describe_release(batch_id: str) -> Record:
     """Tell what would be withdrawn."""
     from waitlist_airflow import runs
 

@@ -71,7 +71,7 @@ def test_the_leads_are_told_that_the_wave_waits_with_counts_and_where_to_answer(
     ((posts, staged),) = site.ask("SELECT posts_extracted, posts_staged FROM batch WHERE batch_id = ?", released)
     assert f"{staged} av {posts} poster kan släppas till Millennium, per {AS_OF}." in told
     assert "Andel poster som ännu inte är hanterade" in told
-    assert f'href="{site.airflow.url}/dags/{MIGRATION}/runs/wave/tasks/approve/required_actions"' in told
+    assert f'href="{site.airflow.url}/dags/{MIGRATION}/runs/wave/tasks/approve/required_actions?map_index=-1"' in told
 
 
 def test_what_the_approver_saw_is_what_the_view_shows(site: Site, released: str) -> None:
@@ -118,7 +118,8 @@ def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Sit
     site.airflow.unpause(dag=WITHDRAWAL)
     run_id = site.airflow.trigger("back", dag=WITHDRAWAL, batch_id=released)
     asked(site, WITHDRAWAL, run_id, "decide")
-    assert len(site.mails("Svar väntas: Ska körningen återtas från Millennium?")) == 1
+    (told,) = site.mails("Svar väntas: Ska körningen återtas från Millennium?")
+    assert f"Det gäller {len(posts)} poster i våg {WAVE}, per {AS_OF}." in told
     assert answer(site, "other", (WITHDRAWAL, run_id, "decide"), "Återta") == 403
     assert answer(site, "lead", (WITHDRAWAL, run_id, "decide"), "Återta") == 200
     site.airflow.ended(run_id, dag=WITHDRAWAL)

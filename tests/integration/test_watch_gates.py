@@ -28,11 +28,13 @@ class Site:
     store: StagingStore
     snapshots: Path
 
-    def watch(self, batch_id: str, tell: Callable[[Notice], None] | None = None) -> list[Notice]:
+    def watch(
+        self, batch_id: str, tell: Callable[[Notice], None] | None = None, *, reuse_snapshot: str | None = None
+    ) -> list[Notice]:
         told: list[Notice] = []
         url = self.store.engine.url.render_as_string(hide_password=False)
         steps = Pipeline(Settings(), snapshots=UPath(self.snapshots), pmo=str, staging=lambda: url)
-        run = Run(batch_id, self.store.batch(batch_id).as_of, None, steps.rules_version)
+        run = Run(batch_id, self.store.batch(batch_id).as_of, None, steps.rules_version, reuse_snapshot)
         steps.watch_gates(run, tell or told.append)
         return told
 
@@ -44,9 +46,13 @@ class Site:
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     store = batches.empty_store(request, tmp_path)
     batches.put_verified(store, "monday", "tuesday")
-    table = schema.batch
-    execute(store, table.update().where(table.c.batch_id == "tuesday").values(as_of=TUESDAY))
+    change(store, "tuesday", as_of=TUESDAY, state="open")
     return Site(store, tmp_path / "snapshots")
+
+
+def change(store: StagingStore, batch_id: str, **values: object) -> None:
+    table = schema.batch
+    execute(store, table.update().where(table.c.batch_id == batch_id).values(values))
 
 
 def test_the_first_night_tells_every_red_gate_that_could_be_measured(site: Site) -> None:
@@ -70,6 +76,16 @@ def test_a_gate_that_was_green_the_night_before_is_told_alone(site: Site) -> Non
     assert told.subject == "Väntelistorna: en grind har blivit röd"
     assert "Andel poster" in told.text
     assert "Enheter utan driftstart" not in told.text
+
+
+def test_a_past_day_that_is_run_again_is_no_news(site: Site) -> None:
+    change(site.store, "tuesday", state="verified")
+    assert site.watch("monday") == []
+    assert set(json.loads(site.red("monday").read_text())) >= RED
+
+
+def test_a_snapshot_that_is_judged_anew_is_no_news(site: Site) -> None:
+    assert site.watch("monday", reuse_snapshot="sunday") == []
 
 
 def test_watching_leaves_the_database_as_it_was_and_again_tells_nothing(site: Site) -> None:

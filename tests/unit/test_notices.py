@@ -3,7 +3,7 @@
 import datetime as dt
 
 from waitlist.gates import Gate, GateResult
-from waitlist.notices import RUN_LABELS, approval_waits, gates_turned_red, run_failed, turned_red
+from waitlist.notices import RUN_LABELS, approval_waits, gates_turned_red, run_failed, turned_red, withdrawal_waits
 from waitlist.paths import PROJECT
 from waitlist.staging import Batch, BatchKind, BatchState
 
@@ -66,3 +66,7 @@ def test_a_wave_that_waits_is_told_with_its_counts_and_failed_gates() -> None:
         "1 av 6 grindar är underkända. Ett godkännande kräver en skriftlig motivering:",
         "- Dagar sedan senaste torrkörningen: 9, högst 3",
     ]
+
+
+def test_a_withdrawal_that_waits_is_told_with_its_count() -> None:
+    assert withdrawal_waits(BATCH).startswith("Det gäller 6 789 poster i våg 2, per 2024-10-01. Ett återtagande kräver")
