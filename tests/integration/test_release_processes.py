@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.support import batches, releases
-from tests.support.releases import LATER, REASON
+from tests.support.releases import LATER, PASSED, REASON
 
 from waitlist import release
-from waitlist.staging import BatchState, StagingStore
+from waitlist.staging import PIPELINE, BatchState, StagingStore
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -69,6 +69,41 @@ def test_batch_that_two_processes_release_at_once_is_released_once(store: Stagin
     assert release_at_once(store, tmp_path, "vecka-1", "vecka-1") == [str(len(posts))] * 2
     assert releases.shown(store) == [(post, "vecka-1") for post in posts]
     assert releases.told(store, "vecka-1").count("released") == 1
+
+
+def test_batch_that_is_begun_anew_while_it_is_released_is_refused_and_the_release_is_whole(
+    store: StagingStore, tmp_path: Path
+) -> None:
+    releases.put_awaiting(store)
+    rows = batches.contents(store)["bokningsbegaran"]
+    ready, go, started, said = (tmp_path / name for name in ("ready", "go", "started", "said"))
+    (releasing,) = batches.in_processes((releases.release_when_told, (url_of(store), "vecka-1", ready, go)))
+    wait_for(ready.exists)
+    (rerun,) = batches.in_processes((releases.begin_anew_and_say, (url_of(store), "vecka-1", started, said)))
+    wait_for(started.exists)
+    time.sleep(0.3)
+    assert not said.exists(), "the rerun did not wait for the release"
+    go.touch()
+    assert batches.exit_codes([releasing, rerun]) == [0, 0]
+    assert said.read_text().startswith("RefusedError: batch vecka-1 is released and immutable: nothing was changed")
+    assert batches.contents(store)["bokningsbegaran"] == rows
+    finish(store)
+
+
+def test_partition_that_arrives_after_approval_was_asked_for_is_refused_and_what_was_shown_is_released(
+    store: StagingStore, tmp_path: Path
+) -> None:
+    releases.put_verified(store)
+    rows = batches.contents(store)["bokningsbegaran"]
+    ready, go, said = (tmp_path / name for name in ("ready", "go", "said"))
+    (staging,) = batches.in_processes((releases.stage_when_told, (url_of(store), "vecka-1", ready, go, said)))
+    wait_for(ready.exists)
+    release.request_approval(store, "vecka-1", PASSED, PIPELINE, LATER)
+    go.touch()
+    assert batches.exit_codes([staging]) == [0]
+    assert said.read_text().startswith("RefusedError: batch vecka-1 is awaiting approval and immutable")
+    assert batches.contents(store)["bokningsbegaran"] == rows
+    finish(store)
 
 
 @pytest.mark.parametrize(

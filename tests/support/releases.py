@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,54 @@ def release_and_say(url: str, batch_id: str, started: Path, said: Path) -> None:
         said.write_text(str(release.release(store, batch_id, "Eva Öberg", REASON, LATER)))
     except StagingError as error:
         said.write_text(str(error))
+
+
+def release_when_told(url: str, batch_id: str, ready: Path, go: Path) -> None:
+    """Release a batch, and wait with its commit until a file is there."""
+    store = StagingStore(url)
+
+    def hold(_connection: object) -> None:
+        if not ready.exists():
+            ready.touch()
+            _wait(go)
+
+    sa.event.listen(store.engine, "commit", hold)
+    release.release(store, batch_id, "Eva Öberg", REASON, LATER)
+
+
+def begin_anew_and_say(url: str, batch_id: str, started: Path, said: Path) -> None:
+    """Begin a migration anew with other texts, and write how it went."""
+    store = StagingStore(url)
+    started.touch()
+    try:
+        verified(store, batch_id, POSTS, text="Orsak: ändrad")
+        said.write_text("begun anew")
+    except StagingError as error:
+        said.write_text(f"{type(error).__name__}: {error}")
+
+
+def stage_when_told(url: str, batch_id: str, ready: Path, go: Path, said: Path) -> None:
+    """Stage a migration's posts with other texts, wait before the last of them for a file, and write how it went."""
+
+    def held() -> Iterator[batches.Chunk]:
+        *first, last = batches.chunks(POSTS, 10, text="Orsak: ändrad")
+        yield from first
+        ready.touch()
+        _wait(go)
+        yield last
+
+    try:
+        StagingStore(url).stage_partition(batch_id, None, None, held())
+        said.write_text("staged")
+    except StagingError as error:
+        said.write_text(f"{type(error).__name__}: {error}")
+
+
+def _wait(file: Path) -> None:
+    until = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < until, f"{file} never came"
+        time.sleep(0.02)
 
 
 def release_and_halt(url: str, batch_id: str, before: str, ready: Path) -> None:
