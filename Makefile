@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dry-run diff worklists test lint lock clean
+.PHONY: help setup demo up dry-run diff worklists test lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ setup: ## Install what is missing: system packages, .venv, locked Python package
 
 demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the readiness table
 	@scripts/demo.sh
+
+up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=1 makes them anew, PORT= asks for a port
+	@FRESH="$(FRESH)" PORT="$(PORT)" scripts/up.sh
 
 dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
 	@AS_OF="$(AS_OF)" scripts/dry_run.sh

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from airflow.sdk import DagRunState, TaskInstanceState
+from airflow.sdk import DAG, DagRunState, TaskInstanceState
 from airflow.utils.cli import get_bagged_dag
 
 from waitlist_airflow.runs import STOCKHOLM
@@ -23,14 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; 0 when the run succeeded, 1 when it failed."""
     parser = argparse.ArgumentParser(prog="python -m waitlist_airflow.dry_run", description="Run the dry run.")
     parser.add_argument("--as-of", type=dt.date.fromisoformat, metavar="YYYY-MM-DD", help="default: today")
-    as_of: dt.date | None = parser.parse_args(arguments).as_of
+    return run(load(), parser.parse_args(arguments).as_of)
+
+
+def load() -> DAG:
+    """Return the DAG; for many runs once."""
+    return get_bagged_dag(bundle_names=None, dag_id=DAG_ID)
+
+
+def run(dag: DAG, as_of: dt.date | None) -> int:
+    """Run the DAG as of a date, today where it is None; 0 when the run succeeded, 1 when it failed."""
     moment = dt.datetime.now(dt.UTC) if as_of is None else dt.datetime.combine(as_of, NIGHTLY)
     conf = {} if as_of is None else {"as_of": as_of.isoformat()}
-    dag = get_bagged_dag(bundle_names=None, dag_id=DAG_ID)
-    run = dag.test(run_after=moment, logical_date=moment, run_conf=conf)
-    if run.state == DagRunState.SUCCESS:
+    done = dag.test(run_after=moment, logical_date=moment, run_conf=conf)
+    if done.state == DagRunState.SUCCESS:
         return 0
-    failed = sorted(task.task_id for task in run.get_task_instances(state=[TaskInstanceState.FAILED]))
+    failed = sorted(task.task_id for task in done.get_task_instances(state=[TaskInstanceState.FAILED]))
     told = "its error is above" if len(failed) == 1 else "their errors are above"
     sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {told}, and docs/operations.md says what to do.\n")
     return 1

@@ -1,0 +1,331 @@
+"""What happened at the units before the as-of date: a synthetic PMO's staff at work, day by day.
+
+A generated PMO is a state; a trend needs days. ``History`` first puts posts back where they lay before anybody
+had begun (on base categories and lists of the unit's own), then lets each unit put its posts in order at a pace
+of its own: some are quick, some begin late, some stall, at some it gets worse. New posts come in by themselves, on
+the day that they were registered. What has to be done about a post comes from the generation's truth, never from the
+rules. The same PMO, seed and first day give the same history.
+"""
+
+import csv
+import datetime as dt
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from waitlist.simulator.catalogue import CONTACT_FORMS, UNKNOWN_FORM, Catalogue
+from waitlist.simulator.generation import MAPPINGS, TRUTH
+from waitlist.simulator.orders import CUTOFF_DAYS, SimulatorError
+
+
+class Pace(Enum):
+    """How a unit works through its posts."""
+
+    QUICK = "quick"
+    STEADY = "steady"
+    LATE = "late"
+    """Nothing is done for two weeks, then much."""
+    STALLED = "stalled"
+    """Begins well and stops after ten days."""
+    WORSE = "worse"
+    """Little is put in order, and what was is undone again."""
+
+
+class _Work(NamedTuple):
+    share: float
+    """Of the posts that are left, how many are put in order a day."""
+    begins: int
+    """Days after the first."""
+    ends: int | None
+
+
+_WORK: Final[Mapping[Pace, _Work]] = {
+    Pace.QUICK: _Work(0.10, 0, None),
+    Pace.STEADY: _Work(0.045, 0, None),
+    Pace.LATE: _Work(0.13, 14, None),
+    Pace.STALLED: _Work(0.08, 0, 10),
+    Pace.WORSE: _Work(0.015, 0, None),
+}
+_PACES: Final = (
+    Pace.QUICK, Pace.STEADY, Pace.STEADY, Pace.LATE, Pace.STEADY, Pace.STALLED, Pace.QUICK, Pace.WORSE,
+)  # fmt: skip
+"""Each is given to every eighth unit, in an order that the seed decides."""
+_NOT_BEGUN: Final = 0.55
+"""Of the posts that are in order at last, how many were not when it began."""
+_UNDONE: Final = 0.30
+"""Of a worsening unit's posts that were in order all along, how many are undone."""
+_RELEASED_CHANGED: Final = 0.4
+_BOOKED: Final = 0.12
+"""Of the posts that are left at a live unit, how many are booked in Millennium and closed a day."""
+
+_ON_LIST: Final = frozenset({"NOT_WAITING_ON_SDV_LIST", "NOT_ELIGIBLE_ON_SDV_LIST", "ID_UNSAFE_ON_SDV_LIST"})
+_DATES: Final = frozenset({"DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED"})
+_BY_HAND: Final = frozenset({"ID_MISSING", "ID_INVALID", "ID_COORDINATION_NUMBER", "ID_RESERVE_NUMBER", "NAME_MISSING"})
+_OFFICE_HOUR: Final = "10:30:00"
+_COLUMNS: Final = frozenset({"kategori", "boka_from", "boka_fore", "orsak", "avslutad"})
+
+Values = dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody did to a post; ``andrad`` follows from the day."""
+
+    post_id: int
+    day: dt.date
+    values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Post:
+    post_id: int
+    hsa_id: str
+    kategori: str | None
+    kontaktform: str | None
+    boka_fore: str | None
+    orsak: str | None
+    filial: str | None
+    registered: dt.date
+    disposition: str
+    findings: frozenset[str]
+    recommended: str | None
+
+
+class History:
+    """The days of a synthetic PMO in a SQLite file, lived through in their order."""
+
+    def __init__(self, pmo: Path, folder: Path, *, first: dt.date, last: dt.date, seed: int = 1) -> None:
+        """Decide what will happen, and put the posts back to where they lay before the first day.
+
+        Args:
+            pmo: the database that ``generate`` wrote, not yet lived through.
+            folder: where ``generate`` left the mapping files and the truth.
+            first: the first day.
+            last: the last one, the as-of date of the generation.
+            seed: decides each unit's pace and each post's day.
+
+        Raises:
+            SimulatorError: the days are out of order, or a history has begun there already.
+        """
+        if first > last:
+            raise SimulatorError(f"the first day, {first}, is after the last, {last}")
+        self._pmo, self._first, self._last = pmo, first, last
+        self._catalogue = Catalogue.read(folder / MAPPINGS)
+        units_csv = _rows(folder / MAPPINGS / "units.csv")
+        self._go_live = {
+            row["hsa_id"]: dt.date.fromisoformat(row["driftstart"]) for row in units_csv if row["driftstart"]
+        }
+        self._areas = {row["hsa_id"]: frozenset(row["vardomraden"].split(";")) for row in units_csv}
+        self._sources = self._reachable_from()
+        posts = _read_posts(pmo, folder)
+        units = sorted({post.hsa_id for post in posts})
+        order = np.random.default_rng([seed, 10]).permutation(len(units)).tolist()
+        self.paces: Mapping[str, Pace] = {
+            units[place]: _PACES[number % len(_PACES)] for number, place in enumerate(order)
+        }
+        """Each unit's pace, by HSA-id."""
+        self._before: list[Change] = []
+        self._days: dict[dt.date, list[Change]] = defaultdict(list)
+        for number, unit in enumerate(units):
+            random = np.random.default_rng([seed, 11, number])
+            for post in posts:
+                if post.hsa_id == unit:
+                    self._decide(random, post)
+        _begin(pmo)
+        self._write(self._before)
+
+    def live_through(self, day: dt.date) -> int:
+        """Do a day's changes in PMO; return how many posts were changed.
+
+        Raises:
+            SimulatorError: the day is outside the history.
+        """
+        if not self._first <= day <= self._last:
+            raise SimulatorError(f"{day} is outside the history, {self._first} to {self._last}")
+        return self._write(self._days.pop(day, []))
+
+    def _decide(self, random: np.random.Generator, post: _Post) -> None:
+        draws = random.random(4).tolist()
+        if post.disposition == "already_released":
+            self._change_released(random, post, draws)
+            return
+        live = self._go_live.get(post.hsa_id)
+        if live is not None and live < self._last:
+            day = self._day(_Work(_BOOKED, 0, None), max(live, post.registered), draws[0])
+            self._do(post, day, lambda when: {"avslutad": f"{when} {_OFFICE_HOUR}"})
+            return
+        pace = self.paces[post.hsa_id]
+        if post.disposition == "migrate":
+            self._move_late(random, post, draws, pace)
+            return
+        since = max(post.registered, _after(post.boka_fore) if "DATE_EXPIRED" in post.findings else self._first)
+        self._do(post, self._day(_WORK[pace], since, draws[0]), lambda when: self._remedy(random, post, when, draws))
+
+    def _move_late(self, random: np.random.Generator, post: _Post, draws: Sequence[float], pace: Pace) -> None:
+        """Let a post that is in order at last come to its list some day, or leave it at a worsening unit."""
+        before = self._earlier_category(random, post)
+        if draws[1] < _NOT_BEGUN:
+            self._before.append(Change(post.post_id, post.registered, {"kategori": before}))
+            day = self._day(_WORK[pace], post.registered, draws[0])
+            self._do(post, day, lambda _: {"kategori": post.kategori})
+        elif pace is Pace.WORSE and draws[2] < _UNDONE:
+            day = self._first + dt.timedelta(days=int(draws[3] * ((self._last - self._first).days + 1)))
+            self._do(post, max(day, post.registered), lambda _: {"kategori": before})
+
+    def _remedy(self, random: np.random.Generator, post: _Post, day: dt.date, draws: Sequence[float]) -> Values:
+        """Say what is done about a post's findings, all of them at once."""
+        found, done = post.findings, Values()
+        closed = "DUPLICATE_POST" in found or (found & _BY_HAND and draws[1] < 0.5)
+        if closed or ("NOT_WAITING" in found and draws[1] < 0.3):
+            return {"avslutad": f"{day} {_OFFICE_HOUR}"}
+        if found & _ON_LIST:
+            done["kategori"] = self._earlier_category(random, post)
+        elif post.recommended is not None:
+            done["kategori"] = post.recommended
+        elif "CATEGORY_UNKNOWN" in found:
+            done["kategori"] = self._own_list(post.hsa_id)
+        if found & _DATES:
+            begins = max(self._cutoff(post.hsa_id), day) + dt.timedelta(days=1 + int(draws[2] * 150))
+            done["boka_from"] = begins.isoformat()
+            done["boka_fore"] = (begins + dt.timedelta(days=7 + int(draws[3] * 53))).isoformat()
+        text = [post.orsak or ""]
+        if "BRANCH_NOT_IN_TEXT" in found:
+            text.append(f"Besöket sker på {post.filial}.")
+        if "ATTACHMENT_WITHOUT_TEXT" in found:
+            text.append("Det viktiga ur bilagan är infört i journalen.")
+        if text[1:]:
+            done["orsak"] = " ".join(text).strip()
+        return done
+
+    def _change_released(self, random: np.random.Generator, post: _Post, draws: Sequence[float]) -> None:
+        if draws[1] >= _RELEASED_CHANGED:
+            return
+        day = self._first + dt.timedelta(days=int(draws[0] * ((self._last - self._first).days + 1)))
+        later = _day_of(post.boka_fore)
+        choices: list[Values] = [
+            {"avslutad": f"{day} {_OFFICE_HOUR}"},
+            {"orsak": f"{post.orsak or ''} Ny bedömning är gjord.".strip()},
+        ]
+        if later is not None:
+            choices.append({"boka_fore": (later + dt.timedelta(days=14)).isoformat()})
+        chosen = choices[int(random.integers(len(choices)))]
+        self._do(post, day, lambda _: chosen)
+
+    def _do(self, post: _Post, day: dt.date | None, what: Callable[[dt.date], Values]) -> None:
+        values = what(day) if day is not None else {}
+        if day is not None and values:
+            self._days[day].append(Change(post.post_id, day, values))
+
+    def _day(self, work: _Work, since: dt.date, draw: float) -> dt.date | None:
+        """Return the day on which a post's turn comes at a pace; None where it does not come."""
+        begins = max(since, self._first + dt.timedelta(days=work.begins))
+        waits = int(np.log1p(-draw) / np.log1p(-work.share))
+        day = begins + dt.timedelta(days=min(waits, 10_000))
+        ends = self._last if work.ends is None else min(self._last, self._first + dt.timedelta(days=work.ends))
+        return day if day <= ends else None
+
+    def _earlier_category(self, random: np.random.Generator, post: _Post) -> str:
+        """Return a list that the post may have lain on before the SDV list: what maps to it, else the unit's own."""
+        form = CONTACT_FORMS.index(post.kontaktform) if post.kontaktform in CONTACT_FORMS else UNKNOWN_FORM
+        names = self._sources.get((post.kategori or "", form)) or self._catalogue.local.tolist()
+        return str(names[int(random.integers(len(names)))])
+
+    def _own_list(self, hsa_id: str) -> str:
+        """Return a list of the unit's care areas, one without an age where there is one."""
+        lists = self._catalogue
+        areas = self._areas.get(hsa_id, frozenset({"Pv"}))
+        suits = np.isin(lists.areas.astype(str), sorted(areas)) & (lists.forms < 0)
+        ageless = suits & (lists.lower < 0) & (lists.upper < 0)
+        return str(lists.lists[ageless if ageless.any() else suits][0])
+
+    def _reachable_from(self) -> Mapping[tuple[str, int], list[str]]:
+        found: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for base, targets in zip(self._catalogue.base.tolist(), self._catalogue.targets.tolist(), strict=True):
+            for form, target in enumerate(targets):
+                found[str(self._catalogue.lists[target]), form].append(str(base))
+        return found
+
+    def _cutoff(self, hsa_id: str) -> dt.date:
+        go_live = self._go_live.get(hsa_id) or self._last + dt.timedelta(days=180)
+        return go_live + dt.timedelta(days=CUTOFF_DAYS)
+
+    def _write(self, changes: Iterable[Change]) -> int:
+        with closing(sqlite3.connect(self._pmo)) as connection, connection:
+            count = 0
+            for change in changes:
+                values = {**change.values, "andrad": f"{change.day} {_OFFICE_HOUR}"}
+                _require_known(values)
+                places = ", ".join(f"{name} = ?" for name in values)
+                connection.execute(
+                    f"UPDATE vantelistepost SET {places} WHERE post_id = ?",  # noqa: S608 - names of _COLUMNS
+                    (*values.values(), change.post_id),
+                )
+                count += 1
+        return count
+
+
+def _require_known(values: Mapping[str, Any]) -> None:
+    unknown = sorted(values.keys() - _COLUMNS - {"andrad"})
+    if unknown:
+        raise SimulatorError(f"a history changes no column {', '.join(unknown)}")
+
+
+def _begin(pmo: Path) -> None:
+    """Mark the file, so that no second history begins where one has been."""
+    with closing(sqlite3.connect(pmo)) as connection:
+        if connection.execute("PRAGMA user_version").fetchone() != (0,):
+            raise SimulatorError(f"{pmo} has a history already: generate it anew")
+        connection.execute("PRAGMA user_version = 1")
+
+
+def _read_posts(pmo: Path, folder: Path) -> list[_Post]:
+    truth = {row["post_id"]: row for row in pq.read_table(folder / TRUTH).to_pylist()}
+    query = (
+        "SELECT post_id, kategori, kontaktform, boka_fore, orsak, filial, registrerad FROM vantelistepost"
+        " ORDER BY post_id"
+    )
+    with closing(sqlite3.connect(f"file:{pmo}?mode=ro", uri=True)) as connection:
+        rows: Iterator[tuple[Any, ...]] = connection.execute(query)
+        return [
+            _Post(
+                post_id=post_id,
+                hsa_id=truth[post_id]["enhet_hsa_id"],
+                kategori=kategori,
+                kontaktform=kontaktform,
+                boka_fore=boka_fore,
+                orsak=orsak,
+                filial=filial,
+                registered=dt.date.fromisoformat(registrerad[:10]),
+                disposition=truth[post_id]["disposition"],
+                findings=frozenset(truth[post_id]["findings"]),
+                recommended=truth[post_id]["recommended_list"],
+            )
+            for post_id, kategori, kontaktform, boka_fore, orsak, filial, registrerad in rows
+            if post_id in truth
+        ]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _day_of(text: str | None) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat((text or "")[:10])
+    except ValueError:
+        return None
+
+
+def _after(text: str | None) -> dt.date:
+    """Return the first day on which a window has passed; long ago where no date can be read."""
+    day = _day_of(text)
+    return dt.date.min if day is None else day + dt.timedelta(days=1)

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Airflow with the dashboard, on demo data with a history of 30 nights, in .demo/up/ alone. FRESH=1 makes the data anew.
+set -euo pipefail
+for name in ${!WAITLIST_@} ${!AIRFLOW_@}; do unset "$name"; done
+source "$(dirname "$0")/env.sh"
+
+up="$ROOT/.demo/up"
+as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
+export AIRFLOW_HOME="$up/airflow"
+export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db"
+export AIRFLOW_CONN_PMO="{\"conn_type\": \"odbc\", \"extra\": {\"driver\": \"SQLite3\", \"Database\": \"$up/pmo.sqlite\", \"StepAPI\": \"1\"}}"
+export AIRFLOW_CONN_MILLENNIUM_STAGING="{\"conn_type\": \"sqlite\", \"host\": \"$up/staging.sqlite\"}"
+export WAITLIST_MAPPINGS_DIR="$up/mappings"
+export WAITLIST_SNAPSHOT_URL="file://$up/snapshots"
+export WAITLIST_DATA_DOCS_DIR="$up/data_docs"
+export WAITLIST_WORKLISTS_DIR="$up/worklists"
+export WAITLIST_APPROVERS=lead
+export WAITLIST_PERSON_READERS=lead
+
+passwords="$AIRFLOW_HOME/passwords.json"
+export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="lead:op,viewer:viewer"
+export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE="$passwords"
+export AIRFLOW__CORE__EXECUTOR=LocalExecutor
+export AIRFLOW__CORE__PARALLELISM=2
+export AIRFLOW__API__WORKERS=1
+export AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=1
+
+make_data() {
+    rm -rf "$up"
+    mkdir -p "$AIRFLOW_HOME"
+    say "1/4  A synthetic PMO: 6,000 posts, 30 units, three waves, and a pilot that was released a month ago"
+    python -m waitlist.simulator --posts 6000 --seed 1 --as-of $as_of --sqlite "$up/pmo.sqlite" --out "$up"
+    python -m waitlist.demo --pmo "Driver={SQLite3};Database=$up/pmo.sqlite;StepAPI=1" \
+        --staging "sqlite:///$up/staging.sqlite" --out "$up"
+    say "2/4  Airflow's own database"
+    migrate_airflow
+    python -c 'import json, secrets; print(json.dumps({user: secrets.token_urlsafe(9) for user in ("lead", "viewer")}))' \
+        >"$passwords"
+    say "3/4  30 nights of dry runs, in which the units put their posts in order (2-3 minutes, once)"
+    python scripts/demo_history.py "$up" $as_of 30
+    touch "$up/ready"
+}
+
+sessions=()
+start() {
+    # The lock is this script's alone, and ends with it.
+    # A session of its own holds a component's whole tree, tasks included; were this script killed, it ends as well.
+    setsid setpriv --pdeathsig TERM airflow "$@" >"$AIRFLOW_HOME/$1.log" 2>&1 9>&- &
+    sessions+=("$!")
+}
+
+stop() {
+    trap - EXIT INT TERM
+    local session
+    for session in "${sessions[@]}"; do pkill -TERM -s "$session" || true; done
+    for _ in {1..50}; do
+        [[ -n $(for session in "${sessions[@]}"; do pgrep -s "$session" || true; done) ]] || return 0
+        sleep 0.1
+    done
+    for session in "${sessions[@]}"; do pkill -KILL -s "$session" || true; done
+}
+
+mkdir -p "$up"
+exec 9>"$ROOT/.demo/up.lock"
+flock --nonblock 9 || die "make up runs already in this folder: end it first"
+[[ -z ${FRESH:-} && -e $up/ready ]] || make_data
+
+port=$(python - "${PORT:-8080}" <<'PYTHON'
+import socket, sys
+for port in range(int(sys.argv[1]), 65536):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(port)
+        break
+PYTHON
+)
+url="http://127.0.0.1:$port"
+# The three belong together: a task finds its way back by the last.
+export AIRFLOW__API__HOST=127.0.0.1
+export AIRFLOW__API__PORT=$port
+export AIRFLOW__API__BASE_URL=$url
+export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=$url/execution/
+AIRFLOW__API_AUTH__JWT_SECRET=$(python -c 'import secrets; print(secrets.token_hex(32))')
+export AIRFLOW__API_AUTH__JWT_SECRET
+
+say "4/4  Airflow (about a minute)"
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+start api-server
+start dag-processor
+start scheduler --skip-serve-logs
+python scripts/demo_ready.py "$url" "$passwords" "$up" "${sessions[@]}" || {
+    for name in api-server dag-processor scheduler; do tail -n 20 "$AIRFLOW_HOME/$name.log" >&2; done
+    die "Airflow did not start: see $AIRFLOW_HOME/*.log"
+}
+cat <<TEXT
+
+  $url/
+    lead    $(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["lead"])' "$passwords")   approves waves and may see persons
+    viewer  $(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["viewer"])' "$passwords")   neither
+  Log in, then choose Migrering in the menu, or go straight to $url/migrering/
+  Ctrl-C ends it. The data stay in .demo/up; make up FRESH=1 makes them anew.
+
+TEXT
+wait -n || true
+die "a part of Airflow has ended: see $AIRFLOW_HOME/*.log"
