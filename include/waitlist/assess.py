@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from waitlist import booking_request, texts
 from waitlist.posts import NO_POSTS, Mask, PostIds, Posts, RuleContext
 from waitlist.rules import DISPOSITIONS, RAISED, RULES, Disposition, Severity, severity
+from waitlist.schema import POSTS
 
 DISPOSITION_SCHEMA: Final = pa.schema(
     [
@@ -37,6 +38,7 @@ FINDING_SCHEMA: Final = pa.schema(
 """One row a finding, by post in the order of the chunk, then by rule in the order of ``RULES``."""
 
 _ORDER: Final = tuple(Disposition)
+_DECIDING: Final = frozenset(code for _, codes in DISPOSITIONS for code in codes)
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,44 @@ def assess(
     )
 
 
+def decide(
+    table: pa.Table,
+    context: RuleContext,
+    *,
+    duplicates: PostIds = NO_POSTS,
+    released: PostIds = NO_POSTS,
+) -> npt.NDArray[np.int8]:
+    """Return the disposition that ``assess`` gives each post, as a place in ``Disposition``, and nothing else.
+
+    Args:
+        table: the columns ``columns_that_decide`` of some posts, each post id once.
+        context: as-of date, mappings and rule settings.
+        duplicates: as for ``assess``.
+        released: as for ``assess``.
+    """
+    posts = Posts(table, context, duplicates=duplicates, released=released)
+    severities = {code: severity(rule, posts) for code, rule in RULES.items()}
+    fired = {code: RULES[code].predicate(posts) for code in rules_that_decide(context)}
+    return _decide(fired, {code: severities[code] for code in fired}, len(posts))
+
+
+def rules_that_decide(context: RuleContext) -> tuple[str, ...]:
+    """Return the rules that a disposition may follow from under these facts and settings."""
+    nothing = Posts(POSTS.empty_table(), context)
+    return tuple(
+        code for code, rule in RULES.items() if code in _DECIDING or severity(rule, nothing) is Severity.BLOCKS
+    )
+
+
+def columns_that_decide(context: RuleContext) -> tuple[str, ...]:
+    """Return the columns of ``schema.POSTS`` that ``decide`` reads, in their order."""
+    read = {"post_id"}.union(*(RULES[code].columns for code in rules_that_decide(context)))
+    return tuple(name for name in POSTS.names if name in read)
+
+
 def _decide(fired: dict[str, Mask], severities: dict[str, Severity], posts: int) -> npt.NDArray[np.int8]:
     """Return each post's disposition as a place in ``_ORDER``: the first row that holds."""
-    listed = {code for _, codes in DISPOSITIONS for code in codes}
-    raised = tuple(code for code, level in severities.items() if level is Severity.BLOCKS and code not in listed)
+    raised = tuple(code for code, level in severities.items() if level is Severity.BLOCKS and code not in _DECIDING)
     decided = np.full(posts, _ORDER.index(Disposition.MIGRATE), dtype=np.int8)
     for disposition, codes in reversed((*DISPOSITIONS[:-1], (RAISED, raised), DISPOSITIONS[-1])):
         for code in codes:

@@ -5,7 +5,7 @@ are only ever added. What a rerun finds unchanged gets none.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -75,8 +75,13 @@ def entry(
 
 def read_events(connection: sa.Connection, batch_id: str) -> list[Event]:
     """Return a batch's entries, the oldest first."""
+    return read_events_of(connection, [batch_id])
+
+
+def read_events_of(connection: sa.Connection, batch_ids: Sequence[str]) -> list[Event]:
+    """Return the entries of some batches, batch by batch, the oldest first."""
     table = schema.batch_event
-    query = sa.select(table).where(table.c.batch_id == batch_id).order_by(table.c.event_no)
+    query = sa.select(table).where(table.c.batch_id.in_(batch_ids)).order_by(table.c.batch_id, table.c.event_no)
     return [
         Event(**{**row, "event": EventName(row["event"]), "details": json.loads(row["details"])})
         for row in connection.execute(query).mappings()

@@ -172,7 +172,8 @@ class _Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 headers: Any = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

@@ -6,10 +6,11 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from waitlist import readiness
-from waitlist.messages import DISPOSITION_LABELS, DISPOSITION_TEXTS, rule_label
+from waitlist.gates import GATE_LABELS, SHARES, Gate
+from waitlist.messages import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
 from waitlist.readiness import wave_title
 from waitlist.rules import Disposition
-from waitlist_airflow.dashboard import charts
+from waitlist_airflow.dashboard import charts, flow
 
 STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
 _MONTHS: Final = (
@@ -50,18 +51,50 @@ def disposition(code: str) -> str:
     return DISPOSITION_LABELS[code]
 
 
-FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+def percent(part: float) -> str:
+    """Return a share of 1 in per cent, with a decimal where there is one: 99,5 %."""
+    return f"{part * 100:.1f}".removesuffix(".0").replace(".", ",") + "\u00a0%"
+
+
+def seconds(length: float) -> str:
+    """Return a length of time: 0,4 s, 12 s, 3 min 5 s, 2 tim 10 min."""
+    if length < 10:
+        return f"{length:.1f}".replace(".", ",") + "\u00a0s"
+    whole = round(length)
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min {rest}\u00a0s".replace(" ", "\u00a0")
+    return f"{minutes // 60} tim {minutes % 60} min".replace(" ", "\u00a0")
+
+
+def measured(gate: Gate, figure: float | None) -> str:
+    """Return a gate's figure or limit: a share in per cent, else a count; a dash where nothing was measured."""
+    if figure is None:
+        return "–"
+    return percent(figure) if gate in SHARES else number(round(figure))
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "day": day,
     "moment": moment,
     "disposition": disposition,
     "rule": rule_label,
     "wave": wave_title,
+    "pair": zip,
 }
 GLOBALS: Final[Mapping[str, Any]] = {
     "share": share,
+    "percent": percent,
+    "seconds": seconds,
+    "measured": measured,
+    "GATE_LABELS": GATE_LABELS,
+    "REQUEST_LABELS": REQUEST_LABELS,
     "counted": counted,
     "charts": charts,
+    "flow": flow,
     "DISPOSITIONS": tuple(each.value for each in Disposition),
     "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
 }

@@ -1,0 +1,11 @@
+-- The categories that a batch's posts have in PMO, with the list recommended for them, and at how many units.
+-- Parameters: batch_id
+SELECT
+    kategori,
+    recommended_list,
+    count(*) AS posts,
+    count(DISTINCT enhet_hsa_id) AS units
+FROM millennium_staging.disposition
+WHERE batch_id = :batch_id
+GROUP BY kategori, recommended_list
+ORDER BY count(*) DESC, kategori ASC, recommended_list ASC;

@@ -1,0 +1,110 @@
+"""Överfört: who decided what and why, and which posts PMO has changed since."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from tests.support import batches, releases
+
+from waitlist import paths, release
+from waitlist.dashboard.released import Released, read_released
+from waitlist.gates import Gate
+from waitlist.mappings import load_mappings
+from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.staging import BatchState, StagingStore, schema
+from waitlist.staging.states import EventName
+
+MAPPINGS = load_mappings(paths.MAPPINGS, raisable=BUILT_IN_SEVERITIES)
+FIRST, SECOND = range(1, 30), range(30, 60)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
+    return batches.empty_store(request, tmp_path)
+
+
+def page(store: StagingStore, number: int = 1) -> Released:
+    return read_released(store, MAPPINGS, number)
+
+
+def released(store: StagingStore, batch_id: str, posts: range, *, failed: tuple[Gate, ...] = ()) -> list[int]:
+    """Release a wave; return its posts."""
+    releases.verified(store, batch_id, posts, wave=batch_id)
+    release.request_approval(store, batch_id, releases.failing(*failed), "pipeline", releases.NOW)
+    release.release(store, batch_id, "Eva Öberg", releases.REASON if failed else None, releases.LATER)
+    return releases.migrating(posts)
+
+
+def dry_run(store: StagingStore, changes: dict[int, tuple[str, str]], batch_id: str = "natt-1") -> None:
+    """Verify a dry run that found posts changed since."""
+    batches.verified(store, batch_id)
+    rows = [
+        {"batch_id": batch_id, "post_id": post, "change": change, "columns": columns}
+        for post, (change, columns) in changes.items()
+    ]
+    if rows:
+        batches.execute(store, schema.released_change.insert().values(rows))
+
+
+def test_before_anything_was_released_there_is_nothing_to_tell(store: StagingStore) -> None:
+    found = page(store)
+    assert (found.batches, found.seen_by, found.changes, found.posts, found.paging.rows) == ((), None, (), (), 0)
+
+
+def test_who_let_a_wave_through_and_why(store: StagingStore) -> None:
+    posts = released(store, "vecka-1", FIRST, failed=(Gate.UNHANDLED_SHARE, Gate.CRITICAL_SUITES))
+    (found,) = page(store).batches
+    assert (found.state, found.posts, found.shown) == (BatchState.RELEASED, len(posts), len(posts))
+    assert found.released_at == releases.LATER
+    override, approval = found.decisions
+    assert (override.event, override.gates) == (EventName.OVERRIDE, ("critical_suites", "unhandled_share"))
+    assert (approval.event, approval.actor, approval.reason) == (EventName.RELEASED, "Eva Öberg", releases.REASON)
+    assert approval.posts == len(posts)
+
+
+def test_a_withdrawal_a_rejection_and_one_that_waits_are_told_as_well(store: StagingStore) -> None:
+    released(store, "vecka-1", FIRST)
+    release.withdraw(store, "vecka-1", "Ali Ek", "Fel enheter valdes", releases.LATER + dt.timedelta(hours=1))
+    releases.awaiting(store, "vecka-2", SECOND)
+    releases.awaiting(store, "vecka-3", range(60, 90))
+    release.reject(store, "vecka-3", "Eva Öberg", None, releases.LATER)
+    found = {each.batch_id: each for each in page(store).batches}
+    assert (found["vecka-1"].state, found["vecka-1"].shown) == (BatchState.WITHDRAWN, 0)
+    assert [each.event for each in found["vecka-1"].decisions] == [EventName.RELEASED, EventName.WITHDRAWN]
+    assert found["vecka-1"].decisions[-1].reason == "Fel enheter valdes"
+    assert (found["vecka-2"].state, found["vecka-2"].decisions) == (BatchState.AWAITING_APPROVAL, ())
+    assert [each.event for each in found["vecka-3"].decisions] == [EventName.REJECTED]
+
+
+def test_posts_that_pmo_has_changed_since_by_batch_unit_and_columns(store: StagingStore) -> None:
+    first, second = released(store, "vecka-1", FIRST), released(store, "vecka-2", SECOND)
+    changes = {first[0]: ("changed", "beskrivning, besokstyp"), first[1]: ("gone", ""), second[0]: ("gone", "")}
+    dry_run(store, changes)
+    found = page(store)
+    assert found.seen_by is not None
+    assert found.seen_by.batch_id == "natt-1"
+    by_batch = {each.batch_id: (each.changed, each.gone) for each in found.batches}
+    assert by_batch == {"vecka-1": (1, 1), "vecka-2": (0, 1)}
+    assert sum(each.posts for each in found.changes) == len(found.posts) == found.paging.rows == 3
+    post = next(each for each in found.posts if each.post_id == first[0])
+    assert (post.change, post.columns, post.released_in) == ("changed", ("beskrivning", "besokstyp"), "vecka-1")
+    assert post.hsa_id == batches.UNITS[first[0] % 3]
+    counted = next(each for each in found.changes if each.columns == post.columns)
+    assert (counted.hsa_id, counted.unit, counted.posts) == (post.hsa_id, post.hsa_id, 1)
+
+
+def test_posts_come_a_page_at_a_time_in_the_order_of_their_ids(store: StagingStore) -> None:
+    posts = released(store, "vecka-1", range(1, 160))
+    dry_run(store, dict.fromkeys(posts, ("gone", "")))
+    first, second = page(store), page(store, 2)
+    assert len(first.posts) == 50 < len(posts)
+    assert [each.post_id for each in (*first.posts, *second.posts)] == posts
+
+
+def test_what_an_earlier_dry_run_found_counts_no_more(store: StagingStore) -> None:
+    posts = released(store, "vecka-1", FIRST)
+    dry_run(store, {posts[0]: ("gone", "")})
+    dry_run(store, {}, "natt-2")
+    later = schema.batch.update().where(schema.batch.c.batch_id == "natt-2")
+    batches.execute(store, later.values(started_at=batches.NOW + dt.timedelta(days=1)))
+    assert page(store).changes == ()

@@ -1,0 +1,53 @@
+"""The picture of a batch's accounts: nothing in it is lost, hidden or outside the drawing."""
+
+import datetime as dt
+from collections.abc import Mapping
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waitlist.dashboard.batch import Step
+from waitlist.rules import Disposition
+from waitlist_airflow.dashboard import flow
+
+COUNTS = st.dictionaries(st.sampled_from([each.value for each in Disposition]), st.integers(0, 10**7), min_size=1)
+BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
+
+
+@given(COUNTS)
+def test_every_disposition_has_an_arm_in_the_picture_that_can_be_seen(counts: Mapping[str, int]) -> None:
+    picture = flow.divide(counts)
+    if not sum(counts.values()):
+        assert picture is None
+        return
+    assert picture is not None
+    assert {arm.name: arm.count for arm in picture.arms} == {name: count for name, count in counts.items() if count}
+    assert all(arm.height >= 2 for arm in picture.arms)
+    assert all(arm.top >= 0 and arm.top + arm.height <= picture.height + 0.1 for arm in picture.arms)
+    assert sum(arm.height for arm in picture.arms) == pytest.approx(picture.river, abs=0.1)
+
+
+@given(COUNTS)
+def test_texts_never_lie_upon_each_other(counts: Mapping[str, int]) -> None:
+    picture = flow.divide(counts)
+    middles = [arm.middle for arm in picture.arms] if picture else []
+    assert all(later - earlier >= flow.ROW - 0.1 for earlier, later in pairwise(middles))
+
+
+def step(name: str, begins: float, seconds: float | None) -> Step:
+    return Step(name, BEGUN + dt.timedelta(seconds=begins), seconds, 1, "success")
+
+
+def test_steps_stand_where_they_ran() -> None:
+    spans = flow.spans([step("a", 0, 10), step("b", 10, 30)])
+    assert [(span.x, span.width) for span in spans] == [(0, 25), (25, 75)]
+    assert flow.whole_time([step("a", 0, 10), step("b", 10, 30)]) == 40
+
+
+def test_a_step_that_runs_reaches_to_the_end_and_the_whole_is_not_known() -> None:
+    steps = [step("a", 0, 10), step("b", 5, None)]
+    assert [(span.x, span.width) for span in flow.spans(steps)] == [(0, 100), (50, 50)]
+    assert flow.whole_time(steps) is None
+    assert (flow.spans([]), flow.whole_time([])) == ((), None)
