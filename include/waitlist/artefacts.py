@@ -1,7 +1,8 @@
 """Small things that one step leaves for a later one beside the snapshot: whole, or not there."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,8 +33,8 @@ def read(path: UPath) -> pa.Table:
         raise SnapshotError(f"{path.name} beside the snapshot is damaged: clear the step that leaves it") from None
 
 
-def write_names(path: UPath, names: Sequence[str]) -> None:
-    """Write names in a folder that is made when it is missing.
+def write_records(path: UPath, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write small records in a folder that is made when it is missing.
 
     Raises:
         SnapshotError: the folder cannot be written to.
@@ -41,19 +42,19 @@ def write_names(path: UPath, names: Sequence[str]) -> None:
     try:
         make_folder(path.parent)
         with writing_aside(path.fs, path.path) as sink:
-            sink.write(json.dumps(list(names)).encode() + b"\n")
+            sink.write(json.dumps(list(records)).encode() + b"\n")
     except OSError as error:
         raise SnapshotError(f"{path} could not be written: {error.strerror or type(error).__name__}") from None
 
 
-def read_names(path: UPath) -> list[str]:
-    """Read what ``write_names`` left; nothing where it left nothing.
+def read_records(path: UPath) -> list[dict[str, Any]]:
+    """Read what ``write_records`` left; nothing where it left nothing.
 
     Raises:
         SnapshotError: it is damaged.
     """
     try:
-        return [str(name) for name in json.loads(path.fs.cat_file(path.path))]
+        return [dict(record) for record in json.loads(path.fs.cat_file(path.path))]
     except FileNotFoundError:
         return []
     except (ValueError, TypeError):

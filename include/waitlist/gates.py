@@ -7,15 +7,16 @@ up, the rows are not what the assessment made.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
+from upath import UPath
 
-from waitlist import paths
+from waitlist import artefacts, paths
 from waitlist.csv_table import CsvTable, shown
 from waitlist.exceptions import MappingError
 from waitlist.mappings import Mappings
@@ -27,6 +28,7 @@ from waitlist.staging.events import read_events
 from waitlist.staging.queries import read_sql
 
 FILE: Final = "gates.csv"
+MEASURED: Final = "gates.json"
 
 
 class Gate(StrEnum):
@@ -183,6 +185,24 @@ def read_gates(connection: sa.Connection, batch_id: str) -> list[GateResult]:
     query = sa.select(table.gate, table.measured, table.threshold, table.passed).where(table.batch_id == batch_id)
     rows = {row.gate: row for row in connection.execute(query)}
     return [GateResult(gate, *rows[gate][1:]) for gate in Gate if gate in rows]
+
+
+def write_measured(folder: UPath, results: Iterable[GateResult]) -> None:
+    """Leave what was measured of a dry run beside its snapshot: it depends on other batches, so it is no result of it.
+
+    Raises:
+        SnapshotError: the folder cannot be written to.
+    """
+    artefacts.write_records(folder / MEASURED, [asdict(result) for result in results])
+
+
+def read_measured(folder: UPath) -> list[GateResult]:
+    """Read what ``write_measured`` left; nothing where it left nothing.
+
+    Raises:
+        SnapshotError: it is damaged.
+    """
+    return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in artefacts.read_records(folder / MEASURED)]
 
 
 def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[GateResult]) -> None:

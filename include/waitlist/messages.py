@@ -305,6 +305,9 @@ WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 WORK_LIST_MASKED: Final = "Sekretess"
 """Stands for the name and the number of a protected identity."""
 
+PERSON_MASKED: Final = "Skyddade personuppgifter"
+"""Stands for them in the dashboard."""
+
 WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
     {
         "changed": RuleText(

@@ -381,23 +381,24 @@ class Pipeline:
 
         A gate that was red already, in the latest dry run before or when this one was watched before, is no news,
         and neither is a past day that is run again, or a snapshot that somebody judges anew to see what would be.
-        What was red is kept beside the snapshot: it depends on other batches, so it is no result of this one.
+        What was measured is kept beside the snapshot: it depends on other batches, so it is no result of this one.
 
         Raises:
             MappingError: ``gates.csv`` is at fault.
-            SnapshotError: what was red cannot be read or kept.
+            SnapshotError: what was measured cannot be read or kept.
             StagingError: the batch is unknown.
         """
         measured = self._measure_gates(run)
         before = gates.latest_dry_run(self.store, run.batch_id)
         watched = [run.batch_id, *([before.batch_id] if before else [])]
-        known = {name for batch_id in watched for name in artefacts.read_names(self._red_gates(batch_id))}
+        earlier = [result for batch_id in watched for result in gates.read_measured(self._snapshots / batch_id)]
+        known = {result.gate.value for result in earlier if not result.passed}
         turned = turned_red(measured, known)
         asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
         if turned and not asked_for:
             tell(gates_turned_red(self.store.batch(run.batch_id), turned))
         failed = [result.gate.value for result in measured if not result.passed]
-        artefacts.write_names(self._red_gates(run.batch_id), failed)
+        gates.write_measured(self._folder(run), measured)
         log.info("gates that failed: %s; new among them: %d", ", ".join(failed) or "none", len(turned))
         return {"gates_failed": failed, "turned_red": [result.gate.value for result in turned]}
 
@@ -447,9 +448,6 @@ class Pipeline:
         """
         if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
             self.store.mark_failed(request.batch_id, now, reason=f"failed: {', '.join(failed)}" if failed else None)
-
-    def _red_gates(self, batch_id: str) -> UPath:
-        return self._snapshots / batch_id / "red_gates.json"
 
     def _measure_gates(self, run: Run) -> list[gates.GateResult]:
         limits = gates.load_gates(self._settings.mappings_dir)

@@ -121,7 +121,7 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
     by_unit: dict[str, dict[str, int]] = {}
     for hsa_id, disposition, posts in rows:
         by_unit.setdefault(hsa_id, {})[disposition] = posts
-    return Readiness(batch, _waves(by_unit, mappings, batch.as_of), _progress(by_unit.values()), findings)
+    return Readiness(batch, waves_of(by_unit, mappings, batch.as_of), progress_of(by_unit.values()), findings)
 
 
 def _latest(connection: sa.Connection) -> str:
@@ -134,7 +134,14 @@ def _latest(connection: sa.Connection) -> str:
     return str(found)
 
 
-def _waves(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:
+def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:
+    """Return the waves of some units, in the order of ``Readiness.waves``.
+
+    Args:
+        by_unit: posts by disposition, by HSA-id.
+        mappings: names, waves and go-lives of the units.
+        as_of: the day that days left are counted from.
+    """
     waves: dict[str | None, list[UnitReadiness]] = {}
     for hsa_id, counts in by_unit.items():
         unit = mappings.units.get(hsa_id)
@@ -142,14 +149,14 @@ def _waves(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: 
         name = unit.enhet if unit else hsa_id
         days_left = (go_live - as_of).days if go_live else None
         waves.setdefault(unit.vag if unit else None, []).append(
-            UnitReadiness(hsa_id, name, go_live, days_left, _progress([counts]))
+            UnitReadiness(hsa_id, name, go_live, days_left, progress_of([counts]))
         )
     grouped = [
         WaveReadiness(
             wave,
             min((unit.go_live for unit in units if unit.go_live), default=None),
             tuple(sorted(units, key=lambda unit: (swedish(unit.name), unit.hsa_id))),
-            _progress(by_unit[unit.hsa_id] for unit in units),
+            progress_of(by_unit[unit.hsa_id] for unit in units),
         )
         for wave, units in waves.items()
     ]
@@ -158,7 +165,8 @@ def _waves(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: 
     )
 
 
-def _progress(counts: Iterable[Mapping[str, int]]) -> Progress:
+def progress_of(counts: Iterable[Mapping[str, int]]) -> Progress:
+    """Add up posts by disposition."""
     total: dict[str, int] = {}
     for each in counts:
         for disposition, posts in each.items():

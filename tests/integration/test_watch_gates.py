@@ -1,9 +1,8 @@
 """A dry run's gates are measured, and only one that has turned red is told."""
 
 import datetime as dt
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from tests.support.batches import execute
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.gates import Gate
+from waitlist.gates import Gate, GateResult, read_measured, write_measured
 from waitlist.notices import Notice
 from waitlist.pipeline import Pipeline, Run
 from waitlist.settings import Settings
@@ -38,8 +37,14 @@ class Site:
         steps.watch_gates(run, tell or told.append)
         return told
 
-    def red(self, batch_id: str) -> Path:
-        return self.snapshots / batch_id / "red_gates.json"
+    def measured(self, batch_id: str) -> Path:
+        return self.snapshots / batch_id / "gates.json"
+
+    def red(self, batch_id: str) -> set[Gate]:
+        return {result.gate for result in self.gates(batch_id) if not result.passed}
+
+    def gates(self, batch_id: str) -> list[GateResult]:
+        return read_measured(UPath(self.snapshots / batch_id))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -59,19 +64,20 @@ def test_the_first_night_tells_every_red_gate_that_could_be_measured(site: Site)
     (told,) = site.watch("monday")
     assert told.subject == "Väntelistorna: 3 grindar har blivit röda"
     assert "Andel poster som ännu inte är hanterade" in told.text
-    assert set(json.loads(site.red("monday").read_text())) >= RED
+    assert site.red("monday") >= RED
     assert "Dagar sedan senaste torrkörningen" not in told.text
 
 
 def test_the_next_night_with_the_same_gates_tells_nothing(site: Site) -> None:
     site.watch("monday")
     assert site.watch("tuesday") == []
-    assert set(json.loads(site.red("tuesday").read_text())) >= RED
+    assert site.red("tuesday") >= RED
 
 
 def test_a_gate_that_was_green_the_night_before_is_told_alone(site: Site) -> None:
     site.watch("monday")
-    site.red("monday").write_text(json.dumps([name for name in RED if name != Gate.UNHANDLED_SHARE]))
+    green = [replace(each, passed=each.gate not in RED - {Gate.UNHANDLED_SHARE}) for each in site.gates("monday")]
+    write_measured(UPath(site.snapshots / "monday"), green)
     (told,) = site.watch("tuesday")
     assert told.subject == "Väntelistorna: en grind har blivit röd"
     assert "Andel poster" in told.text
@@ -81,7 +87,7 @@ def test_a_gate_that_was_green_the_night_before_is_told_alone(site: Site) -> Non
 def test_a_past_day_that_is_run_again_is_no_news(site: Site) -> None:
     change(site.store, "tuesday", state="verified")
     assert site.watch("monday") == []
-    assert set(json.loads(site.red("monday").read_text())) >= RED
+    assert site.red("monday") >= RED
 
 
 def test_a_snapshot_that_is_judged_anew_is_no_news(site: Site) -> None:
@@ -106,7 +112,7 @@ def test_what_could_not_be_told_is_told_the_next_time(site: Site) -> None:
 
 def test_what_was_red_is_its_owners_alone_and_a_damaged_list_is_named(site: Site) -> None:
     site.watch("monday")
-    assert site.red("monday").stat().st_mode & 0o077 == 0
-    site.red("monday").write_text("{")
-    with pytest.raises(SnapshotError, match=r"red_gates\.json is damaged"):
+    assert site.measured("monday").stat().st_mode & 0o077 == 0
+    site.measured("monday").write_text("{")
+    with pytest.raises(SnapshotError, match=r"gates\.json is damaged"):
         site.watch("tuesday")

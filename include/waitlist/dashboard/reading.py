@@ -1,7 +1,8 @@
 """Reading a whole page as of one moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -50,13 +51,27 @@ def reading(store: StagingStore, doing: str) -> Iterator[sa.Connection]:
             yield connection
 
 
-def ask(connection: sa.Connection, name: str, **values: Any) -> sa.CursorResult[Any]:  # noqa: ANN401 - what SQL takes
-    """Run ``sql/dashboard/<name>.sql``; a tuple stands for a list in ``IN``."""
-    statement = sa.text(read_sql(name, schema_of(connection.engine), "dashboard"))
+def ask(
+    connection: sa.Connection,
+    name: str,
+    *,
+    types: Mapping[str, sa.types.TypeEngine[Any]] = MappingProxyType({}),
+    **values: Any,  # noqa: ANN401 - what SQL takes
+) -> sa.CursorResult[Any]:
+    """Run ``sql/dashboard/<name>.sql``.
+
+    Args:
+        connection: what ``reading`` gave.
+        name: of the file.
+        types: of result columns that SQLite would give as text: dates and moments.
+        values: the parameters; a tuple stands for a list in ``IN``.
+    """
+    text = sa.text(read_sql(name, schema_of(connection.engine), "dashboard"))
     lists: list[sa.BindParameter[Any]] = [
         sa.bindparam(each, expanding=True) for each, value in values.items() if isinstance(value, tuple)
     ]
-    return connection.execute(statement.bindparams(*lists), values)
+    bound = text.bindparams(*lists)
+    return connection.execute(bound.columns(**types) if types else bound, values)
 
 
 def _require_current(database: Database) -> None:

@@ -6,16 +6,28 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
 from starlette.responses import Response
 
-from waitlist_airflow.dashboard import batch, catalogue, errors, overview, released, static_files, what_if
+from waitlist_airflow.dashboard import (
+    access_log,
+    batch,
+    catalogue,
+    errors,
+    overview,
+    released,
+    static_files,
+    unit,
+    what_if,
+)
 from waitlist_airflow.dashboard.access import may_read_runs
 from waitlist_airflow.dashboard.pages import Pages
 
 ROOMS: Final[tuple[Pages, ...]] = (
     overview.pages,
+    unit.pages,
     batch.pages,
     catalogue.pages,
     what_if.pages,
     released.pages,
+    access_log.pages,
 )
 """The pages, in the order of the navigation."""
 

@@ -5,12 +5,15 @@ Widths are per cent of the drawing, so that a chart fills what room there is and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
+from waitlist.dashboard.history import TrendPoint
 from waitlist.rules import Disposition
 
 _DIGITS: Final = 3
+_FAR_DAYS: Final = 150
+_AFTER_DAYS: Final = 30
 
 ORDER: Final = tuple(
     each.value
@@ -77,6 +80,8 @@ class Line:
     last: date
     top: int
     """What the upper edge stands for; the lower one is zero."""
+    ahead: str
+    """Where the line goes on to from its last point, as ``path``; empty where nothing is known."""
 
     @property
     def path(self) -> str:
@@ -86,38 +91,59 @@ class Line:
     @property
     def area(self) -> str:
         """The surface below the line, as SVG's ``polygon`` has it."""
-        return f"{self.points[0].x:g},100 {self.path} {self.points[-1].x:g},100" if self.points else ""
+        return f"{self.points[0].x:g},100 {self.path} {self.points[-1].x:g},100"
 
-    def x_of(self, day: date) -> float | None:
+    def x_of(self, day: date | None) -> float | None:
         """Return where a day stands; None outside the frame."""
-        return _part((day - self.first).days, (self.last - self.first).days or 1) if self.holds(day) else None
-
-    def holds(self, day: date) -> bool:
-        """Tell whether a day lies in the frame."""
-        return self.first <= day <= self.last
+        if day is None or not self.first <= day <= self.last:
+            return None
+        return _part((day - self.first).days, (self.last - self.first).days or 1)
 
 
-def line(
-    counts: Sequence[tuple[date, int]], *, top: int | None = None, first: date | None = None, last: date | None = None
-) -> Line | None:
+def line(counts: Sequence[tuple[date, int]], *, last: date | None = None, zero_on: date | None = None) -> Line | None:
     """Draw counts over time; None where there are none.
 
     Args:
         counts: by day, the earliest first.
-        top: what the upper edge stands for; None: a round figure not below the highest count.
-        first: the day at the left edge; None: the first that has a count.
-        last: the day at the right edge; None: the last that has a count.
+        last: the day at the right edge, when it is later than the last that has a count.
+        zero_on: when the line is expected to reach nothing.
     """
     if not counts:
         return None
-    begin, end = first or counts[0][0], last or counts[-1][0]
-    highest = top or _round_up(max(count for _, count in counts))
+    begin, end = counts[0][0], max(counts[-1][0], last or counts[-1][0])
+    top = _round_up(max(count for _, count in counts))
     days = (end - begin).days or 1
     points = tuple(
-        Point(day, count, _part((day - begin).days, days), round(100 - _part(count, highest), _DIGITS))
+        Point(day, count, _part((day - begin).days, days), round(100 - _part(count, top), _DIGITS))
         for day, count in counts
     )
-    return Line(points, begin, end, highest)
+    return Line(points, begin, end, top, _ahead(points[-1], begin, end, zero_on))
+
+
+def _ahead(now: Point, begin: date, end: date, zero_on: date | None) -> str:
+    if zero_on is None or zero_on <= now.day or end == now.day:
+        return ""
+    until = min(zero_on, end)
+    # Cut off at the edge, in proportion.
+    done = (until - now.day).days / (zero_on - now.day).days
+    x = _part((until - begin).days, (end - begin).days or 1)
+    return f"{now.x:g},{now.y:g} {x:g},{round(now.y + (100 - now.y) * done, _DIGITS):g}"
+
+
+def left_of(trend: Sequence[TrendPoint]) -> list[tuple[date, int]]:
+    """Return the posts left to handle by day, as ``line`` takes them."""
+    return [(point.as_of, point.left) for point in trend]
+
+
+def frame(as_of: date, go_live: date | None, clean_on: date | None) -> date:
+    """Return the last day of a drawing in which one can see whether a unit will make it.
+
+    That is go-live, and the day on which it is clean when that is not much later; a go-live far off is left out.
+    """
+    far = as_of + timedelta(days=_FAR_DAYS)
+    if go_live is None or not as_of < go_live <= far:
+        return min(clean_on or as_of, far)
+    return max(go_live, min(clean_on or as_of, go_live + timedelta(days=_AFTER_DAYS))) + timedelta(days=1)
 
 
 def _part(part: int, whole: int) -> float:

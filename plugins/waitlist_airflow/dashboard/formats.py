@@ -1,11 +1,14 @@
 """Figures, dates and names as a Swedish reader expects them; a figure never breaks across lines."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from waitlist import readiness
+from waitlist.dashboard.overview import Status
+from waitlist.dashboard.unit import path_of
 from waitlist.gates import GATE_LABELS, SHARES, Gate
 from waitlist.messages import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
 from waitlist.readiness import wave_title
@@ -76,12 +79,54 @@ def measured(gate: Gate, figure: float | None) -> str:
     return percent(figure) if gate in SHARES else number(round(figure))
 
 
+@dataclass(frozen=True, slots=True)
+class StatusText:
+    """A unit's standing in words, and the kind of badge that it gets."""
+
+    label: str
+    kind: str
+    meaning: str
+
+
+STATUS: Final[Mapping[Status, StatusText]] = {
+    Status.LATE: StatusText("Hinner inte", "bad", "Med de senaste veckornas takt är poster kvar vid driftstart."),
+    Status.NO_GO_LIVE: StatusText("Driftstart saknas", "bad", "Utan driftstart i planen kan inget migreras."),
+    Status.BEHIND: StatusText(
+        "Hinner inte än", "warn", "Med de senaste veckornas takt är poster kvar vid driftstart, men det är långt dit."
+    ),
+    Status.UNSURE: StatusText("Går inte att säga", "", "Det finns för få torrkörningar för att se en takt."),
+    Status.ON_TIME: StatusText("Hinner", "good", "Med de senaste veckornas takt är inget kvar vid driftstart."),
+    Status.CLEAN: StatusText("Klar", "good", "Inget är kvar att hantera i PMO."),
+    Status.LIVE: StatusText("I drift", "", "Enheten är i drift. Det som är kvar bokas för hand."),
+}
+
+
+def age(hours: int) -> str:
+    """Return an age in words: för 3 timmar sedan."""
+    if hours < 1:
+        return "för mindre än en timme sedan"
+    if hours < 48:
+        return f"för {counted(hours, 'timme', 'timmar')} sedan"
+    return f"för {counted(hours // 24, 'dag', 'dagar')} sedan"
+
+
+def pace(per_week: float) -> str:
+    """Return a pace in words: 12 färre i veckan."""
+    figure = f"{abs(per_week):.1f}".replace(".", ",").removesuffix(",0")
+    if not per_week:
+        return "oförändrat antal"
+    return f"{figure}\u00a0{'färre' if per_week > 0 else 'fler'} i veckan"
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "day": day,
     "moment": moment,
     "disposition": disposition,
     "rule": rule_label,
+    "age": age,
+    "pace": pace,
+    "unit_path": path_of,
     "wave": wave_title,
     "pair": zip,
 }
@@ -95,6 +140,7 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "counted": counted,
     "charts": charts,
     "flow": flow,
+    "STATUS": STATUS,
     "DISPOSITIONS": tuple(each.value for each in Disposition),
     "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
 }

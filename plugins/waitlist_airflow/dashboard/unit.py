@@ -1,0 +1,116 @@
+"""The pages Enhet: which units there are, one of them, its posts' patients, and its work list."""
+
+import dataclasses
+import datetime as dt
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from fastapi import Depends, HTTPException, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from waitlist.dashboard.access_log import Action, record
+from waitlist.dashboard.paging import Direction
+from waitlist.dashboard.persons import read_persons
+from waitlist.dashboard.unit import Asked, SortBy, Unit, Units, key_of, path_of, read_unit, read_units
+from waitlist.readiness import read_readiness
+from waitlist.rules import RULES, Disposition
+from waitlist.worklist import OutFolder, find_snapshot, unit_keys, write_work_lists
+from waitlist_airflow.dashboard.access import PersonReaderDep
+from waitlist_airflow.dashboard.pages import Pages
+from waitlist_airflow.dashboard.site import SiteDep
+
+pages: Final = Pages()
+
+_EXCEL: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PostId = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def asked(
+    *,
+    beslut: Disposition | Literal[""] = "",
+    regel: Annotated[str, Query(max_length=64)] = "",
+    lista: Annotated[str, Query(max_length=500)] = "",
+    post: PostId | Literal[""] = "",
+    sortera: SortBy = SortBy.BEFORE,
+    riktning: Direction = Direction.UP,
+    sida: Annotated[int, Query(ge=1, lt=2**31)] = 1,
+) -> Asked:
+    """Read from the address which posts are asked for; a form sends what is left open as nothing."""
+    if regel and regel not in RULES:
+        raise HTTPException(422)
+    return Asked(
+        disposition=beslut or None,
+        rule=regel or None,
+        list_name=lista or None,
+        post_id=None if post == "" else post,
+        sort=sortera,
+        direction=riktning,
+        page=sida,
+    )
+
+
+AskedDep = Annotated[Asked, Depends(asked)]
+
+
+@pages.page("/enhet", api="/api/enheter", template="units.html", nav="Enhet")
+def units(site: SiteDep) -> Units:
+    """Read which units there are."""
+    with site.reading("reading the units") as connection:
+        return read_units(connection, site.mappings)
+
+
+@pages.page("/enhet/{unit}", api="/api/enhet/{unit}", template="unit.html")
+def unit(site: SiteDep, unit: str, asked: AskedDep) -> Unit:
+    """Read what is left at a unit."""
+    with site.reading("reading a unit") as connection:
+        return read_unit(connection, site.mappings, key_of(unit), asked)
+
+
+@pages.page("/enhet/{unit}/personer", api="/api/enhet/{unit}/personer", template="unit.html")
+def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) -> Unit:
+    """Read the same with the patients of the posts shown, and put it on record first."""
+    key = key_of(unit)
+    with site.reading("reading a unit") as connection:
+        page = read_unit(connection, site.mappings, key, asked)
+    batch_id = page.latest.batch_id
+    found = read_persons(site.store, batch_id, site.snapshots, [post.post_id for post in page.posts])
+    record(
+        site.store,
+        at=dt.datetime.now(dt.UTC),
+        user_id=reader.user_id,
+        action=Action.PERSONS,
+        batch_id=batch_id,
+        unit=key,
+        posts=len(found),
+    )
+    return dataclasses.replace(page, persons=found)
+
+
+@pages.router.get("/enhet/{unit}/arbetslista", response_model=None)
+def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
+    """Make a unit's work list, put it on record, and send it; nothing is left of it here."""
+    key = key_of(unit)
+    with site.reading("reading a unit") as connection:
+        batch_id = read_unit(connection, site.mappings, key, Asked()).latest.batch_id
+    readiness = read_readiness(site.store, batch_id, site.mappings)
+    only = unit_keys(readiness, site.mappings, [path_of(key)])
+    snapshot = find_snapshot(site.store, readiness.batch, site.snapshots / batch_id)
+    # Its owner's alone, and gone before anything is sent.
+    with tempfile.TemporaryDirectory(prefix="waitlist-") as folder:
+        out = OutFolder(Path(folder) / "list", units=only, replace=False)
+        written = write_work_lists(site.store, readiness, snapshot, site.mappings, out, only=only)
+        (file,) = (Path(folder) / "list").iterdir()
+        name, content = file.name, file.read_bytes()
+    record(
+        site.store,
+        at=dt.datetime.now(dt.UTC),
+        user_id=reader.user_id,
+        action=Action.WORK_LIST,
+        batch_id=batch_id,
+        unit=key,
+        posts=written.rows,
+    )
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(content, media_type=_EXCEL, headers=headers)

@@ -1,0 +1,15 @@
+-- Posts of a unit that each rule found something in, and how many of them are left to handle.
+-- Parameters: batch_id, units, with_null, handled
+SELECT
+    found.rule,
+    found.severity,
+    count(*) AS posts,
+    sum(CASE WHEN post.disposition IN :handled THEN 0 ELSE 1 END) AS posts_left
+FROM millennium_staging.disposition AS post
+INNER JOIN millennium_staging.finding AS found
+    ON post.batch_id = found.batch_id AND post.post_id = found.post_id
+WHERE
+    post.batch_id = :batch_id
+    AND (post.enhet_hsa_id IN :units OR (:with_null = 1 AND post.enhet_hsa_id IS NULL))
+GROUP BY found.rule, found.severity
+ORDER BY count(*) DESC, found.rule;
