@@ -70,10 +70,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("e2e")
     pmo, staging = folder / "pmo.sqlite", folder / "staging.sqlite"
-    generate(Order(POSTS, seed=3, as_of=AS_OF), folder, sqlite=pmo)
+    generate(Order(getattr(request.module, "POSTS", POSTS), seed=3, as_of=AS_OF), folder, sqlite=pmo)
     store = StagingStore(f"sqlite:///{staging}")
     store.migrate()
     demo.release_pilot(PmoSource(f"Driver={{SQLite3}};Database={pmo}", Settings()), store, folder)
@@ -83,6 +85,7 @@ def site(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
         "WAITLIST_MAPPINGS_DIR": str(folder / MAPPINGS),
         "WAITLIST_PARTITION_POSTS": "200",
         "WAITLIST_APPROVERS": "lead",
+        "WAITLIST_PERSON_READERS": "lead",
     }
     database = postgres.libpq(postgres.create_database())
     with serving(MailServer()) as mail:

@@ -24,8 +24,8 @@ DEADLINE_SECONDS = 240
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 5
 _USER = "admin"
-USERS = {_USER: "admin", "lead": "op", "other": "op"}
-"""Who can log in, and their roles: the lead may approve a wave, the other may not."""
+USERS = {_USER: "admin", "lead": "op", "other": "op", "viewer": "viewer"}
+"""Who can log in, and their roles: the lead may approve a wave and see persons, nobody else may."""
 _LOG_TAIL = 4_000
 _ENDED = {"success", "failed"}
 
@@ -85,6 +85,11 @@ class RunningAirflow:
         client = httpx.Client(base_url=self.url, timeout=120)
         self._log_in(client, user)
         return client
+
+    def token(self, user: str) -> str:
+        """Return what stands for a user who is logged in: the bearer's token and the cookie's value."""
+        with self.as_user(user) as client:
+            return client.headers["Authorization"].removeprefix("Bearer ")
 
     def get(self, path: str, *, dag: str = DAG, **query: Any) -> Any:
         """Ask the REST API for something of a DAG."""

@@ -1,0 +1,252 @@
+"""The dashboard in a running Airflow: who gets in, what the pages do, and that everybody can use them."""
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import openpyxl
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+from tests.e2e.conftest import AS_OF, Site
+from tests.support import chromium, runs
+
+from waitlist.simulator import MAPPINGS
+
+POSTS = 2_000
+NIGHTS = (dt.date(2024, 9, 21), dt.date(2024, 9, 28), AS_OF)
+UNIT = "SE9999999999-DEMO0024"
+
+PAGES = {
+    "oversikt": "",
+    "enheter": "enhet",
+    "enhet": f"enhet/{UNIT}",
+    "enhet-urval": f"enhet/{UNIT}?regel=CATEGORY_NOT_MOVED&sortera=lista&riktning=ned",
+    "personer": f"enhet/{UNIT}/personer",
+    "korningar": "korning",
+    "regler": "regler",
+    "vad-hander-om": "vad-hander-om",
+    "overfort": "overfort",
+    "atkomstlogg": "atkomstlogg",
+    "finns-inte": "finns-inte",
+}
+"""Every page that a lead can open, below ``/migrering/``."""
+SIZES = {"wide": ViewportSize(width=1440, height=900), "narrow": ViewportSize(width=390, height=844)}
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """The site with dry runs in it, and a browser."""
+
+    site: Site
+    browser: Browser
+
+    @property
+    def url(self) -> str:
+        return f"{self.site.airflow.url}/migrering/"
+
+    def get(self, path: str, user: str | None = None) -> httpx.Response:
+        """Ask as a user, or as nobody."""
+        client = self.site.airflow.as_user(user) if user else httpx.Client(base_url=self.site.airflow.url)
+        with closing(client):
+            return client.get(f"/migrering/{path}", timeout=60)
+
+    def open(self, path: str, user: str, *, size: str = "wide", theme: str = "light") -> Page:
+        """Open a page as a user whose browser is logged in already."""
+        token = self.site.airflow.token(user)
+        context = self.browser.new_context(viewport=SIZES[size], color_scheme=theme)
+        context.add_cookies([{"name": "_token", "value": token, "url": self.site.airflow.url}])
+        page = context.new_page()
+        page.goto(self.url + path)
+        return page
+
+    def persons(self) -> set[str]:
+        """Every name and number in PMO, as it is written there and without its sign."""
+        rows = self.site.ask_pmo("SELECT personnummer, namn FROM patient")
+        written = {str(value) for row in rows for value in row if value and len(str(value).strip()) > 7}
+        return written | {re.sub(r"[-+]", "", each) for each in written}
+
+
+@pytest.fixture(scope="module")
+def dashboard(site: Site) -> Iterator[Dashboard]:
+    """Three nights, in between which a unit moves some of its posts."""
+    staging = f"sqlite:///{site.staging}"
+    pmo = f"Driver={{SQLite3}};Database={site.pmo};StepAPI=1"
+    steps = runs.pipeline(site.airflow.home.folder, pmo=pmo, staging=staging, mappings=site.folder / MAPPINGS)
+    for night in NIGHTS:
+        now = dt.datetime.now(dt.UTC) - (AS_OF - night)
+        runs.dry_run(steps, runs.request(f"scheduled__{night}", as_of=night), now=now)
+    with chromium.chromium() as browser:
+        yield Dashboard(site, browser)
+
+
+# Who gets in
+
+
+@pytest.mark.parametrize(
+    "path", ["", f"enhet/{UNIT}", "api/oversikt", "static/style.css", "docs", "openapi.json", "x/y"]
+)
+def test_nobody_gets_anything_without_a_login(dashboard: Dashboard, path: str) -> None:
+    answer = dashboard.get(path)
+    assert answer.status_code == 401
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_who_is_not_logged_in_is_led_to_airflows_login_and_back(dashboard: Dashboard) -> None:
+    page = dashboard.browser.new_context().new_page()
+    page.goto(dashboard.url + "enhet")
+    assert chromium.violations(page) == []
+    page.get_by_role("link", name="Logga in").click()
+    page.locator("input[name=username]").fill("viewer")
+    page.locator("input[name=password]").fill(dashboard.site.airflow.passwords["viewer"])
+    page.locator("button[type=submit]").click()
+    expect(page.get_by_role("heading", name="Enheter", level=1)).to_be_visible()
+    assert page.url == dashboard.url + "enhet"
+    page.context.close()
+
+
+@pytest.mark.parametrize("user", ["viewer", "other"])
+def test_who_may_not_see_persons_is_refused_and_offered_nothing(dashboard: Dashboard, user: str) -> None:
+    for path in (f"enhet/{UNIT}/personer", f"api/enhet/{UNIT}/personer", f"enhet/{UNIT}/arbetslista"):
+        assert dashboard.get(path, user).status_code == 403
+    assert dashboard.get("atkomstlogg", user).status_code == 403
+    assert dashboard.get("api/atkomstlogg", user).status_code == 403
+    page = dashboard.open(f"enhet/{UNIT}", user)
+    expect(page.get_by_role("heading", name="Poster", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Visa personer")).to_have_count(0)
+    expect(page.get_by_role("link", name=re.compile("arbetslista"))).to_have_count(0)
+    expect(page.get_by_role("link", name="Åtkomstlogg")).to_have_count(0)
+    page.context.close()
+    assert dashboard.site.ask("SELECT * FROM access_log WHERE user_id = ?", user) == []
+
+
+# What the pages do
+
+
+def test_a_lead_goes_from_the_menu_to_a_units_work_list(dashboard: Dashboard, tmp_path: Path) -> None:
+    page = dashboard.open("../", "lead")
+    page.get_by_role("link", name="Migrering").click()
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Översikt", level=1)).to_be_visible()
+    name = dashboard.get("api/enhet/" + UNIT, "lead").json()["unit"]["name"]
+    frame.get_by_role("link", name=name).last.click()
+    expect(frame.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+    frame.locator("select[name=beslut]").select_option("migrate")
+    frame.get_by_role("button", name="Visa").click()
+    expect(frame.locator("table.posts tbody tr").first).to_contain_text("Migreras")
+    ready = dashboard.get("api/enhet/" + UNIT, "lead").json()["unit"]["ready"]
+    expect(frame.locator("table.posts caption")).to_contain_text(f"av {ready}")
+
+    with page.expect_download() as download:
+        frame.get_by_role("link", name="Ladda ner arbetslista").click()
+    taken = tmp_path / download.value.suggested_filename
+    download.value.save_as(taken)
+    assert taken.name == f"arbetslista-{UNIT}-{AS_OF}.xlsx"
+    assert name in str([cell.value for row in openpyxl.load_workbook(taken).worksheets[0].iter_rows() for cell in row])
+    page.context.close()
+    assert list(Path("/tmp").glob("waitlist-*/list")) == []
+
+
+def test_posts_are_paged_and_sorted_on_the_server(dashboard: Dashboard) -> None:
+    page = dashboard.open(f"enhet/{UNIT}", "viewer")
+    total = dashboard.get("api/enhet/" + UNIT, "viewer").json()["paging"]["rows"]
+    assert total > 50
+    ids = lambda: [int(text) for text in page.locator("table.posts tbody th").all_inner_texts()]  # noqa: E731
+    page.get_by_role("link", name="Post-id").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Post-id")
+    first = ids()
+    page.get_by_role("link", name="Nästa").click()
+    expect(page.locator("table.posts caption")).to_contain_text("51–")
+    second = ids()
+    assert first == sorted(first)
+    assert second == sorted(second)
+    assert first[-1] < second[0]
+    page.get_by_label("Post-id", exact=True).fill(str(second[0]))
+    page.get_by_role("button", name="Visa").click()
+    expect(page.locator("table.posts tbody tr")).to_have_count(1)
+    page.context.close()
+
+
+def test_a_look_at_persons_shows_them_masks_the_protected_and_is_on_record(dashboard: Dashboard) -> None:
+    before = len(dashboard.site.ask("SELECT * FROM access_log"))
+    page = dashboard.open(f"enhet/{UNIT}", "lead")
+    page.get_by_role("link", name="Visa personer").click()
+    expect(page.get_by_text("Personuppgifter visas")).to_be_visible()
+    shown = [int(text) for text in page.locator("table.posts tbody th").all_inner_texts()]
+    text = page.locator("table.posts").inner_text()
+    page.context.close()
+    secret = []
+    for post_id in shown:
+        ((name, protected),) = dashboard.site.ask_pmo(
+            "SELECT namn, sekretess FROM vantelistepost JOIN patient USING (patient_id) WHERE post_id = ?", post_id
+        )
+        if protected:
+            secret.append(post_id)
+        elif name:
+            assert " ".join(str(name).split()) in " ".join(text.split())
+    assert text.count("Skyddade personuppgifter") == len(secret)
+    entries = dashboard.site.ask("SELECT user_id, action, enhet_hsa_id, posts FROM access_log ORDER BY at")
+    assert entries[before:] == [("lead", "persons", UNIT, len(shown))]
+    log = dashboard.open("atkomstlogg", "lead")
+    expect(log.locator("tbody tr").first).to_contain_text("Visade personer")
+    log.context.close()
+
+
+def test_what_the_overview_says_is_what_the_tables_hold(dashboard: Dashboard) -> None:
+    said = dashboard.get("api/oversikt", "viewer").json()
+    batch_id = said["latest"]["batch_id"]
+    rows = dashboard.site.ask("SELECT disposition, count(*) FROM disposition WHERE batch_id = ? GROUP BY 1", batch_id)
+    assert said["counts"] == dict(rows)
+    assert [point["as_of"] for point in said["trend"]] == [night.isoformat() for night in NIGHTS]
+    assert said["gates"]
+
+
+# That everybody can use them
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, theme: str) -> None:
+    page = dashboard.open("", "lead", size=size, theme=theme)
+    faults: dict[str, object] = {}
+    for name, path in PAGES.items():
+        page.goto(dashboard.url + path)
+        for details in page.locator("details").all():
+            details.evaluate("each => each.open = true")
+        wrong = [
+            *chromium.violations(page),
+            *([f"{over} px too wide"] if (over := chromium.sideways(page)) > 0 else []),
+        ]
+        if wrong:
+            faults[name] = wrong
+        assert page.locator("html").get_attribute("lang") == "sv"
+    page.context.close()
+    assert faults == {}
+
+
+def test_the_keyboard_goes_straight_to_the_content(dashboard: Dashboard) -> None:
+    page = dashboard.open("", "viewer")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Till innehållet")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.context.close()
+
+
+# What must not leak
+
+
+def test_no_person_stands_in_a_page_without_the_right_nor_in_the_servers_log(dashboard: Dashboard) -> None:
+    persons = dashboard.persons()
+    assert len(persons) > POSTS / 4
+    paths = [path for name, path in PAGES.items() if name not in {"personer", "atkomstlogg"}]
+    paths += ["api/oversikt", "api/enheter", f"api/enhet/{UNIT}", f"enhet/{UNIT}?sida=2", "enhet/okand-enhet"]
+    told = "".join(dashboard.get(path, "viewer").text for path in paths)
+    assert [person for person in persons if person in told] == []
+    log = (dashboard.site.airflow.home.folder / "api-server.log").read_text(encoding="utf-8")
+    assert f"/migrering/enhet/{UNIT}/personer" in log
+    assert [person for person in persons if person in log] == []

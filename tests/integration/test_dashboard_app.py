@@ -1,0 +1,318 @@
+"""The app: who may see what, what every answer carries, and what is said when something is wrong."""
+
+import datetime as dt
+import json
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi.testclient import TestClient
+from tests.support import batches, posts, worklists
+from upath import UPath
+
+from waitlist.staging import StagingStore, schema
+from waitlist_airflow.dashboard import access, app, pages
+from waitlist_airflow.dashboard import site as site_module
+
+NAMES = ("Lindqvist", "Hemlig, Hanna")
+UNIT = f"enhet/{posts.UNIT}"
+
+
+class Site(site_module.Site):
+    """A deployment of a test's own."""
+
+    def __init__(self, store: StagingStore, snapshots: Path) -> None:
+        self.store = store
+        self.folder = snapshots
+        self.mappings = posts.context().mappings
+
+    @property
+    def snapshots(self) -> UPath:
+        return UPath(self.folder)
+
+
+@dataclass
+class Browser:
+    """The app as a user meets it."""
+
+    client: TestClient
+    staged: worklists.Site
+    user: str = "viewer"
+
+    def get(self, path: str, user: str = "viewer") -> httpx.Response:
+        self.user = user
+        return self.client.get(f"/{path}")
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        return batches.rows(self.staged.store, schema.access_log)
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> worklists.Site:
+    site = worklists.site(tmp_path)
+    site.stage(
+        {},
+        {"sekretess": True, "patient": "Hemlig, Hanna"},
+        {"kategori": "Diabetesmottagning"},
+        {"boka_from": "2024-01-01", "boka_fore": "2024-02-01"},
+        {"enhet_hsa_id": "ingen enhet"},
+    )
+    return site
+
+
+@pytest.fixture
+def browser(staged: worklists.Site, monkeypatch: pytest.MonkeyPatch) -> Browser:
+    monkeypatch.setenv("WAITLIST_APPROVERS", "lead")
+    monkeypatch.setenv("WAITLIST_PERSON_READERS", "reader, lead")
+    made = app.create_app()
+    found = Browser(TestClient(made, raise_server_exceptions=False), staged)
+    made.dependency_overrides |= {
+        get_user: lambda: SimpleNamespace(get_id=lambda: found.user),
+        access.may_read_runs: lambda: None,
+        site_module.site: lambda: Site(staged.store, staged.snapshots),
+    }
+    return found
+
+
+PATHS = sorted(
+    route.path.lstrip("/")
+    for room in app.ROOMS
+    for route in room.router.routes
+    if "GET" in route.methods and "{" not in route.path
+)
+
+
+# Who may see what
+
+
+@pytest.mark.parametrize("path", [*PATHS, UNIT, f"api/{UNIT}", "static/style.css", "static/none.css", "none"])
+def test_every_answer_carries_the_headers(browser: Browser, path: str) -> None:
+    answer = browser.get(path, "lead")
+    assert answer.status_code in {200, 404}
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", [UNIT, "enhet/okand-enhet", f"api/{UNIT}", "", "api/oversikt", "enhet", "api/enheter"])
+@pytest.mark.parametrize("user", ["viewer", "lead"])
+def test_no_page_but_the_one_for_persons_names_any(browser: Browser, path: str, user: str) -> None:
+    text = browser.get(path, user).text
+    assert [name for name in (*NAMES, *(worklists.person(number) for number in range(5))) if name in text] == []
+    assert browser.log == []
+
+
+@pytest.mark.parametrize("path", [f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista"])
+def test_persons_are_for_those_named_alone(browser: Browser, path: str) -> None:
+    refused = browser.get(path)
+    assert refused.status_code == 403
+    assert [name for name in NAMES if name in refused.text] == []
+    assert browser.log == []
+    assert browser.get(path, "reader").status_code == 200
+    ((entry),) = browser.log
+    assert (entry["user_id"], entry["enhet_hsa_id"], entry["batch_id"]) == ("reader", posts.UNIT, worklists.BATCH)
+
+
+def test_nobody_may_see_persons_while_nobody_is_named(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAITLIST_PERSON_READERS")
+    assert browser.get(f"{UNIT}/personer", "").status_code == 403
+    assert browser.get(f"{UNIT}/personer", "lead").status_code == 403
+
+
+def test_a_protected_identity_stays_masked(browser: Browser) -> None:
+    told = browser.get(f"api/{UNIT}/personer", "reader").json()["persons"]
+    assert told["1"]["name"] == "Lindqvist, Åsa"
+    assert told["2"] == {"number": "Skyddade personuppgifter", "name": "Skyddade personuppgifter", "protected": True}
+    text = browser.get(f"{UNIT}/personer", "reader").text
+    assert "Lindqvist, Åsa" in text
+    assert "Hanna" not in text
+
+
+def test_persons_are_those_of_the_posts_shown(browser: Browser) -> None:
+    told = browser.get(f"api/{UNIT}/personer?beslut=move_to_sdv_list", "reader").json()
+    assert set(told["persons"]) == {"3"}
+    assert [entry["posts"] for entry in browser.log] == [1]
+
+
+@pytest.mark.parametrize("path", [f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista"])
+def test_what_cannot_be_put_on_record_is_not_shown(browser: Browser, path: str) -> None:
+    batches.execute(browser.staged.store, sa.text("DROP TABLE access_log"))
+    answer = browser.get(path, "reader")
+    assert answer.status_code == 503
+    assert [name for name in NAMES if name in answer.text] == []
+
+
+def test_a_work_list_is_whole_private_and_leaves_nothing_behind(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    answer = browser.get(f"{UNIT}/arbetslista", "reader")
+    assert answer.headers["Cache-Control"] == "no-store"
+    name = f"arbetslista-{posts.UNIT}-{posts.AS_OF}.xlsx"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert list((tmp_path / "temporary").iterdir()) == []
+    (tmp_path / name).write_bytes(answer.content)
+    browser.staged.write(tmp_path / "out", units=(posts.UNIT,))
+    assert worklists.post_ids_of(worklists.book_of(tmp_path)) == worklists.post_ids_of(
+        worklists.book_of(tmp_path / "out")
+    )
+    ((entry),) = browser.log
+    assert (entry["action"], entry["posts"]) == ("work_list", 2)
+
+
+def test_the_access_log_is_for_leads_and_names_no_patient(browser: Browser) -> None:
+    browser.get(f"{UNIT}/personer", "reader")
+    assert browser.get("atkomstlogg", "reader").status_code == 403
+    told = browser.get("api/atkomstlogg", "lead").json()
+    ((entry),) = told["entries"]
+    assert (entry["user_id"], entry["action"], entry["posts"], entry["unit"]) == ("reader", "persons", 4, posts.UNIT)
+    text = browser.get("atkomstlogg", "lead").text
+    assert "Visade personer" in text
+    assert [name for name in NAMES if name in text] == []
+
+
+def test_the_navigation_shows_the_log_to_leads_alone(browser: Browser) -> None:
+    assert "Åtkomstlogg</a>" in browser.get("", "lead").text
+    assert "Åtkomstlogg</a>" not in browser.get("", "reader").text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_changed(browser: Browser, method: str) -> None:
+    for path in ("/", f"/{UNIT}", f"/{UNIT}/personer", "/atkomstlogg"):
+        assert browser.client.request(method, path).status_code in {404, 405}
+
+
+# A page and its JSON
+
+
+@pytest.mark.parametrize(
+    ("page", "api"),
+    [("", "api/oversikt"), ("enhet", "api/enheter"), (UNIT, f"api/{UNIT}")],
+    ids=["all", "units", "unit"],
+)
+def test_a_page_and_its_json_say_the_same(browser: Browser, page: str, api: str) -> None:
+    told = browser.get(api).json()
+    text = browser.get(page).text
+    assert told["latest"]["batch_id"] in text
+    assert told["latest"]["as_of"] == posts.AS_OF.isoformat()
+
+
+def test_json_has_dates_and_moments_as_iso_text() -> None:
+    said = pages.to_plain({"day": dt.date(2024, 10, 1), "moment": batches.NOW, "many": (frozenset({1}), None)})
+    assert json.loads(json.dumps(said)) == {
+        "day": "2024-10-01", "moment": "2024-10-01T22:30:00+00:00", "many": [[1], None],
+    }  # fmt: skip
+
+
+def test_the_filters_of_the_address_choose_the_posts(browser: Browser) -> None:
+    ids = lambda query: [post["post_id"] for post in browser.get(f"api/{UNIT}{query}").json()["posts"]]  # noqa: E731
+    assert ids("?beslut=fix_in_pmo") == [4]
+    assert ids("?beslut=&regel=CATEGORY_NOT_MOVED&lista=&post=") == [3]
+    assert ids("?sortera=post&riktning=ned") == [4, 3, 2, 1]
+    assert ids("?post=2") == [2]
+
+
+# When something is wrong
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?post=hemlig",
+        "?beslut=hemlig",
+        "?regel=hemlig",
+        "?sida=0",
+        "?sortera=hemlig",
+        "?post=99999999999999999999",
+        "?sida=x",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_not_quoted(browser: Browser, query: str) -> None:
+    for path in (UNIT, f"api/{UNIT}"):
+        answer = browser.get(path + query)
+        assert answer.status_code == 422
+        assert "hemlig" not in answer.text
+
+
+def test_a_unit_that_is_not_there_is_told_without_its_name(browser: Browser) -> None:
+    answer = browser.get("enhet/hemlig-enhet")
+    assert answer.status_code == 404
+    assert "Det du frågar efter finns inte" in answer.text
+    assert "hemlig" not in answer.text
+
+
+def test_before_the_first_dry_run_the_pages_teach(browser: Browser, tmp_path: Path) -> None:
+    empty = StagingStore(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    browser.client.app.dependency_overrides[site_module.site] = lambda: Site(empty, tmp_path)
+    for path in ("", "enhet", UNIT):
+        answer = browser.get(path)
+        assert answer.status_code == 404
+        assert "Ingen torrkörning har gjorts ännu" in answer.text
+        assert "waitlist_dry_run" in answer.text
+    assert browser.get("api/oversikt").json()["error"] == "no_batch"
+
+
+def test_a_database_that_cannot_be_reached_is_told_and_not_quoted(browser: Browser, tmp_path: Path) -> None:
+    nowhere = StagingStore(f"sqlite:///{tmp_path / 'no' / 'folder' / 'x.sqlite'}")
+    browser.client.app.dependency_overrides[site_module.site] = lambda: Site(nowhere, tmp_path)
+    answer = browser.get("")
+    assert answer.status_code == 503
+    assert "Databasen svarar inte" in answer.text
+    assert "folder" not in answer.text
+
+
+def test_tables_of_another_release_are_told(browser: Browser) -> None:
+    batches.execute(browser.staged.store, sa.text("UPDATE staging_version SET version_num = '0002'"))
+    answer = browser.get("")
+    assert answer.status_code == 503
+    assert "Databasen hör till en annan version" in answer.text
+
+
+def test_an_unexpected_error_says_nothing_of_itself(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fall(*_: object, **__: object) -> None:
+        raise ValueError("198503142380 Lindqvist, Åsa")
+
+    monkeypatch.setattr("waitlist_airflow.dashboard.overview.read_overview", fall)
+    with caplog.at_level(logging.DEBUG):
+        answer = browser.get("")
+    assert answer.status_code == 500
+    assert "Content-Security-Policy" in answer.headers
+    assert "Något gick fel" in answer.text
+    for text in (answer.text, caplog.text):
+        assert "Lindqvist" not in text
+        assert "198503142380" not in text
+    assert "ValueError" in caplog.text
+
+
+def test_a_missing_snapshot_leaves_the_figures_and_refuses_the_persons(browser: Browser, tmp_path: Path) -> None:
+    store = browser.staged.store
+    browser.client.app.dependency_overrides[site_module.site] = lambda: Site(store, tmp_path / "elsewhere")
+    assert browser.get("").status_code == 200
+    assert browser.get(UNIT).status_code == 200
+    assert browser.get(f"{UNIT}/personer", "reader").status_code == 503
+    assert browser.log == []
+
+
+def test_a_failed_night_is_the_first_thing_said(browser: Browser) -> None:
+    store = browser.staged.store
+    night = posts.AS_OF + dt.timedelta(days=1)
+    batches.open_batch(store, "failed", as_of=night, started_at=batches.NOW + dt.timedelta(days=1))
+    store.mark_failed("failed", batches.NOW + dt.timedelta(days=1))
+    text = browser.get("").text
+    assert "Den senaste torrkörningen misslyckades" in text
+    assert "läget per 1\u00a0oktober\u00a02024" in text
+    assert text.index("misslyckades") < text.index("Alla enheter")
