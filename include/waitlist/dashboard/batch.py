@@ -128,7 +128,7 @@ class BatchPage:
     accounting: Accounting
     suites: tuple[CheckedSuite, ...]
     gates: tuple[GateResult, ...]
-    """As they were measured when approval was asked for; empty where it was not."""
+    """As they were measured when approval was asked for, or at the end of the dry run; empty where neither is known."""
     events: tuple[Event, ...]
     steps: tuple[Step, ...]
     same_rules: int
@@ -173,6 +173,7 @@ def read_batch(
     suites: Iterable[Suite],
     compare_with: str | None = None,
     steps: Sequence[Step] = (),
+    measured: Sequence[GateResult] = (),
     docs: bool = False,
 ) -> BatchPage:
     """Read the page.
@@ -183,6 +184,7 @@ def read_batch(
         suites: every suite, for its texts and for what has not been run.
         compare_with: a batch to compare with, as the earlier one; None for none.
         steps: what Airflow knows of the run; where it knows nothing, the audit trail tells what it can.
+        measured: the gates as the end of a dry run measured them.
         docs: whether its Data Docs can be read.
 
     Raises:
@@ -202,7 +204,7 @@ def read_batch(
             units=_units(events),
             accounting=_accounting(connection, batch),
             suites=_suites(connection, batch_id, suites),
-            gates=tuple(read_gates(connection, batch_id)),
+            gates=tuple(read_gates(connection, batch_id)) or tuple(measured),
             events=events,
             steps=tuple(steps) or _from_events(events),
             same_rules=_same_rules(connection, batch),

@@ -9,12 +9,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.categories import CategoryMatcher
-from waitlist.dashboard.latest import latest_dry_run
+from waitlist.dashboard.history import DryRun, dry_runs
 from waitlist.dashboard.reading import NoBatchError, ask, reading
 from waitlist.mappings import BaseCategory, Mappings, category_key
 from waitlist.messages import RULE_TEXTS
 from waitlist.rules import DISPOSITIONS, RAISED, RULES, Disposition, Rule, Severity
-from waitlist.staging import Batch, StagingStore
+from waitlist.staging import StagingStore
 from waitlist.staging.queries import read_sql
 from waitlist.staging.schema import schema_of
 
@@ -101,7 +101,7 @@ class RuleRow:
 class Catalogue:
     """The page."""
 
-    batch: Batch | None
+    batch: DryRun | None
     """The dry run that the figures are from; None where there is none yet."""
     rules: tuple[RuleRow, ...]
     lists: tuple[ListRow, ...]
@@ -121,7 +121,7 @@ def read_catalogue(store: StagingStore, mappings: Mappings) -> Catalogue:
     """
     try:
         with reading(store, "reading the catalogue") as connection:
-            batch = latest_dry_run(connection)
+            batch = dry_runs(connection)[-1]
             categories = ask(connection, "count_categories", batch_id=batch.batch_id).all()
             counting = sa.text(read_sql("count_findings", schema_of(connection.engine)))
             findings = {row.rule: row.posts for row in connection.execute(counting, {"batch_id": batch.batch_id})}

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from waitlist.dashboard.latest import latest_dry_run
+from waitlist.dashboard.history import DryRun, dry_runs
 from waitlist.dashboard.paging import Paging
 from waitlist.dashboard.reading import NoBatchError, ask, reading
 from waitlist.mappings import Mappings
-from waitlist.staging import Batch, BatchState, EventName, StagingStore, schema
+from waitlist.staging import BatchState, EventName, StagingStore, schema
 from waitlist.staging.events import Event, read_events_of
 
 ROWS: Final = 50
@@ -91,7 +91,7 @@ class Released:
 
     batches: tuple[ReleasedBatch, ...]
     """The latest first; those that wait for an answer or were rejected too."""
-    seen_by: Batch | None
+    seen_by: DryRun | None
     """The dry run that compared PMO with what was released; None before the first one."""
     changes: tuple[ChangeCount, ...]
     posts: tuple[ChangedPost, ...]
@@ -136,9 +136,9 @@ def read_released(store: StagingStore, mappings: Mappings, page: int) -> Release
     )
 
 
-def _latest(connection: sa.Connection) -> Batch | None:
+def _latest(connection: sa.Connection) -> DryRun | None:
     try:
-        return latest_dry_run(connection)
+        return dry_runs(connection)[-1]
     except NoBatchError:
         return None
 

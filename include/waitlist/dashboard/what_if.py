@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from waitlist.assess import columns_that_decide, decide
-from waitlist.dashboard.latest import latest_dry_run
+from waitlist.dashboard.history import DryRun, dry_runs
 from waitlist.dashboard.reading import reading
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import DuplicateSearch
@@ -29,7 +29,7 @@ from waitlist.readiness import swedish, wave_title
 from waitlist.rules import Disposition
 from waitlist.settings import RuleSettings, StraddlePolicy
 from waitlist.snapshot import read_part
-from waitlist.staging import Batch, StagingStore
+from waitlist.staging import StagingStore
 from waitlist.worklist.sources import Snapshot, find_snapshot
 
 MOST_DAYS: Final = 366
@@ -142,7 +142,7 @@ class WhatIf:
     """As it is set now."""
     faults: tuple[str, ...]
     """What is wrong with what was asked, in Swedish; all of it."""
-    batch: Batch | None
+    batch: DryRun | None
     """The dry run whose snapshot was judged; None where nothing was, or could be."""
     consequences: Consequences | None
     seconds: float | None
@@ -169,7 +169,7 @@ def read_what_if(
     """
     begun = time.perf_counter()
     faults: tuple[str, ...] = ()
-    answer: tuple[Batch, Consequences] | None = None
+    answer: tuple[DryRun, Consequences] | None = None
     no_snapshot = False
     try:
         proposal = read_proposal(asked, mappings)
@@ -223,7 +223,7 @@ def read_proposal(asked: Mapping[str, str], mappings: Mappings) -> Proposal | No
 
 def consider(
     store: StagingStore, snapshots: UPath, proposal: Proposal, mappings: Mappings, rules: RuleSettings
-) -> tuple[Batch, Consequences]:
+) -> tuple[DryRun, Consequences]:
     """Judge the latest dry run's snapshot by today's facts and by the proposed ones.
 
     Memory holds one chunk of the snapshot, and 24 bytes a post where a lead has raised ``DUPLICATE_POST``.
@@ -244,8 +244,8 @@ def consider(
         StagingError: the database refused.
     """
     with reading(store, "finding the latest dry run") as connection:
-        batch = latest_dry_run(connection)
-    snapshot = find_snapshot(store, batch, snapshots / batch.batch_id)
+        batch = dry_runs(connection)[-1]
+    snapshot = find_snapshot(store, store.batch(batch.batch_id), snapshots / batch.batch_id)
     now = RuleContext(batch.as_of, mappings, rules)
     then = RuleContext(batch.as_of, _changed(mappings, proposal), _set(rules, proposal))
     duplicates = [_duplicates(snapshot, context) for context in (now, then)]

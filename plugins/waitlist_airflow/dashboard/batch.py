@@ -24,9 +24,8 @@ _DOCS_POLICY: Final = (
 """Data Docs bring their style along, and nothing else."""
 _BATCH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 _PAGE: Final = re.compile(r"[a-z_]+\.html")
-# The step that only looks on while nothing has failed.
-_LOOKS_ON: Final = "mark_failed"
-_WORST_FIRST: Final = ("failed", "upstream_failed", "running", "up_for_retry", "queued", "success", "skipped")
+_NEVER_RAN: Final = ("upstream_failed", "removed")
+_WORST_FIRST: Final = ("failed", "running", "up_for_retry", "queued", "success", "skipped")
 
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
 
@@ -49,6 +48,7 @@ def batch(
         suites=load_suites(site.settings.expectations_dir).values(),
         compare_with=jamfor or None,
         steps=_steps(session, dag_id, run_id),
+        measured=site.measured_gates(batch_id) or (),
         docs=_docs_of(site, batch_id, "index.html") is not None,
     )
 
@@ -79,7 +79,8 @@ def _steps(session: SessionDep, dag_id: str, run_id: str) -> tuple[Step, ...]:
     )
     parts: dict[str, list[Any]] = {}
     for row in session.execute(query):
-        if row.task_id != _LOOKS_ON or row.state == "success":
+        # The step that closes a failed run is skipped in every other.
+        if row.state not in _NEVER_RAN and (row.task_id, row.state) != ("mark_failed", "skipped"):
             parts.setdefault(row.task_id, []).append(row)
     steps = [
         Step(name, began, None if ended is None else (ended - began).total_seconds(), len(rows), _worst(rows))

@@ -1,0 +1,267 @@
+"""The pages on runs, the catalogue, what-if and what was released, as the app answers whoever is logged in."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from airflow.api_fastapi.common.db.common import _get_session
+from airflow.models.taskinstance import TaskInstance
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+from tests.support.airflow_home import sqlite_connection
+from tests.support.runs import AS_OF, dry_run, pipeline, request
+
+from waitlist import demo
+from waitlist.messages import DISPOSITION_LABELS
+from waitlist.pmo import PmoSource
+from waitlist.settings import Settings
+from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.staging import StagingStore
+from waitlist_airflow.dashboard.access import may_read_runs
+from waitlist_airflow.dashboard.app import create_app, get_user
+
+BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
+
+
+class Lead:
+    def get_id(self) -> str:
+        return "lead"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A site with two dry runs, the earlier one failed at once, and a released pilot."""
+
+    folder: Path
+    latest: str
+    failed: str
+
+    @property
+    def store(self) -> StagingStore:
+        return StagingStore(f"sqlite:///{self.folder / 'staging.sqlite'}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("pages")
+    generate(Order(600, seed=8, as_of=AS_OF), folder, sqlite=folder / "pmo.sqlite")
+    pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
+    staging = f"sqlite:///{folder / 'staging.sqlite'}"
+    steps = pipeline(folder, pmo=pmo, staging=staging, mappings=folder / MAPPINGS, data_docs_dir=folder / "docs")
+    steps.store.migrate()
+    demo.release_pilot(PmoSource(pmo, Settings()), steps.store, folder)
+    failed = request("broken", as_of=AS_OF - dt.timedelta(days=1))
+    steps.open_batch(failed, now=BEGUN - dt.timedelta(days=1))
+    steps.mark_failed(failed, failed=["extract"], now=BEGUN - dt.timedelta(days=1))
+    return Made(folder, dry_run(steps, request("night"), now=BEGUN), failed.batch_id)
+
+
+@pytest.fixture
+def metadata() -> Iterator[Session]:
+    """Airflow's own task instances of the night, which took two parts to extract."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+    columns = ("task_id", "dag_id", "run_id", "map_index", "state", "start_date", "end_date")
+    table = sa.Table("task_instance", sa.MetaData(), *(sa.Column(n, TaskInstance.__table__.c[n].type) for n in columns))
+    table.create(engine)
+    rows = [
+        ("open_batch", -1, "success", 0, 5),
+        ("extract", 0, "success", 5, 20),
+        ("extract", 1, "failed", 5, 65),
+        ("assess", 0, "upstream_failed", 65, 65),
+        ("mark_failed", -1, "success", 66, 67),
+    ]
+    with Session(engine) as session:
+        for task, part, state, begins, ends in rows:
+            moments = (BEGUN + dt.timedelta(seconds=begins), BEGUN + dt.timedelta(seconds=ends))
+            values = (task, "waitlist_dry_run", "night", part, state, *moments)
+            session.execute(table.insert().values(dict(zip(columns, values, strict=True))))
+        session.commit()
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def client(made: Made, metadata: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    for name, value in {
+        "AIRFLOW_CONN_MILLENNIUM_STAGING": sqlite_connection(made.folder / "staging.sqlite"),
+        "WAITLIST_MAPPINGS_DIR": str(made.folder / MAPPINGS),
+        "WAITLIST_SNAPSHOT_URL": f"file://{made.folder / 'snapshots'}",
+        "WAITLIST_DATA_DOCS_DIR": str(made.folder / "docs"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    app = create_app()
+    app.dependency_overrides |= {
+        get_user: Lead,
+        may_read_runs: lambda: None,
+        _get_session: lambda: metadata,
+    }
+    outer = FastAPI()
+    outer.mount("/migrering", app)
+    with TestClient(outer) as client:
+        yield client
+
+
+def html(client: TestClient, path: str, status: int = 200) -> str:
+    answer = client.get(f"/migrering/{path}")
+    assert answer.status_code == status
+    return answer.text
+
+
+def words(page: str) -> str:
+    """Return what a page says, its white space folded."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).replace("\u202f", " ").replace("\u00a0", " ").split())
+
+
+def plain(client: TestClient, path: str) -> Any:
+    return client.get(f"/migrering/api/{path}").raise_for_status().json()
+
+
+def test_the_list_of_runs_leads_to_each(client: TestClient, made: Made) -> None:
+    page = html(client, "korningar")
+    assert all(f'href="korningar/{batch_id}"' in page for batch_id in (made.latest, made.failed, demo.BATCH))
+    assert [each["state"] for each in plain(client, "korningar")["batches"]] == ["verified", "failed", "released"]
+
+
+def test_a_run_shows_where_every_post_went(client: TestClient, made: Made) -> None:
+    accounts = plain(client, f"korningar/{made.latest}")["accounting"]
+    said = words(html(client, f"korningar/{made.latest}"))
+    assert accounts["adds_up"]
+    assert "varje läst post har precis en väg" in said
+    for stream in accounts["streams"]:
+        assert f"{DISPOSITION_LABELS[stream['disposition']]} {stream['posts']}" in said
+
+
+def test_a_run_whose_accounts_do_not_add_up_says_so(client: TestClient, made: Made) -> None:
+    with made.store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE batch SET posts_staged = posts_staged - 1 WHERE kind = 'dry_run'"))
+    try:
+        assert "Det stämmer inte" in html(client, f"korningar/{made.latest}")
+    finally:
+        with made.store.database.writing() as connection:
+            connection.execute(sa.text("UPDATE batch SET posts_staged = posts_staged + 1 WHERE kind = 'dry_run'"))
+
+
+def test_the_steps_are_those_that_airflow_ran(client: TestClient, made: Made) -> None:
+    steps = plain(client, f"korningar/{made.latest}")["steps"]
+    assert [(step["name"], step["seconds"], step["parts"], step["state"]) for step in steps] == [
+        ("open_batch", 5.0, 1, "success"),
+        ("extract", 60.0, 2, "failed"),
+        ("mark_failed", 1.0, 1, "success"),
+    ]
+    said = words(html(client, f"korningar/{made.latest}"))
+    assert "Läsa PMO (2 delar)" in said
+    assert "1 min 7 s i allt" in said
+
+
+def test_a_failed_run_says_where_it_stopped_and_shows_no_figures(client: TestClient, made: Made) -> None:
+    said = words(html(client, f"korningar/{made.failed}"))
+    assert "Den stannade i steget Läsa PMO" in said
+    assert "det finns inget att redovisa" in said
+    assert "failed:" not in said
+
+
+def test_a_run_is_compared_with_another(client: TestClient, made: Made) -> None:
+    assert "har samma väg i båda" in words(html(client, f"korningar/{made.latest}?jamfor={demo.BATCH}"))
+    html(client, f"korningar/{made.latest}?jamfor={made.failed}", 404)
+    html(client, "korningar/dry_run-0000", 404)
+
+
+def test_data_docs_bring_their_own_style_and_nothing_else(client: TestClient, made: Made) -> None:
+    assert f'href="{made.latest}/data-docs/index.html"' in html(client, f"korningar/{made.latest}")
+    answer = client.get(f"/migrering/korningar/{made.latest}/data-docs/index.html")
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    for link in re.findall(r'href="([^"]+)"', answer.text):
+        html(client, f"korningar/{made.latest}/data-docs/{link}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{latest}/data-docs/style.css",
+        "{latest}/data-docs/..%2f..%2fstaging.sqlite",
+        "..%2f{latest}/data-docs/index.html",
+        "{failed}/data-docs/index.html",
+        "{latest}/data-docs/nothing.html",
+        ".../data-docs/index.html",
+    ],
+)
+def test_nothing_else_is_served_as_data_docs(client: TestClient, made: Made, path: str) -> None:
+    html(client, f"korningar/{path.format(latest=made.latest, failed=made.failed)}", 404)
+
+
+def test_a_link_out_of_the_folder_of_data_docs_leads_nowhere(client: TestClient, made: Made, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.html"
+    secret.write_text("hemligt")
+    (made.folder / "docs" / made.latest / "secret.html").symlink_to(secret)
+    html(client, f"korningar/{made.latest}/data-docs/secret.html", 404)
+
+
+def test_the_catalogue_has_every_list_and_rule_with_its_posts(client: TestClient) -> None:
+    page, told = html(client, "regler"), plain(client, "regler")
+    assert (len(told["lists"]), len(told["rules"])) == (47, 31)
+    for rule in told["rules"]:
+        assert rule["code"] in page
+    for row in told["lists"]:
+        assert row["name"] in page
+    assert f"{told['unknown_posts']} poster ligger på" in words(page)
+
+
+def test_what_if_answers_in_words_and_tables(client: TestClient) -> None:
+    asked = "?enhet=v%C3%A5g:1&driftstart=2025-03-03"
+    found = plain(client, f"vad-hander-om{asked}")["consequences"]
+    page = html(client, f"vad-hander-om{asked}")
+    assert found["moved"] > 0
+    assert f"{found['moved']} poster av {found['posts']} byter väg" in words(page)
+    assert '<option value="våg:1" selected>' in page
+    assert 'value="2025-03-03"' in page
+
+
+def test_what_if_names_every_fault_and_echoes_nothing_unescaped(client: TestClient) -> None:
+    page = html(client, "vad-hander-om?enhet=x&dagar=%22%3E%3Cscript%3E&kategori=%3Cb%3E")
+    assert page.count("<li>Enheten eller") == page.count("<li>Dagar efter") == page.count("<li>Välj den SDV") == 1
+    assert "<script>" not in page
+    assert "<b>" not in page.split("<form")[1].split("</form>")[0]
+
+
+def test_what_if_without_a_snapshot_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WAITLIST_SNAPSHOT_URL", f"file://{tmp_path}")
+    assert "Avläsningen finns inte kvar" in html(client, "vad-hander-om?dagar=7")
+
+
+def test_what_was_released_stands_with_who_and_why(client: TestClient) -> None:
+    said = words(html(client, "overfort"))
+    assert f"av {demo.APPROVER}" in said
+    assert demo.REASON in said
+    (batch,) = plain(client, "overfort")["batches"]
+    assert f"{batch['posts']} beslutade" in said
+
+
+def test_before_anything_has_been_run_the_pages_say_what_comes(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    StagingStore(f"sqlite:///{tmp_path / 'empty.sqlite'}").migrate()
+    monkeypatch.setenv("AIRFLOW_CONN_MILLENNIUM_STAGING", sqlite_connection(tmp_path / "empty.sqlite"))
+    assert "Ingen körning har gått än" in html(client, "korningar")
+    assert "Antalen kommer när" in html(client, "regler")
+    assert "Inget har överförts än" in html(client, "overfort")
+    html(client, "vad-hander-om")
+    html(client, "vad-hander-om?dagar=7", 404)
+
+
+def test_a_page_and_its_json_say_nothing_of_persons(client: TestClient, made: Made) -> None:
+    with made.store.database.connected() as connection:
+        persons = connection.execute(sa.text("SELECT person_id, patientnamn FROM bokningsbegaran")).all()
+    assert persons
+    pages = ["korningar", f"korningar/{made.latest}", "regler", "vad-hander-om?dagar=7", "overfort"]
+    said = "".join(html(client, page) + json.dumps(plain(client, page), ensure_ascii=False) for page in pages)
+    assert not [one for row in persons for one in row if one in said]
