@@ -19,6 +19,7 @@ from waitlist.simulator import MAPPINGS
 POSTS = 2_000
 NIGHTS = (dt.date(2024, 9, 21), dt.date(2024, 9, 28), AS_OF)
 UNIT = "SE9999999999-DEMO0024"
+BATCH = runs.request(f"scheduled__{AS_OF}").batch_id
 
 PAGES = {
     "oversikt": "",
@@ -26,7 +27,8 @@ PAGES = {
     "enhet": f"enhet/{UNIT}",
     "enhet-urval": f"enhet/{UNIT}?regel=CATEGORY_NOT_MOVED&sortera=lista&riktning=ned",
     "personer": f"enhet/{UNIT}/personer",
-    "korningar": "korning",
+    "korningar": "korningar",
+    "korning": f"korningar/{BATCH}",
     "regler": "regler",
     "vad-hander-om": "vad-hander-om",
     "overfort": "overfort",

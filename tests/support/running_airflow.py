@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,8 +88,8 @@ class RunningAirflow:
 
     def token(self, user: str) -> str:
         """Return what stands for a user who is logged in: the bearer's token and the cookie's value."""
-        with self.as_user(user) as client:
-            return client.headers["Authorization"].removeprefix("Bearer ")
+        with closing(self.as_user(user)) as client:
+            return str(client.headers["Authorization"].removeprefix("Bearer "))
 
     def get(self, path: str, *, dag: str = DAG, **query: Any) -> Any:
         """Ask the REST API for something of a DAG."""
