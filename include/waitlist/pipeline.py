@@ -273,6 +273,7 @@ class Pipeline:
     def check_staged(self, run: Run) -> Record:
         """Run the suites that look at the staged booking requests."""
         suites = self._looking_at(quality.Looks.STAGED)
+        self.store.refresh_statistics()
         results = quality.check_staged(suites, self.store.engine, run.batch_id, self._context(run))
         return self._keep(run, suites, results)
 

@@ -105,9 +105,8 @@ def reconcile(
         state = store.batch(batch_id).state
         if state not in {BatchState.STAGED, BatchState.VERIFIED}:
             raise StagingError(f"batch {batch_id} is {state}: only a staged one can be reconciled")
-        with store.database.writing() as connection:
-            if store.database.dialect == "postgresql":
-                connection.execute(sa.text(read_sql("analyze_rows.postgresql", store.database.schema)))
+        store.refresh_statistics()
+        with store.database.connected() as connection:
             digests = _digests(connection, batch_id)
         with store.database.reading() as read:
             checks = _Checks(store.database, read, batch_id)

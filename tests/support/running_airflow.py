@@ -71,13 +71,13 @@ class RunningAirflow:
         self._client.close()
         for component in self.components.values():
             component.send_signal(signal.SIGTERM)
-        psutil.wait_procs(self._tree(), timeout=_GRACE_SECONDS)
-        for process in self._tree():
+        psutil.wait_procs(self.processes(), timeout=_GRACE_SECONDS)
+        for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         for component in self.components.values():
             component.wait(_GRACE_SECONDS)
-        _, left = psutil.wait_procs(self._tree(), timeout=_GRACE_SECONDS)
+        _, left = psutil.wait_procs(self.processes(), timeout=_GRACE_SECONDS)
         assert not left, f"still running: {left}"
 
     def as_user(self, user: str) -> httpx.Client:
@@ -188,7 +188,8 @@ class RunningAirflow:
     def _log(self, component: str) -> Path:
         return self.home.folder / f"{component}.log"
 
-    def _tree(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """Return every process of every component."""
         sessions = {component.pid for component in self.components.values()}
         return [process for process in psutil.process_iter() if _session(process.pid) in sessions]
 

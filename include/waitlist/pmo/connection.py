@@ -95,7 +95,7 @@ class OdbcSource:
     """
 
     def __init__(self, connection_string: str, query: SourceQuery) -> None:
-        self._connection_string = with_options(connection_string)
+        self.connection_string = with_options(connection_string)
         self._query = query
         pairs = {pair["key"].lower(): pair["value"] for pair in _PAIR.finditer(connection_string)}
         self.driver = (pairs.get("driver") or f"of the data source {pairs.get('dsn', '(unnamed)')}").strip("{}")
@@ -109,7 +109,7 @@ class OdbcSource:
         """
         try:
             # Without autocommit, SQLite's driver holds a whole result in memory.
-            connection = pyodbc.connect(self._connection_string, autocommit=True, timeout=LOGIN_SECONDS)
+            connection = pyodbc.connect(self.connection_string, autocommit=True, timeout=LOGIN_SECONDS)
         except pyodbc.Error as error:
             raise self.failure(error, connecting=True) from None
         try:
@@ -126,7 +126,7 @@ class OdbcSource:
             SourceError: see ``failure``.
         """
         try:
-            return arrow_odbc.connect(self._connection_string, login_timeout_sec=LOGIN_SECONDS)
+            return arrow_odbc.connect(self.connection_string, login_timeout_sec=LOGIN_SECONDS)
         except arrow_odbc.Error as error:
             raise self.failure(error, connecting=True) from None
 

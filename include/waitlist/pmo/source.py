@@ -125,6 +125,22 @@ class PmoSource:
         """
         return write_part(folder, partition, self.read(selection, partition))
 
+    def bulk_read(
+        self, selection: Selection, partitions: Sequence[Partition]
+    ) -> tuple[str, list[Statement], dict[str, Any]]:
+        """Return how arrow-odbc would read partitions by itself, as whoever measures or explains the reading asks.
+
+        Returns:
+            The connection string; a statement a partition; the options of ``read_arrow_batches``.
+
+        Raises:
+            SchemaDriftError, SourceError: as ``plan``.
+        """
+        with self._odbc.rows() as connection:
+            shape = self._check(connection, selection)
+        statements = [self._query.select(selection, shape.select, each.lower, each.upper) for each in partitions]
+        return self._odbc.connection_string, statements, self._bulk_options(shape.dialect)
+
     def _count(self, connection: pyodbc.Connection, selection: Selection) -> int:
         rows = _fetch(connection, self._query.count(selection))
         return int(rows[0][0])
@@ -231,6 +247,16 @@ class PmoSource:
         page = (shape.dialect.page or "").replace("{}", str(self._settings.chunk_posts))
         return self._query.select(selection, shape.select, lower, upper, page)
 
+    def _bulk_options(self, dialect: Dialect) -> dict[str, Any]:
+        return {
+            "batch_size": self._settings.chunk_posts,
+            "max_bytes_per_batch": max(_TRANSIT_BYTES, _ROW_BUFFERS * self._settings.max_text_bytes),
+            "max_text_size": self._settings.max_text_bytes,
+            "map_schema": _as_texts,
+            "fetch_concurrently": False,
+            "payload_text_encoding": dialect.encoding,
+        }
+
     def _by_column(self, statement: Statement, dialect: Dialect) -> Iterator[pa.Table]:
         connection = self._odbc.columns()
         size = self._settings.chunk_posts
@@ -238,14 +264,7 @@ class PmoSource:
         rows = 0
         try:
             reader = connection.read_arrow_batches(
-                statement.sql,
-                batch_size=size,
-                parameters=statement.parameters,
-                max_bytes_per_batch=max(_TRANSIT_BYTES, _ROW_BUFFERS * self._settings.max_text_bytes),
-                max_text_size=self._settings.max_text_bytes,
-                map_schema=_as_texts,
-                fetch_concurrently=False,
-                payload_text_encoding=dialect.encoding,
+                statement.sql, parameters=statement.parameters, **self._bulk_options(dialect)
             )
             for batch in reader:
                 waiting.append(batch)

@@ -24,6 +24,7 @@ from waitlist.staging.loading import (
     state_of,
 )
 from waitlist.staging.migrate import migrate
+from waitlist.staging.queries import read_sql
 from waitlist.staging.states import Batch, BatchKind, BatchState
 
 if TYPE_CHECKING:
@@ -232,6 +233,18 @@ class StagingStore:
             connection.execute(_update(batch_id).values(state=BatchState.FAILED.value, finished_at=now))
             if state is not BatchState.FAILED:
                 connection.execute(entry(batch_id, BatchState.FAILED, at=now, reason=reason))
+
+    def refresh_statistics(self) -> None:
+        """Let PostgreSQL count the rows anew that were loaded since it last did.
+
+        Until then it takes a new batch for a handful of rows, and joins each with each: minutes instead of seconds.
+        """
+        if self.database.dialect != "postgresql":
+            return
+        with refusals_named("counting the staged rows"), self.database.writing() as connection:
+            stale = connection.execute(sa.text(read_sql("find_stale_statistics.postgresql", schema.SCHEMA))).scalars()
+            for name in stale.all():
+                connection.execute(sa.text(f"ANALYZE {schema.SCHEMA}.{name}"))
 
     def knows(self, batch_id: str) -> bool:
         """Tell whether the batch was ever opened here; false where there are no tables yet."""

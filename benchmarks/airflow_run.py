@@ -1,0 +1,134 @@
+"""The whole dry run in an Airflow as it runs in service: its own scheduler, LocalExecutor with two slots."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+from sqlalchemy import make_url
+from tests.support.airflow_home import odbc_sqlite, sqlite_connection
+from tests.support.postgres import PostgresServer
+from tests.support.running_airflow import RunningAirflow, running_airflow
+
+from benchmarks.observe import Peaks, cpu_seconds
+from benchmarks.site import AS_OF, Site
+from waitlist.pipeline import Request
+from waitlist.pmo.connection import _PAIR
+from waitlist.staging import StagingStore
+
+SLOTS = 2
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What one dry run took."""
+
+    posts: int
+    seconds: float
+    """From its first task's start to its last one's end."""
+    cpu_seconds: float
+    """Of Airflow's processes, the tasks included."""
+    database_cpu_seconds: float
+    tasks: list[dict[str, object]]
+    """Each task's start and end, in seconds since the first one's, and its peak memory."""
+    components: dict[str, int]
+    """Peak bytes of what stands around the tasks."""
+
+
+@contextmanager
+def airflow_over(site: Site, server: PostgresServer) -> Iterator[RunningAirflow]:
+    """Start an Airflow over the site, its DAGs paused but for the dry run."""
+    given = {
+        "AIRFLOW_CONN_PMO": _pmo(site),
+        "AIRFLOW_CONN_MILLENNIUM_STAGING": _staging(site),
+        "WAITLIST_MAPPINGS_DIR": str(site.mappings),
+        "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
+    }
+    home = site.folder / f"airflow-{make_url(site.staging).database.rpartition('/')[2]}"
+    with running_airflow(home, server.libpq(server.create_database()), given) as airflow:
+        airflow.unpause()
+        yield airflow
+
+
+def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id: str) -> DryRun:
+    """Trigger a dry run, wait for its end, and tell what it took."""
+    components = {component.pid: name for name, component in airflow.components.items()}
+
+    def tree() -> list[psutil.Process]:
+        return airflow.processes()
+
+    before, database_before = _cpu(tree()), cpu_seconds(server)
+    with Peaks(tree) as peaks:
+        airflow.trigger(run_id, as_of=AS_OF.isoformat())
+        airflow.ended(run_id)
+    after = _cpu(tree())
+    found = airflow.tasks(run_id)
+    starts = {key: _moment(task["start_date"]) for key, task in found.items() if task["start_date"]}
+    begun = min(starts.values())
+    tasks = sorted(
+        (
+            {
+                "task": task_id if index < 0 else f"{task_id} {index}",
+                "start": round(starts[task_id, index] - begun, 2),
+                "end": round(_moment(task["end_date"]) - begun, 2),
+                "peak_bytes": peaks.by_pid.get(task["pid"], ("", 0))[1],
+            }
+            for (task_id, index), task in found.items()
+            if task["state"] == "success"
+        ),
+        key=lambda task: task["start"],
+    )
+    return DryRun(
+        posts=StagingStore(site.staging).batch(_batch(run_id)).posts_extracted or 0,
+        seconds=max(float(task["end"]) for task in tasks),
+        cpu_seconds=after - before,
+        database_cpu_seconds=cpu_seconds(server) - database_before,
+        tasks=tasks,
+        components={name: peaks.by_pid.get(pid, ("", 0))[1] for pid, name in components.items()}
+        | {"largest": max(held for _, held in peaks.by_pid.values())},
+    )
+
+
+def _batch(run_id: str) -> str:
+    return Request("waitlist_dry_run", run_id, "dry_run", AS_OF).batch_id
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    total = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _moment(text: str) -> float:
+    return dt.datetime.fromisoformat(text).timestamp()
+
+
+def _pmo(site: Site) -> str:
+    if site.database == "sqlite":
+        return odbc_sqlite(site.folder / "pmo.sqlite")
+    pairs = {pair["key"]: pair["value"].strip("{}") for pair in _PAIR.finditer(site.pmo)}
+    return json.dumps(
+        {
+            "conn_type": "odbc", "host": pairs.pop("Server"), "port": int(pairs.pop("Port")), "login": pairs.pop("Uid"),
+            "password": pairs.pop("Pwd"), "schema": pairs.pop("Database"), "extra": {"driver": pairs.pop("Driver"), **pairs},
+        }
+    )  # fmt: skip
+
+
+def _staging(site: Site) -> str:
+    url = make_url(site.staging)
+    if site.database == "sqlite":
+        return sqlite_connection(url.database)
+    return json.dumps(
+        {
+            "conn_type": "postgres", "host": url.host, "port": url.port, "login": url.username,
+            "password": url.password, "schema": url.database,
+        }
+    )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Wall-clock time, CPU time and peak memory of every process that some work takes, the database server's included."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+_EVERY_SECONDS = 0.1
+
+
+def server_of(port: int) -> psutil.Process:
+    """Return the PostgreSQL server that listens on a port."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "postgres" and str(port) in (process.info["cmdline"] or []):
+            return process
+    raise LookupError(f"no PostgreSQL server on port {port}")
+
+
+def cpu_seconds(server: psutil.Process) -> float:
+    """Return what a server and its processes, ended ones included, have used so far."""
+    own = server.cpu_times()
+    total = own.user + own.system + own.children_user + own.children_system
+    for child in server.children():
+        with suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            total += times.user + times.system
+    return float(total)
+
+
+@dataclass
+class Peaks:
+    """The most memory that each process ever held, looked at several times a second."""
+
+    tree: Callable[[], Iterable[psutil.Process]]
+    by_pid: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Name and bytes."""
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_EVERY_SECONDS):
+            for process in self.tree():
+                with suppress(psutil.Error, OSError, StopIteration):
+                    lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+                    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+                    self.by_pid[process.pid] = (" ".join(process.cmdline())[:80], kilobytes * 1024)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work took."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of the work's processes."""
+    database_cpu_seconds: float
+    """Of the PostgreSQL server; 0 with SQLite, which works inside the others."""
+    peak_bytes: int
+    """Of the largest process."""
+    said: str
+    """What it printed."""
+
+
+def run(arguments: list[str], server: psutil.Process) -> Cost:
+    """Run ``python -m <arguments>`` and tell what it took from its first step to its last.
+
+    The child prints JSON with ``seconds`` and ``cpu_seconds``, so that starting Python does not count.
+    """
+    before = cpu_seconds(server)
+    child = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True)
+    process = psutil.Process(child.pid)
+
+    def tree() -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [process, *process.children(recursive=True)]
+        return []
+
+    begun = time.monotonic()
+    with Peaks(tree) as peaks:
+        said, _ = child.communicate()
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(arguments[:2])} ended with {child.returncode}")
+    most = max((held for _, held in peaks.by_pid.values()), default=0)
+    return Cost(time.monotonic() - begun, 0, cpu_seconds(server) - before, most, said)

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Throughput and memory, side by side with baselines, on databases and an Airflow of its own.
+set -euo pipefail
+source "$(dirname "$0")/env.sh"
+
+for name in ${!WAITLIST_@} ${!AIRFLOW_CONN_@}; do unset "$name"; done
+read -ra sizes <<<"${SIZES:-}"
+read -ra databases <<<"${DATABASES:-}"
+read -ra what <<<"${WHAT:-}"
+PYTHONPATH="$ROOT:$PYTHONPATH" python -m benchmarks ${sizes:+--sizes "${sizes[@]}"} \
+    ${databases:+--databases "${databases[@]}"} ${what:+--what "${what[@]}"} ${RUNS:+--runs "$RUNS"}

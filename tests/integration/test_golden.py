@@ -1,0 +1,52 @@
+"""However fast it becomes, a dry run says what it said: 100,000 posts with every fault, on both databases."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.support import golden
+from tests.support.postgres import PostgresServer
+from tests.support.runs import dry_run, request
+
+from waitlist.pipeline import Pipeline
+from waitlist.rules import RULES, Disposition
+from waitlist.simulator import generate
+
+
+@dataclass(frozen=True)
+class Site:
+    """A synthetic PMO and a pipeline over it."""
+
+    pmo: str
+    steps: Pipeline
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder: Path = tmp_path_factory.mktemp("golden")
+    if request.param == "sqlite":
+        generate(golden.order(), folder, sqlite=folder / "pmo.sqlite")
+        pmo, staging = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}", f"sqlite:///{folder / 'staging.sqlite'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        source, target = server.create_database(), server.create_database()
+        generate(golden.order(), folder, postgres=server.libpq(source))
+        pmo, staging = server.odbc(source), server.libpq(target)
+    steps = golden.prepare(folder, pmo=pmo, staging=staging)
+    yield Site(pmo, steps)
+    steps.store.engine.dispose()
+
+
+def test_the_posts_that_are_read_are_those_that_were_read_before(site: Site) -> None:
+    assert golden.extracted(site.pmo) == golden.expected()["extract"]
+
+
+def test_everything_that_is_staged_is_what_was_staged_before(site: Site) -> None:
+    assert golden.staged(site.steps.store, dry_run(site.steps, request())) == golden.expected()["staged"]
+
+
+def test_every_disposition_and_every_finding_is_among_it() -> None:
+    staged = golden.expected()["staged"]
+    assert set(staged["posts by disposition"]) == set(Disposition)
+    assert set(staged["posts by finding"]) == set(RULES)

@@ -1,0 +1,120 @@
+"""What a dry run over 100,000 posts with every fault comes to, as digests that a change of speed must not move.
+
+``python -m tests.support.golden`` writes them anew, from the repository's root: after a rule, a mapping file or the
+synthetic PMO has changed on purpose, never to make a faster way pass.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.support.runs import AS_OF, dry_run, pipeline, request
+from waitlist import demo
+from waitlist.pipeline import Pipeline
+from waitlist.pmo import PmoSource, Selection
+from waitlist.settings import Settings
+from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.staging import StagingStore, schema
+
+FILE = Path(__file__).parents[1] / "integration" / "data" / "golden.json"
+POSTS = 100_000
+PARTITION_POSTS = 30_000
+_ROWS = 10_000
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "disposition": ("post_id", "enhet_hsa_id", "kategori", "disposition", "recommended_list", "driftstart"),
+    "finding": ("post_id", "rule", "severity", "detail"),
+    "bokningsbegaran": (
+        "post_id", "person_id", "begard_plats", "patientnamn", "begart_startdatum", "begart_slutdatum", "besokstyp",
+        "vardinrattning", "beskrivning", "sekretess", "row_hash",
+    ),
+    "quality_result": (
+        "suite", "expectation", "column", "severity", "evaluated", "unexpected", "threshold", "outcome",
+    ),
+    "unit_summary": ("enhet_hsa_id", "disposition", "posts"),
+    "released_change": ("post_id", "change", "columns"),
+}  # fmt: skip
+"""The staged tables and the columns that are compared; a column that is added later is not."""
+
+_KEYED_BY_TEXT = {"quality_result", "unit_summary"}
+_COUNTED = {"disposition": "disposition", "finding": "rule"}
+
+
+def order() -> Order:
+    """Return what the synthetic PMO is asked for."""
+    return Order(POSTS, seed=5, as_of=AS_OF)
+
+
+def prepare(folder: Path, *, pmo: str, staging: str) -> Pipeline:
+    """Release the pilot of the synthetic PMO in a folder, and return a pipeline over both."""
+    store = StagingStore(staging)
+    store.migrate()
+    demo.release_pilot(PmoSource(pmo, Settings()), store, folder)
+    return pipeline(folder, pmo=pmo, staging=staging, mappings=folder / MAPPINGS, partition_posts=PARTITION_POSTS)
+
+
+def extracted(pmo: str) -> dict[str, object]:
+    """Digest what is read of PMO: when this differs, the synthetic PMO has changed and nothing else can be told."""
+    source, selection = PmoSource(pmo, Settings(partition_posts=PARTITION_POSTS)), Selection(AS_OF)
+    rows = (
+        row
+        for partition in source.plan(selection)
+        for table in source.read(selection, partition)
+        for row in zip(*(column.to_pylist() for column in table.columns), strict=True)
+    )
+    return _digest(rows)
+
+
+def staged(store: StagingStore, batch_id: str) -> dict[str, Any]:
+    """Digest every table of a batch, and count dispositions and findings so that a difference can be placed."""
+    found: dict[str, Any] = {}
+    with store.database.connected() as connection:
+        streaming = connection.execution_options(stream_results=True)
+        for name, columns in COLUMNS.items():
+            table = schema.METADATA.tables[f"{schema.SCHEMA}.{name}"]
+            key = [column for column in table.primary_key.columns if column.name != "batch_id"]
+            query = sa.select(*(table.c[column] for column in columns)).where(table.c.batch_id == batch_id)
+            rows = (tuple(row) for part in streaming.execute(query.order_by(*key)).partitions(_ROWS) for row in part)
+            # Databases order texts by their own collation.
+            found[name] = _digest(sorted(rows) if name in _KEYED_BY_TEXT else rows)
+        for name, column in _COUNTED.items():
+            table = schema.METADATA.tables[f"{schema.SCHEMA}.{name}"]
+            query = sa.select(table.c[column], sa.func.count()).where(table.c.batch_id == batch_id)
+            counts = connection.execute(query.group_by(table.c[column]).order_by(table.c[column]))
+            found[f"posts by {name}"] = dict(counts.tuples().all())
+    return found
+
+
+def _digest(rows: Iterable[tuple[Any, ...]]) -> dict[str, object]:
+    digest, count = hashlib.sha256(), 0
+    for row in rows:
+        plain = [value.isoformat() if isinstance(value, dt.date) else value for value in row]
+        digest.update(json.dumps(plain, ensure_ascii=False).encode() + b"\n")
+        count += 1
+    return {"rows": count, "sha256": digest.hexdigest()}
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Make the synthetic PMO in a folder, run the dry run over SQLite, and return the digests."""
+    generate(order(), folder, sqlite=folder / "pmo.sqlite")
+    pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
+    steps = prepare(folder, pmo=pmo, staging=f"sqlite:///{folder / 'staging.sqlite'}")
+    return {"extract": extracted(pmo), "staged": staged(steps.store, dry_run(steps, request()))}
+
+
+def expected() -> dict[str, Any]:
+    """Return the digests that are kept."""
+    return dict(json.loads(FILE.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        FILE.write_text(json.dumps(measure(Path(made)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{FILE} was written\n")
