@@ -113,13 +113,11 @@ def _moment(text: str) -> float:
 def _pmo(site: Site) -> str:
     if site.database == "sqlite":
         return odbc_sqlite(site.folder / "pmo.sqlite")
-    pairs = {pair["key"]: pair["value"].strip("{}") for pair in _PAIR.finditer(site.pmo)}
-    return json.dumps(
-        {
-            "conn_type": "odbc", "host": pairs.pop("Server"), "port": int(pairs.pop("Port")), "login": pairs.pop("Uid"),
-            "password": pairs.pop("Pwd"), "schema": pairs.pop("Database"), "extra": {"driver": pairs.pop("Driver"), **pairs},
-        }
-    )  # fmt: skip
+    told = {pair["key"]: pair["value"].strip("{}") for pair in _PAIR.finditer(site.pmo)}
+    names = {"Server": "host", "Port": "port", "Uid": "login", "Pwd": "password", "Database": "schema"}
+    connection = {ours: told.pop(theirs) for theirs, ours in names.items()}
+    extra = {"driver": told.pop("Driver"), **told}
+    return json.dumps({"conn_type": "odbc", **connection, "port": int(connection["port"]), "extra": extra})
 
 
 def _staging(site: Site) -> str:
