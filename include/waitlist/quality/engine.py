@@ -10,11 +10,12 @@ fetched. An expectation that raised is told by the exception's type and place, s
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
@@ -30,9 +31,9 @@ from great_expectations.expectations.metadata_types import FailureSeverity as Gx
 from great_expectations.validator.validator import Validator
 
 from waitlist.exceptions import SuiteError
-from waitlist.posts import Posts, RuleContext
-from waitlist.quality.expectations import GO_LIVE, judging
-from waitlist.quality.suites import ROW_COUNT_TYPE, Expectation, Suite
+from waitlist.posts import RuleContext
+from waitlist.quality.expectations import GO_LIVE, IS_PERSONNUMMER, IS_SDV_LIST, Judgement, judge, judging
+from waitlist.quality.suites import ROW_COUNT_TYPE, RULE_TYPE, Expectation, Suite
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,17 @@ RESULT_FORMAT: Final = {
     "return_unexpected_index_query": False,
 }
 """Counts, and nothing else."""
+
+
+_MISSING: Final[Mapping[str, Literal["all", "any"] | None]] = {
+    "never": None,
+    "neither": None,
+    "both_values_are_missing": "all",
+    "all_values_are_missing": "all",
+    "either_value_is_missing": "any",
+    "any_value_is_missing": "any",
+}
+"""Great Expectations' ``ignore_row_if`` in pandas' words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,26 @@ class Count:
     raised: str = ""
 
 
+class _ColumnsAtHand(PandasExecutionEngine):
+    """Gives an expectation the columns that it looks at, and those alone.
+
+    The original hands on every column, and each filter then copies them all.
+    """
+
+    def get_domain_records(self, domain_kwargs: dict[str, Any]) -> pd.DataFrame:
+        if "column" in domain_kwargs:
+            columns = [domain_kwargs["column"]]
+        elif "column_A" in domain_kwargs:
+            columns = [domain_kwargs["column_A"], domain_kwargs["column_B"]]
+        else:
+            columns = list(domain_kwargs.get("column_list", ()))
+        frame = super().get_domain_records({"batch_id": domain_kwargs.get("batch_id")})
+        if not columns:
+            return frame
+        how = _MISSING[domain_kwargs.get("ignore_row_if", "never")]
+        return frame[columns] if how is None else frame[columns].dropna(how=how)
+
+
 class Validation:
     """The expectations of some suites, ready to be held against rows.
 
@@ -74,26 +106,29 @@ class Validation:
             _configuration(suite, expectation, place) for place, (suite, expectation) in enumerate(self._asked)
         ]
 
-    def narrowed(self, table: pa.Table) -> pa.Table:
-        """Return posts in which a column that no expectation looks into keeps its name and place alone.
+    def judged(self, table: pa.Table) -> "JudgedPosts":
+        """Let the rules judge some posts, and keep of them what the other expectations look into.
 
-        Great Expectations copies every column for each one that it filters, and free text is most of a post.
+        Free text is most of a post, and posts are gathered before a look: any other column keeps its name alone.
         """
-        looked_into = {name for _, expectation in self._asked for name in expectation.columns}
+        looked_into = {name for _, expectation in self._asked for name in expectation.columns if not _rule(expectation)}
+        rules = {name for _, expectation in self._asked for name in [_rule(expectation)] if name}
         nothing = pa.nulls(table.num_rows)
-        columns = [table.column(name) if name in looked_into else nothing for name in table.column_names]
-        return pa.table(columns, names=table.column_names)
+        kept = looked_into | {"post_id"}
+        columns = [table.column(name) if name in kept else nothing for name in table.column_names]
+        by_rules = judge(table, [*sorted(rules), *_beside_rules(looked_into, table)], self._context)
+        return JudgedPosts(pa.table(columns, names=table.column_names), by_rules)
 
-    def of_posts(self, table: pa.Table) -> list[Count]:
-        """Look at a chunk of posts, at least one; returns a count per expectation, in the suites' order.
+    def of_posts(self, posts: "JudgedPosts") -> list[Count]:
+        """Look at some posts, at least one; returns a count per expectation, in the suites' order.
 
         Raises:
             SuiteError: an expectation got lost.
         """
-        frame = table.to_pandas(types_mapper=pd.ArrowDtype)  # no copy: the columns stay Arrow's
-        execution = PandasExecutionEngine()
+        frame = posts.table.to_pandas(types_mapper=pd.ArrowDtype)  # no copy: the columns stay Arrow's
+        execution = _ColumnsAtHand()
         try:
-            with judging(self._context, Posts(table, self._context)):
+            with judging(self._context, posts.judged):
                 return self._counts(execution, frame)
         finally:
             # It refers to itself: the posts would stay in memory until the next full garbage collection.
@@ -181,6 +216,41 @@ class Validation:
         # A sum over no rows is null in SQL.
         unexpected = int(counted["unexpected_count"] or 0)
         return Count(int(counted["element_count"]) - int(counted.get("missing_count") or 0), unexpected)
+
+
+@dataclass(frozen=True)
+class JudgedPosts:
+    """Posts as the expectations look at them, row by row the same."""
+
+    table: pa.Table
+    judged: Mapping[str, Judgement]
+
+    @classmethod
+    def gathered(cls, parts: Sequence[Self]) -> Self:
+        """Put posts together in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        judged: dict[str, Judgement] = {}
+        for name in parts[0].judged:
+            answers = [part.judged[name] for part in parts]
+            raised = [answer for answer in answers if isinstance(answer, Exception)]
+            masks = [answer for answer in answers if not isinstance(answer, Exception)]
+            judged[name] = raised[0] if raised else np.concatenate(masks)
+        return cls(pa.concat_tables([part.table for part in parts]), judged)
+
+
+def _rule(expectation: Expectation) -> str | None:
+    return expectation.name if expectation.type == RULE_TYPE else None
+
+
+def _beside_rules(looked_into: Collection[str], table: pa.Table) -> list[str]:
+    """Name what is asked of the posts besides the rules of the suites."""
+    asked = []
+    if "personnummer" in looked_into:
+        asked.append(IS_PERSONNUMMER)
+    if "kategori" in looked_into and "kontaktform" in table.column_names:
+        asked.append(IS_SDV_LIST)
+    return asked
 
 
 def _configuration(suite: Suite, expectation: Expectation, place: int) -> ExpectationConfiguration:

@@ -11,11 +11,13 @@ those are stored and shown.
 # mypy: disable-error-code="untyped-decorator"
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
@@ -41,30 +43,70 @@ from waitlist.posts import Posts, RuleContext
 from waitlist.rules import RULES
 from waitlist.settings import StraddlePolicy
 
+Judgement = npt.NDArray[np.bool_] | Exception
+"""A rule's answer for some posts, or why it has none."""
+
 _CONTEXT: Final[ContextVar[RuleContext]] = ContextVar("quality_context")
-_POSTS: Final[ContextVar[Posts]] = ContextVar("quality_posts")
+_JUDGED: Final[ContextVar[Mapping[str, Judgement]]] = ContextVar("quality_judged")
+
+IS_PERSONNUMMER: Final = "is a personnummer"
+IS_SDV_LIST: Final = "is an SDV list"
 
 GO_LIVE: Final = "driftstart"
 """The disposition's go-live, which the rows under judgement carry beside the booking request's columns."""
 
 
 @contextmanager
-def judging(context: RuleContext, posts: Posts | None = None) -> Iterator[None]:
-    """Say what the expectations judge by, and which posts are at hand, while the block runs.
+def judging(context: RuleContext, judged: Mapping[str, Judgement] | None = None) -> Iterator[None]:
+    """Say what the expectations judge by, and what was judged already, while the block runs.
 
     Args:
         context: as-of date, mappings, rule settings.
-        posts: the chunk that is validated, row by row the same as the data frame; what is derived from it is
-            worked out once for all rules.
+        judged: answers of ``judge`` for the rows that are validated, row by row the same as the data frame.
     """
     context_token = _CONTEXT.set(context)
-    posts_token = None if posts is None else _POSTS.set(posts)
+    judged_token = None if judged is None else _JUDGED.set(judged)
     try:
         yield
     finally:
         _CONTEXT.reset(context_token)
-        if posts_token is not None:
-            _POSTS.reset(posts_token)
+        if judged_token is not None:
+            _JUDGED.reset(judged_token)
+
+
+def judge(table: pa.Table, names: Iterable[str], context: RuleContext) -> dict[str, Judgement]:
+    """Ask rules about posts; what is derived from the posts is worked out once for all of them.
+
+    Args:
+        table: the columns of ``schema.POSTS`` that the rules read.
+        names: codes of rules, ``IS_PERSONNUMMER``, ``IS_SDV_LIST``.
+        context: as-of date, mappings, rule settings.
+
+    Returns:
+        By name, where the rule fires, or the exception that it raised: it takes no other down.
+    """
+    posts = Posts(table, context)
+    judged: dict[str, Judgement] = {}
+    for name in names:
+        predicate = _NO_RULES[name] if name in _NO_RULES else RULES[name].predicate
+        try:
+            judged[name] = predicate(posts)
+        except Exception as error:  # noqa: BLE001 - told where the expectation is answered
+            judged[name] = error
+    return judged
+
+
+_NO_RULES: Final[Mapping[str, Callable[[Posts], npt.NDArray[np.bool_]]]] = {
+    IS_PERSONNUMMER: lambda posts: posts.has_personnummer,
+    IS_SDV_LIST: lambda posts: posts.on_sdv_list,
+}
+
+
+def _answer(name: str, index: "pd.Index[Any]") -> "pd.Series[bool]":
+    judgement = _JUDGED.get()[name]
+    if isinstance(judgement, Exception):
+        raise judgement
+    return pd.Series(judgement[index], index=index)
 
 
 def as_of_moment(context: RuleContext) -> dt.datetime:
@@ -105,9 +147,10 @@ class _Personnummer(ColumnMapMetricProvider):
 
     @column_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        if column.name == "personnummer":
+            return _answer(IS_PERSONNUMMER, column.index)
         context = _CONTEXT.get()
-        numbers = pa.array(column, pa.string())
-        kinds = classify(numbers, context.as_of, context.mappings.reserve_numbers).kind
+        kinds = classify(pa.array(column, pa.string()), context.as_of, context.mappings.reserve_numbers).kind
         return pd.Series(kinds == Kind.PERSONNUMMER, index=column.index)
 
     @column_condition_partial(engine=SqlAlchemyExecutionEngine)
@@ -130,6 +173,8 @@ class _SdvLists(ColumnMapMetricProvider):
 
     @column_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        if column.name == "kategori":
+            return _answer(IS_SDV_LIST, column.index)
         names = pa.array(column, pa.string())
         match = _CONTEXT.get().matcher.match(names, pa.nulls(len(names), pa.string()))
         return pd.Series(match.own_list >= 0, index=column.index)
@@ -147,10 +192,7 @@ class _PassRule(MulticolumnMapMetricProvider):
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column_list: pd.DataFrame, rule: str, **_: object) -> "pd.Series[bool]":
-        posts = _POSTS.get()
-        if len(posts) != len(column_list):
-            raise ValueError("the posts at hand are not the rows under validation")
-        return pd.Series(~RULES[rule].predicate(posts), index=column_list.index)
+        return ~_answer(rule, column_list.index)
 
 
 class ExpectPostsToPassRule(MulticolumnMapExpectation):
@@ -168,7 +210,7 @@ class ExpectPostsToPassRule(MulticolumnMapExpectation):
 
     @pydantic.root_validator(pre=True)
     def _name_columns(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The rule says which columns it reads; a row is a post whatever they hold."""
+        """A row is a post, whatever the columns hold that the rule reads."""
         return {**values, "column_list": ["post_id", *RULES[values["rule"]].columns]}
 
 
