@@ -21,6 +21,10 @@ class SchemaDriftError(SourceError):
     """PMO's query no longer returns the columns of the contract, or breaks its types."""
 
 
+class WindowClosedError(SourceError):
+    """PMO may not be read at this hour: clear the step when its window is open again."""
+
+
 class SnapshotError(WaitlistError):
     """A snapshot is missing, damaged or not the one that was written."""
 

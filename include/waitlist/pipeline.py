@@ -31,6 +31,7 @@ from waitlist.quality import Outcome, QualityResult, Suite
 from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.replay import Plan, SnapshotSource, write_plan
 from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.schema import POSTS
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
 from waitlist.staging import IMMUTABLE, BatchState, StagingStore
@@ -42,6 +43,7 @@ Record = dict[str, Any]
 
 _LOG_WIDTH: Final = 100
 _DUPLICATES: Final = "duplicates.parquet"
+_DIGEST: Final = "requests_digest"
 _HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
 
 
@@ -252,7 +254,8 @@ class Pipeline:
 
         context = self._context(run)
         staged = self.store.stage_partition(run.batch_id, part.lower, part.upper, chunks(), now=now)
-        artefacts.write(self._hashes(run, part), hashes or [_HASHES.empty_table()])
+        made = pa.concat_tables([_HASHES.empty_table(), *(table.cast(_HASHES) for table in hashes)])
+        artefacts.write(self._hashes(run, part), [made.replace_schema_metadata({_DIGEST: staged.requests_digest})])
         log.info("partition %d: %d posts, %d booking requests", part.partition, staged.posts, staged.staged)
         return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
 
@@ -293,6 +296,7 @@ class Pipeline:
                 part.posts,
                 post_ids=partial(self._post_ids, run, part),
                 row_hashes=partial(self._row_hashes, run, part),
+                requests_digest=partial(self._requests_digest, run, part),
             )
             for part in parts
         ]
@@ -526,6 +530,10 @@ class Pipeline:
     def _row_hashes(self, run: Run, part: SnapshotPart) -> Iterator[pa.Table]:
         yield artefacts.read(self._hashes(run, part))
 
+    def _requests_digest(self, run: Run, part: SnapshotPart) -> str | None:
+        digest = (artefacts.read(self._hashes(run, part)).schema.metadata or {}).get(_DIGEST.encode())
+        return None if digest is None else digest.decode()
+
     def _looking_at(self, looks: quality.Looks) -> list[Suite]:
         return [suite for suite in self._suites.values() if suite.looks is looks]
 
@@ -535,6 +543,7 @@ class Pipeline:
             suites,
             self._tables(run, parts, quality.columns_needed(suites)),
             self._context(run),
+            names=POSTS.names,  # reading a part has compared them with the file's
             progress=lambda posts: log.info("suites have seen %d of %d posts", posts, total),
         )
 

@@ -45,6 +45,25 @@ class RuleContext:
         """The mapping of categories to lists, prepared for matching."""
         return CategoryMatcher(self.mappings)
 
+    @cached_property
+    def go_lives(self) -> Days:
+        """Each unit's go-live in the order of the mapping, NaT without one, and NaT at last for a post without unit."""
+        return np.array([dates.day(unit.driftstart) for unit in self.mappings.units.values()] + [dates.day(None)])
+
+    @cached_property
+    def row_of_unit(self) -> Mapping[str, int]:
+        """The place in the mapping of each HSA-id."""
+        return {hsa_id: row for row, hsa_id in enumerate(self.mappings.units)}
+
+    @cached_property
+    def covers(self) -> Mask:
+        """Whether a unit (row) has the care area of a list (column); so has none (the last of each) of whatever."""
+        units, lists = self.mappings.units.values(), self.mappings.sdv_lists
+        covered = np.ones((len(units) + 1, len(lists) + 1), dtype=np.bool_)
+        for row, unit in enumerate(units):
+            covered[row, :-1] = [each.vardomrade in unit.vardomraden for each in lists]
+        return covered
+
 
 @dataclass(frozen=True)
 class CleanText:
@@ -65,16 +84,13 @@ class UnitColumns:
 
     rows: tuple[Unit, ...]
     row: npt.NDArray[np.int64]
+    driftstart: Days
+    """Go-live, NaT without one."""
 
     @cached_property
     def known(self) -> Mask:
         """The unit has a row."""
         return self.row >= 0
-
-    @cached_property
-    def driftstart(self) -> Days:
-        """Go-live, NaT without one."""
-        return np.array([dates.day(unit.driftstart) for unit in self.rows] + [dates.day(None)])[self.row]
 
 
 class Posts:
@@ -184,11 +200,11 @@ class Posts:
     def units(self) -> UnitColumns:
         """What the mapping says of each post's unit."""
         encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(self.column("enhet_hsa_id")))
-        by_id: Mapping[str, int] = {hsa_id: row for row, hsa_id in enumerate(self.context.mappings.units)}
+        by_id = self.context.row_of_unit
         row_of = [by_id.get(hsa_id, -1) for hsa_id in encoded.dictionary.to_pylist()]
         codes = pc.fill_null(encoded.indices, len(row_of)).to_numpy(zero_copy_only=False)
         row = np.array([*row_of, -1], dtype=np.int64)[codes]
-        return UnitColumns(tuple(self.context.mappings.units.values()), row)
+        return UnitColumns(tuple(self.context.mappings.units.values()), row, self.context.go_lives[row])
 
     @cached_property
     def cutoff(self) -> Days:

@@ -175,13 +175,7 @@ def category_not_moved(posts: Posts) -> Mask:
 
 def list_outside_care_area(posts: Posts) -> Mask:
     """The target list's care area is not one of the unit's."""
-    lists = posts.context.mappings.sdv_lists
-    units = posts.units
-    covered = np.array(
-        [[row.vardomrade in unit.vardomraden for row in lists] + [True] for unit in units.rows]
-        + [[True] * (len(lists) + 1)]
-    )
-    return ~covered[units.row, posts.category.target_list]
+    return ~posts.context.covers[posts.units.row, posts.category.target_list]
 
 
 def contact_form_mismatch(posts: Posts) -> Mask:

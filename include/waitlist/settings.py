@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     """Posts held in memory at a time, about."""
     max_text_bytes: int = Field(4_096, ge=64)
     """Longest text, in UTF-8 bytes, that the bulk reader takes before a chunk falls back to pyodbc."""
+    pmo_readers: int = Field(2, ge=1)
+    """Tasks of one DAG that read PMO at a time."""
+    pmo_posts_per_second: int | None = Field(None, ge=1)
+    """Posts that one such task reads a second at most; none: as many as come."""
+    pmo_read_window: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
+    """Hours in which PMO may be read, as ``22:00-06:00`` in Stockholm's time; none: at any."""
     approvers: str | None = None
     """User ids, separated by commas, of those who may release or withdraw a wave; with none, nobody may."""
     person_readers: str | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 from airflow.sdk import chain
 
+from waitlist.settings import Settings
 from waitlist_airflow import steps
 
 
@@ -28,7 +29,9 @@ def prepare(kind: str) -> Prepared:
     # What a task hands on is a promise while the flow is wired, and a record when it runs.
     run: Any = steps.open_batch(kind)
     partitions: Any = steps.plan_extract(run)
-    parts: Any = steps.extract.partial(run=run).expand(partition=partitions)
+    # PMO is a live clinical system: so many readers at a time, however many slots there are.
+    gently = steps.extract.override(max_active_tis_per_dag=Settings.read().pmo_readers)
+    parts: Any = gently.partial(run=run).expand(partition=partitions)
     contract = steps.check_contract(run, parts)
     duplicates = steps.find_duplicates(run, parts)
     assessed = steps.assess.partial(run=run).expand(part=parts)

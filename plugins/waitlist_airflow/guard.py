@@ -17,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WORTH_A_RETRY = (exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError)
-_NEVER_CURED = (exceptions.SchemaDriftError, exceptions.RefusedError)
+_NEVER_CURED = (exceptions.SchemaDriftError, exceptions.WindowClosedError, exceptions.RefusedError)
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:

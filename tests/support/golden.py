@@ -88,7 +88,7 @@ def staged(store: StagingStore, batch_id: str) -> dict[str, Any]:
             table = schema.METADATA.tables[f"{schema.SCHEMA}.{name}"]
             query = sa.select(table.c[column], sa.func.count()).where(table.c.batch_id == batch_id)
             counts = connection.execute(query.group_by(table.c[column]).order_by(table.c[column]))
-            found[f"posts by {name}"] = dict(counts.tuples().all())
+            found[f"posts by {name}"] = {row[0]: row[1] for row in counts}
     return found
 
 

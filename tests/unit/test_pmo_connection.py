@@ -16,6 +16,9 @@ def source() -> OdbcSource:
     return OdbcSource("Driver={Some Driver};Pwd=hemligt", SourceQuery.load(paths.SQL))
 
 
+READ_ONLY = r"pqopt={options='-c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed'}"
+
+
 @pytest.mark.parametrize(
     ("written", "used"),
     [
@@ -24,11 +27,12 @@ def source() -> OdbcSource:
         (
             "Driver={PostgreSQL Unicode};Pwd={a;UseDeclareFetch=0}}};",
             "Driver={PostgreSQL Unicode};Pwd={a;UseDeclareFetch=0}}};"
-            "UseDeclareFetch=1;Fetch=10000;BoolsAsChar=0;MaxVarcharSize=8190",
+            "UseDeclareFetch=1;Fetch=10000;BoolsAsChar=0;MaxVarcharSize=8190;" + READ_ONLY,
         ),
         (
             "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0",
-            "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0;BoolsAsChar=0;MaxVarcharSize=8190",
+            "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0;BoolsAsChar=0;MaxVarcharSize=8190;"
+            + READ_ONLY,
         ),
         ("Driver={ODBC Driver 18 for SQL Server};Server=pmo", "Driver={ODBC Driver 18 for SQL Server};Server=pmo"),
         ("DSN=pmo;Uid=sqlite", "DSN=pmo;Uid=sqlite"),

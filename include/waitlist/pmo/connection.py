@@ -57,6 +57,8 @@ _OPTIONS: Final = {
         "BoolsAsChar": "0",
         # An unbounded varchar says it holds 255 characters, and each longer text would go the slow way.
         "MaxVarcharSize": "8190",
+        # Whatever the account may do, nothing is written; each statement sees what was committed and waits for nobody.
+        "pqopt": "{options='-c default_transaction_read_only=on -c default_transaction_isolation=read\\\\ committed'}",
     },
 }
 """What a driver's connection string gets where it does not say otherwise."""

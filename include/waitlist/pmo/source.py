@@ -23,6 +23,7 @@ from upath import UPath
 from waitlist.exceptions import SourceError
 from waitlist.pmo.connection import BulkReadError, Dialect, OdbcSource
 from waitlist.pmo.contract import BOOKING_DATES, NAMED_IDS, ValueFaults, check_columns, to_posts
+from waitlist.pmo.pace import Pace
 from waitlist.pmo.query import FILE_NAME, KEY_MAX, Selection, SourceQuery, Statement
 from waitlist.schema import POSTS
 from waitlist.settings import Settings
@@ -55,13 +56,15 @@ class PmoSource:
     Args:
         connection_string: as ODBC takes it, login included; options that a known driver needs are added.
         settings: where the query file lies and how much is done at a time.
+        pace: how fast and at what hours PMO may be read; as the settings say when it is left out.
 
     Raises:
         SourceError: the query file is missing or at fault.
     """
 
-    def __init__(self, connection_string: str, settings: Settings) -> None:
+    def __init__(self, connection_string: str, settings: Settings, *, pace: Pace | None = None) -> None:
         self._settings = settings
+        self._pace = pace or Pace(settings.pmo_read_window, settings.pmo_posts_per_second)
         self._query = SourceQuery.load(settings.sql_dir)
         self._odbc = OdbcSource(connection_string, self._query)
 
@@ -83,7 +86,9 @@ class PmoSource:
         Raises:
             SchemaDriftError: the query does not return the contract's columns.
             SourceError: PMO cannot be read, is empty, or has posts whose key is empty or not their own.
+            WindowClosedError: not at this hour.
         """
+        self._pace.begin()
         with self._odbc.rows() as connection:
             shape = self._check(connection, selection)
             return self._cut(connection, selection, shape.dialect)
@@ -98,7 +103,9 @@ class PmoSource:
         Raises:
             SchemaDriftError: columns or values break the contract.
             SourceError: PMO cannot be read, or other posts were read than the plan counted.
+            WindowClosedError: not at this hour, or no longer.
         """
+        self._pace.begin()
         with self._odbc.rows() as connection:
             shape = self._check(connection, selection)
         faults = ValueFaults(FILE_NAME)
@@ -108,6 +115,8 @@ class PmoSource:
             table = to_posts(chunk, shape.typed_dates, faults)
             if table is not None:
                 yield table
+            if posts < partition.posts:
+                self._pace.took(chunk.num_rows)
         faults.stop()
         if posts != partition.posts:
             raise SourceError(

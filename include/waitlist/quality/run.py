@@ -16,7 +16,7 @@ from waitlist.quality.suites import CONTRACT, ROW_COUNT_TYPE, Expectation, Looks
 if TYPE_CHECKING:
     from waitlist.quality.engine import JudgedPosts, Validation
 
-CHUNK_POSTS: Final = 200_000
+CHUNK_POSTS: Final = 250_000
 """Posts that Great Expectations sees at a time, about.
 
 A look costs some 6 ms an expectation however few they are, and about 100 bytes a post.
@@ -42,6 +42,7 @@ def check_snapshot(
     tables: Iterable[pa.Table],
     context: RuleContext,
     *,
+    names: Sequence[str] | None = None,
     chunk_posts: int = CHUNK_POSTS,
     progress: Progress | None = None,
 ) -> list[QualityResult]:
@@ -54,6 +55,7 @@ def check_snapshot(
         suites: those that look at the snapshot.
         tables: posts in chunks of any size, with at least ``suites.columns_needed(suites)``; read once.
         context: as-of date, mappings, rule settings.
+        names: every column that the snapshot has, in its order, where the tables hold fewer.
         chunk_posts: how many posts to gather before a look; memory grows with it.
         progress: called after each look with the posts seen so far.
 
@@ -68,7 +70,7 @@ def check_snapshot(
     validation = _validation(wanted, context)
     tallies = [_Tally() for suite in wanted for _ in suite.expectations]
     seen = 0
-    for posts in _gather(map(validation.judged, tables), chunk_posts):
+    for posts in _gather((validation.judged(table, names) for table in tables), chunk_posts):
         for tally, count in zip(tallies, validation.of_posts(posts), strict=True):
             tally.add(count.evaluated, count.unexpected, raised=bool(count.raised))
         seen += posts.table.num_rows

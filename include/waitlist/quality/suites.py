@@ -282,9 +282,7 @@ class Suite:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The snapshot's columns that the suite needs, in the snapshot's order; the key always."""
-        if any(expectation.type == TABLE_COLUMNS_TYPE for expectation in self.expectations):
-            return tuple(POSTS.names)
+        """The snapshot's columns that the suite looks into, in the snapshot's order; the key always."""
         named = {"post_id"}.union(*(expectation.columns for expectation in self.expectations))
         return tuple(name for name in POSTS.names if name in named)
 

@@ -58,6 +58,8 @@ class Database:
         self.schema: Final = schema_of(self.engine)
         self.hashes_rows = self.dialect in {"postgresql", "sqlite"}
         """Whether a statement here can compute a request's ``row_hash``."""
+        self.reads_in_bulk = self.dialect == "postgresql"
+        """Whether rows are read faster than a statement compares them here."""
 
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:

@@ -34,10 +34,12 @@ class ContentDigest:
                 shape.update(_fixed_bytes(array.is_valid()))
                 values.update(_fixed_bytes(array.drop_null()))
 
-    def hexdigest(self) -> str:
-        """Return the digest of everything so far as 64 hex digits."""
+    def hexdigest(self, only: str | None = None) -> str:
+        """Return the digest of everything so far, or of the table ``only``, as 64 hex digits."""
         whole = hashlib.sha256()
         for (name, column), hashes in sorted(self._columns.items(), key=lambda item: item[0]):
+            if only not in {None, name}:
+                continue
             whole.update(f"{name}.{column}".encode())
             for part in hashes:
                 whole.update(part.digest())

@@ -86,6 +86,8 @@ class StagedPartition:
     findings: int
     digest: str
     """SHA-256 over everything written."""
+    requests_digest: str
+    """The same over the booking requests alone."""
     unchanged: bool
     """Whether the same was there before, so that the batch's state stayed."""
 
@@ -136,7 +138,16 @@ def load_partition(
             digest=digest.hexdigest(),
         )
         unchanged = into.settle(lambda run: _account(run, batch_id, keys, line, now))
-    return StagedPartition(keys.lower, keys.upper, line.posts, line.staged, line.findings, line.digest, unchanged)
+    return StagedPartition(
+        keys.lower,
+        keys.upper,
+        line.posts,
+        line.staged,
+        line.findings,
+        line.digest,
+        digest.hexdigest(schema.bokningsbegaran.name),
+        unchanged,
+    )
 
 
 def state_of(run: Run, batch_id: str, *, lock: bool) -> BatchState:

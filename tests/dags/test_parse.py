@@ -1,0 +1,56 @@
+"""DAG files are parsed again and again, and every task parses its own: they bring next to nothing along."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.airflow_home import ROOT, AirflowHome
+
+FILES = [*sorted((ROOT / "dags").glob("*.py")), *sorted((ROOT / "plugins").glob("*.py"))]
+SECONDS = 0.3
+"""Of processor time, beyond importing Airflow."""
+
+OURS = {
+    "waitlist", "waitlist.exceptions", "waitlist.paths", "waitlist.settings", "waitlist_airflow",
+    "waitlist_airflow.approval", "waitlist_airflow.flow", "waitlist_airflow.guard", "waitlist_airflow.notify",
+    "waitlist_airflow.steps",
+}  # fmt: skip
+"""Modules of this project that parsing may import."""
+OTHERS = {"airflow", "argparse", "asgiref", "dotenv", "packaging", "pydantic", "pydantic_settings"}
+"""Packages that it may import beyond what Airflow has imported by then."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
+    return AirflowHome(tmp_path_factory.mktemp("airflow"), {"WAITLIST_PMO_READERS": "3"})
+
+
+def parse(home: AirflowHome) -> dict[str, Any]:
+    script: list[str | Path] = [sys.executable, ROOT / "tests" / "support" / "parse_dags.py", *FILES]
+    done = subprocess.run(script, env=home.env, text=True, capture_output=True, check=True)
+    told = next(line for line in done.stdout.splitlines() if line.startswith("PARSED"))
+    return dict(json.loads(told.removeprefix("PARSED")))
+
+
+@pytest.fixture(scope="module")
+def parsed(home: AirflowHome) -> dict[str, Any]:
+    return parse(home)
+
+
+def test_nothing_heavy_is_imported(parsed: dict[str, Any]) -> None:
+    modules = {name for name in parsed["modules"] if not name.startswith("parsed_")}
+    ours = {name for name in modules if name.partition(".")[0] in {"waitlist", "waitlist_airflow"}}
+    assert ours - OURS == set()
+    assert {name.partition(".")[0] for name in modules - ours} - OTHERS - set(sys.stdlib_module_names) == set()
+
+
+def test_all_files_together_parse_in_a_moment(home: AirflowHome, parsed: dict[str, Any]) -> None:
+    # The least of a few: a busy machine makes any one of them slower, none faster.
+    assert min(parsed["seconds"], parse(home)["seconds"], parse(home)["seconds"]) < SECONDS
+
+
+def test_as_many_tasks_read_pmo_at_a_time_as_are_set(parsed: dict[str, Any]) -> None:
+    assert parsed["readers"] == {"waitlist_dry_run": 3, "waitlist_migration": 3}

@@ -1,0 +1,28 @@
+"""Print as JSON what the DAG files and the plugin file bring along and take, once Airflow is there.
+
+Usage: python parse_dags.py FILE...
+"""
+
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+AIRFLOW = ("airflow.dag_processing.dagbag", "airflow.plugins_manager", "airflow.sdk")
+for name in AIRFLOW:
+    importlib.import_module(name)
+
+before = set(sys.modules)
+begun = time.process_time()
+parsed = []
+for number, path in enumerate(map(Path, sys.argv[1:])):
+    spec = importlib.util.spec_from_file_location(f"parsed_{number}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    parsed.append((path.stem, module))
+told = {"seconds": time.process_time() - begun, "modules": sorted(set(sys.modules) - before)}
+dags = [getattr(module, name)() for name, module in parsed if hasattr(module, name)]
+readers = {dag.dag_id: dag.get_task("extract").max_active_tis_per_dag for dag in dags if dag.has_task("extract")}
+print("PARSED" + json.dumps(told | {"readers": readers}))
