@@ -2,9 +2,9 @@
 
 A generated PMO is a state; a trend needs days. ``History`` first puts posts back where they lay before anybody
 had begun (on base categories and lists of the unit's own), then lets each unit put its posts in order at a pace
-of its own: some are quick, some begin late, some stall, at some it gets worse. New posts come in by themselves, on
-the day that they were registered. What has to be done about a post comes from the generation's truth, never from the
-rules. The same PMO, seed and first day give the same history.
+of its own: some are quick, some begin late, some stall, at some it gets worse. New posts come in all the while. What has to be done
+about a post comes from the generation's truth, never from the rules. The same PMO, seed and first day give the same
+history.
 """
 
 import csv
@@ -13,7 +13,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -70,7 +70,7 @@ _ON_LIST: Final = frozenset({"NOT_WAITING_ON_SDV_LIST", "NOT_ELIGIBLE_ON_SDV_LIS
 _DATES: Final = frozenset({"DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED"})
 _BY_HAND: Final = frozenset({"ID_MISSING", "ID_INVALID", "ID_COORDINATION_NUMBER", "ID_RESERVE_NUMBER", "NAME_MISSING"})
 _OFFICE_HOUR: Final = "10:30:00"
-_COLUMNS: Final = frozenset({"kategori", "boka_from", "boka_fore", "orsak", "avslutad"})
+_COLUMNS: Final = frozenset({"kategori", "boka_from", "boka_fore", "orsak", "registrerad", "avslutad"})
 
 Values = dict[str, str | None]
 
@@ -84,7 +84,7 @@ class Change:
     values: Mapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Post:
     post_id: int
     hsa_id: str
@@ -93,10 +93,16 @@ class _Post:
     boka_fore: str | None
     orsak: str | None
     filial: str | None
-    registered: dt.date
+    registered: dt.datetime
+    born: dt.date | None
     disposition: str
     findings: frozenset[str]
     recommended: str | None
+
+    @property
+    def day(self) -> dt.date:
+        """The day on which it was registered."""
+        return self.registered.date()
 
 
 class History:
@@ -125,15 +131,16 @@ class History:
         }
         self._areas = {row["hsa_id"]: frozenset(row["vardomraden"].split(";")) for row in units_csv}
         self._sources = self._reachable_from()
+        self._before: list[Change] = []
+        self._days: dict[dt.date, list[Change]] = defaultdict(list)
         posts = _read_posts(pmo, folder)
+        posts = self._spread(np.random.default_rng([seed, 12]), posts)
         units = sorted({post.hsa_id for post in posts})
         order = np.random.default_rng([seed, 10]).permutation(len(units)).tolist()
         self.paces: Mapping[str, Pace] = {
             units[place]: _PACES[number % len(_PACES)] for number, place in enumerate(order)
         }
         """Each unit's pace, by HSA-id."""
-        self._before: list[Change] = []
-        self._days: dict[dt.date, list[Change]] = defaultdict(list)
         for number, unit in enumerate(units):
             random = np.random.default_rng([seed, 11, number])
             for post in posts:
@@ -152,6 +159,19 @@ class History:
             raise SimulatorError(f"{day} is outside the history, {self._first} to {self._last}")
         return self._write(self._days.pop(day, []))
 
+    def _spread(self, random: np.random.Generator, posts: Sequence[_Post]) -> list[_Post]:
+        """Let as many posts come in on one day as on another; most of a generation's are of its last days."""
+        days = (self._last - self._first).days + 1
+        found = []
+        for post, draw in zip(posts, random.random(len(posts)).tolist(), strict=True):
+            day = self._first + dt.timedelta(days=int(draw * days))
+            new = post
+            if post.day >= self._first and "DATE_EXPIRED" not in post.findings and (post.born or dt.date.min) < day:
+                new = replace(post, registered=dt.datetime.combine(day, post.registered.time()))
+                self._before.append(Change(post.post_id, day, {"registrerad": str(new.registered)}))
+            found.append(new)
+        return found
+
     def _decide(self, random: np.random.Generator, post: _Post) -> None:
         draws = random.random(4).tolist()
         if post.disposition == "already_released":
@@ -159,26 +179,26 @@ class History:
             return
         live = self._go_live.get(post.hsa_id)
         if live is not None and live < self._last:
-            day = self._day(_Work(_BOOKED, 0, None), max(live, post.registered), draws[0])
+            day = self._day(_Work(_BOOKED, 0, None), max(live, post.day), draws[0])
             self._do(post, day, lambda when: {"avslutad": f"{when} {_OFFICE_HOUR}"})
             return
         pace = self.paces[post.hsa_id]
         if post.disposition == "migrate":
             self._move_late(random, post, draws, pace)
             return
-        since = max(post.registered, _after(post.boka_fore) if "DATE_EXPIRED" in post.findings else self._first)
+        since = max(post.day, _after(post.boka_fore) if "DATE_EXPIRED" in post.findings else self._first)
         self._do(post, self._day(_WORK[pace], since, draws[0]), lambda when: self._remedy(random, post, when, draws))
 
     def _move_late(self, random: np.random.Generator, post: _Post, draws: Sequence[float], pace: Pace) -> None:
         """Let a post that is in order at last come to its list some day, or leave it at a worsening unit."""
         before = self._earlier_category(random, post)
         if draws[1] < _NOT_BEGUN:
-            self._before.append(Change(post.post_id, post.registered, {"kategori": before}))
-            day = self._day(_WORK[pace], post.registered, draws[0])
+            self._before.append(Change(post.post_id, post.day, {"kategori": before}))
+            day = self._day(_WORK[pace], post.day, draws[0])
             self._do(post, day, lambda _: {"kategori": post.kategori})
         elif pace is Pace.WORSE and draws[2] < _UNDONE:
             day = self._first + dt.timedelta(days=int(draws[3] * ((self._last - self._first).days + 1)))
-            self._do(post, max(day, post.registered), lambda _: {"kategori": before})
+            self._do(post, max(day, post.day), lambda _: {"kategori": before})
 
     def _remedy(self, random: np.random.Generator, post: _Post, day: dt.date, draws: Sequence[float]) -> Values:
         """Say what is done about a post's findings, all of them at once."""
@@ -261,19 +281,23 @@ class History:
         with closing(sqlite3.connect(self._pmo)) as connection, connection:
             count = 0
             for change in changes:
-                values = {**change.values, "andrad": f"{change.day} {_OFFICE_HOUR}"}
-                _require_known(values)
-                places = ", ".join(f"{name} = ?" for name in values)
+                _require_known(change.values)
+                places = ", ".join(f"{name} = ?" for name in change.values)
                 connection.execute(
                     f"UPDATE vantelistepost SET {places} WHERE post_id = ?",  # noqa: S608 - names of _COLUMNS
-                    (*values.values(), change.post_id),
+                    (*change.values.values(), change.post_id),
+                )
+                # Nothing is changed before it is registered.
+                connection.execute(
+                    "UPDATE vantelistepost SET andrad = max(registrerad, ?) WHERE post_id = ?",
+                    (f"{change.day} {_OFFICE_HOUR}", change.post_id),
                 )
                 count += 1
         return count
 
 
 def _require_known(values: Mapping[str, Any]) -> None:
-    unknown = sorted(values.keys() - _COLUMNS - {"andrad"})
+    unknown = sorted(values.keys() - _COLUMNS)
     if unknown:
         raise SimulatorError(f"a history changes no column {', '.join(unknown)}")
 
@@ -289,8 +313,8 @@ def _begin(pmo: Path) -> None:
 def _read_posts(pmo: Path, folder: Path) -> list[_Post]:
     truth = {row["post_id"]: row for row in pq.read_table(folder / TRUTH).to_pylist()}
     query = (
-        "SELECT post_id, kategori, kontaktform, boka_fore, orsak, filial, registrerad FROM vantelistepost"
-        " ORDER BY post_id"
+        "SELECT post_id, kategori, kontaktform, boka_fore, orsak, filial, registrerad, personnummer"
+        " FROM vantelistepost JOIN patient USING (patient_id) ORDER BY post_id"
     )
     with closing(sqlite3.connect(f"file:{pmo}?mode=ro", uri=True)) as connection:
         rows: Iterator[tuple[Any, ...]] = connection.execute(query)
@@ -303,12 +327,13 @@ def _read_posts(pmo: Path, folder: Path) -> list[_Post]:
                 boka_fore=boka_fore,
                 orsak=orsak,
                 filial=filial,
-                registered=dt.date.fromisoformat(registrerad[:10]),
+                registered=dt.datetime.fromisoformat(registrerad),
+                born=_day_of(f"{number[:4]}-{number[4:6]}-{number[6:8]}" if number else None),
                 disposition=truth[post_id]["disposition"],
                 findings=frozenset(truth[post_id]["findings"]),
                 recommended=truth[post_id]["recommended_list"],
             )
-            for post_id, kategori, kontaktform, boka_fore, orsak, filial, registrerad in rows
+            for post_id, kategori, kontaktform, boka_fore, orsak, filial, registrerad, number in rows
             if post_id in truth
         ]
 
