@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +213,17 @@ def test_the_catalogue_has_every_list_and_rule_with_its_posts(client: TestClient
     for row in told["lists"]:
         assert row["name"] in page
     assert f"{told['unknown_posts']} poster ligger på" in words(page)
+
+
+def test_a_mapping_file_that_is_edited_counts_at_once(
+    client: TestClient, made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(made.folder / MAPPINGS, tmp_path / MAPPINGS)
+    monkeypatch.setenv("WAITLIST_MAPPINGS_DIR", str(tmp_path / MAPPINGS))
+    assert not any(rule["raised"] for rule in plain(client, "regler")["rules"])
+    with (tmp_path / MAPPINGS / "rule_severities.csv").open("a", encoding="utf-8") as file:
+        file.write("AGE_MISMATCH,blocks,,\n")
+    assert [rule["code"] for rule in plain(client, "regler")["rules"] if rule["raised"]] == ["AGE_MISMATCH"]
 
 
 def test_what_if_answers_in_words_and_tables(client: TestClient) -> None:

@@ -12,7 +12,6 @@ from fastapi import HTTPException, Query
 from starlette.responses import HTMLResponse, Response
 
 from waitlist.dashboard.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
-from waitlist.quality import load_suites
 from waitlist_airflow.dashboard.pages import Pages
 from waitlist_airflow.dashboard.site import Site, SiteDep
 
@@ -45,7 +44,7 @@ def batch(
     return read_batch(
         site.store,
         batch_id,
-        suites=load_suites(site.settings.expectations_dir).values(),
+        suites=site.suites,
         compare_with=jamfor or None,
         steps=_steps(session, dag_id, run_id),
         measured=site.measured_gates(batch_id) or (),

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Final, cast
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from waitlist.dashboard import reading
 from waitlist.exceptions import SnapshotError
 from waitlist.gates import GateResult, read_measured
 from waitlist.mappings import Mappings, load_mappings
+from waitlist.quality import Suite, load_suites
 from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.settings import Settings
 from waitlist.staging import StagingStore
@@ -31,6 +33,25 @@ def _store(url: str) -> StagingStore:
     return StagingStore(url, pooled=True)
 
 
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def _stamp(folder: Path, pattern: str) -> Stamp:
+    """Return what changes when a file of a folder does: names, moments of change and sizes."""
+    found = ((path.name, path.stat()) for path in sorted(folder.glob(pattern)))
+    return tuple((name, told.st_mtime_ns, told.st_size) for name, told in found)
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _mappings(folder: Path, _files: Stamp) -> Mappings:
+    return load_mappings(folder, raisable=BUILT_IN_SEVERITIES)
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _suites(folder: Path, _files: Stamp) -> tuple[Suite, ...]:
+    return tuple(load_suites(folder).values())
+
+
 class Site:
     """One request's view of the deployment; the connections outlive it."""
 
@@ -41,8 +62,15 @@ class Site:
 
     @cached_property
     def mappings(self) -> Mappings:
-        """The mapping files as they are now."""
-        return load_mappings(self.settings.mappings_dir, raisable=BUILT_IN_SEVERITIES)
+        """The mapping files as they are now; read again when one has changed."""
+        folder = self.settings.mappings_dir
+        return _mappings(folder, _stamp(folder, "*.csv"))
+
+    @cached_property
+    def suites(self) -> tuple[Suite, ...]:
+        """The expectation suites as they are now; read again when one has changed."""
+        folder = self.settings.expectations_dir
+        return _suites(folder, _stamp(folder, "*.json"))
 
     @cached_property
     def store(self) -> StagingStore:
