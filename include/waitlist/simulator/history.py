@@ -2,9 +2,9 @@
 
 A generated PMO is a state; a trend needs days. ``History`` first puts posts back where they lay before anybody
 had begun (on base categories and lists of the unit's own), then lets each unit put its posts in order at a pace
-of its own: some are quick, some begin late, some stall, at some it gets worse. New posts come in all the while. What has to be done
-about a post comes from the generation's truth, never from the rules. The same PMO, seed and first day give the same
-history.
+of its own: some are quick, some begin late, some stall, at some it gets worse. New posts come in all the while. What
+has to be done about a post comes from the generation's truth, never from the rules. The same PMO, seed and first day
+give the same history.
 """
 
 import csv
