@@ -1,0 +1,210 @@
+"""``python -m benchmarks.dashboard``: each page of the dashboard beside its own SQL, on a large site.
+
+The site: 300,000 posts at 150 units, two dry runs with all their rows made by the pipeline, a released pilot, and the
+counts of 198 earlier nights put in beside them, as retention leaves them. ``dashboard_pages`` asks for the pages.
+"""
+
+import argparse
+import csv
+import datetime as dt
+import json
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import make_url
+from tests.support.airflow_home import ROOT, AirflowHome, sqlite_connection
+from tests.support.postgres import running_postgres
+from tests.support.runs import assessed, pipeline, request
+
+from waitlist import demo
+from waitlist.pipeline import Pipeline
+from waitlist.pmo import PmoSource
+from waitlist.settings import Settings
+from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.staging import StagingStore, schema
+
+AS_OF: Final = dt.date(2024, 10, 1)
+GOAL: Final = 10.0
+"""A page takes less than so many times its SQL, or ..."""
+AT_ONCE: Final = 0.1
+"""... so few seconds: where SQL takes a millisecond, a page is what it takes to write it."""
+DATABASES: Final = ("postgresql", "sqlite")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print a table, write JSON; 1 when a page misses the goal."""
+    given = _parser().parse_args(arguments)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="waitlist-dashboard-") as folder, running_postgres() as server:
+        site = Path(folder)
+        build_pmo(site, given.posts, given.units)
+        for database in given.databases:
+            url = (
+                f"sqlite:///{site / 'staging.sqlite'}"
+                if database == "sqlite"
+                else server.libpq(server.create_database())
+            )
+            build_staging(site, url, given.runs)
+            rows += measure(site, database, url)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    about = {"posts": given.posts, "units": given.units, "runs": given.runs, "goal": GOAL}
+    given.out.write_text(json.dumps({"about": about, "pages": rows}, indent=2) + "\n", encoding="utf-8")
+    print(f"{table(rows)}\n\nAll of it: {given.out}")
+    return int(any(missed(row) for row in rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description="Measure the dashboard.")
+    parser.add_argument("--posts", type=int, default=300_000)
+    parser.add_argument("--units", type=int, default=150)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
+    parser.add_argument("--out", type=Path, default=ROOT / ".demo" / "dashboard-benchmark.json")
+    return parser
+
+
+def build_pmo(site: Path, posts: int, units: int) -> None:
+    """Make a synthetic PMO, and let its many units be fewer larger ones."""
+    generate(Order(posts, as_of=AS_OF), site, sqlite=site / "pmo.sqlite")
+    with closing(sqlite3.connect(site / "pmo.sqlite")) as connection, connection:
+        connection.execute("UPDATE vantelistepost SET enhet_id = (enhet_id - 1) % ? + 1", (units,))
+        kept = {row[0] for row in connection.execute("SELECT hsa_id FROM enhet WHERE enhet_id <= ?", (units,))}
+    path = site / MAPPINGS / "units.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["hsa_id"] in kept)
+
+
+def build_staging(site: Path, url: str, runs: int) -> None:
+    """Release the pilot, run the last two nights, and put the counts of those before in."""
+    pmo = f"Driver={{SQLite3}};Database={site / 'pmo.sqlite'};StepAPI=1"
+    steps = pipeline(site, pmo=pmo, staging=url, mappings=site / MAPPINGS)
+    steps.store.migrate()
+    demo.release_pilot(PmoSource(pmo, Settings.read()), steps.store, site)
+    for nights_ago in (1, 0):
+        day = AS_OF - dt.timedelta(days=nights_ago)
+        latest = night(steps, day)
+    put_in_nights(steps.store, latest, [AS_OF - dt.timedelta(days=number) for number in range(runs - 1, 1, -1)])
+    analyze(steps.store)
+
+
+def night(steps: Pipeline, day: dt.date) -> str:
+    """Take every step of a dry run, the database's statistics made in between as they would be by themselves."""
+    run, parts = assessed(steps, request(f"night-{day}", as_of=day))
+    analyze(steps.store)
+    steps.check_contract(run, parts)
+    steps.find_changes(run, parts)
+    steps.check_snapshot(run, parts)
+    steps.check_staged(run)
+    steps.reconcile(run, steps.plan_extract(run), parts, now=_at(day))
+    steps.watch_gates(run, lambda _: None)
+    return run.batch_id
+
+
+def analyze(store: StagingStore) -> None:
+    """Let the database count its rows."""
+    with store.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(sa.text("ANALYZE"))
+
+
+def put_in_nights(store: StagingStore, latest: str, days: Sequence[dt.date]) -> None:
+    """Copy the counts of a dry run to earlier days, with more left to do the earlier they are."""
+    copied = (schema.batch, schema.unit_summary, schema.quality_result, schema.batch_event)
+    with store.database.writing() as connection:
+        rows = {
+            table: [
+                dict(row) for row in connection.execute(sa.select(table).where(table.c.batch_id == latest)).mappings()
+            ]
+            for table in copied
+        }
+        for number, day in enumerate(days):
+            own = {"batch_id": f"dry_run-{day}"}
+            moment = {name: _at(day) for name in ("started_at", "finished_at")}
+            batch = {**rows[schema.batch][0], **own, "run_id": f"night-{day}", "as_of": day, **moment}
+            connection.execute(schema.batch.insert(), [batch])
+            connection.execute(
+                schema.unit_summary.insert(), _earlier(rows[schema.unit_summary], number / len(days), own)
+            )
+            connection.execute(schema.quality_result.insert(), [row | own for row in rows[schema.quality_result]])
+            events = [row | own | {"at": _at(day)} for row in rows[schema.batch_event]]
+            purged = events[-1] | {"event_no": len(events) + 1, "event": "purged", "details": "{}"}
+            connection.execute(schema.batch_event.insert(), [*events, purged])
+
+
+def _earlier(summary: Sequence[dict[str, Any]], came: float, own: dict[str, str]) -> list[dict[str, Any]]:
+    """Return a unit summary as it was when a share of the way had been come; no post is lost."""
+    units: dict[str, dict[str, int]] = {}
+    for row in summary:
+        units.setdefault(row["enhet_hsa_id"], {})[row["disposition"]] = row["posts"]
+    rows = []
+    for hsa_id, posts in units.items():
+        back = int(posts.get("migrate", 0) * (1 - came) * 0.6)
+        then = posts | {"migrate": posts.get("migrate", 0) - back}
+        then["move_to_sdv_list"] = then.get("move_to_sdv_list", 0) + back
+        rows += [{**own, "enhet_hsa_id": hsa_id, "disposition": name, "posts": n} for name, n in then.items() if n]
+    return rows
+
+
+def measure(site: Path, database: str, url: str) -> list[dict[str, Any]]:
+    """Ask for the pages in a process that has an Airflow of its own."""
+    at = make_url(url)
+    staging = (
+        sqlite_connection(Path(at.database or ""))
+        if database == "sqlite"
+        else json.dumps(
+            {
+                "conn_type": "postgres",
+                "host": at.host,
+                "port": at.port,
+                "schema": at.database,
+                "login": at.username,
+                "password": at.password,
+            }
+        )
+    )
+    given = {
+        "PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'plugins'}:{ROOT}",
+        "AIRFLOW_CONN_MILLENNIUM_STAGING": staging,
+        "WAITLIST_MAPPINGS_DIR": str(site / MAPPINGS),
+        "WAITLIST_SNAPSHOT_URL": f"file://{site / 'snapshots'}",
+        "WAITLIST_APPROVERS": "lead",
+        "WAITLIST_PERSON_READERS": "lead",
+    }
+    home = AirflowHome(site / f"airflow-{database}", given)
+    told = home.python("-m", "benchmarks.dashboard_pages")
+    return [{"database": database, **row} for row in json.loads(told.stdout.splitlines()[-1])]
+
+
+def missed(row: dict[str, Any]) -> bool:
+    """Tell whether a page misses the goal; one that judges every post is not about SQL."""
+    return not row["judges"] and row["seconds"] >= max(GOAL * row["sql_seconds"], AT_ONCE)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    lines = ["| database | page | time | its SQL alone | times | statements | size |", "| --- " * 7 + "|"]
+    for row in rows:
+        ratio = "–" if row["judges"] else f"{row['seconds'] / row['sql_seconds']:.1f}"
+        lines.append(
+            f"| {row['database']} | {row['page']} | {row['seconds'] * 1000:.0f} ms"
+            f" | {row['sql_seconds'] * 1000:.1f} ms | {ratio}{' (missed)' if missed(row) else ''}"
+            f" | {row['statements']} | {row['kilobytes']} kB |"
+        )
+    return "\n".join(lines)
+
+
+def _at(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(4), dt.UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""``python -m benchmarks.dashboard_pages``: ask the dashboard for each page, in this process, and time its SQL apart.
+
+The login is taken for granted. The statements that a page sent are run again by themselves on their own engine, fetched
+to the end: that is its SQL's own time. What is told, as one line of JSON, is the median of several times each, once
+everything is warm.
+"""
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+from waitlist_airflow.dashboard.access import may_read_runs
+from waitlist_airflow.dashboard.app import create_app, get_user
+
+_REPEATS: Final = 5
+
+Sent = tuple[sa.Engine, str, Any]
+
+
+class _Lead:
+    """Whoever measures."""
+
+    def get_id(self) -> str:
+        return "lead"
+
+    def get_name(self) -> str:
+        return "lead"
+
+
+def main() -> None:
+    """Measure every page."""
+    app = create_app()
+    app.dependency_overrides[get_user] = _Lead
+    app.dependency_overrides[may_read_runs] = lambda: None
+    # As Airflow mounts it.
+    outer = FastAPI()
+    outer.mount("/migrering", app)
+    with TestClient(outer, base_url="http://127.0.0.1") as client:
+        print(json.dumps([_measure(client, page) for page in _pages(client)]))
+
+
+def _pages(client: TestClient) -> list[str]:
+    """Return the pages: those of the navigation, and one of each kind behind them."""
+    first = client.get("/migrering/").raise_for_status().text
+    menu = first.partition("<nav")[2].partition("</nav>")[0]
+    pages = ["", *(path for path in re.findall(r'href="\./([^"#]*)"', menu) if path)]
+    units = re.findall(r'href="(?:\./)?(enhet/[^"#?]+)"', first)
+    pages += units[:1]
+    runs = client.get("/migrering/api/korningar").raise_for_status().json()["batches"]
+    latest, before = [run["batch_id"] for run in runs if run["kind"] == "dry_run"][:2]
+    pages += [f"korningar/{latest}", f"korningar/{latest}?jamfor={before}"]
+    return [*pages, "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-01-13", "api/oversikt"]
+
+
+def _measure(client: TestClient, page: str) -> dict[str, Any]:
+    address = f"/migrering/{page}"
+    with _listening() as sent:
+        size = len(client.get(address).raise_for_status().content)
+    times = [_timed(lambda: client.get(address)) for _ in range(_REPEATS)]
+    alone = [_timed(lambda: _again(sent)) for _ in range(_REPEATS)]
+    return {
+        "page": _named(page),
+        "seconds": statistics.median(times),
+        "sql_seconds": statistics.median(alone),
+        "statements": len(sent),
+        "kilobytes": round(size / 1024),
+        "judges": page.startswith("vad-hander-om?"),
+    }
+
+
+def _named(page: str) -> str:
+    """Return an address without the ids of this site."""
+    named = re.sub(r"dry_run-[0-9a-f]+", "…", page)
+    return "/" + re.sub(r"(enhet/).*", r"\1…", named)
+
+
+@contextmanager
+def _listening() -> Iterator[list[Sent]]:
+    sent: list[Sent] = []
+
+    def note(connection: sa.Connection, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            sent.append((connection.engine, statement, values))
+
+    event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def _again(sent: list[Sent]) -> None:
+    connections: dict[sa.Engine, sa.Connection] = {}
+    try:
+        for engine, statement, values in sent:
+            if engine not in connections:
+                connections[engine] = engine.connect()
+            connection = connections[engine].connection
+            cursor = connection.cursor()
+            cursor.execute(statement, values)
+            cursor.fetchall()
+            cursor.close()
+    finally:
+        for connection in connections.values():
+            connection.close()
+
+
+def _timed(what: Any) -> float:
+    begun = time.perf_counter()
+    what()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
