@@ -180,7 +180,7 @@ def test_a_look_at_persons_shows_them_masks_the_protected_and_is_on_record(dashb
     before = len(dashboard.site.ask("SELECT * FROM access_log"))
     page = dashboard.open(f"enhet/{UNIT}", "lead")
     page.get_by_role("link", name="Visa personer").click()
-    expect(page.get_by_text("Personuppgifter visas")).to_be_visible()
+    expect(page.get_by_text("Personuppgifter visas", exact=True)).to_be_visible()
     shown = [int(text) for text in page.locator("table.posts tbody th").all_inner_texts()]
     text = page.locator("table.posts").inner_text()
     page.context.close()
@@ -249,12 +249,13 @@ def test_what_the_overview_says_is_what_the_tables_hold(dashboard: Dashboard) ->
 def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, theme: str) -> None:
     page = dashboard.open("", "lead", size=size, theme=theme)
     faults: dict[str, object] = {}
+    # The themes differ by their colours alone.
+    rules = () if theme == "light" else ("color-contrast", "link-in-text-block")
     for name, path in PAGES.items():
         page.goto(dashboard.url + path)
-        for details in page.locator("details").all():
-            details.evaluate("each => each.open = true")
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
         wrong = [
-            *chromium.violations(page),
+            *chromium.violations(page, *rules),
             *([f"{over} px too wide"] if (over := chromium.sideways(page)) > 0 else []),
         ]
         if wrong:

@@ -24,9 +24,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def violations(page: Page) -> list[str]:
-    """Return what axe finds wrong with a page, a line each."""
-    found = Axe().run(page).response["violations"]
+def violations(page: Page, *rules: str) -> list[str]:
+    """Return what axe finds wrong with a page, a line each; by all of its rules unless some are named."""
+    options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
+    found = Axe().run(page, options=options).response["violations"]
     return [f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 
