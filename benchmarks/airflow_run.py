@@ -40,16 +40,20 @@ class DryRun:
 @contextmanager
 def airflow_over(site: Site, server: PostgresServer) -> Iterator[RunningAirflow]:
     """Start an Airflow over the site, its DAGs paused but for the dry run."""
-    given = {
+    home = site.folder / f"airflow-{make_url(site.staging).database.rpartition('/')[2]}"
+    with running_airflow(home, server.libpq(server.create_database()), given_to(site)) as airflow:
+        airflow.unpause()
+        yield airflow
+
+
+def given_to(site: Site) -> dict[str, str]:
+    """Return what an Airflow is told of the site, as environment variables."""
+    return {
         "AIRFLOW_CONN_PMO": _pmo(site),
         "AIRFLOW_CONN_MILLENNIUM_STAGING": _staging(site),
         "WAITLIST_MAPPINGS_DIR": str(site.mappings),
         "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
     }
-    home = site.folder / f"airflow-{make_url(site.staging).database.rpartition('/')[2]}"
-    with running_airflow(home, server.libpq(server.create_database()), given) as airflow:
-        airflow.unpause()
-        yield airflow
 
 
 def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id: str) -> DryRun:

@@ -84,7 +84,7 @@ def _extract(site: Site, run: Run, partition: Partition) -> SnapshotPart:
 
 
 def _assess(site: Site, run: Run, part: SnapshotPart) -> int:
-    return int(_pipeline(site).assess(run, part)["posts"])
+    return int(_pipeline(site).assess(run, part, now=NOW)["posts"])
 
 
 def _direct(site: Site, pool: Executor | None) -> tuple[int, Steps]:

@@ -65,8 +65,12 @@ def _binaries() -> Path:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Start a server in a folder of its own and stop it at the end; as root, as user ``postgres``."""
+def running_postgres(**settings: str) -> Iterator[PostgresServer]:
+    """Start a server in a folder of its own and stop it at the end; as root, as user ``postgres``.
+
+    Args:
+        settings: of the server, as in ``postgresql.conf``.
+    """
     binaries = _binaries()
     # Were the tests themselves killed, nobody would end it.
     become = ["setpriv", "--pdeathsig", "TERM"]
