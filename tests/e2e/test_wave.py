@@ -27,11 +27,11 @@ def asked(site: Site, dag: str, run_id: str, task: str) -> dict[str, object]:
     return site.airflow.until(f"{task} waits for its answer", waits)
 
 
-def answer(site: Site, user: str, step: tuple[str, str, str], option: str) -> int:
+def answer(site: Site, user: str, step: tuple[str, str, str], option: str, reason: str = REASON) -> int:
     """Answer a step (DAG, run, task) as a user; return the status."""
     dag, run_id, task = step
     path = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
-    body = {"chosen_options": [option], "params_input": {"motivering": REASON}}
+    body = {"chosen_options": [option], "params_input": {"motivering": reason}}
     with closing(site.airflow.as_user(user)) as client:
         return client.patch(path, json=body).status_code
 
@@ -61,13 +61,22 @@ def released(site: Site, rehearsed: str) -> str:
     assert shown(site, batch_id) == set()
     assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
     assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
+    assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn", reason="") == 200
+    site.airflow.ended(run_id, dag=MIGRATION, state="failed")
+    refused = site.airflow.tasks(run_id, dag=MIGRATION)["release", -1]
+    assert (refused["state"], refused["try_number"]) == ("failed", 1), "what is refused is not tried again"
+    assert "takes a written reason" in site.airflow.task_log(run_id, "release", dag=MIGRATION)
+    assert shown(site, batch_id) == set()
+    site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
+    asked(site, MIGRATION, run_id, "approve")
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn") == 200
     site.airflow.ended(run_id, dag=MIGRATION)
     return batch_id
 
 
 def test_the_leads_are_told_that_the_wave_waits_with_counts_and_where_to_answer(site: Site, released: str) -> None:
-    (told,) = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
+    told, again = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
+    assert told == again
     ((posts, staged),) = site.ask("SELECT posts_extracted, posts_staged FROM batch WHERE batch_id = ?", released)
     assert f"{staged} av {posts} poster kan släppas till Millennium, per {AS_OF}." in told
     assert "Andel poster som ännu inte är hanterade" in told

@@ -111,13 +111,15 @@ class RunningAirflow:
         self.post("/dagRuns", dag=dag, dag_run_id=run_id, logical_date=None, conf=params, **moment)
         return run_id
 
-    def clear(self, run_id: str, tasks: Sequence[str | tuple[str, int]] = (), *, downstream: bool = False) -> None:
+    def clear(
+        self, run_id: str, tasks: Sequence[str | tuple[str, int]] = (), *, downstream: bool = False, dag: str = DAG
+    ) -> None:
         """Clear tasks of a run, or all of it."""
         if tasks:
             chosen = {"dag_run_id": run_id, "task_ids": tasks, "include_downstream": downstream}
-            self.post("/clearTaskInstances", dry_run=False, only_failed=False, **chosen)
+            self.post("/clearTaskInstances", dag=dag, dry_run=False, only_failed=False, **chosen)
         else:
-            self.post(f"/dagRuns/{run_id}/clear", dry_run=False, only_failed=False)
+            self.post(f"/dagRuns/{run_id}/clear", dag=dag, dry_run=False, only_failed=False)
 
     def task_ids(self) -> list[str]:
         """Return the DAG's tasks."""
