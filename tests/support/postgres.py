@@ -90,7 +90,7 @@ def running_postgres(**settings: str) -> Iterator[PostgresServer]:
         "--locale=C.UTF-8", f"--pwfile={secret}", "--no-sync",
     )  # fmt: skip
     subprocess.run([*become, *initdb], check=True, cwd=home, stdout=subprocess.DEVNULL)
-    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", **settings}
     serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home]
     serve += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with (home / "log").open("wb") as log:
