@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError
+from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.snapshot import make_folder, writing_aside
 
 
@@ -44,7 +44,7 @@ def write_records(path: UPath, records: Sequence[Mapping[str, Any]]) -> None:
         with writing_aside(path.fs, path.path) as sink:
             sink.write(json.dumps(list(records)).encode() + b"\n")
     except OSError as error:
-        raise SnapshotError(f"{path} could not be written: {error.strerror or type(error).__name__}") from None
+        raise SnapshotError(f"{path} could not be written: {reason_of(error)}") from None
 
 
 def read_records(path: UPath) -> list[dict[str, Any]]:

@@ -5,6 +5,11 @@ class WaitlistError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
+def reason_of(error: OSError) -> str:
+    """Return the system's words for an error, without the path that it names."""
+    return error.strerror or type(error).__name__
+
+
 class SettingsError(WaitlistError):
     """A setting or a DAG param is missing or out of range: correct it and rerun."""
 

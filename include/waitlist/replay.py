@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from waitlist.exceptions import SettingsError, SnapshotError
+from waitlist.exceptions import SettingsError, SnapshotError, reason_of
 from waitlist.pmo import Selection
 from waitlist.snapshot import Partition, SnapshotPart, make_folder, read_part, read_sidecar, write_part, writing_aside
 
@@ -50,7 +50,7 @@ def write_plan(folder: UPath, plan: Plan) -> None:
         with writing_aside(folder.fs, (folder / _PLAN).path) as sink:
             sink.write(json.dumps(told, indent=2).encode() + b"\n")
     except OSError as error:
-        raise SnapshotError(f"{_PLAN} could not be written to {folder}: {_reason(error)}") from None
+        raise SnapshotError(f"{_PLAN} could not be written to {folder}: {reason_of(error)}") from None
 
 
 class SnapshotSource:
@@ -130,7 +130,7 @@ class SnapshotSource:
         except FileNotFoundError:
             raise SnapshotError(f"{place} is missing: it read nothing, or retention has removed it") from None
         except OSError as error:
-            raise SnapshotError(f"{place} could not be read: {_reason(error)}") from None
+            raise SnapshotError(f"{place} could not be read: {reason_of(error)}") from None
         except (ValueError, KeyError, TypeError):
             raise SnapshotError(f"{place} is damaged") from None
 
@@ -146,7 +146,3 @@ class SnapshotSource:
             return tables
         wanted = pa.array(selection.units, pa.string())
         return (table.filter(pc.is_in(pc.utf8_trim_whitespace(table[_UNIT]), wanted)) for table in tables)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

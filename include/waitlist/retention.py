@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError
+from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.staging import Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.events import entry
@@ -160,7 +160,7 @@ def _files(folder: UPath) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise SnapshotError(f"{folder} could not be read: {error.strerror or type(error).__name__}") from None
+        raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
 
 
 def _clear(folder: UPath) -> None:
@@ -168,4 +168,4 @@ def _clear(folder: UPath) -> None:
         with suppress(FileNotFoundError):
             folder.fs.rm(folder.path, recursive=True)
     except OSError as error:
-        raise SnapshotError(f"{folder} could not be removed: {error.strerror or type(error).__name__}") from None
+        raise SnapshotError(f"{folder} could not be removed: {reason_of(error)}") from None

@@ -20,7 +20,7 @@ from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError
+from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.schema import POSTS
 
 _LOCAL_FILE: Final = 0o600
@@ -129,7 +129,7 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
             sink.write(json.dumps(part.to_dict(), indent=2).encode() + b"\n")
     except OSError as error:
         raise SnapshotError(
-            f"partition {partition.number} could not be written to {folder}: {_reason(error)}"
+            f"partition {partition.number} could not be written to {folder}: {reason_of(error)}"
         ) from None
     return part
 
@@ -146,7 +146,7 @@ def read_sidecar(folder: UPath, partition: int) -> SnapshotPart:
     except FileNotFoundError:
         raise SnapshotError(f"partition {partition} is missing in {folder}") from None
     except OSError as error:
-        raise SnapshotError(f"{path.name} in {folder} could not be read: {_reason(error)}") from None
+        raise SnapshotError(f"{path.name} in {folder} could not be read: {reason_of(error)}") from None
     except (ValueError, TypeError):
         raise SnapshotError(f"{path.name} in {folder} is damaged") from None
 
@@ -177,7 +177,7 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
     except FileNotFoundError:
         raise SnapshotError(f"{place} is missing: {remedy}") from None
     except OSError as error:
-        raise SnapshotError(f"{place} could not be read: {_reason(error)}") from None
+        raise SnapshotError(f"{place} could not be read: {reason_of(error)}") from None
     if metadata.num_rows != part.posts:
         raise SnapshotError(f"{place} has {metadata.num_rows} posts, not {part.posts}: {remedy}")
     if not metadata.schema.to_arrow_schema().equals(POSTS):
@@ -257,7 +257,3 @@ def _remove_leftovers(file_system: AbstractFileSystem, path: str) -> None:
         if found.startswith(f"{path}.") and found.endswith(_ASIDE):
             with suppress(FileNotFoundError):
                 file_system.rm(found)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

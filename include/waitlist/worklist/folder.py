@@ -16,7 +16,7 @@ from typing import IO, Final
 
 from xlsxwriter.exceptions import XlsxWriterException
 
-from waitlist.exceptions import WorkListError
+from waitlist.exceptions import WorkListError, reason_of
 
 UNKNOWN_UNIT: Final = "okand-enhet"
 """Stands for the key of the posts whose unit is not known, which is empty, where a name is wanted."""
@@ -66,7 +66,7 @@ class OutFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            return [f"{self._path} cannot be written to: {_reason(error)}"]
+            return [f"{self._path} cannot be written to: {reason_of(error)}"]
         others = [name for name in names if not is_work_list(name) and not _ASIDE_NAME.fullmatch(name)]
         if others:
             return [f"{self._path} holds {len(others)} other files: work lists get a folder of their own"]
@@ -101,7 +101,7 @@ class OutFolder:
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
         except OSError as error:
-            raise WorkListError(f"{self._path} cannot be written to: {_reason(error)}") from None
+            raise WorkListError(f"{self._path} cannot be written to: {reason_of(error)}") from None
         except XlsxWriterException as error:
             raise WorkListError(f"{self._path} cannot be written to: {type(error).__name__}") from None
 
@@ -120,7 +120,3 @@ class OutFolder:
 
 def _unit_part(key: str) -> str:
     return _NOT_IN_A_NAME.sub("_", key) if key else UNKNOWN_UNIT
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

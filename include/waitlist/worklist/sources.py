@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError
+from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.snapshot import SnapshotPart, read_part
 from waitlist.staging import Batch, StagingStore, schema
 from waitlist.staging.database import Read, refusals_named
@@ -63,7 +63,7 @@ class Snapshot:
             try:
                 yield from read_part(self.folder, part, POSTS)
             except OSError as error:
-                raise SnapshotError(f"{part.path} in {self.folder} could not be read: {_reason(error)}") from None
+                raise SnapshotError(f"{part.path} in {self.folder} could not be read: {reason_of(error)}") from None
 
 
 def find_snapshot(store: StagingStore, batch: Batch, folder: UPath) -> Snapshot:
@@ -107,12 +107,8 @@ def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], Snapsh
     except (ValueError, TypeError):
         raise SnapshotError(f"a description of a part in {folder} is damaged: rerun the extract") from None
     except OSError as error:
-        raise SnapshotError(f"{folder} could not be read: {_reason(error)}") from None
+        raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
     return {(part.lower, part.upper, part.posts): part for part in parts}
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
 
 
 class StagedPosts:
