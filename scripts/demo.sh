@@ -7,22 +7,14 @@ demo="$ROOT/.demo"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
 
 for name in ${!WAITLIST_@} ${!AIRFLOW_CONN_@}; do unset "$name"; done
-export AIRFLOW_HOME="$demo/airflow"
-export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db"
-export AIRFLOW_CONN_PMO="{\"conn_type\": \"odbc\", \"extra\": {\"driver\": \"SQLite3\", \"Database\": \"$demo/pmo.sqlite\", \"StepAPI\": \"1\"}}"
-export AIRFLOW_CONN_MILLENNIUM_STAGING="{\"conn_type\": \"sqlite\", \"host\": \"$demo/staging.sqlite\"}"
-export WAITLIST_MAPPINGS_DIR="$demo/mappings"
-export WAITLIST_SNAPSHOT_URL="file://$demo/snapshots"
-export WAITLIST_DATA_DOCS_DIR="$demo/data_docs"
+demo_site "$demo"
 
 mkdir -p "$demo"
 # The same table every time: what an earlier demo staged and released is forgotten.
 rm -rf "$demo"/staging.sqlite* "$demo/snapshots" "$demo/data_docs"
 
 say "1/4  A synthetic PMO: 20,000 posts, 30 units, three waves, and a pilot that was released a month ago"
-python -m waitlist.simulator --posts 20000 --seed 1 --as-of $as_of --sqlite "$demo/pmo.sqlite" --out "$demo" --replace
-python -m waitlist.demo --pmo "Driver={SQLite3};Database=$demo/pmo.sqlite;StepAPI=1" \
-    --staging "sqlite:///$demo/staging.sqlite" --out "$demo"
+demo_pmo "$demo" 20000 $as_of --replace
 say "2/4  Airflow's own database"
 migrate_airflow
 say "3/4  The dry run as of $as_of (about half a minute; its log: .demo/dry_run.log)"

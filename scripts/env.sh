@@ -20,6 +20,26 @@ export GX_ANALYTICS_ENABLED=false
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
+# Points everything at a demo's folder: an Airflow, a synthetic PMO and a staging database of its own.
+demo_site() {
+    export AIRFLOW_HOME="$1/airflow"
+    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db"
+    export AIRFLOW_CONN_PMO="{\"conn_type\": \"odbc\", \"extra\": {\"driver\": \"SQLite3\", \"Database\": \"$1/pmo.sqlite\", \"StepAPI\": \"1\"}}"
+    export AIRFLOW_CONN_MILLENNIUM_STAGING="{\"conn_type\": \"sqlite\", \"host\": \"$1/staging.sqlite\"}"
+    export WAITLIST_MAPPINGS_DIR="$1/mappings"
+    export WAITLIST_SNAPSHOT_URL="file://$1/snapshots"
+    export WAITLIST_DATA_DOCS_DIR="$1/data_docs"
+}
+
+# Fills a demo's folder: demo_pmo FOLDER POSTS AS_OF [simulator's options]. A pilot has been released.
+demo_pmo() {
+    local folder=$1 posts=$2 as_of=$3
+    shift 3
+    python -m waitlist.simulator --posts "$posts" --seed 1 --as-of "$as_of" --sqlite "$folder/pmo.sqlite" --out "$folder" "$@"
+    python -m waitlist.demo --pmo "Driver={SQLite3};Database=$folder/pmo.sqlite;StepAPI=1" \
+        --staging "sqlite:///$folder/staging.sqlite" --out "$folder"
+}
+
 # Airflow's own database of this environment; an existing one is brought up to date.
 migrate_airflow() {
     mkdir -p "$AIRFLOW_HOME"

@@ -6,13 +6,7 @@ source "$(dirname "$0")/env.sh"
 
 up="$ROOT/.demo/up"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
-export AIRFLOW_HOME="$up/airflow"
-export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db"
-export AIRFLOW_CONN_PMO="{\"conn_type\": \"odbc\", \"extra\": {\"driver\": \"SQLite3\", \"Database\": \"$up/pmo.sqlite\", \"StepAPI\": \"1\"}}"
-export AIRFLOW_CONN_MILLENNIUM_STAGING="{\"conn_type\": \"sqlite\", \"host\": \"$up/staging.sqlite\"}"
-export WAITLIST_MAPPINGS_DIR="$up/mappings"
-export WAITLIST_SNAPSHOT_URL="file://$up/snapshots"
-export WAITLIST_DATA_DOCS_DIR="$up/data_docs"
+demo_site "$up"
 export WAITLIST_WORKLISTS_DIR="$up/worklists"
 export WAITLIST_APPROVERS=lead
 export WAITLIST_PERSON_READERS=lead
@@ -29,9 +23,7 @@ make_data() {
     rm -rf "$up"
     mkdir -p "$AIRFLOW_HOME"
     say "1/4  A synthetic PMO: 6,000 posts, 30 units, three waves, and a pilot that was released a month ago"
-    python -m waitlist.simulator --posts 6000 --seed 1 --as-of $as_of --sqlite "$up/pmo.sqlite" --out "$up"
-    python -m waitlist.demo --pmo "Driver={SQLite3};Database=$up/pmo.sqlite;StepAPI=1" \
-        --staging "sqlite:///$up/staging.sqlite" --out "$up"
+    demo_pmo "$up" 6000 $as_of
     say "2/4  Airflow's own database"
     migrate_airflow
     python -c 'import json, secrets; print(json.dumps({user: secrets.token_urlsafe(9) for user in ("lead", "viewer")}))' \
