@@ -60,14 +60,11 @@ def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id:
     """Trigger a dry run, wait for its end, and tell what it took."""
     components = {component.pid: name for name, component in airflow.components.items()}
 
-    def tree() -> list[psutil.Process]:
-        return airflow.processes()
-
-    before, database_before = _cpu(tree()), cpu_seconds(server)
-    with Peaks(tree) as peaks:
+    before, database_before = _cpu(airflow.processes()), cpu_seconds(server)
+    with Peaks(airflow.processes) as peaks:
         airflow.trigger(run_id, as_of=AS_OF.isoformat())
         airflow.ended(run_id)
-    after = _cpu(tree())
+    after = _cpu(airflow.processes())
     found = airflow.tasks(run_id)
     starts = {key: _moment(task["start_date"]) for key, task in found.items() if task["start_date"]}
     begun = min(starts.values())

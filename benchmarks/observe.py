@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,9 +64,6 @@ class Peaks:
 class Cost:
     """What some work took."""
 
-    seconds: float
-    cpu_seconds: float
-    """Of the work's processes."""
     database_cpu_seconds: float
     """Of the PostgreSQL server; 0 with SQLite, which works inside the others."""
     peak_bytes: int
@@ -77,7 +73,7 @@ class Cost:
 
 
 def run(arguments: list[str], server: psutil.Process) -> Cost:
-    """Run ``python -m <arguments>`` and tell what it took from its first step to its last.
+    """Run ``python -m <arguments>`` and tell what it took besides the time.
 
     The child prints JSON with ``seconds`` and ``cpu_seconds``, so that starting Python does not count.
     """
@@ -90,10 +86,9 @@ def run(arguments: list[str], server: psutil.Process) -> Cost:
             return [process, *process.children(recursive=True)]
         return []
 
-    begun = time.monotonic()
     with Peaks(tree) as peaks:
         said, _ = child.communicate()
     if child.returncode:
         raise RuntimeError(f"{' '.join(arguments[:2])} ended with {child.returncode}")
     most = max((held for _, held in peaks.by_pid.values()), default=0)
-    return Cost(time.monotonic() - begun, 0, cpu_seconds(server) - before, most, said)
+    return Cost(cpu_seconds(server) - before, most, said)
