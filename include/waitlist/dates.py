@@ -7,6 +7,7 @@ is not exactly that is no date; nothing is guessed and no day rolls over into th
 
 import datetime as dt
 from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ import pyarrow.compute as pc
 
 from waitlist.columns import byte_matrix
 from waitlist.texts import matches
+
+STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
+"""The zone of PMO's moments, which are naive, and of every date that a run is as of."""
 
 Days: TypeAlias = npt.NDArray[np.datetime64]
 

@@ -13,7 +13,7 @@ from typing import Final
 from airflow.sdk import DAG, DagRunState, TaskInstanceState
 from airflow.utils.cli import get_bagged_dag
 
-from waitlist_airflow.runs import STOCKHOLM
+from waitlist.dates import STOCKHOLM
 
 DAG_ID: Final = "waitlist_dry_run"
 NIGHTLY: Final = dt.time(4, tzinfo=STOCKHOLM)

@@ -2,19 +2,17 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
-from zoneinfo import ZoneInfo
+from typing import Any, cast
 
 from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
 from upath import UPath
 
+from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
 from waitlist.pipeline import Pipeline, Record, Request, Run
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart
 from waitlist_airflow.connections import pmo_connection_string, staging_url
-
-STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
 
 
 def as_of(context: Mapping[str, Any]) -> dt.date:

@@ -14,10 +14,11 @@ from tests.support.pmo import AS_OF, SmallPmo, postgres_pmo, posts, sqlite_pmo
 from tests.support.postgres import PostgresServer
 from upath import UPath
 
+from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import WindowClosedError
 from waitlist.pmo import PmoSource, Selection
 from waitlist.pmo.connection import with_options
-from waitlist.pmo.pace import STOCKHOLM, Pace
+from waitlist.pmo.pace import Pace
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition
 

@@ -4,16 +4,11 @@ Both are asked between chunks, so a read ends with the chunk that was under way 
 """
 
 import datetime as dt
-import re
 import time
 from collections.abc import Callable
-from typing import Final
-from zoneinfo import ZoneInfo
 
+from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import WindowClosedError
-
-STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
-WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 def _now() -> dt.datetime:
@@ -70,9 +65,7 @@ class Pace:
     def _check(self) -> None:
         if self._window is None:
             return
-        found = WINDOW.fullmatch(self._window)
-        assert found is not None  # noqa: S101 - the settings have checked it
-        opens, closes = (dt.time(int(found[hour]), int(found[hour + 1])) for hour in (1, 3))
+        opens, closes = map(dt.time.fromisoformat, self._window.split("-"))
         at = self._now().astimezone(STOCKHOLM).time()
         is_open = opens <= at < closes if opens < closes else at >= opens or at < closes
         if not is_open:

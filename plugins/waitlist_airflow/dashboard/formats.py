@@ -4,18 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from waitlist import readiness
 from waitlist.dashboard.overview import Status
 from waitlist.dashboard.unit import path_of
+from waitlist.dates import STOCKHOLM
 from waitlist.gates import GATE_LABELS, SHARES, Gate
 from waitlist.messages import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
 from waitlist.readiness import wave_title
-from waitlist.rules import Disposition
 from waitlist_airflow.dashboard import charts, flow
 
-STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
 _MONTHS: Final = (
     "januari", "februari", "mars", "april", "maj", "juni", "juli", "augusti", "september", "oktober", "november",
     "december",
@@ -141,6 +139,5 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "charts": charts,
     "flow": flow,
     "STATUS": STATUS,
-    "DISPOSITIONS": tuple(each.value for each in Disposition),
     "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
 }
