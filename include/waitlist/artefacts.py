@@ -1,7 +1,8 @@
 """Small things that one step leaves for a later one beside the snapshot: whole, or not there."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -24,9 +25,25 @@ def read(path: UPath) -> pa.Table:
     Raises:
         SnapshotError: it is missing or damaged.
     """
+    with _opened(path) as file:
+        return pq.read_table(file)
+
+
+def read_schema(path: UPath) -> pa.Schema:
+    """Read the schema of what ``write`` left, its metadata included, and no rows.
+
+    Raises:
+        SnapshotError: it is missing or damaged.
+    """
+    with _opened(path) as file:
+        return pq.read_schema(file)
+
+
+@contextmanager
+def _opened(path: UPath) -> Iterator[pa.PythonFile]:
     try:
         with path.fs.open(path.path, "rb") as file:
-            return pq.read_table(pa.PythonFile(file, mode="r"))
+            yield pa.PythonFile(file, mode="r")
     except FileNotFoundError:
         raise SnapshotError(f"{path.name} is missing beside the snapshot: clear the step that leaves it") from None
     except pa.ArrowInvalid:

@@ -531,7 +531,7 @@ class Pipeline:
         yield artefacts.read(self._hashes(run, part))
 
     def _requests_digest(self, run: Run, part: SnapshotPart) -> str | None:
-        digest = (artefacts.read(self._hashes(run, part)).schema.metadata or {}).get(_DIGEST.encode())
+        digest = (artefacts.read_schema(self._hashes(run, part)).metadata or {}).get(_DIGEST.encode())
         return None if digest is None else digest.decode()
 
     def _looking_at(self, looks: quality.Looks) -> list[Suite]:
