@@ -95,9 +95,9 @@ def decide(
         released: as for ``assess``.
     """
     posts = Posts(table, context, duplicates=duplicates, released=released)
-    severities = {code: severity(rule, posts) for code, rule in RULES.items()}
-    fired = {code: RULES[code].predicate(posts) for code in rules_that_decide(context)}
-    return _decide(fired, {code: severities[code] for code in fired}, len(posts))
+    deciding = {code: RULES[code] for code in rules_that_decide(context)}
+    fired = {code: rule.predicate(posts) for code, rule in deciding.items()}
+    return _decide(fired, {code: severity(rule, posts) for code, rule in deciding.items()}, len(posts))
 
 
 def rules_that_decide(context: RuleContext) -> tuple[str, ...]:

@@ -124,6 +124,11 @@ class Mappings:
     digest: str
     """SHA-256 of all that can change a result: not of owners, notes, line endings or column order."""
 
+    def name_of(self, hsa_id: str) -> str:
+        """Return what ``units.csv`` calls a unit, else its HSA-id."""
+        unit = self.units.get(hsa_id)
+        return unit.enhet if unit else hsa_id
+
 
 def category_key(text: str) -> str:
     """Return the form in which two categories are the same one.

@@ -146,10 +146,9 @@ def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of
     for hsa_id, counts in by_unit.items():
         unit = mappings.units.get(hsa_id)
         go_live = unit.driftstart if unit else None
-        name = unit.enhet if unit else hsa_id
         days_left = (go_live - as_of).days if go_live else None
         waves.setdefault(unit.vag if unit else None, []).append(
-            UnitReadiness(hsa_id, name, go_live, days_left, progress_of([counts]))
+            UnitReadiness(hsa_id, mappings.name_of(hsa_id), go_live, days_left, progress_of([counts]))
         )
     grouped = [
         WaveReadiness(

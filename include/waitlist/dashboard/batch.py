@@ -16,6 +16,7 @@ from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
 from waitlist.rules import Disposition
 from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.events import Event, read_events
+from waitlist.staging.store import find_batch
 
 ROWS: Final = 30
 """Batches on a page of the list."""
@@ -216,11 +217,10 @@ def read_batch(
 
 
 def _batch(connection: sa.Connection, batch_id: str) -> Batch:
-    query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)
-    found = connection.execute(query).mappings().one_or_none()
+    found = find_batch(connection, batch_id)
     if found is None:
         raise UnknownError(f"there is no batch {batch_id}")
-    return Batch(**{**found, "kind": BatchKind(found["kind"]), "state": BatchState(found["state"])})
+    return found
 
 
 def _listed(

@@ -167,6 +167,4 @@ def counts_by_unit(connection: sa.Connection, batch_id: str, mappings: Mappings)
 
 def unit_name(key: str, mappings: Mappings) -> str:
     """Return what a unit is called."""
-    if key == UNKNOWN:
-        return UNKNOWN_NAME
-    return mappings.units[key].enhet if key in mappings.units else key
+    return UNKNOWN_NAME if key == UNKNOWN else mappings.name_of(key)

@@ -17,7 +17,7 @@ from waitlist.dashboard.history import (
     unit_names,
     unit_trends,
 )
-from waitlist.dashboard.overview import UnitLine, unit_line
+from waitlist.dashboard.overview import UnitLine, left_of, unit_line
 from waitlist.dashboard.paging import Direction, Paging
 from waitlist.dashboard.persons import Person
 from waitlist.dashboard.reading import UnknownError, ask
@@ -169,12 +169,26 @@ def read_units(connection: sa.Connection, mappings: Mappings) -> Units:
             unit.name or UNKNOWN_NAME,
             wave.wave,
             unit.progress.posts,
-            sum(posts for code, posts in counts[unit.hsa_id].items() if code not in HANDLED_CODES),
+            left_of(unit.progress),
         )
         for wave in waves_of(counts, mappings, latest.as_of)
         for unit in wave.units
     ]
     return Units(latest, tuple(sorted(found, key=lambda each: (each.key == UNKNOWN, swedish(each.name)))))
+
+
+def runs_of(connection: sa.Connection, mappings: Mappings, key: str) -> tuple[tuple[DryRun, ...], Mapping[str, int]]:
+    """Return the dry runs, and the unit's posts by disposition in the latest.
+
+    Raises:
+        NoBatchError: no dry run counts for readers yet.
+        UnknownError: the unit has no posts in the latest.
+    """
+    runs = dry_runs(connection)
+    counts = counts_by_unit(connection, runs[-1].batch_id, mappings)
+    if key not in counts:
+        raise UnknownError("the unit has no posts in the latest dry run")
+    return runs, counts[key]
 
 
 def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: Asked) -> Unit:
@@ -190,12 +204,9 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
         NoBatchError: no dry run counts for readers yet.
         UnknownError: the unit has no posts in the latest.
     """
-    runs = dry_runs(connection)
+    runs, counts = runs_of(connection, mappings, key)
     latest = runs[-1]
-    counts = counts_by_unit(connection, latest.batch_id, mappings)
-    if key not in counts:
-        raise UnknownError("the unit has no posts in the latest dry run")
-    (wave,) = waves_of({key: counts[key]}, mappings, latest.as_of)
+    (wave,) = waves_of({key: counts}, mappings, latest.as_of)
     names = unit_names(connection, runs, mappings)[key]
     line = unit_line(wave.units[0], unit_trends(connection, runs, {key: names})[key])
     # The summary has the empty text where the post has none.

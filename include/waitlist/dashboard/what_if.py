@@ -379,10 +379,10 @@ def _consequences(counts: Counter[tuple[str, int, int]], mappings: Mappings) -> 
     units = [
         UnitMoves(
             hsa_id,
-            mappings.units[hsa_id].enhet if hsa_id in mappings.units else hsa_id,
+            mappings.name_of(hsa_id),
             found.total(),
-            tuple(_moves(found)),
-            sum(move.posts for move in _moves(found)),
+            moving := tuple(_moves(found)),
+            sum(move.posts for move in moving),
         )
         for hsa_id, found in by_unit.items()
     ]

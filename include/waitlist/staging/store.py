@@ -312,9 +312,17 @@ def _loaded(connection: sa.Connection, batch_id: str) -> dict[str, int]:
     return dict(zip(sums, map(int, found), strict=True))
 
 
-def _fetch(connection: sa.Connection, batch_id: str) -> Batch:
+def find_batch(connection: sa.Connection, batch_id: str) -> Batch | None:
+    """Return a batch as it stands; None where there is none of that id."""
     query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)
     found = connection.execute(query).mappings().one_or_none()
     if found is None:
-        raise RefusedError(f"batch {batch_id} is unknown: open it first")
+        return None
     return Batch(**{**found, "kind": BatchKind(found["kind"]), "state": BatchState(found["state"])})
+
+
+def _fetch(connection: sa.Connection, batch_id: str) -> Batch:
+    found = find_batch(connection, batch_id)
+    if found is None:
+        raise RefusedError(f"batch {batch_id} is unknown: open it first")
+    return found

@@ -202,7 +202,7 @@ class Gathering:
         if key not in self._places:
             unit = self._mappings.units.get(key)
             self._places[key] = len(self.units)
-            self.units.append(UnitFacts(key, unit.enhet if unit else key, unit.vag if unit else None))
+            self.units.append(UnitFacts(key, self._mappings.name_of(key), unit.vag if unit else None))
         return self._places[key]
 
     def _wants(self, unit: int) -> bool:

@@ -2,8 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, cast
@@ -93,15 +92,13 @@ class Site:
             return None
         return tuple(sorted(measured, key=lambda result: result.passed)) or None
 
-    @contextmanager
-    def reading(self, doing: str) -> Iterator[sa.Connection]:
+    def reading(self, doing: str) -> AbstractContextManager[sa.Connection]:
         """Give a connection on which a whole page is read as of one moment.
 
         Raises:
-            NoSchemaError, StagingError: see ``waitlist.dashboard.reading``.
+            NoBatchError, StagingError: see ``waitlist.dashboard.reading``.
         """
-        with reading.reading(self.store, doing) as connection:
-            yield connection
+        return reading.reading(self.store, doing)
 
 
 def site() -> Site:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from waitlist.dashboard.access_log import Action, record
 from waitlist.dashboard.paging import Direction
 from waitlist.dashboard.persons import read_persons
-from waitlist.dashboard.unit import Asked, SortBy, Unit, Units, key_of, path_of, read_unit, read_units
+from waitlist.dashboard.unit import Asked, SortBy, Unit, Units, key_of, path_of, read_unit, read_units, runs_of
 from waitlist.readiness import read_readiness
 from waitlist.rules import RULES, Disposition
 from waitlist.worklist import OutFolder, find_snapshot, unit_keys, write_work_lists
@@ -93,7 +93,8 @@ def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
     """Make a unit's work list, put it on record, and send it; nothing is left of it here."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:
-        batch_id = read_unit(connection, site.mappings, key, Asked()).latest.batch_id
+        runs, _ = runs_of(connection, site.mappings, key)
+    batch_id = runs[-1].batch_id
     readiness = read_readiness(site.store, batch_id, site.mappings)
     only = unit_keys(readiness, site.mappings, [path_of(key)])
     snapshot = find_snapshot(site.store, readiness.batch, site.snapshots / batch_id)
