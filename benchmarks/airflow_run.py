@@ -52,7 +52,9 @@ def given_to(site: Site) -> dict[str, str]:
         "AIRFLOW_CONN_PMO": _pmo(site),
         "AIRFLOW_CONN_MILLENNIUM_STAGING": _staging(site),
         "WAITLIST_MAPPINGS_DIR": str(site.mappings),
-        "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
+        # Two tasks at a time by the pool; a worker whose task has ended is free a moment later.
+        "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(SLOTS),
+        "AIRFLOW__CORE__PARALLELISM": str(2 * SLOTS),
     }
 
 

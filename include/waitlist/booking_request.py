@@ -61,7 +61,7 @@ def build(posts: Posts, wanted: Mask) -> pa.Table:
         pa.array(posts.boka_fore[wanted], pa.date32()),
         pc.take(visit_types, _places(posts.category.own_list[wanted])),
         pc.coalesce(facilities, unit_name),
-        pc.take(posts.beskrivning, rows),
+        posts.beskrivning(rows),
         pc.take(posts.column("sekretess"), rows),
     ]
     requests = pa.Table.from_arrays(columns, names=SCHEMA.names[:-1])

@@ -38,6 +38,13 @@ def parse(column: pa.StringArray) -> Days:
     Returns:
         days, shape (n,); NaT for null, empty and whatever is no date.
     """
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    # Many posts share few dates: each is read once, and null once for all.
+    encoded = whole.dictionary_encode(null_encoding="encode")
+    return np.asarray(_parse(encoded.dictionary)[encoded.indices.to_numpy()])
+
+
+def _parse(column: pa.StringArray) -> Days:
     text = pc.utf8_trim(column, " ")
     letters, lengths = byte_matrix(text, _LENGTH)
     dated = lengths == _LENGTH

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from waitlist.columns import text_bytes
 from waitlist.exceptions import SnapshotError
 from waitlist.posts import NO_POSTS, PostIds, Posts, RuleContext
 
@@ -31,6 +32,7 @@ _UNIT_BITS: Final = 16
 _LIST_BITS: Final = 8
 _UNIT_SHIFT: Final = np.uint64(_LIST_BITS)
 _PERSON_SHIFT: Final = np.uint64(_LIST_BITS + _UNIT_BITS)
+_PLACES: Final = np.array([10**place for place in reversed(range(12))], dtype=np.uint64)
 
 
 class DuplicateSearch:
@@ -58,7 +60,8 @@ class DuplicateSearch:
         posts = Posts(table, self._context)
         self._check_order(posts.post_id)
         candidates = posts.waits & posts.has_personnummer & posts.has_target_list & posts.has_window
-        person = np.array(posts.identities.person_id.filter(pa.array(candidates)).to_pylist(), dtype=np.uint64)
+        digits, _ = text_bytes(posts.identities.person_id.filter(pa.array(candidates)))
+        person = (digits - np.uint8(ord("0"))).reshape(-1, len(_PLACES)) @ _PLACES
         unit = self._unit_numbers(posts)[candidates]
         target = posts.category.target_list[candidates].astype(np.uint64)
         self._keys.append((person << _PERSON_SHIFT) | (unit << _UNIT_SHIFT) | target)
@@ -104,11 +107,14 @@ def find(tables: Iterable[pa.Table], context: RuleContext) -> PostIds:
     return search.find()
 
 
-def _shared(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Tell which keys stand more than once."""
-    ordered = np.sort(keys)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    return np.isin(keys, twice)
+def _shared(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return where the keys are that stand more than once: few of many."""
+    order = np.argsort(keys)
+    same = np.equal(keys[order[1:]], keys[order[:-1]])
+    several = np.zeros(keys.size, dtype=np.bool_)
+    several[1:] |= same
+    several[:-1] |= same
+    return np.asarray(order[several])
 
 
 def _overlapping(

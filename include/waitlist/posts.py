@@ -5,7 +5,7 @@ rule names and pays for those alone.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -154,7 +154,9 @@ class Posts:
 
     def is_kind(self, *kinds: Kind) -> Mask:
         """Tell where the number is of one of these kinds."""
-        return np.isin(self.identities.kind, kinds)
+        wanted = np.zeros(len(Kind), dtype=np.bool_)
+        wanted[list(kinds)] = True
+        return wanted[self.identities.kind]
 
     @cached_property
     def has_personnummer(self) -> Mask:
@@ -221,19 +223,32 @@ class Posts:
         """Begins at or before the cutoff and ends after it."""
         return self.cutoff_applies & (self.boka_from <= self.cutoff) & (self.boka_fore > self.cutoff)
 
+    def beskrivning(self, rows: pa.Array) -> pa.StringArray:
+        """Return Beskrivning as the booking requests of some rows carry it (chapter 6)."""
+        parts = (_part(label, pc.take(folded, rows)) for label, folded in self._parts)
+        return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, ""), len(_SEPARATOR))
+
     @cached_property
-    def beskrivning(self) -> pa.StringArray:
-        """Beskrivning as the booking request carries it (chapter 6)."""
+    def beskrivning_length(self) -> npt.NDArray[np.int64]:
+        """How many code points Beskrivning has, without putting it together for posts that need none."""
+        length = np.zeros(len(self), dtype=np.int64)
+        for label, folded in self._parts:
+            written = pc.fill_null(pc.utf8_length(folded), 0).to_numpy(zero_copy_only=False)
+            length += np.where(written > 0, written + len(_labelled(label)), 0)
+        return np.maximum(length - len(_SEPARATOR), 0)
+
+    @cached_property
+    def _parts(self) -> Sequence[tuple[str, pa.StringArray]]:
+        """The parts of Beskrivning in their order: label and text, folded."""
         parts = [
-            _part("Användare", self.text("anvandare").folded),
-            _part("Orsak", self.text("orsak").folded),
-            _part("Planerade åtgärder", self.text("planerade_atgarder").folded),
+            ("Användare", self.text("anvandare").folded),
+            ("Orsak", self.text("orsak").folded),
+            ("Planerade åtgärder", self.text("planerade_atgarder").folded),
         ]
         if self.context.rules.include_duration:
             minutes = pc.cast(self.column("tidsatgang_min"), pa.string())
-            parts.append(_part("Tidsåtgång", pc.binary_join_element_wise(minutes, "min", " ")))
-        joined = pc.binary_join_element_wise(*parts, "")
-        return pc.utf8_slice_codeunits(joined, len(_SEPARATOR))
+            parts.append(("Tidsåtgång", pc.binary_join_element_wise(minutes, "min", " ")))
+        return parts
 
     @cached_property
     def is_duplicate(self) -> Mask:
@@ -249,5 +264,9 @@ class Posts:
 def _part(label: str, folded: pa.StringArray) -> pa.StringArray:
     """Put separator and label before each text; an empty one becomes nothing at all."""
     # Joining with null_handling="skip" would do, but drops a row whose parts are all null (pyarrow 26).
-    labelled = pc.binary_join_element_wise(f"{_SEPARATOR}{label}: ", pc.fill_null(folded, ""), "")
+    labelled = pc.binary_join_element_wise(_labelled(label), pc.fill_null(folded, ""), "")
     return pc.if_else(pa.array(texts.is_empty(folded)), "", labelled)
+
+
+def _labelled(label: str) -> str:
+    return f"{_SEPARATOR}{label}: "

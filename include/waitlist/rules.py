@@ -240,7 +240,7 @@ def duplicate_post(posts: Posts) -> Mask:
 
 def description_over_limit(posts: Posts) -> Mask:
     """Beskrivning is longer, in code points, than the receiving field."""
-    return _description_length(posts) > posts.context.rules.description_limit
+    return posts.beskrivning_length > posts.context.rules.description_limit
 
 
 def text_cleaned(posts: Posts) -> Mask:
@@ -268,10 +268,6 @@ TEXTS: Final = ("patient", "orsak", "planerade_atgarder", "anvandare")
 def _target_contact_form(posts: Posts) -> pa.Array:
     forms = pa.array([row.kontaktform for row in posts.context.mappings.sdv_lists], pa.string())
     return pc.take(forms, pa.array(posts.category.target_list, mask=~posts.has_target_list))
-
-
-def _description_length(posts: Posts) -> npt.NDArray[np.int64]:
-    return np.asarray(pc.fill_null(pc.utf8_length(posts.beskrivning), 0).to_numpy(zero_copy_only=False))
 
 
 def _target_list(posts: Posts, places: Places) -> pa.Array:
@@ -313,7 +309,7 @@ def _driftstart(posts: Posts, places: Places) -> pa.Array:
 
 
 def _length(posts: Posts, places: Places) -> pa.Array:
-    return pc.cast(pa.array(_description_length(posts)[places]), pa.string())
+    return pc.cast(pa.array(posts.beskrivning_length[places]), pa.string())
 
 
 _CATEGORY: Final = ("kategori", "kontaktform")

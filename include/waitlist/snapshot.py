@@ -27,6 +27,10 @@ _LOCAL_FILE: Final = 0o600
 _LOCAL_FOLDER: Final = 0o700
 _COMPRESSION: Final = "zstd"
 _COMPRESSION_LEVEL: Final = 1
+# Every post has its own number, name and texts: to look them up would take longer than to store them.
+_REPEATED: Final = [
+    "enhet_hsa_id", "enhet", "kategori", "kontaktform", "boka_from", "boka_fore", "anvandare", "filial",
+]  # fmt: skip
 _ASIDE: Final = ".aside"
 
 
@@ -112,6 +116,8 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
                 POSTS,
                 compression=_COMPRESSION,
                 compression_level=_COMPRESSION_LEVEL,
+                use_dictionary=_REPEATED,
+                write_statistics=False,
             ) as writer:
                 for table in tables:
                     if table.num_rows:

@@ -40,7 +40,7 @@ def prepare(kind: str) -> Prepared:
     staged_suites = steps.check_staged(run)
     reconciled = steps.reconcile(run, partitions, parts)
 
-    chain(contract, duplicates, assessed, [changes, staged_suites], reconciled)
+    chain([contract, duplicates], assessed, [changes, staged_suites], reconciled)
     chain(contract, snapshot_suites, reconciled)
     every = (run, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
     return Prepared(run, reconciled, (*every, reconciled))

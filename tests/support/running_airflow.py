@@ -222,6 +222,8 @@ def running_airflow(folder: Path, database: str, given: Mapping[str, str]) -> It
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # A worker may notice the end of its task only at the next heartbeat.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # The three belong together: a task finds its way back by the last.
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),

@@ -10,7 +10,7 @@ fetched. An expectation that raised is told by the exception's type and place, s
 
 import logging
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -95,13 +95,25 @@ class _ColumnsAtHand(PandasExecutionEngine):
 class Validation:
     """The expectations of some suites, ready to be held against rows.
 
+    Args:
+        suites: the suites.
+        context: as-of date, mappings, rule settings.
+        wanted: which of their expectations.
+
+    Attributes:
+        places: where those wanted stand among all the suites' expectations.
+
     Raises:
         SuiteError: Great Expectations does not know one of them.
     """
 
-    def __init__(self, suites: Sequence[Suite], context: RuleContext) -> None:
+    def __init__(
+        self, suites: Sequence[Suite], context: RuleContext, wanted: Callable[[Expectation], bool] = lambda _: True
+    ) -> None:
         self._context = context
-        self._asked = [(suite, expectation) for suite in suites for expectation in suite.expectations]
+        every = [(suite, expectation) for suite in suites for expectation in suite.expectations]
+        self.places = [place for place, (_, expectation) in enumerate(every) if wanted(expectation)]
+        self._asked = [every[place] for place in self.places]
         self._configurations = [
             _configuration(suite, expectation, place) for place, (suite, expectation) in enumerate(self._asked)
         ]
@@ -122,7 +134,7 @@ class Validation:
         return JudgedPosts(pa.table(columns, names=names), by_rules)
 
     def of_posts(self, posts: "JudgedPosts") -> list[Count]:
-        """Look at some posts, at least one; returns a count per expectation, in the suites' order.
+        """Look at some posts, at least one; returns a count per expectation, in the order of ``places``.
 
         Raises:
             SuiteError: an expectation got lost.
@@ -188,6 +200,8 @@ class Validation:
             execution.close()
 
     def _counts(self, execution: ExecutionEngine[Any], data: Any) -> list[Count]:  # noqa: ANN401 - as its engine
+        if not self._asked:
+            return []
         validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
         validator.metrics_calculator.show_progress_bars = False
         results = validator.graph_validate(
