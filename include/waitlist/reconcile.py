@@ -13,9 +13,11 @@ other comparisons are of sorted keys. What does not fit is asked of the database
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,8 @@ from waitlist.staging.queries import read_sql
 PostIds = npt.NDArray[np.int64]
 
 _NAMED: Final = 20
+_AT_A_TIME: Final = 2
+"""Partitions that are read back side by side."""
 _KEY: Final = pa.schema({"post_id": pa.int64()})
 _MIGRATES: Final = pa.schema({"post_id": pa.int64(), "migrates": pa.bool_()})
 _HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
@@ -165,6 +169,13 @@ def _digests(connection: sa.Connection, batch_id: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in connection.execute(query.order_by(line.lower_key))]
 
 
+class _Compared(NamedTuple):
+    """What was compared of a partition that adds up."""
+
+    keys: int
+    hashes: int
+
+
 @dataclass
 class _Checks:
     """The checks of one batch; ``faults`` has a line for each that failed."""
@@ -186,11 +197,13 @@ class _Checks:
         self._same("posts with a disposition, by the snapshot's count", snapshot_posts, posts)
         # Partitions that fit cover every key: then what holds in each of them holds in the batch.
         adds_up = self.database.reads_in_bulk and not self.faults and len(evidence) == len(lines)
-        for part in evidence:
-            keys = KeyRange(part.lower, part.upper)
-            if adds_up and self._adds_up(keys, part):
+        for part, compared in zip(evidence, self._read_back(evidence) if adds_up else repeat(None), strict=False):
+            if compared is not None:
+                self.keys_compared += compared.keys
+                self.hashes_compared += compared.hashes
                 continue
             adds_up = False
+            keys = KeyRange(part.lower, part.upper)
             if part.post_ids is not None:
                 self._same_keys(keys, part.post_ids())
             if part.row_hashes is not None:
@@ -214,37 +227,47 @@ class _Checks:
         self._none("booking requests that their row_hash does not fit", changed)
         self._none("findings of posts without a disposition", self._posts("find_finding_without_post"))
 
-    def _adds_up(self, keys: KeyRange, part: PartitionEvidence) -> bool:
+    def _read_back(self, evidence: Sequence[PartitionEvidence]) -> "list[_Compared | None]":
+        """Read partitions back, some at a time: while one is compared, the database sends another."""
+
+        def compare(part: PartitionEvidence) -> _Compared | None:
+            with self.database.reading() as read:
+                return self._adds_up(read, part)
+
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            return list(pool.map(compare, evidence))
+
+    def _adds_up(self, read: Read, part: PartitionEvidence) -> "_Compared | None":
         """Tell whether a partition that is read back is what was extracted and assessed, and fits together."""
         digest = part.requests_digest and part.requests_digest()
         if part.post_ids is None or digest is None:
-            return False
+            return None
+        keys = KeyRange(part.lower, part.upper)
         kept, made = schema.disposition.c, schema.bokningsbegaran
         migrates = (kept.disposition == Disposition.MIGRATE.value).label("migrates")
         query = sa.select(kept.post_id, migrates).where(kept.batch_id == self.batch_id, keys.holds(kept.post_id))
-        posts = pa.concat_tables([_MIGRATES.empty_table(), *self.read(query, _MIGRATES)]).sort_by("post_id")
+        posts = pa.concat_tables([_MIGRATES.empty_table(), *read(query, _MIGRATES)]).sort_by("post_id")
         post_ids, migrating = posts["post_id"].to_numpy(), posts["migrates"].to_numpy()
         extracted = np.concatenate([np.empty(0, np.int64), *part.post_ids()])
         if not (np.array_equal(np.sort(extracted), post_ids) and np.all(post_ids[1:] > post_ids[:-1])):
-            return False
+            return None
         content, requests = ContentDigest(), [np.empty(0, np.int64)]
         form = schema.arrow_rows(made)
         columns = [made.c[name] for name in form.names]
         query = sa.select(*columns).where(made.c.batch_id == self.batch_id, keys.holds(made.c.post_id))
-        for rows in self.read(query.order_by(made.c.post_id), form):
+        for rows in read(query.order_by(made.c.post_id), form):
             content.update(made.name, rows)
-            requests.append(rows["post_id"].to_numpy())
+            # A view would keep every column of the batch in memory.
+            requests.append(rows["post_id"].to_numpy().copy())
         request_ids = np.concatenate(requests)
         if len(request_ids) and content.hexdigest() != digest:
-            return False
+            return None
         found = schema.finding.c
         query = sa.select(found.post_id).where(found.batch_id == self.batch_id, keys.holds(found.post_id))
-        of_posts = all(np.isin(rows["post_id"].to_numpy(), post_ids).all() for rows in self.read(query, _KEY))
+        of_posts = all(np.isin(rows["post_id"].to_numpy(), post_ids).all() for rows in read(query, _KEY))
         if not (of_posts and np.array_equal(post_ids[migrating], request_ids)):
-            return False
-        self.keys_compared += len(post_ids)
-        self.hashes_compared += len(request_ids)
-        return True
+            return None
+        return _Compared(len(post_ids), len(request_ids))
 
     def _keys_are_sound(self) -> None:
         if self._primary_keys_hold():

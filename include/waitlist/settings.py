@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     """Folder or object-store URL for snapshots; every worker must reach it."""
     data_docs_dir: Path | None = None
     """Where Data Docs are written; none are when empty."""
-    partition_posts: int = Field(250_000, ge=1)
+    partition_posts: int = Field(500_000, ge=1)
     """Posts in one mapped task, about."""
     chunk_posts: int = Field(20_000, ge=1)
     """Posts held in memory at a time, about."""

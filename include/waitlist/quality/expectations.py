@@ -37,6 +37,9 @@ from great_expectations.expectations.metrics.map_metric_provider.multicolumn_con
 from great_expectations.expectations.metrics.map_metric_provider.multicolumn_map_metric_provider import (
     MulticolumnMapMetricProvider,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from waitlist.identity import Kind, classify
 from waitlist.posts import Posts, RuleContext
@@ -299,9 +302,10 @@ def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElem
     Portable: no regular expression, and no cast that could fail on a letter. Texts are compared as texts where
     that will do, since a row has many digits.
     """
-    # Luhn over the nine digits after the century and the check digit; NULL when one of them is no digit.
+    # Luhn over the nine digits after the century and the check digit; NULL when one of them is no digit. In the
+    # first order a digit's place is the sum of the digits of its double.
     terms = [
-        _digit(sa.func.substring(column, place, 1), "0246813579" if place % 2 else "0123456789")
+        _digit(sa.func.substring(column, place, 1), "0516273849" if place % 2 else "0123456789")
         for place in range(3, 13)
     ]
     checksum = sum(terms[1:], terms[0])
@@ -323,10 +327,23 @@ def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElem
     return sa.case((holds, 1), else_=0) == 1
 
 
-def _digit(character: sa.ColumnElement[str], values: str) -> sa.ColumnElement[int]:
-    """Return the number that stands for a digit, NULL for any other character."""
-    # Literals in the text: bound, they would come to hundreds in a statement, and SQL Server takes 2,100.
-    branches: list[tuple[sa.ColumnElement[str], sa.ColumnElement[int]]] = [
-        (sa.literal_column(f"'{digit}'"), sa.literal_column(value, sa.Integer)) for digit, value in enumerate(values)
-    ]
-    return sa.case(*branches, value=character, else_=sa.null())
+class _Place(FunctionElement[int]):
+    """Where a character first stands in a text, from 1; 0 where it does not."""
+
+    name = "place"
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(_Place)
+def _place(element: _Place, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
+    text, character = (compiler.process(clause, **given) for clause in element.clauses)
+    if compiler.dialect.name == "mssql":
+        return f"CHARINDEX({character}, {text})"
+    return f"{'INSTR' if compiler.dialect.name == 'sqlite' else 'STRPOS'}({text}, {character})"
+
+
+def _digit(character: sa.ColumnElement[str], order: str) -> sa.ColumnElement[int]:
+    """Return a digit's place in an order of the ten, from 0; NULL for any other character."""
+    # A literal in the text: bound, they would come to dozens in a statement, and SQL Server takes 2,100.
+    return sa.func.nullif(_Place(sa.literal_column(f"'{order}'"), character), 0) - 1
