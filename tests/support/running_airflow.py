@@ -216,7 +216,7 @@ def running_airflow(folder: Path, database: str, given: Mapping[str, str]) -> It
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "3",
-        "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": "tests.support.warm_workers",
+        "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": "waitlist_airflow.warm_workers",
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",

@@ -1,4 +1,8 @@
-"""Imported once by the process that the scheduler's workers are forked from; else every task imports all of it anew."""
+"""What tasks need, imported once by the process that LocalExecutor's workers are forked from (``docs/operations.md``).
+
+Otherwise each task imports Great Expectations, pandas and Arrow anew, which takes longer than most of them work.
+Named in Airflow's setting ``mp_forkserver_preload``, and imported by nothing else.
+"""
 
 import gc
 import importlib
@@ -7,6 +11,7 @@ from waitlist.quality import quiet
 
 quiet.quieten()
 for name in (
+    "adbc_driver_postgresql.dbapi",
     "airflow.dag_processing.dagbag",
     "airflow.executors.local_executor",
     "airflow.providers_manager",
