@@ -12,7 +12,7 @@ from tests.support.airflow_home import odbc_sqlite, sqlite_connection
 from tests.support.postgres import PostgresServer
 from tests.support.running_airflow import RunningAirflow, running_airflow
 
-from benchmarks.observe import Peaks, cpu_seconds
+from benchmarks.observe import Watch, cpu_seconds
 from benchmarks.site import AS_OF, Site
 from waitlist.pipeline import Request
 from waitlist.pmo.connection import _PAIR
@@ -32,9 +32,11 @@ class DryRun:
     """Of Airflow's processes, the tasks included."""
     database_cpu_seconds: float
     tasks: list[dict[str, object]]
-    """Each task's start and end, in seconds since the first one's, and its peak memory."""
-    components: dict[str, int]
-    """Peak bytes of what stands around the tasks."""
+    """Each task's start and end, in seconds since the first one's, its peak memory and its processor time."""
+    components: dict[str, dict[str, float]]
+    """The same of what stands around the tasks."""
+    peak_bytes: int
+    """Of the largest process."""
 
 
 @contextmanager
@@ -63,7 +65,8 @@ def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id:
     components = {component.pid: name for name, component in airflow.components.items()}
 
     before, database_before = _cpu(airflow.processes()), cpu_seconds(server)
-    with Peaks(airflow.processes) as peaks:
+    components_before = {name: _cpu_alone(pid) for pid, name in components.items()}
+    with Watch(airflow.processes) as watch:
         airflow.trigger(run_id, as_of=AS_OF.isoformat())
         airflow.ended(run_id)
     after = _cpu(airflow.processes())
@@ -76,7 +79,8 @@ def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id:
                 "task": task_id if index < 0 else f"{task_id} {index}",
                 "start": round(starts[task_id, index] - begun, 2),
                 "end": round(_moment(task["end_date"]) - begun, 2),
-                "peak_bytes": peaks.by_pid.get(task["pid"], ("", 0))[1],
+                "peak_bytes": watch.of(task["pid"]).peak_bytes,
+                "cpu_seconds": round(watch.of(task["pid"]).cpu_seconds, 2),
             }
             for (task_id, index), task in found.items()
             if task["state"] == "success"
@@ -89,13 +93,24 @@ def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id:
         cpu_seconds=after - before,
         database_cpu_seconds=cpu_seconds(server) - database_before,
         tasks=tasks,
-        components={name: peaks.by_pid.get(pid, ("", 0))[1] for pid, name in components.items()}
-        | {"largest": max(held for _, held in peaks.by_pid.values())},
+        components={
+            name: {
+                "peak_bytes": watch.of(pid).peak_bytes,
+                "cpu_seconds": round(watch.of(pid).cpu_seconds - components_before[name], 2),
+            }
+            for pid, name in components.items()
+        },
+        peak_bytes=watch.largest(),
     )
 
 
 def _batch(run_id: str) -> str:
     return Request("waitlist_dry_run", run_id, "dry_run", AS_OF).batch_id
+
+
+def _cpu_alone(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _cpu(processes: list[psutil.Process]) -> float:

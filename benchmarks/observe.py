@@ -33,13 +33,29 @@ def cpu_seconds(server: psutil.Process) -> float:
     return float(total)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one process took."""
+
+    peak_bytes: int = 0
+    cpu_seconds: float = 0.0
+    """Its own, from its start to the last look at it."""
+
+
 @dataclass
-class Peaks:
-    """The most memory that each process ever held, looked at several times a second."""
+class Watch:
+    """The most memory that each process ever held, and its processor time, looked at several times a second."""
 
     tree: Callable[[], Iterable[psutil.Process]]
-    by_pid: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Name and bytes."""
+    by_pid: dict[int, Seen] = field(default_factory=dict)
+
+    def of(self, pid: int | None) -> Seen:
+        """Return what a process took; nothing where it was never seen."""
+        return self.by_pid.get(pid or 0, Seen())
+
+    def largest(self) -> int:
+        """Return the most memory that any process held, in bytes."""
+        return max((seen.peak_bytes for seen in self.by_pid.values()), default=0)
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()
@@ -57,7 +73,8 @@ class Peaks:
                 with suppress(psutil.Error, OSError, StopIteration):
                     lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
                     kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-                    self.by_pid[process.pid] = (" ".join(process.cmdline())[:80], kilobytes * 1024)
+                    times = process.cpu_times()
+                    self.by_pid[process.pid] = Seen(kilobytes * 1024, times.user + times.system)
 
 
 @dataclass(frozen=True)
@@ -86,9 +103,8 @@ def run(arguments: list[str], server: psutil.Process) -> Cost:
             return [process, *process.children(recursive=True)]
         return []
 
-    with Peaks(tree) as peaks:
+    with Watch(tree) as watch:
         said, _ = child.communicate()
     if child.returncode:
         raise RuntimeError(f"{' '.join(arguments[:2])} ended with {child.returncode}")
-    most = max((held for _, held in peaks.by_pid.values()), default=0)
-    return Cost(cpu_seconds(server) - before, most, said)
+    return Cost(cpu_seconds(server) - before, watch.largest(), said)

@@ -1,0 +1,59 @@
+"""A script that judges post by post, written apart from the rules' column code, comes to the same.
+
+It is also the baseline of ``make bench``, which would say nothing if it did other work.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from benchmarks import naive
+from tests.support.runs import AS_OF, NOW, pipeline, request
+
+from waitlist.settings import Settings
+from waitlist.simulator import MAPPINGS, Order, generate
+
+TABLES = {
+    "disposition": "post_id, enhet_hsa_id, kategori, disposition",
+    "finding": "post_id, rule, severity",
+    "bokningsbegaran": (
+        "post_id, person_id, begard_plats, patientnamn, begart_startdatum, begart_slutdatum, besokstyp, "
+        "vardinrattning, beskrivning, sekretess, row_hash"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What each of the two has written."""
+
+    ours: sa.Engine
+    naive: sa.Engine
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
+    folder: Path = tmp_path_factory.mktemp("second_opinion")
+    generate(Order(4_000, seed=11, as_of=AS_OF), folder, sqlite=folder / "pmo.sqlite")
+    pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
+    ours, other = (f"sqlite:///{folder / name}" for name in ("ours.sqlite", "naive.sqlite"))
+    steps = pipeline(folder, pmo=pmo, staging=ours, mappings=folder / MAPPINGS)
+    run = steps.open_batch(request(), now=NOW)
+    parts = [steps.extract(run, partition) for partition in steps.plan_extract(run)]
+    steps.find_duplicates(run, parts)
+    for part in parts:
+        steps.assess(run, part, now=NOW)
+    naive.script(pmo, other, Settings(mappings_dir=folder / MAPPINGS), AS_OF)
+    return Staged(sa.create_engine(ours), sa.create_engine(other))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_both_write_the_same_rows(staged: Staged, table: str) -> None:
+    rows = []
+    for engine, name in ((staged.ours, table), (staged.naive, f"naive_{table}")):
+        with engine.connect() as connection:
+            found = connection.execute(sa.text(f"SELECT {TABLES[table]} FROM {name}"))
+            rows.append(sorted(map(tuple, found), key=repr))
+    assert rows[0]
+    assert rows[0] == rows[1]
