@@ -323,8 +323,8 @@ def _unaccounted(store: StagingStore, batch_id: str) -> int | None:
         row.posts_extracted - row.dispositions,
         row.posts_staged - row.requests,
         row.posts_extracted - row.summarised,
-        row.lost,
-        row.added,
+        row.migrating - row.matched,
+        row.requests - row.matched,
     )
     return sum(abs(int(each)) for each in differences)
 
