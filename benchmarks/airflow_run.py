@@ -1,5 +1,6 @@
 """The whole dry run in an Airflow as it runs in service: its own scheduler, LocalExecutor with two slots."""
 
+import csv
 import datetime as dt
 import json
 from collections.abc import Iterator
@@ -58,6 +59,13 @@ def given_to(site: Site) -> dict[str, str]:
         "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(SLOTS),
         "AIRFLOW__CORE__PARALLELISM": str(2 * SLOTS),
     }
+
+
+def warm_up(airflow: RunningAirflow, site: Site) -> None:
+    """Run the posts of one unit, so that the workers are there, as they are in service."""
+    with (site.mappings / "units.csv").open(encoding="utf-8", newline="") as file:
+        unit = next(csv.DictReader(file))["hsa_id"]
+    airflow.ended(airflow.trigger("warm-up", as_of=AS_OF.isoformat(), units=[unit]))
 
 
 def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id: str) -> DryRun:
