@@ -1,4 +1,4 @@
-"""What an approver reads before a wave is released: Swedish Markdown, counts only.
+"""What an approver reads before a wave is released or taken back: Swedish Markdown, counts only.
 
 Posts by unit and disposition, the gates, and what has changed since the latest dry run of the same units.
 """
@@ -12,7 +12,7 @@ from waitlist.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_dispo
 from waitlist.mappings import Mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
-from waitlist.readiness import Readiness, UnitReadiness, number, read_readiness
+from waitlist.readiness import Readiness, UnitReadiness, moment, number, read_readiness
 from waitlist.rules import RULES, Disposition
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
@@ -47,6 +47,20 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
     parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_critical(store.quality_results(batch_id))]
     parts += [*_units(readiness), *_changes(store, readiness.batch, previous)]
     return "\n".join(parts) + "\n"
+
+
+def withdrawal(batch: Batch) -> str:
+    """Return what a withdrawal would take back, as Swedish Markdown.
+
+    Args:
+        batch: a batch that is released.
+    """
+    wave = f"våg {_plain(batch.wave)}, " if batch.wave else ""
+    return (
+        f"Körning `{batch.batch_id}`, {wave}per {batch.as_of}: **{number(batch.posts_staged or 0)} poster** överfördes "
+        f"{moment(batch.released_at)}.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
+        "Posterna blir fria för en senare körning.\n"
+    )
 
 
 def _heading(readiness: Readiness) -> list[str]:

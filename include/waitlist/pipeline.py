@@ -366,12 +366,7 @@ class Pipeline:
         batch = self.store.batch(batch_id)
         if batch.state is not BatchState.RELEASED:
             raise RefusedError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
-        summary = (
-            f"Körning `{batch_id}`, våg {batch.wave}, per {batch.as_of}: **{batch.posts_staged} poster** överfördes "
-            f"{batch.released_at:%Y-%m-%d %H:%M} UTC.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
-            "Posterna blir fria för en senare körning."
-        )
-        return {"summary": summary, "told": withdrawal_waits(batch)}
+        return {"summary": approval.withdrawal(batch), "told": withdrawal_waits(batch)}
 
     def withdraw(self, batch_id: str, person: str, reason: str | None, *, now: dt.datetime) -> Record:
         """Take a released batch back; its posts are free again.

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
@@ -193,6 +194,11 @@ def share(part: int, whole: int) -> str:
 def number(count: int) -> str:
     """Return a count as Swedish writes it: 12 345."""
     return f"{count:,}".replace(",", " ")
+
+
+def moment(value: datetime | None) -> str:
+    """Return a moment in Stockholm's time: 2024-10-01 kl. 04.12; a dash of none."""
+    return "–" if value is None else f"{value.astimezone(STOCKHOLM):%Y-%m-%d kl. %H.%M}"
 
 
 def render(readiness: Readiness) -> RenderableType:

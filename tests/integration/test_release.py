@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, POSTS, REASON
 
-from waitlist import release
+from waitlist import approval, release
 from waitlist.exceptions import ReconciliationError, RefusedError
 from waitlist.gates import Gate, stored
 from waitlist.reconcile import PartitionEvidence, reconcile
@@ -387,6 +387,22 @@ def test_withdrawal_takes_a_written_reason_and_a_released_batch(store: StagingSt
             store, "to withdraw it takes a written reason of at least 10 characters",
             lambda reason=reason: release.withdraw(store, WAVE, APPROVER, reason, LATER),
         )  # fmt: skip
+
+
+def test_whoever_withdraws_reads_how_many_posts_were_released_and_when_in_swedish_time(store: StagingStore) -> None:
+    releases.awaiting(store, WAVE, POSTS, wave="2*")
+    # The night in which the clocks go back: 01:30 UTC is the second half past two, and Stockholm is an hour ahead.
+    release.release(store, WAVE, APPROVER, None, dt.datetime(2024, 10, 27, 1, 30, tzinfo=dt.UTC))
+    winter = approval.withdrawal(store.batch(WAVE))
+    assert f"**{len(MIGRATING)} poster** överfördes 2024-10-27 kl. 02.30." in winter
+    assert f"Körning `{WAVE}`, våg 2\\*, per 2024-10-01:" in winter
+    release.withdraw(store, WAVE, APPROVER, REASON, LATER)
+    releases.awaiting(store, "vecka-2", POSTS)
+    release.release(store, "vecka-2", APPROVER, None, dt.datetime(2024, 9, 30, 22, 15, tzinfo=dt.UTC))
+    summer = approval.withdrawal(store.batch("vecka-2"))
+    assert "Körning `vecka-2`, per 2024-10-01: " in summer
+    assert "överfördes 2024-10-01 kl. 00.15." in summer
+    assert "UTC" not in winter + summer
 
 
 # The audit trail

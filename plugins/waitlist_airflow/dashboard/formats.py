@@ -8,7 +8,6 @@ from typing import Any, Final
 from waitlist import readiness
 from waitlist.dashboard.overview import Status
 from waitlist.dashboard.unit import path_of
-from waitlist.dates import STOCKHOLM
 from waitlist.gates import GATE_LABELS, SHARES, Gate
 from waitlist.messages import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
 from waitlist.readiness import wave_title
@@ -37,9 +36,7 @@ def day(value: date | None) -> str:
 
 def moment(value: datetime | None) -> str:
     """Return a moment as 2024-10-01 kl. 04.12, in Stockholm's time; a dash of none."""
-    if value is None:
-        return "–"
-    return f"{value.astimezone(STOCKHOLM):%Y-%m-%d kl. %H.%M}".replace(" ", "\u00a0")
+    return readiness.moment(value).replace(" ", "\u00a0")
 
 
 def counted(count: int, one: str, many: str) -> str:
