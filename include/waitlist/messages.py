@@ -349,4 +349,7 @@ def finding_text(code: str, detail: str | None) -> str:
     # "Boka fr.o.m." brings its own full stop.
     said = said.replace("..", ".")
     chapter = RULES[code].chapter
+    if "steg" in chapter:
+        # "kapitel 2 steg 6, 4" would read as two steps.
+        chapter = chapter.replace(", ", " och kapitel ")
     return f"{said} (Instruktionen, kapitel {chapter})" if chapter else said

@@ -260,5 +260,6 @@ def test_every_rule_and_disposition_has_its_swedish_text() -> None:
 
 
 def test_a_text_says_what_to_do_and_where_the_instruction_says_so() -> None:
-    assert finding_text("CATEGORY_NOT_MOVED", SDV) == f"Flytta posten till {SDV}. (Instruktionen, kapitel 2 steg 6, 4)"
+    moved = finding_text("CATEGORY_NOT_MOVED", SDV)
+    assert moved == f"Flytta posten till {SDV}. (Instruktionen, kapitel 2 steg 6 och kapitel 4)"
     assert finding_text("DUPLICATE_POST", None).endswith("Avsluta dubbletten.")

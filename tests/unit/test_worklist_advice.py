@@ -67,7 +67,7 @@ def test_every_sheet_has_its_texts_and_a_title_that_excel_takes() -> None:
 def test_one_finding_is_said_as_its_text() -> None:
     advice = told(Disposition.MOVE_TO_SDV_LIST, MOVE)
     assert advice is not None
-    assert advice.action == f"Flytta posten till {LISTED}. (Instruktionen, kapitel 2 steg 6, 4)"
+    assert advice.action == f"Flytta posten till {LISTED}. (Instruktionen, kapitel 2 steg 6 och kapitel 4)"
     assert (advice.label, advice.others, advice.recommends) == ("Inte flyttad till SDV-väntelista", "", True)
 
 
