@@ -57,7 +57,8 @@ PARAMS: Final = {
         None,
         type=["null", "string"],
         title="Återanvänd avläsning",
-        description_md="Batch-id vars avläsning bedöms på nytt i stället för att PMO läses. Tomt: PMO läses.",
+        description_md="Batch-id vars avläsning bedöms på nytt i stället för att PMO läses. Det räknas inte som den "
+        "senaste torrkörningen. Tomt: PMO läses.",
     ),
 }
 

@@ -24,7 +24,7 @@ from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.rules import Disposition
 from waitlist.staging import Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
-from waitlist.staging.events import read_events
+from waitlist.staging.events import read_events, read_replays
 from waitlist.staging.queries import read_sql
 
 FILE: Final = "gates.csv"
@@ -222,7 +222,7 @@ def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[Gate
 
 
 def latest_dry_run(store: StagingStore, batch_id: str) -> Batch | None:
-    """Return the verified dry run of the latest as-of date, not after the batch's, that read all its units.
+    """Return the verified dry run of the latest as-of date, not after the batch's, that read all its units from PMO.
 
     Raises:
         RefusedError: there is no such batch.
@@ -231,7 +231,7 @@ def latest_dry_run(store: StagingStore, batch_id: str) -> Batch | None:
 
 
 def is_overtaken(store: StagingStore, batch_id: str) -> bool:
-    """Tell whether a verified dry run as of a later date has read all the batch's units.
+    """Tell whether a verified dry run as of a later date has read all the batch's units from PMO.
 
     Raises:
         RefusedError: there is no such batch.
@@ -249,7 +249,7 @@ def _dry_run_of_its_units(store: StagingStore, batch_id: str, *, later: bool) ->
                 table.kind == BatchKind.DRY_RUN.value,
                 table.state == BatchState.VERIFIED.value,
                 table.as_of > batch.as_of if later else table.as_of <= batch.as_of,
-                table.batch_id != batch_id,
+                table.batch_id.not_in({batch_id, *read_replays(connection)}),
             )
             .order_by(table.as_of.desc(), table.started_at.desc(), table.batch_id)
         ).all()

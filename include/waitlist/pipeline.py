@@ -179,6 +179,7 @@ class Pipeline:
             rules_version=run.rules_version,
             started_at=now,
             units=run.units,
+            reuse_snapshot=run.reuse_snapshot,
         )
         log.info("batch %s opened as of %s", run.batch_id, run.as_of)
         return run
@@ -421,7 +422,8 @@ class Pipeline:
         places = retention.Places(self._snapshots, work_lists)
         verb = "would remove" if only_tell else "removed"
         total = {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
-        for batch in retention.expired(retention.read_batches(self.store), on, periods):
+        batches = retention.read_batches(self.store)
+        for batch in retention.expired(batches, self.store.replays(), on, periods):
             reason = f"older than {periods.of(batch.kind)} days on {on}"
             held = (
                 retention.survey(self.store, batch, places)

@@ -30,6 +30,7 @@ from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
 from waitlist.settings import Settings
 from waitlist.staging import READABLE, Batch, StagingStore, schema
 from waitlist.staging.database import refusals_named
+from waitlist.staging.events import read_replays
 from waitlist.staging.queries import read_sql
 
 LATEST: Final = "latest"
@@ -101,7 +102,7 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 
     Args:
         store: the staging database.
-        batch_id: a batch, or ``LATEST`` for the one begun last among those that count for readers.
+        batch_id: a batch, or ``LATEST`` for the one begun last among those that have read PMO and count for readers.
         mappings: names, waves and go-lives of the units.
 
     Raises:
@@ -128,7 +129,8 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 def _latest(connection: sa.Connection) -> str:
     batch = schema.batch.c
     states = [state.value for state in READABLE]
-    begun = sa.select(batch.batch_id).where(batch.state.in_(states)).order_by(batch.started_at.desc(), batch.batch_id)
+    counts = batch.state.in_(states) & batch.batch_id.not_in(read_replays(connection))
+    begun = sa.select(batch.batch_id).where(counts).order_by(batch.started_at.desc(), batch.batch_id)
     found = connection.execute(begun.limit(1)).scalar_one_or_none()
     if found is None:
         raise RefusedError("no batch has been verified yet: run a dry run first")

@@ -2,11 +2,11 @@
 
 A dry run keeps its rows for some weeks; a migration, released or not, has a longer time of its own. Counts stay:
 the batch, its units, its expectations, its gates and its audit trail, and ``released_post``, by which no post is
-ever released twice. The latest verified dry run is kept whole, however old.
+ever released twice. The latest verified dry run of PMO is kept whole, however old.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -61,15 +61,17 @@ class Holdings:
         return any(self.rows.values()) or any(self.files.values())
 
 
-def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Batch]:
+def expired(batches: Sequence[Batch], replays: Collection[str], on: dt.date, periods: Periods) -> list[Batch]:
     """Choose the batches whose time is up, the oldest first.
 
     Args:
         batches: all of them.
+        replays: those that judged another's snapshot anew, by their ids.
         on: the day that ages are counted to.
         periods: how long each kind is kept. A batch is as old as the last thing that happened to it.
     """
-    dry_runs = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
+    verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
+    dry_runs = [each for each in verified if each.batch_id not in replays]
     latest = max(dry_runs, key=lambda each: (each.as_of, each.started_at, each.batch_id), default=None)
     aged = [each for each in batches if each != latest and (on - _touched(each)).days > periods.of(each.kind)]
     return sorted(aged, key=lambda each: (_touched(each), each.batch_id))

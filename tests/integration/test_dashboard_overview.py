@@ -160,6 +160,14 @@ def test_a_run_over_some_units_is_no_part_of_the_trend(site: worklists.Site) -> 
     assert (after.latest, after.trend) == (before.latest, before.trend)
 
 
+def test_a_replay_is_no_part_of_the_trend_and_one_that_failed_is_no_missed_night(site: worklists.Site) -> None:
+    before = overview(site)
+    stage(site, posts.AS_OF, (CLEAN,), batch_id="what-if", reuse_snapshot=before.latest.batch_id, started_at=NOW)
+    batches.open_batch(site.store, "broken", reuse_snapshot=before.latest.batch_id, started_at=NOW)
+    site.store.mark_failed("broken", NOW)
+    assert overview(site) == before
+
+
 def test_where_every_run_is_over_some_units_those_are_shown(site: worklists.Site) -> None:
     for table in (schema.unit_summary, schema.batch_event, schema.batch_partition, schema.batch):
         batches.execute(site.store, table.delete())

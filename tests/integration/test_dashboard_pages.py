@@ -24,7 +24,7 @@ from waitlist.messages import DISPOSITION_LABELS
 from waitlist.pmo import PmoSource
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.staging import StagingStore
+from waitlist.staging import StagingStore, schema
 from waitlist_airflow.dashboard.access import may_read_runs
 from waitlist_airflow.dashboard.app import create_app, get_user
 
@@ -128,6 +128,31 @@ def test_the_list_of_runs_leads_to_each(client: TestClient, made: Made) -> None:
     page = html(client, "korningar")
     assert all(f'href="korningar/{batch_id}"' in page for batch_id in (made.latest, made.failed, demo.BATCH))
     assert [each["state"] for each in plain(client, "korningar")["batches"]] == ["verified", "failed", "released"]
+
+
+@pytest.fixture
+def replay(made: Made) -> Iterator[str]:
+    """A run that judges the night's snapshot anew."""
+    asked = request("what-if")
+    told = {"dag_id": asked.dag_id, "run_id": asked.run_id, "kind": asked.kind, "wave": None, "rules_version": "0" * 64}
+    opened = {"as_of": AS_OF, "started_at": BEGUN - dt.timedelta(hours=1), "reuse_snapshot": made.latest}
+    made.store.open_batch(asked.batch_id, **told, **opened)
+    yield asked.batch_id
+    with made.store.database.writing() as connection:
+        for table in (schema.batch_event, schema.batch):
+            connection.execute(table.delete().where(table.c.batch_id == asked.batch_id))
+
+
+def test_a_replay_is_told_apart_and_leads_to_what_it_judged(client: TestClient, made: Made, replay: str) -> None:
+    assert {each["batch_id"]: each["replay"] for each in plain(client, "korningar")["batches"]} == {
+        made.latest: False, replay: True, made.failed: False, demo.BATCH: False,
+    }  # fmt: skip
+    assert words(html(client, "korningar")).count("omprövad avläsning") == 1
+    page = html(client, f"korningar/{replay}")
+    assert "Omprövning av en tidigare avläsning" in page
+    assert f'<a href="{made.latest}">en tidigare avläsning</a>' in page
+    assert plain(client, f"korningar/{replay}")["reuse_snapshot"] == made.latest
+    assert "Omprövning" not in html(client, f"korningar/{made.latest}")
 
 
 def test_a_run_shows_where_every_post_went(client: TestClient, made: Made) -> None:

@@ -183,6 +183,29 @@ def test_latest_dry_run_is_by_its_as_of_date_and_not_after_the_batchs(store: Sta
     assert measure(store)[Gate.DRY_RUN_AGE_DAYS] == 2
 
 
+def test_replay_is_not_the_latest_dry_run_and_overtakes_none(store: StagingStore) -> None:
+    dry_run(store, "natt", [*POSTS], DAY_BEFORE)
+    dry_run(store, "what-if", [*POSTS][:5], batches.AS_OF, reuse_snapshot="natt")
+    releases.verified(store, WAVE, POSTS)
+    found = gates.latest_dry_run(store, WAVE)
+    assert found is not None
+    assert found.batch_id == "natt"
+    measured = measure(store)
+    assert (measured[Gate.EXTRACT_DEVIATION], measured[Gate.DRY_RUN_AGE_DAYS]) == (0, 1)
+    assert not gates.is_overtaken(store, "natt")
+    dry_run(store, "next", [*POSTS], batches.AS_OF)
+    assert gates.is_overtaken(store, "natt")
+
+
+def test_replay_is_compared_with_the_dry_run_of_pmo(store: StagingStore) -> None:
+    dry_run(store, "natt", [*POSTS], DAY_BEFORE)
+    for batch_id in ("what-if", "what-if-again"):
+        dry_run(store, batch_id, [*POSTS], DAY_BEFORE, reuse_snapshot="natt")
+    found = gates.latest_dry_run(store, "what-if-again")
+    assert found is not None
+    assert found.batch_id == "natt"
+
+
 def test_dry_run_must_have_read_all_units_of_the_wave(store: StagingStore) -> None:
     for number, units in enumerate((None, [FIRST, SECOND], [FIRST])):
         as_of = DAY_BEFORE - dt.timedelta(days=3 - number)

@@ -414,6 +414,7 @@ def test_trail_tells_every_state_with_its_counts_and_a_rerun_adds_nothing(store:
     assert (opened.event, opened.at, opened.actor) == (EventName.OPEN, NOW, "pipeline")
     assert opened.details == {
         "kind": "migration", "wave": "1", "as_of": "2024-10-01", "rules_version": "0" * 64, "units": ["A", "B"],
+        "reuse_snapshot": None,
     }  # fmt: skip
     findings = batches.chunk(POSTS).findings.num_rows
     assert staged.details == {"posts": len(POSTS), "staged": len(MIGRATING), "findings": findings}

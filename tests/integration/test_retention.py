@@ -141,6 +141,16 @@ def test_the_param_decides_how_long_a_dry_run_is_kept(site: Site) -> None:
     assert site.clean(keep_days=39)["batches"] == 1
 
 
+def test_a_replay_does_not_take_the_place_of_the_dry_run_that_is_always_kept(site: Site) -> None:
+    touch(site.store, "latest", started_at=BEGUN, finished_at=BEGUN)
+    batches.open_batch(site.store, "what-if", as_of=ON, started_at=NOW, reuse_snapshot="latest")
+    batches.set_state(site.store, "verified", "what-if")
+    kept = site.held("latest")
+    assert site.clean()["batches"] == 1
+    assert site.held("latest") == kept
+    assert any(kept.values())
+
+
 @pytest.mark.parametrize("state", ["awaiting_approval", "released", "withdrawn", "rejected", "verified", "failed"])
 def test_a_migration_is_not_touched_before_its_own_longer_time(site: Site, state: str) -> None:
     make_migration(site, state)

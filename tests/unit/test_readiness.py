@@ -144,6 +144,15 @@ def test_latest_is_the_verified_batch_that_was_begun_last(store: StagingStore, m
     assert read_readiness(store, LATEST, mappings).batch.batch_id == "natt-2"
 
 
+def test_a_replay_is_read_when_it_is_asked_for_and_is_not_the_latest(store: StagingStore, mappings: Mappings) -> None:
+    later = batches.NOW + dt.timedelta(hours=1)
+    batches.open_batch(store, "what-if", started_at=later, reuse_snapshot="natt-1")
+    batches.set_state(store, "verified", "what-if")
+    batches.set_state(store, "verified")
+    assert read_readiness(store, LATEST, mappings).batch.batch_id == "natt-1"
+    assert read_readiness(store, "what-if", mappings).batch.batch_id == "what-if"
+
+
 # Words and numbers
 
 

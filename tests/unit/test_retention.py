@@ -38,8 +38,8 @@ def batch(batch_id: str, age: int, **told: Any) -> Batch:
     return Batch(batch_id, **{**known, **told})
 
 
-def names(*batches: Batch, on: dt.date = TODAY, periods: Periods = PERIODS) -> list[str]:
-    return [each.batch_id for each in expired(batches, on, periods)]
+def names(*batches: Batch, replays: frozenset[str] = frozenset(), periods: Periods = PERIODS) -> list[str]:
+    return [each.batch_id for each in expired(batches, replays, TODAY, periods)]
 
 
 LATEST = batch("latest", 0)
@@ -89,6 +89,11 @@ def test_the_latest_is_the_one_of_the_latest_day_not_the_one_run_last() -> None:
     assert names(nightly, backfilled) == ["backfilled"]
 
 
+def test_a_replay_is_not_the_latest_dry_run_and_goes_when_its_time_is_up() -> None:
+    night, replay = batch("night", 100), batch("replay", 90, as_of=TODAY)
+    assert names(night, replay, replays=frozenset({"replay"})) == ["replay"]
+
+
 def test_the_oldest_go_first() -> None:
     assert names(batch("b", 50), batch("c", 40), batch("a", 60), LATEST) == ["a", "b", "c"]
 
@@ -105,11 +110,11 @@ AGED = st.builds(
 @given(st.lists(AGED, unique_by=lambda each: each.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
 def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
     periods = Periods(dry_run, migration)
-    gone = expired(batches, TODAY, periods)
+    gone = expired(batches, (), TODAY, periods)
     for each in gone:
         assert (TODAY - each.started_at.date()).days > (
             dry_run if each.kind is BatchKind.DRY_RUN else max(dry_run, migration)
         )
     verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
     assert not verified or len([each for each in verified if each not in gone]) >= 1
-    assert gone == expired(batches[::-1], TODAY, periods)
+    assert gone == expired(batches[::-1], (), TODAY, periods)

@@ -15,7 +15,7 @@ from waitlist.gates import GateResult, read_gates
 from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
 from waitlist.rules import Disposition
 from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
-from waitlist.staging.events import Event, read_events
+from waitlist.staging.events import Event, read_events, read_replays
 from waitlist.staging.store import find_batch
 
 ROWS: Final = 30
@@ -40,6 +40,8 @@ class Listed:
     staged: int | None
     started_at: datetime
     finished_at: datetime | None
+    replay: bool
+    """It judged another batch's snapshot anew and did not read PMO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ class BatchPage:
     batch: Batch
     units: tuple[str, ...] | None
     """HSA-ids that the batch was opened for; None for all."""
+    reuse_snapshot: str | None
+    """The batch whose snapshot it judged anew; None where it read PMO."""
     accounting: Accounting
     suites: tuple[CheckedSuite, ...]
     gates: tuple[GateResult, ...]
@@ -203,6 +207,7 @@ def read_batch(
         return BatchPage(
             batch=batch,
             units=_units(events),
+            reuse_snapshot=_reused(events),
             accounting=_accounting(connection, batch),
             suites=_suites(connection, batch_id, suites),
             gates=tuple(read_gates(connection, batch_id)) or tuple(measured),
@@ -232,9 +237,21 @@ def _listed(
         table.started_at, table.finished_at,
     )  # fmt: skip
     query = query.where(*where).order_by(table.started_at.desc(), table.batch_id).limit(limit).offset(offset)
+    replays = read_replays(connection)
     return tuple(
-        Listed(batch_id, BatchKind(kind), wave, as_of, BatchState(state), *rest)
-        for batch_id, kind, wave, as_of, state, *rest in connection.execute(query)
+        Listed(
+            batch_id=row.batch_id,
+            kind=BatchKind(row.kind),
+            wave=row.wave,
+            as_of=row.as_of,
+            state=BatchState(row.state),
+            posts=row.posts_extracted,
+            staged=row.posts_staged,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            replay=row.batch_id in replays,
+        )
+        for row in connection.execute(query)
     )
 
 
@@ -262,6 +279,10 @@ def _others(connection: sa.Connection, batch_id: str) -> tuple[Listed, ...]:
 def _units(events: Iterable[Event]) -> tuple[str, ...] | None:
     begun = [event.details.get("units") for event in events if event.event is EventName.OPEN]
     return tuple(begun[-1]) if begun and begun[-1] is not None else None
+
+
+def _reused(events: Iterable[Event]) -> str | None:
+    return next((event.details["reuse_snapshot"] for event in events if event.details.get("reuse_snapshot")), None)
 
 
 def _accounting(connection: sa.Connection, batch: Batch) -> Accounting:

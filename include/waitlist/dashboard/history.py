@@ -12,6 +12,7 @@ from waitlist.dashboard.reading import NoBatchError, ask
 from waitlist.gates import HANDLED
 from waitlist.mappings import Mappings
 from waitlist.staging import BatchKind, BatchState, schema
+from waitlist.staging.events import read_replays
 from waitlist.worklist.posts import UNKNOWN, unit_key
 
 HANDLED_CODES: Final = tuple(sorted(each.value for each in HANDLED))
@@ -68,12 +69,13 @@ def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
     """Return the dry runs to compare, the earliest as-of date first; the last is the latest.
 
     The latest is that of the latest as-of date among those that read every unit; where there is none, among all. Those
-    before it have read the same units. Of several as of one date the one begun last counts.
+    before it have read the same units. Of several as of one date the one begun last counts. A replay is none of them.
 
     Raises:
         NoBatchError: there is none.
     """
     found: dict[str, DryRun] = {}
+    replays = read_replays(connection)
     for row in ask(connection, "select_dry_runs", types=_RUN_TYPES):
         details = json.loads(row.details) if row.details else {}
         before = found.get(row.batch_id)
@@ -83,7 +85,7 @@ def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
         found[row.batch_id] = DryRun(
             row.batch_id, row.run_id, row.as_of, row.started_at, row.finished_at, row.posts_extracted, units
         )
-    runs = list(found.values())
+    runs = [run for run in found.values() if run.batch_id not in replays]
     if not runs:
         raise NoBatchError("no dry run has been verified yet")
     latest = next((run for run in reversed(runs) if run.units is None), runs[-1])
@@ -92,10 +94,10 @@ def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
 
 
 def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
-    """Return the dry run begun last, when it came after the latest shown and does not count for readers."""
+    """Return the dry run of PMO begun last, when it came after the latest shown and does not count for readers."""
     table = schema.batch.c
     query = sa.select(table.batch_id, table.run_id, table.as_of, table.state, table.started_at).where(
-        table.kind == BatchKind.DRY_RUN.value
+        table.kind == BatchKind.DRY_RUN.value, table.batch_id.not_in(read_replays(connection))
     )
     last = connection.execute(query.order_by(table.started_at.desc(), table.batch_id).limit(1)).one_or_none()
     hidden = {BatchState.OPEN, BatchState.STAGED, BatchState.FAILED}

@@ -88,5 +88,17 @@ def read_events_of(connection: sa.Connection, batch_ids: Sequence[str]) -> list[
     ]
 
 
+def read_replays(connection: sa.Connection) -> frozenset[str]:
+    """Return the batches that judged another's snapshot anew: what would be, and no news of PMO.
+
+    Whatever asks for the latest dry run leaves them out.
+    """
+    table = schema.batch_event.c
+    opened = sa.select(table.batch_id, table.details).where(table.event == EventName.OPEN.value)
+    return frozenset(
+        batch_id for batch_id, details in connection.execute(opened) if json.loads(details).get("reuse_snapshot")
+    )
+
+
 def _text(value: str) -> sa.BindParameter[str]:
     return sa.literal(value, sa.Unicode)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from waitlist.exceptions import RefusedError
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
-from waitlist.staging.events import Event, entry, read_events
+from waitlist.staging.events import Event, entry, read_events, read_replays
 from waitlist.staging.loading import (
     AssessedChunk,
     KeyRange,
@@ -78,6 +78,7 @@ class StagingStore:
         rules_version: str,
         started_at: datetime,
         units: Collection[str] | None = None,
+        reuse_snapshot: str | None = None,
     ) -> BatchState:
         """Begin a batch or begin it anew; returns its state now.
 
@@ -95,13 +96,19 @@ class StagingStore:
             rules_version: SHA-256 of mappings, suites and settings.
             started_at: now.
             units: HSA-ids of the units that are read; None for every unit. The audit trail keeps them.
+            reuse_snapshot: the batch whose snapshot is judged anew; None where PMO is read. The audit trail keeps it.
 
         Raises:
             StagingError: the batch is immutable.
         """
         deciding = {"kind": BatchKind(kind).value, "wave": wave, "as_of": as_of, "rules_version": rules_version}
         told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, **deciding}
-        about = {**deciding, "as_of": as_of.isoformat(), "units": None if units is None else sorted(units)}
+        about = {
+            **deciding,
+            "as_of": as_of.isoformat(),
+            "units": None if units is None else sorted(units),
+            "reuse_snapshot": reuse_snapshot,
+        }
         begun = entry(batch_id, BatchState.OPEN, at=started_at, details=about)
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
             query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)
@@ -268,6 +275,11 @@ class StagingStore:
         """Return a batch's audit trail, the oldest entry first; empty for a batch that was never opened."""
         with refusals_named(f"audit trail of batch {batch_id}"), self.database.connected() as connection:
             return read_events(connection, batch_id)
+
+    def replays(self) -> frozenset[str]:
+        """Return the batches that judged another's snapshot anew (``events.read_replays``)."""
+        with refusals_named("reading replays"), self.database.connected() as connection:
+            return read_replays(connection)
 
     def released_post_ids(self, lower: int | None, upper: int | None) -> npt.NDArray[np.int64]:
         """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
