@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from waitlist.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_disposition, selected_units, stored
+from waitlist.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_disposition, stored
 from waitlist.mappings import Mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
@@ -16,6 +16,7 @@ from waitlist.readiness import Readiness, UnitReadiness, moment, number, read_re
 from waitlist.rules import RULES, Disposition
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
+from waitlist.staging.events import selected_units
 
 SHORTEST_REASON: Final = 10
 """Characters, white space not counted, that a written reason has at least."""

@@ -22,9 +22,9 @@ from waitlist.exceptions import MappingError
 from waitlist.mappings import Mappings
 from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.rules import Disposition
-from waitlist.staging import Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging import Batch, BatchKind, BatchState, StagingStore, schema
 from waitlist.staging.database import refusals_named
-from waitlist.staging.events import read_events, read_replays
+from waitlist.staging.events import read_replays, selected_units
 from waitlist.staging.queries import read_sql
 
 FILE: Final = "gates.csv"
@@ -258,16 +258,6 @@ def _dry_run_of_its_units(store: StagingStore, batch_id: str, *, later: bool) ->
             if read is None or (units is not None and units <= read):
                 return store.batch(candidate)
     return None
-
-
-def selected_units(connection: sa.Connection, batch_id: str) -> frozenset[str] | None:
-    """Return the units that a batch was opened for, None for all, as its audit trail tells."""
-    begun = [
-        event.details["units"]
-        for event in read_events(connection, batch_id)
-        if event.event is EventName.OPEN and "units" in event.details
-    ]
-    return frozenset(begun[-1]) if begun and begun[-1] is not None else None
 
 
 def posts_by_disposition(

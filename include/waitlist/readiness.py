@@ -28,9 +28,9 @@ from waitlist.mappings import Mappings, load_mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
 from waitlist.settings import Settings
-from waitlist.staging import READABLE, Batch, StagingStore, schema
+from waitlist.staging import READABLE, Batch, BatchKind, BatchState, StagingStore, schema
 from waitlist.staging.database import refusals_named
-from waitlist.staging.events import read_replays
+from waitlist.staging.events import read_replays, selected_units
 from waitlist.staging.queries import read_sql
 
 LATEST: Final = "latest"
@@ -102,7 +102,8 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 
     Args:
         store: the staging database.
-        batch_id: a batch, or ``LATEST`` for the one begun last among those that have read PMO and count for readers.
+        batch_id: a batch, or ``LATEST`` for the verified dry run of PMO with the latest as-of date; of those that read
+            every unit, where there are such.
         mappings: names, waves and go-lives of the units.
 
     Raises:
@@ -128,13 +129,17 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 
 def _latest(connection: sa.Connection) -> str:
     batch = schema.batch.c
-    states = [state.value for state in READABLE]
-    counts = batch.state.in_(states) & batch.batch_id.not_in(read_replays(connection))
-    begun = sa.select(batch.batch_id).where(counts).order_by(batch.started_at.desc(), batch.batch_id)
-    found = connection.execute(begun.limit(1)).scalar_one_or_none()
-    if found is None:
-        raise RefusedError("no batch has been verified yet: run a dry run first")
-    return str(found)
+    counts = (
+        batch.kind == BatchKind.DRY_RUN.value,
+        batch.state == BatchState.VERIFIED.value,
+        batch.batch_id.not_in(read_replays(connection)),
+    )
+    latest_first = (batch.as_of.desc(), batch.started_at.desc(), batch.batch_id)
+    found = connection.scalars(sa.select(batch.batch_id).where(*counts).order_by(*latest_first)).all()
+    if not found:
+        raise RefusedError("no dry run has been verified yet: run one first")
+    whole = (batch_id for batch_id in found if selected_units(connection, batch_id) is None)
+    return str(next(whole, found[0]))
 
 
 def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:
@@ -290,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the readiness table; return 0, or 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m waitlist.readiness", description="Print the readiness table.")
     parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
-    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch, or the latest that was verified")
+    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch; without it the latest dry run")
     parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
     given = parser.parse_args(arguments)
     try:

@@ -127,30 +127,42 @@ def test_only_a_batch_that_counts_for_readers_is_read(store: StagingStore, mappi
         batches.set_state(store, state)
         with pytest.raises(StagingError, match=f"batch natt-1 is {state}: it counts only once it is verified"):
             read_readiness(store, "natt-1", mappings)
-        with pytest.raises(StagingError, match="no batch has been verified yet"):
+        with pytest.raises(StagingError, match="no dry run has been verified yet"):
             read_readiness(store, LATEST, mappings)
     for state in ("verified", "awaiting_approval", "released", "withdrawn", "rejected"):
         batches.set_state(store, state)
-        assert read_readiness(store, LATEST, mappings).batch.batch_id == "natt-1"
+        assert read_readiness(store, "natt-1", mappings).batch.batch_id == "natt-1"
     with pytest.raises(StagingError, match="batch natt-7 is unknown"):
         read_readiness(store, "natt-7", mappings)
 
 
-def test_latest_is_the_verified_batch_that_was_begun_last(store: StagingStore, mappings: Mappings) -> None:
-    for batch_id, hours in (("natt-2", 1), ("natt-3", -1), ("natt-4", 9)):
-        batches.open_batch(store, batch_id, started_at=batches.NOW + dt.timedelta(hours=hours))
-    for batch_id in ("natt-2", "natt-3"):
-        batches.set_state(store, "verified", batch_id)
-    assert read_readiness(store, LATEST, mappings).batch.batch_id == "natt-2"
+def verified(store: StagingStore, batch_id: str, **told: object) -> None:
+    batches.open_batch(store, batch_id, **told)
+    batches.set_state(store, "verified", batch_id)
 
 
-def test_a_replay_is_read_when_it_is_asked_for_and_is_not_the_latest(store: StagingStore, mappings: Mappings) -> None:
+def test_latest_is_the_dry_run_as_of_the_latest_day_and_of_those_the_one_begun_last(
+    store: StagingStore, mappings: Mappings
+) -> None:
+    hour = dt.timedelta(hours=1)
+    verified(store, "again", started_at=batches.NOW + hour)
+    verified(store, "backfilled", as_of=AS_OF - dt.timedelta(days=3), started_at=batches.NOW + 3 * hour)
+    batches.open_batch(store, "under-way", as_of=AS_OF + dt.timedelta(days=1), started_at=batches.NOW + 4 * hour)
+    assert read_readiness(store, LATEST, mappings).batch.batch_id == "again"
+
+
+def test_a_replay_a_wave_and_a_run_over_some_units_are_read_when_they_are_asked_for(
+    store: StagingStore, mappings: Mappings
+) -> None:
     later = batches.NOW + dt.timedelta(hours=1)
-    batches.open_batch(store, "what-if", started_at=later, reuse_snapshot="natt-1")
-    batches.set_state(store, "verified", "what-if")
-    batches.set_state(store, "verified")
+    verified(store, "what-if", started_at=later, reuse_snapshot="natt-1")
+    verified(store, "wave", started_at=later, kind="migration", wave="2", units=["SE1-A", "SE1-B"])
+    verified(store, "some", started_at=later, units=["SE1-A"])
     assert read_readiness(store, LATEST, mappings).batch.batch_id == "natt-1"
-    assert read_readiness(store, "what-if", mappings).batch.batch_id == "what-if"
+    for batch_id in ("what-if", "wave", "some"):
+        assert read_readiness(store, batch_id, mappings).batch.batch_id == batch_id
+    batches.set_state(store, "failed")
+    assert read_readiness(store, LATEST, mappings).batch.batch_id == "some"
 
 
 # Words and numbers

@@ -654,6 +654,6 @@ def test_command_says_why_it_fails(place: Site, out: Path) -> None:
         cwd=paths.PROJECT / "include", capture_output=True, encoding="utf-8", check=False, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert "no batch has been verified yet" in done.stderr
+    assert "no dry run has been verified yet" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()

@@ -88,6 +88,16 @@ def read_events_of(connection: sa.Connection, batch_ids: Sequence[str]) -> list[
     ]
 
 
+def selected_units(connection: sa.Connection, batch_id: str) -> frozenset[str] | None:
+    """Return the units that a batch was opened for, None for all, as its audit trail tells."""
+    begun = [
+        event.details["units"]
+        for event in read_events(connection, batch_id)
+        if event.event is EventName.OPEN and "units" in event.details
+    ]
+    return frozenset(begun[-1]) if begun and begun[-1] is not None else None
+
+
 def read_replays(connection: sa.Connection) -> frozenset[str]:
     """Return the batches that judged another's snapshot anew: what would be, and no news of PMO.
 

@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
     parser.add_argument("--snapshots", required=True, metavar="URL", help="where each batch has its snapshot's folder")
-    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch, or the latest that was verified")
+    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch; without it the latest dry run")
     parser.add_argument(
         "--out",
         type=Path,
