@@ -4,10 +4,12 @@ import json
 import sqlite3
 from contextlib import closing
 
+import psycopg
 import pytest
 from tests.e2e.conftest import AS_OF, Site
 
 from waitlist.pipeline import Request
+from waitlist.readiness import moment
 from waitlist.staging import BatchState
 
 WAVE = "2"
@@ -62,6 +64,7 @@ def released(site: Site, rehearsed: str) -> str:
     assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
     assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn", reason="") == 200
+    assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Avslå") == 409, "the first answer counts"
     site.airflow.ended(run_id, dag=MIGRATION, state="failed")
     refused = site.airflow.tasks(run_id, dag=MIGRATION)["release", -1]
     assert (refused["state"], refused["try_number"]) == ("failed", 1), "what is refused is not tried again"
@@ -122,11 +125,49 @@ def test_gates_that_turned_red_are_told_once_and_not_again_by_the_next_dry_run(s
     assert f'href="{site.airflow.url}/dags/waitlist_dry_run/runs/rehearsal"' in told
 
 
+def test_a_rerun_of_the_released_wave_is_refused_and_changes_nothing(site: Site, released: str) -> None:
+    before, posts = site.store.events(released), shown(site, released)
+    site.airflow.clear("wave", dag=MIGRATION)
+    site.airflow.ended("wave", dag=MIGRATION, state="failed")
+    refused = site.airflow.tasks("wave", dag=MIGRATION)["open_batch", -1]
+    assert refused["state"] == "failed"
+    assert "is released and immutable: nothing was changed; start a new run" in site.airflow.task_log(
+        "wave", "open_batch", dag=MIGRATION
+    )
+    assert (site.store.events(released), shown(site, released)) == (before, posts)
+
+
+def test_a_wave_that_nobody_answers_in_time_is_not_released_and_can_be_asked_again(site: Site, released: str) -> None:
+    batch_id = Request(MIGRATION, "unanswered", "migration", AS_OF).batch_id
+    run_id = site.airflow.trigger("unanswered", dag=MIGRATION, wave="3", as_of=AS_OF.isoformat())
+    asked(site, MIGRATION, run_id, "approve")
+    let_time_pass(site, run_id)
+    site.airflow.ended(run_id, dag=MIGRATION, state="failed")
+    assert "response timeout has passed" in site.airflow.task_log(run_id, "approve", dag=MIGRATION)
+    assert site.airflow.tasks(run_id, dag=MIGRATION)["release", -1]["state"] == "upstream_failed"
+    assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
+    assert shown(site, batch_id) == set()
+    site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
+    asked(site, MIGRATION, run_id, "approve")
+    assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Avslå") == 200
+    site.airflow.ended(run_id, dag=MIGRATION)
+    assert site.store.batch(batch_id).state is BatchState.REJECTED
+    assert shown(site, batch_id) == set()
+
+
+def let_time_pass(site: Site, run_id: str) -> None:
+    """Let the hours that an answer may take be over."""
+    with psycopg.connect(site.airflow.home.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]) as connection:
+        past = "UPDATE task_instance SET trigger_timeout = now() - interval '1 second' WHERE run_id = %s AND state = %s"
+        assert connection.execute(past, (run_id, "awaiting_input")).rowcount == 1
+
+
 def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Site, released: str) -> None:
     posts = shown(site, released)
     site.airflow.unpause(dag=WITHDRAWAL)
     run_id = site.airflow.trigger("back", dag=WITHDRAWAL, batch_id=released)
-    asked(site, WITHDRAWAL, run_id, "decide")
+    body = str(asked(site, WITHDRAWAL, run_id, "decide")["body"])
+    assert f"**{len(posts)} poster** överfördes {moment(site.store.batch(released).released_at)}." in body
     (told,) = site.mails("Svar väntas: Ska körningen återtas från Millennium?")
     assert f"Det gäller {len(posts)} poster i våg {WAVE}, per {AS_OF}." in told
     assert answer(site, "other", (WITHDRAWAL, run_id, "decide"), "Återta") == 403
