@@ -43,7 +43,7 @@ def run_failed(dag_id: str, step: str | None) -> Notice:
     where = f"Steget {step} misslyckades. " if step else ""
     return Notice(
         f"{label} misslyckades",
-        f"{where}Loggen säger varför. Vad som ska göras vid varje fel står i docs/operations.md.",
+        f"{where}Loggen säger varför. Vad som ska göras vid varje fel står i docs/runbook.md.",
     )
 
 

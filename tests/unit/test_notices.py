@@ -26,6 +26,7 @@ def test_a_failed_run_is_named_with_its_step() -> None:
     told = run_failed("waitlist_dry_run", "reconcile")
     assert told.subject == "Torrkörningen av väntelistorna misslyckades"
     assert told.text.startswith("Steget reconcile misslyckades. Loggen säger varför.")
+    assert "docs/runbook.md" in told.text
     assert "Steget" not in run_failed("waitlist_dry_run", None).text
 
 
