@@ -325,8 +325,7 @@ class Pipeline:
             MappingError: ``gates.csv`` is at fault.
             RefusedError: the batch cannot be approved at all.
         """
-        if not self._settings.approver_ids:
-            raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave")
+        self._require_approvers()
         measured = self._measure_gates(run)
         release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
         before = gates.latest_dry_run(self.store, run.batch_id)
@@ -362,8 +361,10 @@ class Pipeline:
         """Say in Swedish what a withdrawal would take back, to who answers and in the message that it is asked.
 
         Raises:
+            SettingsError: nobody is named who may take it back.
             RefusedError: the batch is unknown or not released.
         """
+        self._require_approvers()
         batch = self.store.batch(batch_id)
         if batch.state is not BatchState.RELEASED:
             raise RefusedError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
@@ -450,6 +451,10 @@ class Pipeline:
         """
         if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
             self.store.mark_failed(request.batch_id, now, reason=f"failed: {', '.join(failed)}" if failed else None)
+
+    def _require_approvers(self) -> None:
+        if not self._settings.approver_ids:
+            raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave or take it back")
 
     def _measure_gates(self, run: Run) -> list[gates.GateResult]:
         limits = gates.load_gates(self._settings.mappings_dir)

@@ -18,6 +18,8 @@ WITHDRAW: Final = "Återta"
 KEEP: Final = "Behåll"
 REASON: Final = "motivering"
 
+_NOBODY: Final = HITLUser(id="", name="")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -57,7 +59,8 @@ def ask(
         body=body,
         options=list(options),
         params={REASON: Param("", type="string", maxLength=2000, title="Motivering", description_md=asks_from)},
-        assigned_users=[HITLUser(id=user, name=user) for user in settings.approver_ids],
+        # Airflow takes an empty list for everybody.
+        assigned_users=[HITLUser(id=user, name=user) for user in settings.approver_ids] or [_NOBODY],
         response_timeout=dt.timedelta(hours=settings.approval_hours),
         notifiers=AnswerWaits(told),
         execution_timeout=None,

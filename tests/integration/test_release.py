@@ -10,11 +10,14 @@ import pytest
 import sqlalchemy as sa
 from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, POSTS, REASON
+from upath import UPath
 
 from waitlist import approval, release
-from waitlist.exceptions import ReconciliationError, RefusedError
+from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
 from waitlist.gates import Gate, stored
+from waitlist.pipeline import Pipeline, Run
 from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema
 
 MIGRATING = releases.migrating(POSTS)
@@ -403,6 +406,26 @@ def test_whoever_withdraws_reads_how_many_posts_were_released_and_when_in_swedis
     assert "Körning `vecka-2`, per 2024-10-01: " in summer
     assert "överfördes 2024-10-01 kl. 00.15." in summer
     assert "UTC" not in winter + summer
+
+
+# Who may
+
+
+def test_where_nobody_is_named_who_may_approve_nobody_is_asked(store: StagingStore) -> None:
+    def steps(approvers: str) -> Pipeline:
+        url = store.engine.url.render_as_string(hide_password=False)
+        return Pipeline(Settings(approvers=approvers), snapshots=UPath("/nowhere"), pmo=str, staging=lambda: url)
+
+    nobody = steps(" , ")
+    releases.put_verified(store)
+    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody who may release a wave or take it back"):
+        nobody.request_approval(Run(WAVE, batches.AS_OF, None, nobody.rules_version), now=LATER)
+    assert store.batch(WAVE).state is BatchState.VERIFIED
+    refused(store, "is verified: only a released one can be withdrawn", lambda: steps("lead").describe_release(WAVE))
+    put_released(store)
+    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody"):
+        nobody.describe_release(WAVE)
+    assert steps("lead").describe_release(WAVE)["summary"] == approval.withdrawal(store.batch(WAVE))
 
 
 # The audit trail

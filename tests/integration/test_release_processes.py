@@ -63,6 +63,24 @@ def test_of_two_batches_with_a_common_post_exactly_one_is_released_and_the_other
     assert releases.told(store, loser) == before[loser]
 
 
+def test_release_that_begins_before_another_has_ended_waits_for_it_and_names_the_common_post(
+    store: StagingStore, tmp_path: Path
+) -> None:
+    releases.awaiting(store, "vecka-1", range(1, 10))
+    releases.awaiting(store, "vecka-2", range(9, 20))
+    ready, go, started, said = (tmp_path / name for name in ("ready", "go", "started", "said"))
+    (first,) = batches.in_processes((releases.release_when_told, (url_of(store), "vecka-1", ready, go)))
+    wait_for(ready.exists)
+    (second,) = batches.in_processes((releases.release_and_say, (url_of(store), "vecka-2", started, said)))
+    wait_for(started.exists)
+    time.sleep(1)
+    assert not said.exists(), "the second release did not wait for the first"
+    go.touch()
+    assert batches.exit_codes([first, second]) == [0, 0]
+    assert "batch vecka-2 has 1 posts that another batch has released: post_id 9;" in said.read_text()
+    assert releases.shown(store) == [(post, "vecka-1") for post in releases.migrating(range(1, 10))]
+
+
 def test_batch_that_two_processes_release_at_once_is_released_once(store: StagingStore, tmp_path: Path) -> None:
     releases.put_awaiting(store)
     posts = releases.migrating(releases.POSTS)
