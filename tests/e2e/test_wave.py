@@ -21,8 +21,8 @@ def asked(site: Site, dag: str, run_id: str, task: str) -> dict[str, object]:
     """Wait until a human step waits, and return what it asks."""
 
     def waits() -> dict[str, object] | None:
-        state = site.airflow.tasks(run_id, dag=dag).get((task, -1), {}).get("state")
-        if state != "awaiting_input":
+        step = site.airflow.tasks(run_id, dag=dag).get((task, -1), {})
+        if step.get("state") != "awaiting_input" or not site.airflow.knows_ended(dag, run_id, task, step["try_number"]):
             return None
         return dict(site.airflow.get(f"/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails", dag=dag))
 
