@@ -313,8 +313,8 @@ def _unaccounted(store: StagingStore, batch_id: str) -> int | None:
         row.posts_extracted - row.dispositions,
         row.posts_staged - row.requests,
         row.posts_extracted - row.summarised,
-        row.migrating - row.matched,
-        row.requests - row.matched,
+        row.migrating - row.paired,
+        row.requests - row.paired,
     )
     return sum(abs(int(each)) for each in differences)
 

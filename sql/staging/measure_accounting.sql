@@ -24,7 +24,7 @@ SELECT
         FROM millennium_staging.bokningsbegaran AS b
         INNER JOIN millennium_staging.disposition AS d ON b.batch_id = d.batch_id AND b.post_id = d.post_id
         WHERE b.batch_id = :batch_id AND d.disposition = 'migrate'
-    ) AS matched,
+    ) AS paired,
     (
         SELECT coalesce(sum(u.posts), 0)
         FROM millennium_staging.unit_summary AS u
