@@ -20,6 +20,9 @@ export GX_ANALYTICS_ENABLED=false
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
+# Runs a program that ends with this script, however the script ends: a signal would leave it running.
+bound() { setpriv --pdeathsig TERM "$@"; }
+
 # Points everything at a demo's folder: an Airflow, a synthetic PMO and a staging database of its own.
 demo_site() {
     export AIRFLOW_HOME="$1/airflow"
@@ -35,15 +38,15 @@ demo_site() {
 demo_pmo() {
     local folder=$1 posts=$2 as_of=$3
     shift 3
-    python -m waitlist.simulator --posts "$posts" --seed 1 --as-of "$as_of" --sqlite "$folder/pmo.sqlite" --out "$folder" "$@"
-    python -m waitlist.demo --pmo "Driver={SQLite3};Database=$folder/pmo.sqlite;StepAPI=1" \
+    bound python -m waitlist.simulator --posts "$posts" --seed 1 --as-of "$as_of" --sqlite "$folder/pmo.sqlite" --out "$folder" "$@"
+    bound python -m waitlist.demo --pmo "Driver={SQLite3};Database=$folder/pmo.sqlite;StepAPI=1" \
         --staging "sqlite:///$folder/staging.sqlite" --out "$folder"
 }
 
 # Airflow's own database of this environment; an existing one is brought up to date.
 migrate_airflow() {
     mkdir -p "$AIRFLOW_HOME"
-    airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow db migrate failed"; }
+    bound airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow db migrate failed"; }
 }
 
 # Tells which task a dry run in the background has reached, from its log; ends as the run ends.

@@ -29,7 +29,7 @@ make_data() {
     python -c 'import json, secrets; print(json.dumps({user: secrets.token_urlsafe(9) for user in ("lead", "viewer")}))' \
         >"$passwords"
     say "3/4  30 nights of dry runs, in which the units put their posts in order (2-3 minutes, once)"
-    python scripts/demo_history.py "$up" $as_of 30
+    bound python scripts/demo_history.py "$up" $as_of 30
     touch "$up/ready"
 }
 
@@ -79,14 +79,16 @@ export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=$url/execution/
 AIRFLOW__API_AUTH__JWT_SECRET=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export AIRFLOW__API_AUTH__JWT_SECRET
 
-say "4/4  Airflow (about a minute)"
+say "4/4  Airflow (less than a minute)"
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 start api-server
 start dag-processor
 start scheduler --skip-serve-logs
-python scripts/demo_ready.py "$url" "$passwords" "$up" "${sessions[@]}" || {
+# In the background, so that a signal need not wait for it.
+bound python scripts/demo_ready.py "$url" "$passwords" "$up" "${sessions[@]}" &
+wait "$!" || {
     for name in api-server dag-processor scheduler; do tail -n 20 "$AIRFLOW_HOME/$name.log" >&2; done
     die "Airflow did not start: see $AIRFLOW_HOME/*.log"
 }
