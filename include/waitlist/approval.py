@@ -12,7 +12,7 @@ from waitlist.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_dispo
 from waitlist.mappings import Mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
-from waitlist.readiness import Readiness, UnitReadiness, moment, number, read_readiness
+from waitlist.readiness import Readiness, UnitReadiness, moment, number, percent, read_readiness
 from waitlist.rules import RULES, Disposition
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
@@ -203,9 +203,7 @@ def figure(gate: Gate, measured: float | None) -> str:
         return "kan inte mätas"
     if gate not in SHARES:
         return number(int(measured))
-    if 0 < measured < 0.0001:
-        return "<0,01 %"
-    return f"{measured * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
+    return percent(measured)
 
 
 def _day(day: date | None) -> str:

@@ -198,6 +198,15 @@ def share(part: int, whole: int) -> str:
     return f"{(part * 200 + whole) // (whole * 2)} %"
 
 
+def percent(part: float) -> str:
+    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
+    if 0 < part < 0.0001:
+        return "<0,01 %"
+    if 0.9999 < part < 1:
+        return ">99,99 %"
+    return f"{part * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
+
+
 def number(count: int) -> str:
     """Return a count as Swedish writes it: 12 345."""
     return f"{count:,}".replace(",", " ")

@@ -135,6 +135,24 @@ def test_a_unit_is_judged_by_its_pace_and_its_go_live(site: worklists.Site) -> N
     assert (line.days_left, line.status) == (48, Status.ON_TIME)
 
 
+def test_the_next_go_live_of_a_wave_is_that_of_the_units_that_are_not_live(site: worklists.Site) -> None:
+    page = overview(site)
+    assert page.next_wave is not None
+    assert {posts.UNIT, posts.UNIT_LIVE} <= {line.key for line in page.next_wave.units}
+    assert (page.next_wave.days_left, page.next_wave.go_live) == (48, posts.GO_LIVE)
+
+
+def test_of_two_waves_the_one_that_goes_live_first_is_next(site: worklists.Site) -> None:
+    page = overview(site)
+    wave = page.waves[0]
+    later, sooner, live = (
+        dataclasses.replace(wave, wave=name, days_left=days) for name, days in (("2", 90), ("1", 20), ("0", -5))
+    )
+    found = dataclasses.replace(page, waves=(later, sooner, live)).next_wave
+    assert found is sooner
+    assert dataclasses.replace(page, waves=(live,)).next_wave is None
+
+
 def test_days_are_counted_from_the_dry_run_and_not_from_the_clock(site: worklists.Site) -> None:
     with reading(site.store, "reading") as connection:
         later = read_overview(connection, site.context.mappings, now=NOW + dt.timedelta(days=100))

@@ -199,6 +199,12 @@ def test_a_run_is_compared_with_another(client: TestClient, made: Made) -> None:
     html(client, "korningar/dry_run-0000", 404)
 
 
+def test_the_run_offered_for_comparison_is_the_one_before_of_its_kind(client: TestClient, made: Made) -> None:
+    """The only earlier one that counts is a migration, so none is chosen beforehand."""
+    assert " selected" not in html(client, f"korningar/{made.latest}")
+    assert f'value="{demo.BATCH}" selected' in html(client, f"korningar/{made.latest}?jamfor={demo.BATCH}")
+
+
 def test_data_docs_bring_their_own_style_and_nothing_else(client: TestClient, made: Made) -> None:
     assert f'href="{made.latest}/data-docs/index.html"' in html(client, f"korningar/{made.latest}")
     answer = client.get(f"/migrering/korningar/{made.latest}/data-docs/index.html")

@@ -86,6 +86,7 @@ class WaveCard:
 
     wave: str | None
     go_live: dt.date | None
+    """The next among its units' go-lives; the first once all are live."""
     days_left: int | None
     posts: int
     ready: int
@@ -132,6 +133,12 @@ class Overview:
     """By go-live; those that are live, and those without one, last."""
 
     @property
+    def next_wave(self) -> WaveCard | None:
+        """The wave whose go-live comes next; None where no unit waits for one."""
+        ahead = [wave for wave in self.waves if wave.days_left is not None and wave.days_left > 0]
+        return min(ahead, key=lambda wave: wave.days_left or 0, default=None)
+
+    @property
     def red(self) -> tuple[UnitLine, ...]:
         """The units that will not make it, the nearest go-live first."""
         units = [unit for wave in self.waves for unit in wave.units if unit.status is Status.LATE]
@@ -169,7 +176,9 @@ def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.date
         counts=counts_of(everything),
         trend=add_up([trends[key] for key in counts]),
         # A wave that is live is no longer what anybody waits for.
-        waves=tuple(sorted(waves, key=lambda wave: wave.days_left is not None and wave.days_left <= 0)),
+        waves=tuple(
+            sorted(waves, key=lambda each: (each.status is Status.LIVE, each.wave is None, each.go_live or dt.date.max))
+        ),
     )
 
 
@@ -229,10 +238,11 @@ def _wave(
     waiting = [unit for unit in units if unit.status is not Status.LIVE]
     unclean = [unit.forecast for unit in waiting if unit.left]
     dates = [each.clean_on for each in unclean if each.clean_on is not None]
+    go_live = min((unit.go_live for unit in waiting if unit.go_live), default=wave.go_live)
     return WaveCard(
         wave=wave.wave,
-        go_live=wave.go_live,
-        days_left=(wave.go_live - as_of).days if wave.go_live else None,
+        go_live=go_live,
+        days_left=(go_live - as_of).days if go_live else None,
         posts=progress.posts,
         ready=progress.ready,
         left=left_of(progress),

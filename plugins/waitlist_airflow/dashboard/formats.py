@@ -1,5 +1,6 @@
 """Figures, dates and names as a Swedish reader expects them; a figure never breaks across lines."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,6 +18,7 @@ _MONTHS: Final = (
     "januari", "februari", "mars", "april", "maj", "juni", "juli", "augusti", "september", "oktober", "november",
     "december",
 )  # fmt: skip
+_PART: Final = re.compile(r"_\d+$")
 
 
 def number(count: int) -> str:
@@ -50,12 +52,14 @@ def disposition(code: str) -> str:
 
 
 def percent(part: float) -> str:
-    """Return a share of 1 in per cent, with a decimal where there is one: 99,5 %."""
-    return f"{part * 100:.1f}".removesuffix(".0").replace(".", ",") + "\u00a0%"
+    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
+    return readiness.percent(part).replace(" ", "\u00a0")
 
 
 def seconds(length: float) -> str:
-    """Return a length of time: 0,4 s, 12 s, 3 min 5 s, 2 tim 10 min."""
+    """Return a length of time: <0,1 s, 0,4 s, 12 s, 3 min 5 s, 2 tim 10 min."""
+    if length < 0.05:
+        return "<0,1\u00a0s"
     if length < 10:
         return f"{length:.1f}".replace(".", ",") + "\u00a0s"
     whole = round(length)
@@ -72,6 +76,12 @@ def measured(gate: Gate, figure: float | None) -> str:
     if figure is None:
         return "–"
     return percent(figure) if gate in SHARES else number(round(figure))
+
+
+def failed_steps(reason: str) -> tuple[str, ...]:
+    """Return the steps that the audit trail names of a failed run; the parts of one step are told as the step."""
+    names = reason.removeprefix("failed: ").split(", ")
+    return tuple(dict.fromkeys(_PART.sub("", name) for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "disposition": disposition,
     "rule": rule_label,
     "age": age,
+    "failed_steps": failed_steps,
     "pace": pace,
     "unit_path": path_of,
     "wave": wave_title,
