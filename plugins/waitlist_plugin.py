@@ -5,9 +5,11 @@ Every process of Airflow imports this file, tasks too, so what the dashboard nee
 
 import functools
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from airflow.plugins_manager import AirflowPlugin
+
+PREFIX: Final = "/migrering"
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,11 +28,30 @@ async def dashboard(scope: Message, receive: Receive, send: Send) -> None:
     await _app()(scope, receive, send)
 
 
+class SlashAtTheEnd:
+    """Leads from ``/migrering`` to ``/migrering/``: a mounted app never hears of the first."""
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request, as ASGI has it."""
+        path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] == "http" else ""
+        if path != PREFIX:
+            await self._app(scope, receive, send)
+            return
+        # Relative, so that it holds behind a proxy too.
+        location = f"{PREFIX[1:]}/".encode()
+        await send({"type": "http.response.start", "status": 307, "headers": [(b"location", location)]})
+        await send({"type": "http.response.body"})
+
+
 class WaitlistPlugin(AirflowPlugin):
     """Registers the dashboard."""
 
     name = "waitlist"
-    fastapi_apps = [{"app": dashboard, "url_prefix": "/migrering", "name": "Migrering"}]  # noqa: RUF012 - as Airflow has it
+    fastapi_apps = [{"app": dashboard, "url_prefix": PREFIX, "name": "Migrering"}]  # noqa: RUF012 - as Airflow has it
+    fastapi_root_middlewares = [{"middleware": SlashAtTheEnd, "name": "Migrering"}]  # noqa: RUF012 - as Airflow has it
     external_views = [  # noqa: RUF012 - as Airflow has it
         {
             "name": "Migrering",

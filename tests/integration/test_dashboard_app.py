@@ -13,10 +13,12 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from airflow.api_fastapi.core_api.security import get_user
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from tests.support import batches, posts, worklists
 from upath import UPath
 
+import waitlist_plugin
 from waitlist.staging import StagingStore, schema
 from waitlist_airflow.dashboard import access, app, pages
 from waitlist_airflow.dashboard import site as site_module
@@ -90,7 +92,28 @@ PATHS = sorted(
 )
 
 
+EVERY = [*PATHS, UNIT, f"{UNIT}/personer", f"{UNIT}/arbetslista", "korningar/x", "korningar/x/data-docs/index.html"]
+EVERY += [f"api/{UNIT}", f"api/{UNIT}/personer", "static/style.css", "static/none.css", "docs", "none"]
+
+
 # Who may see what
+
+
+@pytest.mark.parametrize("path", EVERY)
+@pytest.mark.parametrize("status", [401, 403])
+def test_every_address_asks_who_it_is_before_anything_else(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, status: int, path: str
+) -> None:
+    def refuse() -> None:
+        raise HTTPException(status)
+
+    monkeypatch.setattr(
+        "waitlist_airflow.dashboard.errors.get_auth_manager",
+        lambda: SimpleNamespace(get_url_login=lambda next_url: f"/auth/login?next={next_url}"),
+    )
+    browser.client.app.dependency_overrides[get_user if status == 401 else access.may_read_runs] = refuse
+    assert browser.get(path, "lead").status_code == status
+    assert browser.log == []
 
 
 @pytest.mark.parametrize("path", [*PATHS, UNIT, f"api/{UNIT}", "static/style.css", "static/none.css", "none"])
@@ -122,6 +145,16 @@ def test_persons_are_for_those_named_alone(browser: Browser, path: str) -> None:
     assert browser.get(path, "reader").status_code == 200
     ((entry),) = browser.log
     assert (entry["user_id"], entry["enhet_hsa_id"], entry["batch_id"]) == ("reader", posts.UNIT, worklists.BATCH)
+
+
+@pytest.mark.parametrize("path", [f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista"])
+def test_another_site_cannot_make_a_person_reader_look(browser: Browser, path: str) -> None:
+    browser.user = "reader"
+    refused = browser.client.get(f"/{path}", headers={"Sec-Fetch-Site": "cross-site"})
+    assert refused.status_code == 403
+    assert browser.log == []
+    for site in ("same-origin", "none"):
+        assert browser.client.get(f"/{path}", headers={"Sec-Fetch-Site": site}).status_code == 200
 
 
 def test_nobody_may_see_persons_while_nobody_is_named(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,3 +349,17 @@ def test_a_failed_night_is_the_first_thing_said(browser: Browser) -> None:
     assert "Den senaste torrkörningen misslyckades" in text
     assert "läget per 1\u00a0oktober\u00a02024" in text
     assert text.index("misslyckades") < text.index("Alla enheter")
+    assert 'href="./korningar/failed"' in text
+
+
+@pytest.mark.parametrize("root_path", ["", "/airflow"])
+def test_the_address_without_its_slash_leads_to_the_page(root_path: str) -> None:
+    airflow = FastAPI(root_path=root_path)
+    airflow.mount(waitlist_plugin.PREFIX, FastAPI())
+    airflow.add_middleware(waitlist_plugin.SlashAtTheEnd)
+    client = TestClient(airflow)
+    led = client.get(f"{root_path}/migrering", follow_redirects=False)
+    assert (led.status_code, led.headers["Location"]) == (307, "migrering/")
+    assert led.next_request is not None
+    assert led.next_request.url.path == f"{root_path}/migrering/"
+    assert client.get(f"{root_path}/migreringen").status_code == 404

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import Depends, HTTPException
+from fastapi import Depends, Header, HTTPException
 
 from waitlist_airflow.dashboard.site import SiteDep
 
@@ -37,10 +37,13 @@ def reader(user: GetUserDep, site: SiteDep) -> Reader:
 ReaderDep = Annotated[Reader, Depends(reader)]
 
 
-def may_see_persons(reader: ReaderDep) -> Reader:
-    """Refuse with 403 whoever may not see persons."""
+def may_see_persons(reader: ReaderDep, sec_fetch_site: Annotated[str | None, Header()] = None) -> Reader:
+    """Refuse with 403 whoever may not see persons, and whoever another site has led here."""
     if not reader.may_see_persons:
         raise HTTPException(403, "persons")
+    # A look leaves a row in the access log, so nobody else may make a person reader's browser take one.
+    if sec_fetch_site == "cross-site":
+        raise HTTPException(403, "elsewhere")
     return reader
 
 

@@ -70,6 +70,11 @@ _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
         "Namn, personnummer och arbetslistor visas bara för den som har fått den behörigheten.",
         "Behörigheten ges av migreringsledningen (inställningen WAITLIST_PERSON_READERS).",
     ),
+    (403, "elsewhere"): Said(
+        "Personuppgifter visas inte den vägen",
+        "En annan webbplats ledde hit. Inget har visats och inget har noterats i åtkomstloggen.",
+        "Gå till enheten från översikten och välj Visa personer eller Ladda ner arbetslista där.",
+    ),
     (403, "leads"): Said(
         "Sidan är till för migreringsledningen",
         "Åtkomstloggen visas bara för den som leder migreringen.",
