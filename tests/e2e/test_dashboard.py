@@ -131,6 +131,14 @@ def test_who_may_not_see_persons_is_refused_and_offered_nothing(dashboard: Dashb
 # What the pages do
 
 
+def test_the_address_without_its_slash_leads_to_the_dashboard(dashboard: Dashboard) -> None:
+    page = dashboard.open("", "viewer")
+    page.goto(dashboard.url.removesuffix("/"))
+    expect(page.get_by_role("heading", name="Översikt", level=1)).to_be_visible()
+    assert page.url == dashboard.url
+    page.context.close()
+
+
 def test_a_lead_goes_from_the_menu_to_a_units_work_list(dashboard: Dashboard, tmp_path: Path) -> None:
     page = dashboard.open("../", "lead")
     page.get_by_role("link", name="Migrering").click()
@@ -263,6 +271,28 @@ def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, them
         assert page.locator("html").get_attribute("lang") == "sv"
     page.context.close()
     assert faults == {}
+
+
+@pytest.mark.parametrize("name", ["oversikt", "enhet", "korning", "vad-hander-om-svar"])
+def test_what_a_chart_shows_can_be_read_beside_it(dashboard: Dashboard, name: str) -> None:
+    page = dashboard.open(PAGES[name], "lead")
+    charts = page.locator("svg[role=img]")
+    assert charts.count() > 0
+    beside = "each => !!each.getAttribute('aria-label') && !!each.closest('section').querySelector('table, .legend')"
+    assert charts.evaluate_all(f"found => found.every({beside})")
+    page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["oversikt", "enhet", "vad-hander-om"])
+def test_what_the_keyboard_has_reached_can_be_seen(dashboard: Dashboard, name: str, theme: str) -> None:
+    page = dashboard.open(PAGES[name], "lead", theme=theme)
+    seen = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        seen.add(page.locator(":focus").evaluate("each => getComputedStyle(each).outline"))
+    page.context.close()
+    assert [outline for outline in seen if "solid 3px" not in outline] == []
 
 
 def test_the_keyboard_goes_straight_to_the_content(dashboard: Dashboard) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import logging
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,11 @@ PATHS = sorted(
 )
 
 
+def words(page: str) -> str:
+    """Return what a page says, its white space folded."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).replace("\u202f", " ").replace("\u00a0", " ").split())
+
+
 EVERY = [*PATHS, UNIT, f"{UNIT}/personer", f"{UNIT}/arbetslista", "korningar/x", "korningar/x/data-docs/index.html"]
 EVERY += [f"api/{UNIT}", f"api/{UNIT}/personer", "static/style.css", "static/none.css", "docs", "none"]
 
@@ -125,7 +131,9 @@ def test_every_answer_carries_the_headers(browser: Browser, path: str) -> None:
     assert "frame-ancestors 'self'" in policy
     assert "unsafe" not in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("path", [UNIT, "enhet/okand-enhet", f"api/{UNIT}", "", "api/oversikt", "enhet", "api/enheter"])
@@ -142,7 +150,9 @@ def test_persons_are_for_those_named_alone(browser: Browser, path: str) -> None:
     assert refused.status_code == 403
     assert [name for name in NAMES if name in refused.text] == []
     assert browser.log == []
-    assert browser.get(path, "reader").status_code == 200
+    shown = browser.get(path, "reader")
+    assert shown.status_code == 200
+    assert shown.headers["Cache-Control"] == "no-store"
     ((entry),) = browser.log
     assert (entry["user_id"], entry["enhet_hsa_id"], entry["batch_id"]) == ("reader", posts.UNIT, worklists.BATCH)
 
@@ -242,6 +252,18 @@ def test_a_page_and_its_json_say_the_same(browser: Browser, page: str, api: str)
     assert told["latest"]["as_of"] == posts.AS_OF.isoformat()
 
 
+def test_a_figure_stands_beside_its_share_and_what_it_is_a_share_of(browser: Browser) -> None:
+    told = browser.get("api/oversikt").json()
+    assert (told["ready"], told["left"], told["posts"]) == (2, 3, 5)
+    said = words(browser.get("").text)
+    assert "40 % migreras 2 av 5 poster. 3 är kvar att hantera (60 %)." in said
+    told = browser.get(f"api/{UNIT}").json()["unit"]
+    assert (told["ready"], told["left"], told["posts"]) == (2, 2, 4)
+    said = words(browser.get(UNIT).text)
+    assert "2 kvar att hantera, 50 %" in said
+    assert "50 % migreras, 2 av 4" in said
+
+
 def test_json_has_dates_and_moments_as_iso_text() -> None:
     said = pages.to_plain({"day": dt.date(2024, 10, 1), "moment": batches.NOW, "many": (frozenset({1}), None)})
     assert json.loads(json.dumps(said)) == {
@@ -294,6 +316,7 @@ def test_before_the_first_dry_run_the_pages_teach(browser: Browser, tmp_path: Pa
         assert answer.status_code == 404
         assert "Ingen torrkörning har gjorts ännu" in answer.text
         assert "waitlist_dry_run" in answer.text
+        assert re.search(r'href="[./]*korningar">Till körningarna', answer.text)
     assert browser.get("api/oversikt").json()["error"] == "no_batch"
 
 

@@ -135,6 +135,18 @@ def test_a_unit_is_judged_by_its_pace_and_its_go_live(site: worklists.Site) -> N
     assert (line.days_left, line.status) == (48, Status.ON_TIME)
 
 
+def test_the_gravest_unit_of_a_wave_comes_first(site: worklists.Site) -> None:
+    wave = overview(site).waves[0]
+    assert [line.status for line in wave.units] == [Status.NO_GO_LIVE, Status.ON_TIME, Status.LIVE]
+
+
+def test_of_units_as_grave_the_one_with_most_left_comes_first(tmp_path: Path) -> None:
+    site = worklists.site(tmp_path)
+    site.stage(EXPIRED, *[EXPIRED | {"enhet_hsa_id": posts.UNIT_CHILD_HEALTH}] * 2)
+    (wave,) = overview(site).waves
+    assert [(line.status, line.left) for line in wave.units] == [(Status.UNSURE, 2), (Status.UNSURE, 1)]
+
+
 def test_the_next_go_live_of_a_wave_is_that_of_the_units_that_are_not_live(site: worklists.Site) -> None:
     page = overview(site)
     assert page.next_wave is not None
@@ -151,6 +163,13 @@ def test_of_two_waves_the_one_that_goes_live_first_is_next(site: worklists.Site)
     found = dataclasses.replace(page, waves=(later, sooner, live)).next_wave
     assert found is sooner
     assert dataclasses.replace(page, waves=(live,)).next_wave is None
+
+
+def test_units_without_a_go_live_are_named_by_how_much_waits_there(site: worklists.Site) -> None:
+    page = overview(site)
+    assert {line.status for line in page.unplanned} == {Status.NO_GO_LIVE}
+    assert {line.key for line in page.unplanned} == {posts.UNIT_WITHOUT_GO_LIVE, ""}
+    assert [line.posts for line in page.unplanned] == sorted((line.posts for line in page.unplanned), reverse=True)
 
 
 def test_days_are_counted_from_the_dry_run_and_not_from_the_clock(site: worklists.Site) -> None:
@@ -359,3 +378,8 @@ def test_a_finding_alone_masks_too(site: worklists.Site) -> None:
     row = {"batch_id": batch_id, "post_id": 1, "rule": "PROTECTED_IDENTITY", "severity": "info", "detail": None}
     batches.execute(site.store, schema.finding.insert().values(row))
     assert read_persons(site.store, batch_id, UPath(site.snapshots), [1])[1].name == PERSON_MASKED
+
+
+def test_the_mark_in_the_snapshot_alone_masks_too(site: worklists.Site) -> None:
+    batches.execute(site.store, schema.finding.delete().where(schema.finding.c.rule == "PROTECTED_IDENTITY"))
+    assert read_persons(site.store, f"dry_run-{NIGHTS[-1]}", UPath(site.snapshots), [5])[5].name == PERSON_MASKED

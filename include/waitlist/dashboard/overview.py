@@ -141,8 +141,15 @@ class Overview:
     @property
     def red(self) -> tuple[UnitLine, ...]:
         """The units that will not make it, the nearest go-live first."""
-        units = [unit for wave in self.waves for unit in wave.units if unit.status is Status.LATE]
-        return tuple(sorted(units, key=lambda unit: (unit.days_left or 0, -unit.left)))
+        return tuple(sorted(self._standing(Status.LATE), key=lambda unit: (unit.days_left or 0, -unit.left)))
+
+    @property
+    def unplanned(self) -> tuple[UnitLine, ...]:
+        """The units without a go-live, those with most posts first."""
+        return tuple(sorted(self._standing(Status.NO_GO_LIVE), key=lambda unit: -unit.posts))
+
+    def _standing(self, status: Status) -> list[UnitLine]:
+        return [unit for wave in self.waves for unit in wave.units if unit.status is status]
 
 
 def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.datetime) -> Overview:

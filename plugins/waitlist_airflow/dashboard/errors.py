@@ -52,6 +52,9 @@ class Said:
     title: str
     text: str
     advice: str
+    path: str = ""
+    """Where its button leads, below ``/migrering/``."""
+    button: str = "Till översikten"
 
 
 _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
@@ -93,7 +96,10 @@ _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
     (404, "no_batch"): Said(
         "Ingen torrkörning har gjorts ännu",
         "Här visas hur långt varje enhet har kommit, när väntelistorna har lästs och bedömts en första gång.",
-        "Torrkörningen waitlist_dry_run går varje natt klockan 04. Den kan också startas för hand i Airflow.",
+        "Torrkörningen waitlist_dry_run går varje natt klockan 04. Den kan också startas för hand i Airflow. Har den "
+        "gått men inte kommit i mål står det bland körningarna var den stannade.",
+        path="korningar",
+        button="Till körningarna",
     ),
     (422, None): Said(
         "Adressen går inte att läsa",

@@ -18,6 +18,8 @@ from waitlist_airflow.dashboard.access import Reader, ReaderDep
 Data = TypeVar("Data", bound=Callable[..., Any])
 
 API: Final = "/api/"
+_NOT_KEPT: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
+"""What a page says of persons must not stay in a browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Pages:
                 return render(request, template, reader=reader, page=page)
 
             def as_json(page: Annotated[object, Depends(read)]) -> Response:
-                return JSONResponse(to_plain(page))
+                return JSONResponse(to_plain(page), headers=_NOT_KEPT)
 
             self.router.add_api_route(path, as_html, methods=["GET"], name=template, response_model=None)
             self.router.add_api_route(api, as_json, methods=["GET"], response_model=None)
@@ -98,7 +100,6 @@ def render(
     *,
     status: int = 200,
     reader: Reader | None = None,
-    headers: Mapping[str, str] | None = None,
     **values: Any,  # noqa: ANN401 - whatever the template takes
 ) -> Response:
     """Make a page of a template; ``reader`` is None where nobody is logged in."""
@@ -118,7 +119,7 @@ def render(
         with_query=with_query,
         **values,
     )
-    return HTMLResponse(content, status, {"Cache-Control": "no-store", **(headers or {})})
+    return HTMLResponse(content, status, _NOT_KEPT)
 
 
 _TEMPLATES: Final = Environment(
