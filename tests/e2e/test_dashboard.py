@@ -288,7 +288,7 @@ def test_what_a_chart_shows_can_be_read_beside_it(dashboard: Dashboard, name: st
 def test_what_the_keyboard_has_reached_can_be_seen(dashboard: Dashboard, name: str, theme: str) -> None:
     page = dashboard.open(PAGES[name], "lead", theme=theme)
     seen = set()
-    for _ in range(25):
+    for _ in range(18):
         page.keyboard.press("Tab")
         seen.add(page.locator(":focus").evaluate("each => getComputedStyle(each).outline"))
     page.context.close()
