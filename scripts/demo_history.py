@@ -3,7 +3,7 @@
     python scripts/demo_history.py FOLDER LAST-DAY NIGHTS
 
 FOLDER holds what ``python -m waitlist.simulator`` wrote, just made. Every night is a run of Airflow's. One of them
-fails, as it happens: a post has lost its patient, and the contract suite stops the run. The runs' logs go to
+fails, as it happens: a post has lost its patient, and the run stops where it is read. The runs' logs go to
 ``FOLDER/nights.log``.
 """
 
