@@ -16,6 +16,7 @@ export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="lead:op,viewer:viewer"
 export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE="$passwords"
 export AIRFLOW__CORE__EXECUTOR=LocalExecutor
 export AIRFLOW__CORE__PARALLELISM=2
+export AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL=1 # how soon a worker notices that its task has ended
 export AIRFLOW__API__WORKERS=1
 export AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=1
 
