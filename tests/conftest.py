@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.servers import ObjectStore, running_object_store
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +13,10 @@ def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL, one a test process."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """A real S3 server, one a test process."""
+    with running_object_store() as store:
+        yield store

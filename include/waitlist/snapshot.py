@@ -259,7 +259,11 @@ def make_folder(folder: UPath) -> None:
 
 def _remove_leftovers(file_system: AbstractFileSystem, path: str) -> None:
     """Remove what an attempt that was killed left; one that still runs then fails at its rename."""
-    for found in file_system.ls(path.rpartition("/")[0], detail=False):
+    try:
+        beside = file_system.ls(path.rpartition("/")[0], detail=False)
+    except FileNotFoundError:  # an object store knows no folder before its first object
+        return
+    for found in beside:
         if found.startswith(f"{path}.") and found.endswith(_ASIDE):
             with suppress(FileNotFoundError):
                 file_system.rm(found)
