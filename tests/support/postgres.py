@@ -94,7 +94,14 @@ def running_postgres(**settings: str) -> Iterator[PostgresServer]:
     serve = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home]
     serve += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen([*become, "sh", "-c", _SERVE, home, *serve], cwd="/", stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [*become, "sh", "-c", _SERVE, home, *serve],
+            cwd="/",
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for who started it, who still needs it to end well.
+            start_new_session=True,
+        )
     try:
         _wait_for(server, port, password, home / "log")
         yield PostgresServer(port, password)
