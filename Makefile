@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists test bench lint lock clean
+.PHONY: help setup demo up dry-run diff worklists test bench scale-out lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: setup ## Lint, types, rings, then every test
 
 bench: setup ## Measure the pipeline beside a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]
 	@SIZES="$(SIZES)" DATABASES="$(DATABASES)" WHAT="$(WHAT)" RUNS="$(RUNS)" scripts/bench.sh
+
+scale-out: setup ## Run the dry run on two Celery workers, one killed on the way, beside one machine: make scale-out [POSTS=20000] [PARTITION=5000] [KILL_IN=extract]
+	@POSTS="$(POSTS)" PARTITION="$(PARTITION)" KILL_IN="$(KILL_IN)" scripts/scale_out.sh
 
 lint: setup ## Style, types, rings, SQL, compose file
 	@scripts/lint.sh

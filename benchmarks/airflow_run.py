@@ -3,7 +3,7 @@
 import csv
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import psutil
 from sqlalchemy import make_url
 from tests.support.airflow_home import odbc_sqlite, sqlite_connection
 from tests.support.postgres import PostgresServer
-from tests.support.running_airflow import RunningAirflow, running_airflow
+from tests.support.running_airflow import DEADLINE_SECONDS, RunningAirflow, running_airflow
 
 from benchmarks.observe import Watch, cpu_seconds
 from benchmarks.site import AS_OF, Site
@@ -41,10 +41,13 @@ class DryRun:
 
 
 @contextmanager
-def airflow_over(site: Site, server: PostgresServer) -> Iterator[RunningAirflow]:
-    """Start an Airflow over the site, its DAGs paused but for the dry run."""
+def airflow_over(
+    site: Site, server: PostgresServer, given: Mapping[str, str] | None = None, *, patience: float = DEADLINE_SECONDS
+) -> Iterator[RunningAirflow]:
+    """Start an Airflow over the site, its DAGs paused but for the dry run; ``given`` are settings on top."""
     home = site.folder / f"airflow-{make_url(site.staging).database.rpartition('/')[2]}"
-    with running_airflow(home, server.libpq(server.create_database()), given_to(site)) as airflow:
+    settings = {**given_to(site), **(given or {})}
+    with running_airflow(home, server.libpq(server.create_database()), settings, patience=patience) as airflow:
         airflow.unpause()
         yield airflow
 
@@ -68,14 +71,21 @@ def warm_up(airflow: RunningAirflow, site: Site) -> None:
     airflow.ended(airflow.trigger("warm-up", as_of=AS_OF.isoformat(), units=[unit]))
 
 
-def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id: str) -> DryRun:
-    """Trigger a dry run, wait for its end, and tell what it took."""
+def dry_run(
+    airflow: RunningAirflow,
+    site: Site,
+    server: psutil.Process,
+    run_id: str,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> DryRun:
+    """Trigger a dry run, do something ``meanwhile``, wait for its end, and tell what it took."""
     components = {component.pid: name for name, component in airflow.components.items()}
 
     before, database_before = _cpu(airflow.processes()), cpu_seconds(server)
     components_before = {name: _cpu_alone(pid) for pid, name in components.items()}
     with Watch(airflow.processes) as watch:
         airflow.trigger(run_id, as_of=AS_OF.isoformat())
+        meanwhile()
         airflow.ended(run_id)
     after = _cpu(airflow.processes())
     found = airflow.tasks(run_id)
@@ -96,7 +106,7 @@ def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id:
         key=lambda task: task["start"],
     )
     return DryRun(
-        posts=StagingStore(site.staging).batch(_batch(run_id)).posts_extracted or 0,
+        posts=StagingStore(site.staging).batch(batch_id(run_id)).posts_extracted or 0,
         seconds=max(float(task["end"]) for task in tasks),
         cpu_seconds=after - before,
         database_cpu_seconds=cpu_seconds(server) - database_before,
@@ -112,7 +122,8 @@ def dry_run(airflow: RunningAirflow, site: Site, server: psutil.Process, run_id:
     )
 
 
-def _batch(run_id: str) -> str:
+def batch_id(run_id: str) -> str:
+    """Return the batch that follows from a run."""
     return Request("waitlist_dry_run", run_id, "dry_run", AS_OF).batch_id
 
 

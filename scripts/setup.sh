@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
+source scripts/install.sh
 
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
@@ -27,24 +28,9 @@ command -v chromium >/dev/null || missing+=(chromium)
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
 
-if ((${#missing[@]})); then
-    as_root=()
-    ((EUID == 0)) || as_root=(sudo)
-    if ! command -v apt-get >/dev/null || { ((EUID)) && ! command -v sudo >/dev/null; }; then
-        die "Missing on this machine: ${missing[*]}
-Install them (Debian's and Ubuntu's names: unixODBC, its SQLite and PostgreSQL drivers, the PostgreSQL
-server, Chromium, venv), then run the command again. On Debian or Ubuntu, as root:
-    apt-get update && apt-get install --no-install-recommends ${missing[*]}"
-    fi
-    echo "Installing system packages: ${missing[*]}"
-    "${as_root[@]}" apt-get update -q
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends "${missing[@]}"
-fi
+install_packages "${missing[@]}"
 
-lock=$(cksum <requirements-dev.txt)
-[[ -x .venv/bin/python && $(cat .venv/ready 2>/dev/null) == "$lock" ]] && exit 0
-rm -f .venv/ready
+! has_lock .venv requirements-dev.txt || exit 0
 
 if ! .venv/bin/python -c "$supported" 2>/dev/null; then
     echo "Creating .venv with $("$python" --version)"
@@ -58,6 +44,4 @@ if ! .venv/bin/uv --version >/dev/null 2>&1; then
     awk '/^uv==/ { inside = 1 } inside { print; if (!/\\$/) exit }' requirements-dev.txt >"$uv_lock"
     .venv/bin/python -m pip install --quiet --require-hashes --requirement "$uv_lock"
 fi
-echo "Installing the locked packages into .venv"
-.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements-dev.txt
-printf '%s\n' "$lock" >.venv/ready
+install_lock .venv requirements-dev.txt

@@ -37,6 +37,8 @@ class RunningAirflow:
     home: AirflowHome
     url: str
     passwords: Mapping[str, str]
+    patience: float = DEADLINE_SECONDS
+    """Seconds that anything may take."""
     components: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _client: httpx.Client = field(init=False)
 
@@ -46,21 +48,37 @@ class RunningAirflow:
     def start(self) -> None:
         """Start the components and return once tasks would be run."""
         for name, *options in (["api-server"], ["dag-processor"], ["scheduler", "--skip-serve-logs"]):
-            with self._log(name).open("wb") as log:
-                self.components[name] = subprocess.Popen(
-                    # Were the tests themselves killed, nobody would end it.
-                    ["setpriv", "--pdeathsig", "TERM", "airflow", name, *options],
-                    env=self.home.env,
-                    cwd=ROOT,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    # Tasks are groups of their own: it is the session that holds a component's whole tree.
-                    start_new_session=True,
-                )
+            self.start_component(name, [name, *options])
         # The tasks' API builds itself at its first request, and takes longer than a task would wait for it.
         self.until("the api-server answers", lambda: self._answers("/execution/health"))
         self._log_in(self._client, _USER)
         self.until("the DAG is known", lambda: self._answers(f"/api/v2/dags/{DAG}"))
+
+    def start_component(self, name: str, command: Sequence[str], given: Mapping[str, str] | None = None) -> None:
+        """Start an ``airflow`` command as a component, with ``given`` on top of the environment."""
+        with self._log(name).open("wb") as log:
+            self.components[name] = subprocess.Popen(
+                # Were the tests themselves killed, nobody would end it.
+                ["setpriv", "--pdeathsig", "TERM", "airflow", *command],
+                env={**self.home.env, **(given or {})},
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Tasks are groups of their own: it is the session that holds a component's whole tree.
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        """Kill a component and all its processes at once, as when its machine loses power."""
+        component = self.components.pop(name)
+        for process in _of_sessions({component.pid}):
+            process.kill()
+        component.wait(_GRACE_SECONDS)
+
+    def component_of(self, pid: int) -> str | None:
+        """Return the component to whose tree a process belongs."""
+        session = _session(pid)
+        return next((name for name, process in self.components.items() if process.pid == session), None)
 
     def stop(self) -> None:
         """End every process of every component; what does not end when asked is killed.
@@ -171,11 +189,11 @@ class RunningAirflow:
         Raises:
             AssertionError: the time is up, or a component has ended; with the tails of the components' logs.
         """
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + self.patience
         while (found := tell()) is None or found is False:
             ended = [name for name, process in self.components.items() if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                why = f"{', '.join(ended)} ended" if ended else f"{DEADLINE_SECONDS} s are up"
+                why = f"{', '.join(ended)} ended" if ended else f"{self.patience:.0f} s are up"
                 tails = (f"--- {name}\n{self._log(name).read_text()[-_LOG_TAIL:]}" for name in self.components)
                 raise AssertionError("\n".join((f"waiting until {what}: {why}", *tails)))
             time.sleep(_POLL_SECONDS)
@@ -201,18 +219,20 @@ class RunningAirflow:
 
     def processes(self) -> list[psutil.Process]:
         """Return every process of every component."""
-        sessions = {component.pid for component in self.components.values()}
-        return [process for process in psutil.process_iter() if _session(process.pid) in sessions]
+        return _of_sessions({component.pid for component in self.components.values()})
 
 
 @contextmanager
-def running_airflow(folder: Path, database: str, given: Mapping[str, str]) -> Iterator[RunningAirflow]:
+def running_airflow(
+    folder: Path, database: str, given: Mapping[str, str], *, patience: float = DEADLINE_SECONDS
+) -> Iterator[RunningAirflow]:
     """Start an Airflow on free ports with a database of its own, its DAGs paused, and end all of it.
 
     Args:
         folder: the new Airflow's home.
         database: URL of an empty PostgreSQL database, as Airflow has in service.
         given: connections and settings of the project, as environment variables.
+        patience: seconds that a run may take.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -242,12 +262,16 @@ def running_airflow(folder: Path, database: str, given: Mapping[str, str]) -> It
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(kept),
     }
-    airflow = RunningAirflow(AirflowHome(folder, {**settings, **given}), url, passwords)
+    airflow = RunningAirflow(AirflowHome(folder, {**settings, **given}), url, passwords, patience)
     try:
         airflow.start()
         yield airflow
     finally:
         airflow.stop()
+
+
+def _of_sessions(sessions: set[int]) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _session(process.pid) in sessions]
 
 
 def _session(pid: int) -> int | None:
