@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
-from waitlist.snapshot import make_folder, writing_aside
+from waitlist.snapshot import BLOCK_BYTES, make_folder, writing_aside
 
 
 def write(path: UPath, tables: Sequence[pa.Table]) -> None:
@@ -42,7 +42,7 @@ def read_schema(path: UPath) -> pa.Schema:
 @contextmanager
 def _opened(path: UPath) -> Iterator[pa.PythonFile]:
     try:
-        with path.fs.open(path.path, "rb") as file:
+        with path.fs.open(path.path, "rb", block_size=BLOCK_BYTES) as file:
             yield pa.PythonFile(file, mode="r")
     except FileNotFoundError:
         raise SnapshotError(f"{path.name} is missing beside the snapshot: clear the step that leaves it") from None

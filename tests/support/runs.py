@@ -18,7 +18,7 @@ def request(run_id: str = "run", *, as_of: dt.date = AS_OF, **asked: tuple[str, 
     return Request("waitlist_dry_run", run_id, "dry_run", as_of, **asked)
 
 
-def pipeline(folder: Path, *, pmo: str, staging: str, mappings: Path, **settings: object) -> Pipeline:
+def pipeline(folder: Path | UPath, *, pmo: str, staging: str, mappings: Path, **settings: object) -> Pipeline:
     """Return a pipeline whose snapshots lie in a folder."""
     chosen = Settings(mappings_dir=mappings, **settings)
     return Pipeline(chosen, snapshots=UPath(folder / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)

@@ -99,6 +99,8 @@ def find_snapshot(store: StagingStore, batch: Batch, folder: UPath) -> Snapshot:
 
 def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], SnapshotPart]:
     """Read the descriptions beside the parts, by keys and number of posts; those of earlier plans may be among them."""
+    # An object store's client remembers what it has listed, and the batch may have been run again since.
+    folder.fs.invalidate_cache(folder.path)
     try:
         beside = sorted(file for file in folder.iterdir() if file.name.startswith("part-") and file.suffix == ".json")
         parts = [SnapshotPart.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in beside]
