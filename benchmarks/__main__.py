@@ -26,7 +26,6 @@ NAMES = {
     "raw": "raw ODBC read",
     "naive": "naive script",
     "direct-1": "extract, assess, load: one process",
-    "threads": "extract, assess, load: one process, two threads",
     "direct-2": "extract, assess, load: two processes",
     "airflow": "whole dry run in Airflow, two slots",
 }

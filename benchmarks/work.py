@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,6 @@ def naive(site: Site) -> Work:
 def one_process(site: Site) -> Work:
     """Extract, assess and load, one partition after the other."""
     return lambda: _direct(site, None)
-
-
-def two_threads(site: Site) -> Work:
-    """Extract, assess and load in one process, two partitions at a time."""
-    return lambda: _direct(site, ThreadPoolExecutor(2))
 
 
 def two_processes(site: Site) -> Work:
@@ -124,7 +119,6 @@ WORK: dict[str, Callable[[Site], Work]] = {
     "raw": raw,
     "naive": naive,
     "direct-1": one_process,
-    "threads": two_threads,
     "direct-2": two_processes,
 }
 
