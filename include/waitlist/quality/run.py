@@ -22,7 +22,7 @@ CHUNK_POSTS: Final = 50_000
 How often it looked is stored: another figure here is another result.
 """
 
-_CHUNKS_A_LOOK: Final = 5
+_CHUNKS_A_LOOK: Final = 4
 """Such chunks before the expectations on rows look: a look costs each some 6 ms however few the rows are."""
 
 Progress = Callable[[int], None]
