@@ -1,11 +1,14 @@
 """What can only be seen over the whole batch: a patient who stands twice on the same list of a unit.
 
 The search runs before the assessment, so that a duplicate is one finding among the others and a lead may raise
-it to ``blocks``. It keeps 24 bytes for each post that can have a duplicate, whatever the texts weigh.
+it to ``blocks``. It keeps 24 bytes for each post that can have a duplicate, whatever the texts weigh: in memory while
+they are few, then in temporary files without a name, which nobody else can open and which are gone with the process.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,19 +37,36 @@ _UNIT_SHIFT: Final = np.uint64(_LIST_BITS)
 _PERSON_SHIFT: Final = np.uint64(_LIST_BITS + _UNIT_BITS)
 _PLACES: Final = np.array([10**place for place in reversed(range(12))], dtype=np.uint64)
 
+_KEPT: Final = np.dtype([("key", np.uint64), ("start", np.int32), ("end", np.int32), ("post_id", np.int64)])
+_PILES: Final = 32
+_SPILLED_BYTES: Final = 2**20
+"""What a pile holds in memory: about a million and a half of posts in all."""
+
 
 class DuplicateSearch:
-    """Collects posts chunk by chunk, then names those that overlap another (rule ``DUPLICATE_POST``)."""
+    """Collects posts chunk by chunk, then names those that overlap another (rule ``DUPLICATE_POST``).
+
+    A context: what it keeps is gone at its end.
+    """
 
     def __init__(self, context: RuleContext) -> None:
         if len(context.mappings.sdv_lists) >= 1 << _LIST_BITS:
             raise SnapshotError(f"the duplicate search takes fewer than {1 << _LIST_BITS} SDV lists")
         self._context = context
         self._units: dict[str | None, int] = {}
-        self._keys: list[npt.NDArray[np.uint64]] = []
-        self._windows: list[npt.NDArray[np.int32]] = []
-        self._post_ids: list[PostIds] = []
         self._last_post_id: int | None = None
+        self._open = ExitStack()
+        self._piles: list[IO[bytes]] = []
+
+    def __enter__(self) -> Self:
+        """Make room for what is collected."""
+        for _ in range(_PILES):
+            self._piles.append(self._open.enter_context(SpooledTemporaryFile(_SPILLED_BYTES)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of what was collected."""
+        self._open.close()
 
     def add(self, table: pa.Table) -> None:
         """Take in a chunk.
@@ -64,23 +84,22 @@ class DuplicateSearch:
         person = (digits - np.uint8(ord("0"))).reshape(-1, len(_PLACES)) @ _PLACES
         unit = self._unit_numbers(posts)[candidates]
         target = posts.category.target_list[candidates].astype(np.uint64)
-        self._keys.append((person << _PERSON_SHIFT) | (unit << _UNIT_SHIFT) | target)
-        window = np.stack([posts.boka_from[candidates], posts.boka_fore[candidates]])
-        self._windows.append(window.astype(np.int64).astype(np.int32))
-        self._post_ids.append(posts.post_id[candidates])
+        kept = np.empty(len(person), dtype=_KEPT)
+        kept["key"] = (person << _PERSON_SHIFT) | (unit << _UNIT_SHIFT) | target
+        kept["start"] = posts.boka_from[candidates].astype(np.int64)
+        kept["end"] = posts.boka_fore[candidates].astype(np.int64)
+        kept["post_id"] = posts.post_id[candidates]
+        pile_of = person % np.uint64(_PILES)  # all posts of a person in the same
+        for number, pile in enumerate(self._piles):
+            pile.write(kept[pile_of == number].tobytes())
 
     def find(self) -> PostIds:
         """Return the ids of all posts that overlap another of the same person, unit and list, sorted."""
-        if not self._keys:
-            return NO_POSTS
-        keys = np.concatenate(self._keys)
-        start, end = np.concatenate(self._windows, axis=1)
-        post_ids = np.concatenate(self._post_ids)
-        shared = _shared(keys)
-        keys, start, end, post_ids = keys[shared], start[shared], end[shared], post_ids[shared]
-        order = np.lexsort((start, keys))
-        keys, start, end, post_ids = keys[order], start[order], end[order], post_ids[order]
-        return np.sort(post_ids[_overlapping(keys, start, end)])
+        found = [NO_POSTS]
+        for pile in self._piles:
+            pile.seek(0)
+            found.append(_of_pile(np.frombuffer(pile.read(), dtype=_KEPT)))
+        return np.sort(np.concatenate(found))
 
     def _check_order(self, post_id: PostIds) -> None:
         before = [] if self._last_post_id is None else [self._last_post_id]
@@ -101,10 +120,16 @@ class DuplicateSearch:
 
 def find(tables: Iterable[pa.Table], context: RuleContext) -> PostIds:
     """Search a whole batch; see ``DuplicateSearch``."""
-    search = DuplicateSearch(context)
-    for table in tables:
-        search.add(table)
-    return search.find()
+    with DuplicateSearch(context) as search:
+        for table in tables:
+            search.add(table)
+        return search.find()
+
+
+def _of_pile(kept: npt.NDArray[np.void]) -> PostIds:
+    kept = kept[_shared(kept["key"])]
+    kept = kept[np.lexsort((kept["start"], kept["key"]))]
+    return np.asarray(kept["post_id"][_overlapping(kept["key"], kept["start"], kept["end"])])
 
 
 def _shared(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:

@@ -21,7 +21,7 @@ from upath import UPath
 from waitlist import approval, artefacts, changes, gates, quality, readiness, release, retention
 from waitlist.assess import Assessment, assess
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
-from waitlist.duplicates import DuplicateSearch
+from waitlist.duplicates import find as find_duplicates
 from waitlist.exceptions import RefusedError, SettingsError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red, withdrawal_waits
@@ -223,10 +223,7 @@ class Pipeline:
 
     def find_duplicates(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
         """Find the posts that stand twice, over the whole batch, and keep their ids beside the snapshot."""
-        search = DuplicateSearch(self._context(run))
-        for table in self._tables(run, parts, DUPLICATE_COLUMNS):
-            search.add(table)
-        found = search.find()
+        found = find_duplicates(self._tables(run, parts, DUPLICATE_COLUMNS), self._context(run))
         artefacts.write(self._folder(run) / _DUPLICATES, [pa.table({"post_id": found})])
         log.info("%d posts have a duplicate", len(found))
         return {"duplicates": len(found)}

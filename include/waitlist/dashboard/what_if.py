@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from waitlist.assess import columns_that_decide, decide
 from waitlist.dashboard.history import DryRun, dry_runs
 from waitlist.dashboard.reading import reading
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
-from waitlist.duplicates import DuplicateSearch
+from waitlist.duplicates import find as find_duplicates
 from waitlist.exceptions import SnapshotError, WaitlistError
 from waitlist.mappings import BaseCategory, Mappings, category_key, list_key
 from waitlist.posts import CONTACT_FORMS, NO_POSTS, PostIds, RuleContext
@@ -346,11 +347,8 @@ def _duplicates(snapshot: Snapshot, context: RuleContext) -> PostIds:
     # A duplicate is a warning: unless a lead has raised it, no disposition follows from it.
     if _DUPLICATE not in context.mappings.raised:
         return NO_POSTS
-    search = DuplicateSearch(context)
-    for part in snapshot.parts:
-        for table in read_part(snapshot.folder, part, DUPLICATE_COLUMNS):
-            search.add(table)
-    return search.find()
+    tables = (read_part(snapshot.folder, part, DUPLICATE_COLUMNS) for part in snapshot.parts)
+    return find_duplicates(chain.from_iterable(tables), context)
 
 
 def _count(
