@@ -22,6 +22,8 @@ from benchmarks.site import DATABASES, Site, build, with_staging
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = (100_000,)
+PATIENCE_SECONDS = 7200
+"""That a dry run may take."""
 NAMES = {
     "raw": "raw ODBC read",
     "naive": "naive script",
@@ -97,7 +99,7 @@ def _in_a_process(what: str, site: Site, server: PostgresServer, process: psutil
 
 def _in_airflow(what: str, site: Site, server: PostgresServer, process: psutil.Process, runs: int) -> Iterator[Row]:
     here = with_staging(site, server, what)
-    with airflow_over(here, server) as airflow:
+    with airflow_over(here, server, patience=PATIENCE_SECONDS) as airflow:
         warm_up(airflow, here)
         for number in range(runs):
             found = dry_run(airflow, here, process, f"bench-{number}")
