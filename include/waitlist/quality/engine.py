@@ -8,6 +8,7 @@ fetched. An expectation that raised is told by the exception's type and place, s
 ``quiet.quieten`` must have been called before this module is imported.
 """
 
+import gc
 import logging
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -148,6 +149,9 @@ class Validation:
             # It refers to itself: the posts would stay in memory until the next full garbage collection.
             execution.batch_manager.reset_batch_cache()
             execution.batch_manager.batch_data_cache.clear()
+            # What it has worked out refers to itself as well, and outlives every look but the last.
+            del execution
+            gc.collect()
 
     def of_staged(self, engine: sa.Engine, batch_id: str) -> list[Count]:
         """Look at a batch's booking requests where they lie.
