@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -34,6 +35,7 @@ _READ_ROWS: Final = 20_000
 # Of its own accord the driver takes 16 MB at a time, several times over on its way into columns.
 _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**20)}
 _SQLITE_WAIT_SECONDS: Final = 600
+_SQLITE_RETRY_SECONDS: Final = 0.02
 _DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error)
 _SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
 # ADBC wants $1, $2, ...: SQLAlchemy's base dialect for PostgreSQL writes them.
@@ -222,9 +224,24 @@ def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any]
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver would begin transactions late and commit them early: SQLAlchemy's "begin" event does it.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    _keep_log_ahead(connection)
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("sha256_hex", 1, _sha256_hex, deterministic=True)
+
+
+def _keep_log_ahead(connection: sqlite3.Connection) -> None:
+    # Who changes the mode of a new file wants it alone, and for that SQLite does not wait by itself.
+    until = time.monotonic() + _SQLITE_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_SQLITE_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
