@@ -11,7 +11,8 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 6. `assess` (one task a partition) gives findings and dispositions, and replaces the partition in staging.
    `find_changes` reports released posts that PMO has changed or closed since, for staff to correct by hand.
 7. `check_snapshot` and `check_staged` run the other expectation suites; they decide the outcome that is shown.
-8. `reconcile` compares source, snapshot and staging; only then does the batch count for readers.
+   `reconcile` compares source, snapshot and staging beside them.
+8. `verify` comes after all of these: only then does the batch count for readers.
 9. `report` tells each unit's readiness in its log; `watch_gates` measures the gates and tells the leads when one has
    turned red; `mark_failed` runs only when a step has failed, and closes the batch as failed.
 
@@ -84,7 +85,7 @@ def waitlist_dry_run() -> None:
     """Wire the steps in their order."""
     prepared = flow.prepare(KIND)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(prepared.reconciled, [steps.report(prepared.run), steps.watch_gates(prepared.run)])
+    chain(prepared.verified, [steps.report(prepared.run), steps.watch_gates(prepared.run)])
     chain(prepared.steps, steps.mark_failed(KIND))
 
 

@@ -3,7 +3,7 @@
 Reads, checks, stages and reconciles the posts of one wave by the same steps as the nightly dry run, measures the
 gates, asks a human, and releases exactly the rows that were approved: from then on RevenueCycle's load reads them.
 
-1. `open_batch` ... `reconcile`: as in `waitlist_dry_run`, for the units of the wave.
+1. `open_batch` ... `verify`: as in `waitlist_dry_run`, for the units of the wave.
 2. `request_approval` measures the gates (`gates.csv`), fixes the batch's rows, and tells what is to be approved.
 3. `approve` waits for one of the approvers (`WAITLIST_APPROVERS`) under *Required Actions*: counts by unit, gates,
    what has changed since the latest dry run. A gate that failed is overridden only with a written reason.
@@ -77,7 +77,7 @@ def waitlist_migration() -> None:
     released = steps.release(prepared.run, answer.output)
     verified = steps.verify_released(prepared.run)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(prepared.reconciled, asked, answer, released, verified, steps.report(prepared.run))
+    chain(prepared.verified, asked, answer, released, verified, steps.report(prepared.run))
     chain([*prepared.steps, asked, answer, released, verified], steps.mark_failed(KIND))
 
 

@@ -281,7 +281,7 @@ class Pipeline:
     def reconcile(
         self, run: Run, partitions: Sequence[Partition], parts: Sequence[SnapshotPart], *, now: dt.datetime
     ) -> Record:
-        """Prove that source, snapshot and staging add up, and show the batch to readers.
+        """Prove that source, snapshot and staging add up.
 
         Raises:
             ReconciliationError: with every check that failed and the post ids.
@@ -300,9 +300,17 @@ class Pipeline:
         ]
         counted = sum(each.posts for each in partitions)
         result = reconcile(self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now)
-        self.store.mark_verified(run.batch_id, now)
         log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
         return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
+
+    def verify(self, run: Run, *, now: dt.datetime) -> None:
+        """Show the batch to readers, once it adds up and every suite has looked at it.
+
+        Raises:
+            RefusedError: it has not been reconciled since it was staged.
+        """
+        self.store.mark_verified(run.batch_id, now)
+        log.info("batch %s is verified", run.batch_id)
 
     def report(self, run: Run) -> None:
         """Log the readiness table and write the Data Docs of all suites."""

@@ -99,12 +99,12 @@ def reconcile(
 ) -> Reconciliation:
     """Compare source, snapshot and staging, and sum up the batch per unit when all agree.
 
-    Fills ``unit_summary`` and the batch's ``posts_extracted`` and ``posts_staged``; marks the batch
-    as failed when something does not agree. Memory grows with the largest partition alone.
+    Fills ``unit_summary`` and the batch's ``posts_extracted`` and ``posts_staged``; empties these and marks the
+    batch as failed when something does not agree. Memory grows with the largest partition alone.
 
     Args:
         store: the staging database.
-        batch_id: a batch that is staged, or verified already.
+        batch_id: a batch that is staged, verified already, or failed after it was staged.
         source_posts: posts counted at the source.
         evidence: one for each partition of the snapshot.
         now: the moment, aware.
@@ -117,7 +117,7 @@ def reconcile(
     doing = "reconciling batch"
     with refusals_named(f"{doing} {batch_id}"):
         state = store.batch(batch_id).state
-        if state not in {BatchState.STAGED, BatchState.VERIFIED}:
+        if state not in {BatchState.STAGED, BatchState.VERIFIED, BatchState.FAILED}:
             raise StagingError(f"batch {batch_id} is {state}: only a staged one can be reconciled")
         store.refresh_statistics()
         with store.database.connected() as connection:
@@ -130,7 +130,8 @@ def reconcile(
             raise StagingError(f"batch {batch_id} was staged anew while it was reconciled: run both steps again")
         batch = schema.batch.update().where(schema.batch.c.batch_id == batch_id)
         if checks.faults:
-            connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now))
+            none = {"posts_extracted": None, "posts_staged": None}
+            connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now, **none))
             if state is not BatchState.FAILED:
                 counts = {"checks_failed": len(checks.faults)}
                 why = "source, snapshot and staging do not add up"

@@ -15,17 +15,17 @@ class Prepared:
 
     Attributes:
         run: what ``open_batch`` hands on.
-        reconciled: the last step; after it the batch counts for readers.
+        verified: the last step; after it the batch counts for readers.
         steps: every step, for the one that looks out for failures.
     """
 
     run: Any
-    reconciled: Any
+    verified: Any
     steps: tuple[Any, ...]
 
 
 def prepare(kind: str) -> Prepared:
-    """Wire the steps from ``open_batch`` to ``reconcile``."""
+    """Wire the steps from ``open_batch`` to ``verify``."""
     # What a task hands on is a promise while the flow is wired, and a record when it runs.
     run: Any = steps.open_batch(kind)
     partitions: Any = steps.plan_extract(run)
@@ -39,8 +39,9 @@ def prepare(kind: str) -> Prepared:
     snapshot_suites = steps.check_snapshot(run, parts)
     staged_suites = steps.check_staged(run)
     reconciled = steps.reconcile(run, partitions, parts)
+    verified = steps.verify(run)
 
-    chain([contract, duplicates], assessed, [changes, staged_suites], reconciled)
-    chain(contract, snapshot_suites, reconciled)
+    chain([contract, duplicates], assessed, [staged_suites, reconciled, changes], verified)
+    chain(contract, snapshot_suites, verified)
     every = (run, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
-    return Prepared(run, reconciled, (*every, reconciled))
+    return Prepared(run, verified, (*every, reconciled, verified))

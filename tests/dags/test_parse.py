@@ -54,3 +54,14 @@ def test_all_files_together_parse_in_a_moment(home: AirflowHome, parsed: dict[st
 
 def test_as_many_tasks_read_pmo_at_a_time_as_are_set(parsed: dict[str, Any]) -> None:
     assert parsed["readers"] == {"waitlist_dry_run": 3, "waitlist_migration": 3}
+
+
+@pytest.mark.parametrize("dag", ["waitlist_dry_run", "waitlist_migration"])
+def test_a_batch_is_shown_only_after_every_check_and_nothing_is_told_of_it_before(
+    parsed: dict[str, Any], dag: str
+) -> None:
+    after = parsed["after"][dag]
+    checks = {"check_contract", "assess", "find_changes", "check_snapshot", "check_staged", "reconcile"}
+    assert checks <= set(after["verify"])
+    assert all("verify" in after[task] for task in {"report", "watch_gates", "request_approval"} & after.keys())
+    assert set(after["mark_failed"]) >= after.keys() - {"report", "watch_gates", "mark_failed"}

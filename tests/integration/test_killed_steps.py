@@ -77,6 +77,7 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
         "check_snapshot": lambda: steps.check_snapshot(run, parts),
         "check_staged": lambda: steps.check_staged(run),
         "reconcile": lambda: steps.reconcile(run, partitions, parts, now=NOW),
+        "verify": lambda: steps.verify(run, now=NOW),
         "report": lambda: steps.report(run),
         "watch_gates": lambda: steps.watch_gates(run, lambda _: None),
         "request_approval": lambda: steps.request_approval(run, now=NOW),
@@ -89,7 +90,7 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
 
 LINE = (
     "open_batch", "plan_extract", "extract", "check_contract", "find_duplicates", "assess", "find_changes",
-    "check_snapshot", "check_staged", "reconcile", "report", "watch_gates", "request_approval", "release",
+    "check_snapshot", "check_staged", "reconcile", "verify", "report", "watch_gates", "request_approval", "release",
     "verify_released", "withdraw", "remove_expired",
 )  # fmt: skip
 """The steps of a wave one after the other, with what a dry run has besides."""

@@ -94,12 +94,21 @@ def test_batch_that_does_not_add_up_fails_and_is_shown_to_nobody(store: StagingS
     found = store.batch("natt-1")
     assert (found.state, found.finished_at) == (BatchState.FAILED, LATER)
     assert batches.rows(store, unit_summary) == before
-    with pytest.raises(StagingError, match="is failed: only a staged one can be reconciled"):
-        reconcile_all(store)
+    with pytest.raises(StagingError, match="is failed and has not been reconciled: it cannot be verified"):
+        store.mark_verified("natt-1", LATER)
+    faults(store)
     lower, upper, posts = batches.PARTITIONS[0]
     store.stage_partition("natt-1", lower, upper, batches.chunks(posts))
     store.mark_staged("natt-1")
     assert reconcile_all(store).posts == POSTS
+
+
+def test_batch_that_failed_beside_its_reconciliation_can_be_verified_afterwards(store: StagingStore) -> None:
+    store.mark_failed("natt-1", LATER)
+    assert reconcile_all(store).posts == POSTS
+    assert store.batch("natt-1").state is BatchState.FAILED
+    store.mark_verified("natt-1", LATER)
+    assert store.batch("natt-1").state is BatchState.VERIFIED
 
 
 def test_open_batch_is_not_reconciled(store: StagingStore) -> None:

@@ -316,15 +316,31 @@ def test_failed_batch_is_shown_to_nobody_and_may_be_mended(store: StagingStore) 
     store.mark_failed("natt-1", LATER)
     assert (store.batch("natt-1").state, store.batch("natt-1").finished_at) == (BatchState.FAILED, LATER)
     assert readable(store) == []
-    with pytest.raises(StagingError, match="is failed"):
-        store.mark_verified("natt-1", LATER)
-    assert store.mark_staged("natt-1") is BatchState.STAGED
-    with pytest.raises(StagingError, match="has not been reconciled"):
-        store.mark_verified("natt-1", LATER)
-    store.mark_failed("natt-1", LATER)
     assert store.stage_partition("natt-1", None, 100, chunks(range(1, 100))).unchanged
     assert store.batch("natt-1").state is BatchState.OPEN
+    with pytest.raises(StagingError, match="has not been reconciled"):
+        store.mark_verified("natt-1", LATER)
     batches.verified(store)
+    assert readable(store) == ["natt-1"]
+
+
+def test_batch_that_failed_beside_its_reconciliation_is_shown_once_the_rest_is_mended(store: StagingStore) -> None:
+    batches.put_verified(store)
+    store.mark_failed("natt-1", LATER)
+    assert store.mark_staged("natt-1") is BatchState.FAILED
+    store.mark_verified("natt-1", LATER)
+    assert readable(store) == ["natt-1"]
+
+
+def test_batch_that_failed_before_it_was_reconciled_is_not_shown(store: StagingStore) -> None:
+    batches.open_batch(store)
+    batches.stage_all(store)
+    store.mark_failed("natt-1", LATER)
+    with pytest.raises(StagingError, match="is failed and has not been reconciled: it cannot be verified"):
+        store.mark_verified("natt-1", LATER)
+    batches.reconcile_all(store)
+    assert readable(store) == []
+    store.mark_verified("natt-1", LATER)
     assert readable(store) == ["natt-1"]
 
 

@@ -94,6 +94,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     steps = pipeline(out, pmo=pmo, staging=staging, mappings=out / MAPPINGS, partition_posts=1_000, chunk_posts=300)
     run, parts = assessed(steps, asked())
     steps.reconcile(run, [Partition(*astuple(part)[:3], part.posts) for part in parts], parts, now=NOW)
+    steps.verify(run, now=NOW)
     made = Deployment(out, staging, in_pmo, steps, run.batch_id)
     assert main([*made.arguments, "--out", str(made.lists), "--csv"]) == 0
     yield made

@@ -24,5 +24,8 @@ for number, path in enumerate(map(Path, sys.argv[1:])):
     parsed.append((path.stem, module))
 told = {"seconds": time.process_time() - begun, "modules": sorted(set(sys.modules) - before)}
 dags = [getattr(module, name)() for name, module in parsed if hasattr(module, name)]
+after = {
+    dag.dag_id: {task.task_id: sorted(task.get_flat_relative_ids(upstream=True)) for task in dag.tasks} for dag in dags
+}
 readers = {dag.dag_id: dag.get_task("extract").max_active_tis_per_dag for dag in dags if dag.has_task("extract")}
-print("PARSED" + json.dumps(told | {"readers": readers}))
+print("PARSED" + json.dumps(told | {"readers": readers, "after": after}))

@@ -47,6 +47,7 @@ def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
     steps.check_snapshot(run, parts)
     steps.check_staged(run)
     steps.reconcile(run, partitions, parts, now=now)
+    steps.verify(run, now=now)
     steps.report(run)
     steps.watch_gates(run, lambda _: None)
     return run.batch_id

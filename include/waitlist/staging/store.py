@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from waitlist.quality.results import QualityResult
 
 _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
+_STATISTICS_LOCK: Final = 0x77616974
 # What decides a batch's rows besides the extract: a batch reopened with the same ones stays as it is.
 _DECIDING: Final = ("kind", "wave", "as_of", "rules_version")
 _NOT_RECONCILED: Final[dict[str, Any]] = {"posts_extracted": None, "posts_staged": None}
@@ -198,15 +199,16 @@ class StagingStore:
             return [QualityResult.from_dict(dict(row)) for row in rows.mappings()]
 
     def mark_staged(self, batch_id: str, now: datetime | None = None) -> BatchState:
-        """Say that every partition is loaded; returns the state now. A verified batch stays verified.
+        """Say that every partition is loaded; returns the state now.
 
-        The audit trail tells it as ``now``, or as the moment at which the batch was begun.
+        A verified batch stays verified, and a failed one failed until it is verified. The audit trail tells it as
+        ``now``, or as the moment at which the batch was begun.
 
         Raises:
             StagingError: the batch is unknown or immutable.
         """
         with self.changing("marking as staged batch", batch_id) as (connection, state):
-            if state in {BatchState.STAGED, BatchState.VERIFIED}:
+            if state is not BatchState.OPEN:
                 return state
             values = {"state": BatchState.STAGED.value, "finished_at": None, **_NOT_RECONCILED}
             connection.execute(_update(batch_id).values(values))
@@ -216,13 +218,15 @@ class StagingStore:
     def mark_verified(self, batch_id: str, now: datetime) -> None:
         """Show the batch to readers.
 
+        One that has failed since it was reconciled holds the same rows still, whatever failed was mended.
+
         Raises:
             StagingError: the batch is unknown, immutable, or has not been reconciled since it was staged.
         """
         with self.changing("marking as verified batch", batch_id) as (connection, state):
             batch = _fetch(connection, batch_id)
             reconciled = batch.posts_extracted is not None
-            if state not in {BatchState.STAGED, BatchState.VERIFIED} or not reconciled:
+            if state is BatchState.OPEN or not reconciled:
                 lacks = "" if reconciled else " and has not been reconciled"
                 raise RefusedError(f"batch {batch_id} is {state}{lacks}: it cannot be verified")
             connection.execute(_update(batch_id).values(state=BatchState.VERIFIED.value, finished_at=now))
@@ -249,6 +253,8 @@ class StagingStore:
         if self.database.dialect != "postgresql":
             return
         with refusals_named("counting the staged rows"), self.database.writing() as connection:
+            # Two steps may ask at once: the second waits, and finds it done.
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_STATISTICS_LOCK)))
             stale = connection.execute(sa.text(read_sql("find_stale_statistics.postgresql", schema.SCHEMA))).scalars()
             for name in stale.all():
                 connection.execute(sa.text(f"ANALYZE {schema.SCHEMA}.{name}"))
