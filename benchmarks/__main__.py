@@ -36,7 +36,10 @@ _PACKAGES = (
     "numpy", "sqlalchemy",
 )  # fmt: skip
 # As a server for millions of rows is set up; PostgreSQL's defaults are for the smallest of machines.
-SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "work_mem": "64MB"}
+SERVER = {
+    "shared_buffers": "1GB", "work_mem": "64MB", "max_wal_size": "8GB", "min_wal_size": "8GB",
+    "checkpoint_timeout": "15min", "random_page_cost": "1.1",
+}  # fmt: skip
 Row = dict[str, Any]
 
 

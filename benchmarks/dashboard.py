@@ -106,6 +106,7 @@ def night(steps: Pipeline, day: dt.date) -> str:
     steps.check_snapshot(run, parts)
     steps.check_staged(run)
     steps.reconcile(run, steps.plan_extract(run), parts, now=_at(day))
+    steps.verify(run, now=_at(day))
     steps.watch_gates(run, lambda _: None)
     return run.batch_id
 

@@ -37,7 +37,7 @@ _ROW_BUFFERS: Final = 2 * len(POSTS)
 _BULK_TRIES: Final = 3
 """Long texts in a partition after which its rest is read row by row: each costs a streaming query anew."""
 _PROBED_POSTS: Final = 1_000
-_BUCKETS: Final = 10
+_BUCKETS: Final = 100
 """Parts of a partition that are counted; partitions differ by at most one of them."""
 
 

@@ -142,6 +142,9 @@ class Validation:
         """
         frame = posts.table.to_pandas(types_mapper=pd.ArrowDtype)  # no copy: the columns stay Arrow's
         execution = _ColumnsAtHand()
+        collects = gc.isenabled()
+        # What a look leaves is young then, and is collected without going through everything else.
+        gc.disable()
         try:
             with judging(self._context, posts.judged):
                 return self._counts(execution, frame)
@@ -151,7 +154,9 @@ class Validation:
             execution.batch_manager.batch_data_cache.clear()
             # What it has worked out refers to itself as well, and outlives every look but the last.
             del execution
-            gc.collect()
+            gc.collect(0)
+            if collects:
+                gc.enable()
 
     def of_staged(self, engine: sa.Engine, batch_id: str) -> list[Count]:
         """Look at a batch's booking requests where they lie.
