@@ -1,6 +1,7 @@
 """A synthetic PMO of a size on a database, and an empty staging database of the same kind."""
 
 import datetime as dt
+import os
 import sqlite3
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def build(database: str, posts: int, folder: Path, server: PostgresServer) -> Si
         # After a checkpoint the server writes its log into files that it has, as one does that has run for a day.
         for statement in (*cut, "VACUUM ANALYZE", "CHECKPOINT"):
             connection.execute(statement)
+    os.sync()  # or the first to be measured would pay for writing it out
     return Site(database, posts, folder, server.odbc(name), "")
 
 
