@@ -63,32 +63,35 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the pipeline.")
     parser.add_argument("--sizes", type=int, nargs="+", default=QUICK, metavar="POSTS")
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
-    parser.add_argument("--what", nargs="+", choices=NAMES, default=tuple(NAMES))
+    parser.add_argument("--what", nargs="+", choices=NAMES, default=(*NAMES, "raw"), help="in this order")
     parser.add_argument("--runs", type=int, default=1, help="of each; the median by time is told")
     parser.add_argument("--out", type=Path, default=ROOT / ".bench" / "bench.json", metavar="FILE")
     return parser
 
 
-def measure(
-    database: str, posts: int, folder: Path, server: PostgresServer, given: argparse.Namespace
-) -> Iterator[Row]:
-    """Measure each kind of work on one size; yields a row each."""
+def measure(database: str, posts: int, folder: Path, server: PostgresServer, given: argparse.Namespace) -> list[Row]:
+    """Measure each kind of work on one size; returns a row each.
+
+    The unit is the faster raw read where there are several, since a slow one would flatter the rest.
+    """
     folder.mkdir()
+    rows = []
     _say(f"{database}, {posts:,} posts: making the synthetic PMO")
     site = build(database, posts, folder, server)
-    process, unit = server_of(server.port), None
+    process = server_of(server.port)
     for what in given.what:
         _say(f"{database}, {posts:,} posts: {NAMES[what]}")
         work = _in_airflow if what == "airflow" else _in_a_process
         found = sorted(work(what, site, server, process, given.runs), key=lambda row: float(row["seconds"]))
         row = found[len(found) // 2] | {"all_seconds": [each["seconds"] for each in found]}
-        unit = row["seconds"] if what == "raw" else unit
         row |= {
             "what": what, "database": database, "size": posts, "load": os.getloadavg()[0],
-            "us_per_post": row["seconds"] / row["posts"] * 1e6, "ratio": row["seconds"] / unit if unit else None,
+            "us_per_post": row["seconds"] / row["posts"] * 1e6, "ratio": None,
         }  # fmt: skip
         print(line(row), flush=True)
-        yield row
+        rows.append(row)
+    unit = min((row["seconds"] for row in rows if row["what"] == "raw"), default=None)
+    return [row | {"ratio": row["seconds"] / unit if unit else None} for row in rows]
 
 
 def _in_a_process(what: str, site: Site, server: PostgresServer, process: psutil.Process, runs: int) -> Iterator[Row]:
