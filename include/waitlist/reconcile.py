@@ -34,6 +34,7 @@ from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
 from waitlist.staging.loading import KeyRange
 from waitlist.staging.queries import read_sql
+from waitlist.staging.states import NOT_RECONCILED
 
 PostIds = npt.NDArray[np.int64]
 
@@ -130,8 +131,7 @@ def reconcile(
             raise StagingError(f"batch {batch_id} was staged anew while it was reconciled: run both steps again")
         batch = schema.batch.update().where(schema.batch.c.batch_id == batch_id)
         if checks.faults:
-            none = {"posts_extracted": None, "posts_staged": None}
-            connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now, **none))
+            connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now, **NOT_RECONCILED))
             if state is not BatchState.FAILED:
                 counts = {"checks_failed": len(checks.faults)}
                 why = "source, snapshot and staging do not add up"

@@ -28,7 +28,7 @@ from waitlist.staging import schema
 from waitlist.staging.database import Database, numbered
 from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
-from waitlist.staging.states import IMMUTABLE, BatchState
+from waitlist.staging.states import IMMUTABLE, NOT_RECONCILED, BatchState
 
 _ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
     (table, schema.arrow_rows(table)) for table in (schema.disposition, schema.finding, schema.bokningsbegaran)
@@ -210,12 +210,8 @@ def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line, now: datetime
         run(
             schema.batch.update()
             .where(schema.batch.c.batch_id == batch_id)
-            .values(
-                state=BatchState.OPEN.value,
-                posts_extracted=sa.null(),
-                posts_staged=sa.null(),
-                finished_at=sa.null(),
-            )
+            # A value that is bound would have no type for ADBC.
+            .values(state=BatchState.OPEN.value, **dict.fromkeys((*NOT_RECONCILED, "finished_at"), sa.null()))
         )
         if state is not BatchState.OPEN:
             counts = {"posts": line.posts, "staged": line.staged, "findings": line.findings}

@@ -7,6 +7,7 @@ A batch counts for readers from ``verified`` on; from ``awaiting_approval`` on n
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 
@@ -62,6 +63,10 @@ IMMUTABLE: Final = frozenset(
 
 READABLE: Final = IMMUTABLE | {BatchState.VERIFIED}
 """States in which a batch counts for readers; the view ``readable_batch`` holds the same list."""
+
+
+NOT_RECONCILED: Final = MappingProxyType({"posts_extracted": None, "posts_staged": None})
+"""What a batch says of its counts until it is reconciled, and again after anything that ends that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from waitlist.staging.loading import (
 )
 from waitlist.staging.migrate import migrate
 from waitlist.staging.queries import read_sql
-from waitlist.staging.states import Batch, BatchKind, BatchState
+from waitlist.staging.states import NOT_RECONCILED, Batch, BatchKind, BatchState
 
 if TYPE_CHECKING:
     from waitlist.quality.results import QualityResult
@@ -34,7 +34,6 @@ _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
 _STATISTICS_LOCK: Final = 0x77616974
 # What decides a batch's rows besides the extract: a batch reopened with the same ones stays as it is.
 _DECIDING: Final = ("kind", "wave", "as_of", "rules_version")
-_NOT_RECONCILED: Final[dict[str, Any]] = {"posts_extracted": None, "posts_staged": None}
 
 
 class StagingStore:
@@ -124,7 +123,7 @@ class StagingStore:
             same = all(getattr(known, name) == deciding[name] for name in _DECIDING)
             if state is not BatchState.VERIFIED or not same:
                 state = BatchState.OPEN
-                told |= {"finished_at": None, **_NOT_RECONCILED}
+                told |= {"finished_at": None, **NOT_RECONCILED}
             if not same:
                 for table in (schema.batch_partition, schema.unit_summary, schema.quality_result):
                     connection.execute(table.delete().where(table.c.batch_id == batch_id))
@@ -210,7 +209,7 @@ class StagingStore:
         with self.changing("marking as staged batch", batch_id) as (connection, state):
             if state is not BatchState.OPEN:
                 return state
-            values = {"state": BatchState.STAGED.value, "finished_at": None, **_NOT_RECONCILED}
+            values = {"state": BatchState.STAGED.value, "finished_at": None, **NOT_RECONCILED}
             connection.execute(_update(batch_id).values(values))
             connection.execute(entry(batch_id, BatchState.STAGED, at=now, details=_loaded(connection, batch_id)))
             return BatchState.STAGED
@@ -225,10 +224,8 @@ class StagingStore:
         """
         with self.changing("marking as verified batch", batch_id) as (connection, state):
             batch = _fetch(connection, batch_id)
-            reconciled = batch.posts_extracted is not None
-            if state is BatchState.OPEN or not reconciled:
-                lacks = "" if reconciled else " and has not been reconciled"
-                raise RefusedError(f"batch {batch_id} is {state}{lacks}: it cannot be verified")
+            if batch.posts_extracted is None:
+                raise RefusedError(f"batch {batch_id} is {state} and has not been reconciled: it cannot be verified")
             connection.execute(_update(batch_id).values(state=BatchState.VERIFIED.value, finished_at=now))
             if state is not BatchState.VERIFIED:
                 counts = {"posts": batch.posts_extracted, "staged": batch.posts_staged}
