@@ -78,6 +78,7 @@ def measure(database: str, posts: int, folder: Path, server: PostgresServer, giv
     rows = []
     _say(f"{database}, {posts:,} posts: making the synthetic PMO")
     site = build(database, posts, folder, server)
+    os.sync()  # or the first to be measured would pay for writing it out
     process = server_of(server.port)
     for what in given.what:
         _say(f"{database}, {posts:,} posts: {NAMES[what]}")

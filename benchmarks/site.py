@@ -1,7 +1,6 @@
 """A synthetic PMO of a size on a database, and an empty staging database of the same kind."""
 
 import datetime as dt
-import os
 import sqlite3
 import subprocess
 import sys
@@ -58,7 +57,6 @@ def build(database: str, posts: int, folder: Path, server: PostgresServer) -> Si
         log_files = ["SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()"] * _LOG_FILES
         for statement in (*cut, "VACUUM ANALYZE", *log_files, "CHECKPOINT"):
             connection.execute(statement)
-    os.sync()  # or the first to be measured would pay for writing it out
     return Site(database, posts, folder, server.odbc(name), "")
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+_KEPT = (
+    "PATH", "HOME", "LANG", "TMPDIR", "ARROW_DEFAULT_MEMORY_POOL", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
+)  # fmt: skip
 
 
 def odbc_sqlite(file: Path) -> str:
@@ -25,14 +28,14 @@ def sqlite_connection(file: Path) -> str:
 
 @dataclass
 class AirflowHome:
-    """An Airflow home with its own database; nothing of the caller's environment but the path gets in."""
+    """An Airflow home with its own database; nothing of the caller's environment but paths and memory's gets in."""
 
     folder: Path
     given: Mapping[str, str]
     env: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self.env = kept | {
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
             "PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'plugins'}",
