@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists test bench scale-out lint lock clean
+.PHONY: help setup demo up dry-run diff worklists test attacks bench scale-out lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [
 
 test: setup ## Lint, types, rings, then every test
 	@scripts/test.sh
+
+attacks: setup ## Attack the product at length and print what it held: make attacks [ATTACK=<name>]
+	@ATTACK="$(ATTACK)" scripts/attacks.sh
 
 bench: setup ## Measure the pipeline beside a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]
 	@SIZES="$(SIZES)" DATABASES="$(DATABASES)" WHAT="$(WHAT)" RUNS="$(RUNS)" scripts/bench.sh
