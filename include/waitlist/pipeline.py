@@ -146,7 +146,7 @@ class Pipeline:
     @cached_property
     def store(self) -> StagingStore:
         """The staging database."""
-        return StagingStore(self._staging())
+        return StagingStore(self._staging(), connections=self._settings.connections)
 
     def is_past_last_go_live(self, request: Request) -> bool:
         """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse.

@@ -7,7 +7,7 @@ how fast or where work is done, never its result.
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,6 +41,23 @@ class RuleSettings(BaseSettings):
     """Code points that Millennium's Beskrivning field takes; longer ones get a warning."""
     include_duration: bool = False
     """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 leaves it out)."""
+
+
+class ConnectionSettings(BaseSettings):
+    """How long a database is waited for: PMO's, and the staging database."""
+
+    model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
+
+    connect_seconds: int = Field(10, ge=2, le=3600)
+    """Until a connection stands, login included; libpq takes no less than two."""
+    lock_seconds: int = Field(300, ge=1, le=86_400)
+    """For what another session has locked."""
+    answer_seconds: int = Field(600, ge=1, le=86_400)
+    """For the next answer of any kind: a statement's end, or the next rows of a result however large it is."""
+
+
+CONNECTION_DEFAULTS: Final = ConnectionSettings.model_construct()
+"""Whatever the environment says."""
 
 
 class Settings(BaseSettings):
@@ -80,6 +97,7 @@ class Settings(BaseSettings):
     worklists_dir: Path | None = None
     """Folder in which each batch's work lists have a folder named by the batch; none when empty."""
     rules: RuleSettings = Field(default_factory=RuleSettings)
+    connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
 
     @property
     def approver_ids(self) -> tuple[str, ...]:
@@ -100,9 +118,16 @@ class Settings(BaseSettings):
         """
         faults: list[str] = []
         rules = _read(RuleSettings, faults)
-        # Stands in for rules at fault, so that the other settings are looked at all the same.
-        settings = _read(lambda: cls(rules=rules or RuleSettings.model_construct()), faults)
-        if rules is None or settings is None:
+        connections = _read(ConnectionSettings, faults)
+        # What stands in for settings at fault lets the others be looked at all the same.
+        settings = _read(
+            lambda: cls(
+                rules=rules or RuleSettings.model_construct(),
+                connections=connections or ConnectionSettings.model_construct(),
+            ),
+            faults,
+        )
+        if rules is None or connections is None or settings is None:
             raise SettingsError("settings at fault:\n  " + "\n  ".join(faults))
         return settings
 

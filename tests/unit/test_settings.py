@@ -34,3 +34,11 @@ def test_every_fault_is_named_at_once_and_no_value_is_told(monkeypatch: pytest.M
     assert said.count("CUTOFF_DAYS") == 1
     assert "987654" not in said
     assert "hemligt" not in said
+
+
+def test_limits_of_connections_are_named_with_the_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAITLIST_ANSWER_SECONDS", "0")
+    monkeypatch.setenv("WAITLIST_CHUNK_POSTS", "0")
+    with pytest.raises(SettingsError) as error:
+        Settings.read()
+    assert all(name in str(error.value) for name in ("WAITLIST_ANSWER_SECONDS", "WAITLIST_CHUNK_POSTS"))

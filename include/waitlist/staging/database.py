@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import adbc_driver_manager
@@ -19,6 +20,7 @@ import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 from adbc_driver_postgresql import StatementOptions
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import Dialect
@@ -26,6 +28,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from waitlist.exceptions import StagingError
+from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging.schema import SCHEMA, schema_of
 
 Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
@@ -34,7 +37,10 @@ Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
 _READ_ROWS: Final = 20_000
 # Of its own accord the driver takes 16 MB at a time, several times over on its way into columns.
 _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**20)}
-_SQLITE_WAIT_SECONDS: Final = 600
+# libpq's words for asking a host that is silent whether it is still there: it is given up after a minute.
+_KEEPALIVES: Final = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+# After which the server ends a transaction whose client neither works nor goes, and lets its locks go.
+_IDLE_SECONDS: Final = 1800
 _SQLITE_RETRY_SECONDS: Final = 0.02
 _DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error)
 _SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
@@ -45,18 +51,21 @@ _NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: igno
 class Database:
     """A staging database by its SQLAlchemy URL; unless pooled, connections stand only while they are used."""
 
-    def __init__(self, url: str, *, pooled: bool = False) -> None:
+    def __init__(
+        self, url: str, *, pooled: bool = False, connections: ConnectionSettings = CONNECTION_DEFAULTS
+    ) -> None:
         """Prepare the engine; nothing is connected yet.
 
         Args:
-            url: an SQLAlchemy URL.
+            url: an SQLAlchemy URL; what it says of time limits itself stays.
             pooled: keep connections open between uses, for a process that serves many and never forks.
+            connections: how long the database is waited for.
 
         Raises:
             StagingError: the URL is none, or its driver is not installed.
         """
         try:
-            self.engine: Final = _engine(url, pooled=pooled)
+            self.engine: Final = _engine(url, pooled=pooled, limits=connections)
         except (SQLAlchemyError, ImportError, TypeError) as error:
             raise StagingError(f"staging database: its URL or driver is not usable ({type(error).__name__})") from None
         self.dialect: Final = self.engine.dialect.name
@@ -102,9 +111,8 @@ class Database:
         # Imported late: it brings pandas along, a second that SQLite need not wait.
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-        url = self.engine.url.set(drivername="postgresql")
         try:
-            connection = dbapi.connect(url.render_as_string(hide_password=False))
+            connection = dbapi.connect(self._conninfo())
         except adbc_driver_manager.Error as error:
             raise StagingError(self._unreachable(error)) from None
         with connection:
@@ -138,10 +146,15 @@ class Database:
 
             yield read_by_rows
 
+    def _conninfo(self) -> str:
+        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
+        return make_conninfo(**{name: value for name, value in arguments.items() if name != "context"})
+
     def _unreachable(self, error: object) -> str:
         # No row has been sent before a connection stands, so the driver's own words carry no values.
         reason = " ".join(str(error).split())
-        return f"staging database {self.engine.url.render_as_string()} cannot be reached: {reason}"
+        place = self.engine.url.set(query={}).render_as_string()
+        return f"staging database {place} cannot be reached: {reason}"
 
 
 def _inlined(statement: sa.Executable) -> str:
@@ -192,25 +205,45 @@ def _named(code: str | None, table: str | None, constraint: str | None) -> list[
     return [f"{name} {value}" for name, value in parts.items() if value]
 
 
-def _engine(url: str, *, pooled: bool) -> sa.Engine:
+def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Engine:
     # Values stay out of SQLAlchemy's messages; a process forked while a connection idles shares none.
     common: dict[str, Any] = {"hide_parameters": True}
     common |= {"pool_pre_ping": True} if pooled else {"poolclass": NullPool}
-    name = sa.make_url(url).get_backend_name()
+    url = sa.make_url(address)
+    name = url.get_backend_name()
+    if name == "postgresql":
+        return sa.create_engine(_within_limits(url, limits), **common)
     if name == "mssql":
         return sa.create_engine(url, fast_executemany=True, **common)
     if name != "sqlite":
         return sa.create_engine(url, **common)
     engine = sa.create_engine(
         url,
-        connect_args={"timeout": _SQLITE_WAIT_SECONDS},
+        connect_args={"timeout": limits.lock_seconds},
         execution_options={"schema_translate_map": {SCHEMA: None}},
         **common,
     )
     event.listen(engine, "do_connect", _close_to_others)
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_prepare_sqlite, limits.lock_seconds))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _within_limits(url: sa.URL, limits: ConnectionSettings) -> sa.URL:
+    """Return a PostgreSQL URL with time limits, for libpq and for the server, where it has none of its own."""
+    server = {
+        "statement_timeout": limits.answer_seconds,
+        "lock_timeout": limits.lock_seconds,
+        "idle_in_transaction_session_timeout": _IDLE_SECONDS,
+    }
+    ours = [f"-c {name}={seconds}s" for name, seconds in server.items()]
+    options = " ".join([*ours, *url.normalized_query.get("options", ())])
+    libpq = {
+        "connect_timeout": str(limits.connect_seconds),
+        "tcp_user_timeout": str(1000 * limits.answer_seconds),
+        **_KEEPALIVES,
+    }
+    return url.update_query_dict({**libpq, **url.query, "options": options})
 
 
 def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
@@ -221,18 +254,18 @@ def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any]
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare_sqlite(lock_seconds: int, connection: sqlite3.Connection, _record: object) -> None:
     # The driver would begin transactions late and commit them early: SQLAlchemy's "begin" event does it.
     connection.isolation_level = None
-    _keep_log_ahead(connection)
+    _keep_log_ahead(connection, lock_seconds)
     for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("sha256_hex", 1, _sha256_hex, deterministic=True)
 
 
-def _keep_log_ahead(connection: sqlite3.Connection) -> None:
+def _keep_log_ahead(connection: sqlite3.Connection, lock_seconds: int) -> None:
     # Who changes the mode of a new file wants it alone, and for that SQLite does not wait by itself.
-    until = time.monotonic() + _SQLITE_WAIT_SECONDS
+    until = time.monotonic() + lock_seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.exceptions import RefusedError
+from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.events import Event, entry, read_events, read_replays
@@ -43,12 +44,15 @@ class StagingStore:
     a row. Moments are passed in, aware; nothing here asks a clock.
     """
 
-    def __init__(self, url: str, *, pooled: bool = False) -> None:
+    def __init__(
+        self, url: str, *, pooled: bool = False, connections: ConnectionSettings = CONNECTION_DEFAULTS
+    ) -> None:
         """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``.
 
-        ``pooled`` keeps connections open between uses, for a process that serves many and never forks.
+        ``pooled`` keeps connections open between uses, for a process that serves many and never forks;
+        ``connections`` says how long the database is waited for.
         """
-        self.database: Final = Database(url, pooled=pooled)
+        self.database: Final = Database(url, pooled=pooled, connections=connections)
 
     @property
     def engine(self) -> sa.Engine:

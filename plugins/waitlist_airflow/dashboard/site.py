@@ -18,7 +18,7 @@ from waitlist.gates import GateResult, read_measured
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.quality import Suite, load_suites
 from waitlist.rules import BUILT_IN_SEVERITIES
-from waitlist.settings import Settings
+from waitlist.settings import ConnectionSettings, Settings
 from waitlist.staging import StagingStore
 from waitlist_airflow.connections import staging_url
 
@@ -28,8 +28,8 @@ _STORES: Final = 4
 
 
 @functools.lru_cache(maxsize=_STORES)
-def _store(url: str) -> StagingStore:
-    return StagingStore(url, pooled=True)
+def _store(url: str, connections: ConnectionSettings) -> StagingStore:
+    return StagingStore(url, pooled=True, connections=connections)
 
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -74,7 +74,7 @@ class Site:
     @cached_property
     def store(self) -> StagingStore:
         """The staging database; one engine a connection for the whole process."""
-        return _store(staging_url())
+        return _store(staging_url(), self.settings.connections)
 
     @property
     def snapshots(self) -> UPath:
