@@ -11,11 +11,15 @@ from typing import Final, Self, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
+
+MOST_DAYS_KEPT: Final = 3_653
+"""Ten years: nothing of a person is kept longer."""
 
 
 class StraddlePolicy(StrEnum):
@@ -37,7 +41,7 @@ class RuleSettings(BaseSettings):
     cutoff_days: int = Field(28, ge=0, le=366)
     """Days after go-live from which a booking window is migrated (chapter 2, step 3)."""
     straddle_policy: StraddlePolicy = StraddlePolicy.BOOK
-    description_limit: int = Field(255, ge=1)
+    description_limit: int = Field(255, ge=1, le=100_000)
     """Code points that Millennium's Beskrivning field takes; longer ones get a warning."""
     include_duration: bool = False
     """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 leaves it out)."""
@@ -72,15 +76,15 @@ class Settings(BaseSettings):
     """Folder or object-store URL for snapshots; every worker must reach it."""
     data_docs_dir: Path | None = None
     """Where Data Docs are written; none are when empty."""
-    partition_posts: int = Field(500_000, ge=1)
+    partition_posts: int = Field(500_000, ge=1, le=50_000_000)
     """Posts in one mapped task, about."""
-    chunk_posts: int = Field(20_000, ge=1)
+    chunk_posts: int = Field(20_000, ge=1, le=1_000_000)
     """Posts held in memory at a time, about."""
-    max_text_bytes: int = Field(4_096, ge=64)
+    max_text_bytes: int = Field(4_096, ge=64, le=1_048_576)
     """Longest text, in UTF-8 bytes, that the bulk reader takes before a chunk falls back to pyodbc."""
-    pmo_readers: int = Field(2, ge=1)
+    pmo_readers: int = Field(2, ge=1, le=64)
     """Tasks of one DAG that read PMO at a time."""
-    pmo_posts_per_second: int | None = Field(None, ge=1)
+    pmo_posts_per_second: int | None = Field(None, ge=1, le=10_000_000)
     """Posts that one such task reads a second at most; none: as many as come."""
     pmo_read_window: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
     """Hours in which PMO may be read, as ``22:00-06:00`` in Stockholm's time; none: at any."""
@@ -88,11 +92,11 @@ class Settings(BaseSettings):
     """User ids, separated by commas, of those who may release or withdraw a wave; with none, nobody may."""
     person_readers: str | None = None
     """User ids, separated by commas, of those who may see patients' names and numbers; with none, nobody may."""
-    approval_hours: int = Field(72, ge=1)
+    approval_hours: int = Field(72, ge=1, le=24 * 90)
     """Hours that an approval waits for its answer."""
-    keep_days: int = Field(30, ge=1)
+    keep_days: int = Field(30, ge=1, le=MOST_DAYS_KEPT)
     """Days that a dry run's snapshot, rows and work lists are kept."""
-    keep_migration_days: int = Field(365, ge=1)
+    keep_migration_days: int = Field(365, ge=1, le=MOST_DAYS_KEPT)
     """The same for a migration, released or not; never shorter than for a dry run."""
     worklists_dir: Path | None = None
     """Folder in which each batch's work lists have a folder named by the batch; none when empty."""
@@ -131,6 +135,18 @@ class Settings(BaseSettings):
             raise SettingsError("settings at fault:\n  " + "\n  ".join(faults))
         return settings
 
+    @classmethod
+    def read_or_defaults(cls) -> "Settings":
+        """Read the environment; where a setting is at fault, return the defaults of all: nobody may approve then.
+
+        For code that runs while a DAG file is parsed. An error there would take every DAG out of Airflow, and leave
+        nothing that could fail and tell why. The first step of each run calls ``read``, which names the fault.
+        """
+        try:
+            return cls.read()
+        except SettingsError:
+            return cls.model_construct(rules=RuleSettings.model_construct(), connections=CONNECTION_DEFAULTS)
+
 
 def _ids(listed: str | None) -> tuple[str, ...]:
     return tuple(user.strip() for user in (listed or "").split(",") if user.strip())
@@ -143,4 +159,7 @@ def _read(make: Callable[[], S], faults: list[str]) -> S | None:
         for fault in error.errors(include_input=False):
             name = "_".join(str(part) for part in fault["loc"]).upper()
             faults.append(f"WAITLIST_{name}: {fault['msg']}")
-        return None
+    except UnreadableError:
+        # Groups of settings are what would be read as JSON.
+        faults.append("WAITLIST_RULES, WAITLIST_CONNECTIONS: no settings; each part has a variable of its own")
+    return None

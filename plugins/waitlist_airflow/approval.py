@@ -52,7 +52,7 @@ def ask(
         asks_from: what the reason is asked for, in Swedish.
         told: what the message that an answer is waited for says besides the question, a template.
     """
-    settings = Settings.read()
+    settings = Settings.read_or_defaults()
     return HITLOperator(
         task_id=task_id,
         subject=subject,

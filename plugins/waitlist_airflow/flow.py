@@ -30,7 +30,7 @@ def prepare(kind: str) -> Prepared:
     run: Any = steps.open_batch(kind)
     partitions: Any = steps.plan_extract(run)
     # PMO is a live clinical system: so many readers at a time, however many slots there are.
-    gently = steps.extract.override(max_active_tis_per_dag=Settings.read().pmo_readers)
+    gently = steps.extract.override(max_active_tis_per_dag=Settings.read_or_defaults().pmo_readers)
     parts: Any = gently.partial(run=run).expand(partition=partitions)
     contract = steps.check_contract(run, parts)
     duplicates = steps.find_duplicates(run, parts)

@@ -1,8 +1,13 @@
+from typing import get_args
+
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
-from waitlist.settings import Settings, StraddlePolicy
+from waitlist.settings import ConnectionSettings, RuleSettings, Settings, StraddlePolicy
 
 
 def test_without_an_environment_the_defaults_are_the_domains() -> None:
@@ -42,3 +47,58 @@ def test_limits_of_connections_are_named_with_the_other_faults(monkeypatch: pyte
     with pytest.raises(SettingsError) as error:
         Settings.read()
     assert all(name in str(error.value) for name in ("WAITLIST_ANSWER_SECONDS", "WAITLIST_CHUNK_POSTS"))
+
+
+def numeric(settings: type[BaseSettings]) -> dict[str, FieldInfo]:
+    """Return the settings that take a number, with or without "empty"."""
+    numbers = {int, float}
+    return {
+        name: field
+        for name, field in settings.model_fields.items()
+        if numbers & {field.annotation, *get_args(field.annotation)}
+    }
+
+
+BOUNDED = [
+    pytest.param(settings, name, field, id=name)
+    for settings in (Settings, RuleSettings, ConnectionSettings)
+    for name, field in numeric(settings).items()
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "field"), BOUNDED)
+def test_every_number_has_an_upper_and_a_lower_bound(settings: type[BaseSettings], name: str, field: FieldInfo) -> None:
+    bounds = {type(bound) for bound in field.metadata}
+    assert bounds & {Ge, Gt}, f"{name} has no lower bound"
+    assert bounds & {Le, Lt}, f"{name} has no upper bound"
+
+
+@pytest.mark.parametrize("value", ["-1", "9" * 30, "1e400", "abc", "", "NaN"])
+@pytest.mark.parametrize(("settings", "name", "field"), BOUNDED)
+def test_a_number_out_of_bounds_is_named(
+    settings: type[BaseSettings], name: str, field: FieldInfo, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"WAITLIST_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=f"WAITLIST_{name.upper()}"):
+        Settings.read()
+
+
+def test_a_text_where_settings_have_variables_of_their_own_is_a_fault_of_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAITLIST_RULES", "{broken")
+    with pytest.raises(SettingsError, match="WAITLIST_RULES"):
+        Settings.read()
+
+
+def test_while_a_dag_file_is_parsed_a_fault_gives_the_defaults_and_nobody_may_approve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAITLIST_APPROVERS", "lead")
+    monkeypatch.setenv("WAITLIST_PMO_READERS", "3")
+    assert (Settings.read_or_defaults().approver_ids, Settings.read_or_defaults().pmo_readers) == (("lead",), 3)
+    monkeypatch.setenv("WAITLIST_APPROVAL_HOURS", "9" * 30)
+    monkeypatch.setenv("WAITLIST_CUTOFF_DAYS", "abc")
+    settings = Settings.read_or_defaults()
+    assert (settings.approver_ids, settings.pmo_readers, settings.approval_hours) == ((), 2, 72)
+    assert (settings.rules.cutoff_days, settings.connections) == (28, ConnectionSettings.model_construct())
