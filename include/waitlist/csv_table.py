@@ -14,6 +14,10 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+EARLIEST: Final = dt.date(2000, 1, 1)
+LATEST: Final = dt.date(2199, 12, 31)
+"""Dates of facts lie between these: nothing that is counted from them overflows, and a slip of the year shows."""
+
 _ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 _FITS_NOTHING: Final = re.compile(r"(?!)")
@@ -90,13 +94,14 @@ class CsvTable:
             self._has_columns(1, [])
 
     def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """Give the fields of each row that is not blank, with the row's first line."""
+        """Give the fields of each row in which something stands, with the row's first line."""
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         last = 0
         try:
             for cells in reader:
                 first, last = last + 1, reader.line_num
-                if cells:
+                # A spreadsheet leaves rows of nothing but commas where something stood once.
+                if any(cell.strip() for cell in cells):
                     yield first, cells
         except csv.Error as error:
             self._unreadable(last + 1, f"no CSV: {error}")
@@ -182,18 +187,21 @@ class CsvRow:
         return int(text)
 
     def date(self, column: str) -> dt.date | None:
-        """Return a date written ``YYYY-MM-DD``, None for an empty cell."""
+        """Return a date written ``YYYY-MM-DD``, from ``EARLIEST`` to ``LATEST``; None for an empty cell."""
         text = self.cells[column]
         if not text:
             return None
         try:
             # The standard library takes other ISO forms too, such as week dates.
-            if _ISO_DATE.fullmatch(text):
-                return dt.date.fromisoformat(text)
+            day = dt.date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
         except ValueError:
-            pass
-        self.fault(f"{column}: {shown(text)} is no date YYYY-MM-DD")
-        return None
+            day = None
+        if day is None:
+            self.fault(f"{column}: {shown(text)} is no date YYYY-MM-DD")
+        elif not EARLIEST <= day <= LATEST:
+            self.fault(f"{column}: {day} is not between {EARLIEST} and {LATEST}")
+            return None
+        return day
 
     def pattern(self, column: str) -> re.Pattern[str]:
         """Return a regular expression."""

@@ -236,6 +236,13 @@ def test_days_are_a_whole_number_of_a_year_at_most(site: Site, days: str) -> Non
         read_proposal({"dagar": days}, site.mappings)
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "1999-12-31", "2200-01-01", "9999-12-31"])
+def test_a_go_live_lies_where_units_csv_may_put_one(site: Site, day: str) -> None:
+    unit = next(iter(site.mappings.units))
+    with pytest.raises(ProposalError, match="mellan 2000-01-01 och 2199-12-31"):
+        read_proposal({"enhet": unit, "driftstart": day}, site.mappings)
+
+
 def test_an_empty_form_asks_nothing(site: Site) -> None:
     page = read_what_if(site.store, site.snapshots, {"enhet": " ", "dagar": ""}, site.mappings, RuleSettings())
     assert (page.batch, page.consequences, page.faults, page.no_snapshot) == (None, None, (), False)

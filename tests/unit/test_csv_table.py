@@ -37,6 +37,30 @@ def test_byte_order_mark_line_ends_blank_lines_and_column_order_do_not_matter(ta
     assert [row.line for row in found.rows] == [3, 5]
 
 
+@pytest.mark.parametrize("commas", [",,,,,", ",", ",,,,,,,,,", ' ,\u00a0,\t,"",," "', '""'])
+def test_a_row_of_nothing_but_commas_is_a_blank_row_wherever_it_stands(table, commas):
+    found = table(f"{commas}\n{HEADER}\na,,,,,\n{commas}\nb,,,,,\n{commas}\n{commas}\n")
+    assert (names(found), found.faults(), found.whole) == (["a", "b"], [], True)
+    assert [row.line for row in found.rows] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("2000-01-01", None),
+        ("2199-12-31", None),
+        ("1999-12-31", "facts.csv:2: day: 1999-12-31 is not between 2000-01-01 and 2199-12-31"),
+        ("2200-01-01", "facts.csv:2: day: 2200-01-01 is not between 2000-01-01 and 2199-12-31"),
+        ("0001-01-01", "facts.csv:2: day: 0001-01-01 is not between 2000-01-01 and 2199-12-31"),
+        ("9999-12-31", "facts.csv:2: day: 9999-12-31 is not between 2000-01-01 and 2199-12-31"),
+    ],
+)
+def test_a_date_lies_in_these_two_centuries(table, written, fault):
+    found = table(f"{HEADER}\na,,{written},,,\n")
+    day = found.rows[0].date("day")
+    assert (day is None, found.faults()) == (fault is not None, [fault] if fault else [])
+
+
 def test_a_row_is_named_by_its_first_line(table):
     found = table(f'{HEADER}\na,,,,,"one\ntwo\nthree"\nb,x,,,,\n')
     found.rows[1].whole_number("months")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from waitlist.assess import columns_that_decide, decide
+from waitlist.csv_table import EARLIEST, LATEST
 from waitlist.dashboard.history import DryRun, dry_runs
 from waitlist.dashboard.reading import reading
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
@@ -279,6 +280,9 @@ def _go_live(given: Mapping[str, str], mappings: Mappings, fault: Callable[[str]
         date = dt.date.fromisoformat(when) if when else None
     except ValueError:
         fault("Driftstarten är inget datum: skriv det som 2025-02-03, eller lämna det tomt för ingen driftstart.")
+        return None
+    if date is not None and not EARLIEST <= date <= LATEST:
+        fault(f"Driftstarten ska ligga mellan {EARLIEST} och {LATEST}.")
         return None
     return GoLive(units, date)
 
