@@ -10,12 +10,16 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
-from waitlist.snapshot import BLOCK_BYTES, make_folder, writing_aside
+from waitlist.files import CheckedFile, make_folder, open_checked, writing_aside
 
 
 def write(path: UPath, tables: Sequence[pa.Table]) -> None:
-    """Write tables of one schema as one Parquet file in a folder that is there."""
-    with writing_aside(path.fs, path.path) as sink:
+    """Write tables of one schema as one Parquet file in a folder that is there.
+
+    Raises:
+        SnapshotError: the folder cannot be written to.
+    """
+    with _writing_named(path), writing_aside(path) as sink:
         pq.write_table(pa.concat_tables(tables), pa.PythonFile(sink, mode="w"))
 
 
@@ -26,7 +30,7 @@ def read(path: UPath) -> pa.Table:
         SnapshotError: it is missing or damaged.
     """
     with _opened(path) as file:
-        return pq.read_table(file)
+        return pq.ParquetFile(file).read()
 
 
 def read_schema(path: UPath) -> pa.Schema:
@@ -36,18 +40,7 @@ def read_schema(path: UPath) -> pa.Schema:
         SnapshotError: it is missing or damaged.
     """
     with _opened(path) as file:
-        return pq.read_schema(file)
-
-
-@contextmanager
-def _opened(path: UPath) -> Iterator[pa.PythonFile]:
-    try:
-        with path.fs.open(path.path, "rb", block_size=BLOCK_BYTES) as file:
-            yield pa.PythonFile(file, mode="r")
-    except FileNotFoundError:
-        raise SnapshotError(f"{path.name} is missing beside the snapshot: clear the step that leaves it") from None
-    except pa.ArrowInvalid:
-        raise SnapshotError(f"{path.name} beside the snapshot is damaged: clear the step that leaves it") from None
+        return pq.ParquetFile(file).schema_arrow
 
 
 def write_records(path: UPath, records: Sequence[Mapping[str, Any]]) -> None:
@@ -56,12 +49,10 @@ def write_records(path: UPath, records: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         SnapshotError: the folder cannot be written to.
     """
-    try:
+    with _writing_named(path):
         make_folder(path.parent)
-        with writing_aside(path.fs, path.path) as sink:
+        with writing_aside(path) as sink:
             sink.write(json.dumps(list(records)).encode() + b"\n")
-    except OSError as error:
-        raise SnapshotError(f"{path} could not be written: {reason_of(error)}") from None
 
 
 def read_records(path: UPath) -> list[dict[str, Any]]:
@@ -71,8 +62,35 @@ def read_records(path: UPath) -> list[dict[str, Any]]:
         SnapshotError: it is damaged.
     """
     try:
-        return [dict(record) for record in json.loads(path.fs.cat_file(path.path))]
+        with open_checked(path) as file:
+            return [dict(record) for record in json.loads(file.read())]
     except FileNotFoundError:
         return []
-    except (ValueError, TypeError):
+    except OSError as error:
+        raise SnapshotError(f"{path} could not be read: {reason_of(error)}") from None
+    except (ValueError, TypeError, RecursionError):
         raise SnapshotError(f"{path} is damaged: remove it") from None
+
+
+@contextmanager
+def _writing_named(path: UPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SnapshotError(f"{path} could not be written: {reason_of(error)}") from None
+
+
+@contextmanager
+def _opened(path: UPath) -> Iterator[CheckedFile]:
+    remedy = "clear the step that leaves it"
+    try:
+        with open_checked(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise SnapshotError(f"{path.name} is missing beside the snapshot: {remedy}") from None
+    except OSError as error:
+        raise SnapshotError(
+            f"{path.name} beside the snapshot could not be read: {reason_of(error)}: {remedy}"
+        ) from None
+    except pa.ArrowException:
+        raise SnapshotError(f"{path.name} beside the snapshot is damaged: {remedy}") from None

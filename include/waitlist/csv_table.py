@@ -14,6 +14,8 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from waitlist.files import read_kept
+
 EARLIEST: Final = dt.date(2000, 1, 1)
 LATEST: Final = dt.date(2199, 12, 31)
 """Dates of facts lie between these: nothing that is counted from them overflows, and a slip of the year shows."""
@@ -66,7 +68,7 @@ class CsvTable:
 
     def _text(self) -> str | None:
         try:
-            content = self.path.read_bytes()
+            content = read_kept(self.path)
         except FileNotFoundError:
             self._unreadable(1, "the file is missing")
             return None

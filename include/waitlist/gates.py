@@ -18,7 +18,7 @@ from upath import UPath
 
 from waitlist import artefacts, paths
 from waitlist.csv_table import CsvTable, shown
-from waitlist.exceptions import MappingError
+from waitlist.exceptions import MappingError, SnapshotError
 from waitlist.mappings import Mappings
 from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.rules import Disposition
@@ -202,7 +202,11 @@ def read_measured(folder: UPath) -> list[GateResult]:
     Raises:
         SnapshotError: it is damaged.
     """
-    return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in artefacts.read_records(folder / MEASURED)]
+    rows = artefacts.read_records(folder / MEASURED)
+    try:
+        return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in rows]
+    except (KeyError, TypeError, ValueError):
+        raise SnapshotError(f"{folder / MEASURED} is damaged: remove it") from None
 
 
 def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[GateResult]) -> None:

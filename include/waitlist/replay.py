@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from waitlist.exceptions import SettingsError, SnapshotError, reason_of
+from waitlist.files import make_folder, open_checked, writing_aside
 from waitlist.pmo import Selection
-from waitlist.snapshot import Partition, SnapshotPart, make_folder, read_part, read_sidecar, write_part, writing_aside
+from waitlist.snapshot import Partition, SnapshotPart, read_part, read_sidecar, write_part
 
 _PLAN: Final = "plan.json"
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -47,7 +48,7 @@ def write_plan(folder: UPath, plan: Plan) -> None:
     }
     try:
         make_folder(folder)
-        with writing_aside(folder.fs, (folder / _PLAN).path) as sink:
+        with writing_aside(folder / _PLAN) as sink:
             sink.write(json.dumps(told, indent=2).encode() + b"\n")
     except OSError as error:
         raise SnapshotError(f"{_PLAN} could not be written to {folder}: {reason_of(error)}") from None
@@ -123,7 +124,8 @@ class SnapshotSource:
         path = self._folder / _PLAN
         place = f"the plan of batch {self._batch_id}'s snapshot"
         try:
-            told: dict[str, Any] = json.loads(path.fs.cat_file(path.path))
+            with open_checked(path) as file:
+                told: dict[str, Any] = json.loads(file.read())
             units = told["units"]
             selection = Selection(dt.date.fromisoformat(told["as_of"]), None if units is None else tuple(units))
             return Plan(selection, tuple(Partition.from_dict(each) for each in told["partitions"]))

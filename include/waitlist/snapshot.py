@@ -5,35 +5,26 @@ the chunks that were read, so that reading it back takes no more memory than wri
 posts give the same bytes. The files hold personal data: on a local disk they are their owner's alone.
 """
 
-import hashlib
 import json
-import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
-from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
+from waitlist.files import CheckedFile, make_folder, open_checked, writing_aside
 from waitlist.schema import POSTS
 
-BLOCK_BYTES: Final = 8 * 2**20
-"""What an object store's client holds of an open file; left alone, it takes 50 MB for each."""
-_LOCAL_FILE: Final = 0o600
-_LOCAL_FOLDER: Final = 0o700
 _COMPRESSION: Final = "zstd"
 _COMPRESSION_LEVEL: Final = 1
 # Every post has its own number, name and texts: to look them up would take longer than to store them.
 _REPEATED: Final = [
     "enhet_hsa_id", "enhet", "kategori", "kontaktform", "boka_from", "boka_fore", "anvandare", "filial",
 ]  # fmt: skip
-_ASIDE: Final = ".aside"
 
 
 @dataclass(frozen=True)
@@ -107,34 +98,34 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
         SnapshotError: the folder cannot be written to.
     """
     name = _name(partition.number)
-    file_system = folder.fs
     try:
         make_folder(folder)
         posts = 0
-        with writing_aside(file_system, (folder / f"{name}.parquet").path) as sink:
-            hashing = _HashingSink(sink)
-            with pq.ParquetWriter(
-                pa.PythonFile(hashing, mode="w"),
+        with (
+            writing_aside(folder / f"{name}.parquet") as sink,
+            pq.ParquetWriter(
+                pa.PythonFile(sink, mode="w"),
                 POSTS,
                 compression=_COMPRESSION,
                 compression_level=_COMPRESSION_LEVEL,
                 use_dictionary=_REPEATED,
                 write_statistics=False,
-            ) as writer:
-                for table in tables:
-                    if table.num_rows:
-                        writer.write_table(table, row_group_size=table.num_rows)
-                        posts += table.num_rows
+            ) as writer,
+        ):
+            for table in tables:
+                if table.num_rows:
+                    writer.write_table(table, row_group_size=table.num_rows)
+                    posts += table.num_rows
         part = SnapshotPart(
             partition=partition.number,
             lower=partition.lower,
             upper=partition.upper,
             path=f"{name}.parquet",
             posts=posts,
-            sha256=hashing.digest.hexdigest(),
+            sha256=sink.sha256,
         )
-        with writing_aside(file_system, (folder / f"{name}.json").path) as sink:
-            sink.write(json.dumps(part.to_dict(), indent=2).encode() + b"\n")
+        with writing_aside(folder / f"{name}.json") as described:
+            described.write(json.dumps(part.to_dict(), indent=2).encode() + b"\n")
     except OSError as error:
         raise SnapshotError(
             f"partition {partition.number} could not be written to {folder}: {reason_of(error)}"
@@ -150,7 +141,8 @@ def read_sidecar(folder: UPath, partition: int) -> SnapshotPart:
     """
     path = folder / f"{_name(partition)}.json"
     try:
-        return SnapshotPart.from_dict(json.loads(path.fs.cat_file(path.path)))
+        with open_checked(path) as file:
+            return SnapshotPart.from_dict(json.loads(file.read()))
     except FileNotFoundError:
         raise SnapshotError(f"partition {partition} is missing in {folder}") from None
     except OSError as error:
@@ -175,98 +167,38 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
     """
     place = f"{part.path} in {folder}"
     remedy = f"rerun the extract of partition {part.partition}"
-    try:
-        with folder.fs.open((folder / part.path).path, "rb", block_size=BLOCK_BYTES) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            if sha256 != part.sha256:
-                raise SnapshotError(f"{place} is damaged or another snapshot's file: {remedy}")
-            file.seek(0)
-            metadata = pq.read_metadata(file)
-    except FileNotFoundError:
-        raise SnapshotError(f"{place} is missing: {remedy}") from None
-    except OSError as error:
-        raise SnapshotError(f"{place} could not be read: {reason_of(error)}") from None
-    if metadata.num_rows != part.posts:
-        raise SnapshotError(f"{place} has {metadata.num_rows} posts, not {part.posts}: {remedy}")
-    if not metadata.schema.to_arrow_schema().equals(POSTS):
-        raise SnapshotError(f"{place} has the columns of another version: {remedy}")
-    return _row_groups(folder, part, list(columns) if columns is not None else POSTS.names)
+    with ExitStack() as opened, _faults_named(place, remedy):
+        file = opened.enter_context(open_checked(folder / part.path))
+        if file.sha256 != part.sha256:
+            raise SnapshotError(f"{place} is damaged or another snapshot's file: {remedy}")
+        parquet = pq.ParquetFile(file)
+        if parquet.metadata.num_rows != part.posts:
+            raise SnapshotError(f"{place} has {parquet.metadata.num_rows} posts, not {part.posts}: {remedy}")
+        if not parquet.schema_arrow.equals(POSTS):
+            raise SnapshotError(f"{place} has the columns of another version: {remedy}")
+        opened.pop_all()
+        return _row_groups(file, parquet, list(columns) if columns is not None else POSTS.names, place, remedy)
 
 
 def _name(partition: int) -> str:
     return f"part-{partition:05d}"
 
 
-def _row_groups(folder: UPath, part: SnapshotPart, columns: list[str]) -> Iterator[pa.Table]:
-    path = (folder / part.path).path
-    with folder.fs.open(path, "rb", block_size=BLOCK_BYTES) as file, pq.ParquetFile(file) as parquet:
+def _row_groups(
+    file: CheckedFile, parquet: pq.ParquetFile, columns: list[str], place: str, remedy: str
+) -> Iterator[pa.Table]:
+    with file, _faults_named(place, remedy):
         for group in range(parquet.num_row_groups):
             yield parquet.read_row_group(group, columns=columns).select(columns)
 
 
-class _HashingSink:
-    """A file for Arrow to write front to back, hashed on the way."""
-
-    def __init__(self, sink: IO[bytes]) -> None:
-        self._sink = sink
-        self._written = 0
-        self.digest = hashlib.sha256()
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        self._sink.write(data)
-        self._written += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._written
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-    def close(self) -> None:
-        self.closed = True
-
-
 @contextmanager
-def writing_aside(file_system: AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
-    """Open a new file that takes ``path`` when the block ends well, and is removed when it does not."""
-    _remove_leftovers(file_system, path)
-    # A name of its own: an attempt that its scheduler gave up on may still be writing.
-    aside = f"{path}.{uuid.uuid4().hex}{_ASIDE}"
+def _faults_named(place: str, remedy: str) -> Iterator[None]:
     try:
-        with _open_new(file_system, aside) as sink:
-            yield sink
-        file_system.mv(aside, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            file_system.rm(aside)
-        raise
-
-
-def _open_new(file_system: AbstractFileSystem, path: str) -> IO[bytes]:
-    if isinstance(file_system, LocalFileSystem):
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _LOCAL_FILE), "wb")
-    opened: IO[bytes] = file_system.open(path, "wb", block_size=BLOCK_BYTES)
-    return opened
-
-
-def make_folder(folder: UPath) -> None:
-    """Make a folder that is its owner's alone, where it is missing."""
-    if isinstance(folder.fs, LocalFileSystem):
-        os.makedirs(folder.path, mode=_LOCAL_FOLDER, exist_ok=True)  # noqa: PTH103 - a path of fsspec
-    else:
-        folder.fs.makedirs(folder.path, exist_ok=True)
-
-
-def _remove_leftovers(file_system: AbstractFileSystem, path: str) -> None:
-    """Remove what an attempt that was killed left; one that still runs then fails at its rename."""
-    try:
-        beside = file_system.ls(path.rpartition("/")[0], detail=False)
-    except FileNotFoundError:  # an object store knows no folder before its first object
-        return
-    for found in beside:
-        if found.startswith(f"{path}.") and found.endswith(_ASIDE):
-            with suppress(FileNotFoundError):
-                file_system.rm(found)
+        yield
+    except FileNotFoundError:
+        raise SnapshotError(f"{place} is missing: {remedy}") from None
+    except OSError as error:
+        raise SnapshotError(f"{place} could not be read: {reason_of(error)}: {remedy}") from None
+    except pa.ArrowException as error:
+        raise SnapshotError(f"{place} could not be read ({type(error).__name__}): {remedy}") from None

@@ -1,6 +1,8 @@
 """The folder of work lists: its owner's alone, never half filled, and nobody else's files."""
 
 import datetime as dt
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,15 @@ def test_temporary_files_go_and_work_lists_stay(path: Path) -> None:
 
 
 # What is refused
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_never_stops_the_lists_half_way(path: Path, make: Callable[[Path], None]) -> None:
+    path.mkdir(parents=True)
+    make(path / name(B))
+    with pytest.raises(WorkListError, match="holds 1 other files"):
+        fill(out(path, replace=True), name(A), name(B))
+    assert [file.name for file in path.iterdir()] == [name(B)]
 
 
 def test_other_files_are_never_mixed_with_patients_data(path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from waitlist.exceptions import SettingsError, SourceError
+from waitlist.files import read_kept
 
 FILE_NAME: Final = "select_waitlist.sql"
 KEY_MIN: Final = -(2**63)
@@ -78,7 +79,7 @@ class SourceQuery:
         """
         path = sql_dir / "pmo" / FILE_NAME
         try:
-            written = path.read_text(encoding="utf-8")
+            written = read_kept(path).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise SourceError(
                 f"PMO's query {path} could not be read ({type(error).__name__}): "

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from waitlist.exceptions import SuiteError
+from waitlist.exceptions import SuiteError, reason_of
+from waitlist.files import read_kept
 from waitlist.quality.results import FailureSeverity
 from waitlist.rules import RULES
 from waitlist.schema import POSTS
@@ -370,9 +371,12 @@ Report = Callable[[str], None]
 def _read(path: Path, name: str, looks: Looks, report: Report) -> Suite | None:
     """Read one file; a fault is reported, and a file with a fault of form gives no suite."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_kept(path).decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_without_repeats)
         file = _SuiteFile.model_validate_json(json.dumps(content))
+    except OSError as error:
+        report(f"cannot be read: {reason_of(error)}")
+        return None
     except UnicodeDecodeError:
         report("not UTF-8")
         return None

@@ -62,12 +62,11 @@ class OutFolder:
     def faults(self) -> list[str]:
         """Return why nothing may be written here, in plain words; empty when it may."""
         try:
-            names = [entry.name for entry in self._path.iterdir()]
+            others = [entry for entry in self._path.iterdir() if not _belongs(entry)]
         except FileNotFoundError:
             return []
         except OSError as error:
             return [f"{self._path} cannot be written to: {reason_of(error)}"]
-        others = [name for name in names if not is_work_list(name) and not _ASIDE_NAME.fullmatch(name)]
         if others:
             return [f"{self._path} holds {len(others)} other files: work lists get a folder of their own"]
         earlier = len(self._earlier())
@@ -116,6 +115,13 @@ class OutFolder:
         """Return the work lists that lie here already, of the units in question."""
         named = [found for entry in self._path.iterdir() if (found := _NAME.fullmatch(entry.name))]
         return {found[0] for found in named if self._units is None or found["unit"] in self._units}
+
+
+def _belongs(entry: Path) -> bool:
+    """Tell whether an entry is a work list or what a killed attempt left; a folder cannot give way to a work list."""
+    if _ASIDE_NAME.fullmatch(entry.name):
+        return True
+    return is_work_list(entry.name) and entry.is_file()
 
 
 def _unit_part(key: str) -> str:

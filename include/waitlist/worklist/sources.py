@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
+from waitlist.files import open_checked
 from waitlist.snapshot import SnapshotPart, read_part
 from waitlist.staging import Batch, StagingStore, schema
 from waitlist.staging.database import Read, refusals_named
@@ -60,10 +61,7 @@ class Snapshot:
             SnapshotError: a file is missing or damaged.
         """
         for part in self.parts:
-            try:
-                yield from read_part(self.folder, part, POSTS)
-            except OSError as error:
-                raise SnapshotError(f"{part.path} in {self.folder} could not be read: {reason_of(error)}") from None
+            yield from read_part(self.folder, part, POSTS)
 
 
 def find_snapshot(store: StagingStore, batch: Batch, folder: UPath) -> Snapshot:
@@ -103,7 +101,7 @@ def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], Snapsh
     folder.fs.invalidate_cache(folder.path)
     try:
         beside = sorted(file for file in folder.iterdir() if file.name.startswith("part-") and file.suffix == ".json")
-        parts = [SnapshotPart.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in beside]
+        parts = [_read_description(file) for file in beside]
     except FileNotFoundError:
         raise SnapshotError(f"{folder} is missing: the snapshot was removed, or lies elsewhere") from None
     except (ValueError, TypeError):
@@ -111,6 +109,11 @@ def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], Snapsh
     except OSError as error:
         raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
     return {(part.lower, part.upper, part.posts): part for part in parts}
+
+
+def _read_description(path: UPath) -> SnapshotPart:
+    with open_checked(path) as file:
+        return SnapshotPart.from_dict(json.loads(file.read()))
 
 
 class StagedPosts:
