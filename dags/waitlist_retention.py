@@ -4,13 +4,14 @@ Snapshots, work lists and row detail (booking requests, dispositions, findings, 
 have aged are removed. Counts, expectations, gates, the audit trail and the list of released posts stay.
 
 1. `remove_expired` judges each batch by the last thing that happened to it: a dry run is kept for `keep_days`, a
-   migration, released or not, for `WAITLIST_KEEP_MIGRATION_DAYS`. The latest verified dry run is always kept.
+   migration, released or not, for `WAITLIST_KEEP_MIGRATION_DAYS`, a released one counted from its release. Always kept
+   are the latest verified dry run, the latest over every unit, and a batch that awaits its approval.
    What is removed stands in `batch_event` as `purged`, with counts.
 
-**Schedule** Sundays 05:00 Europe/Stockholm, no catch-up. Ages are counted to the run's own date. **Reads and writes**
-connection `millennium_staging`, the snapshot folder, `WAITLIST_WORKLISTS_DIR`. **Rerun** clear the task, as often as
-you like: it goes on where it was stopped, and finds nothing twice. **Look first** the param `only_tell` removes
-nothing and says in the log what would be. **When it fails** see `docs/operations.md`.
+**Schedule** Sundays 05:00 Europe/Stockholm, no catch-up. Ages are counted to the run's own date, never beyond today.
+**Reads and writes** connection `millennium_staging`, the snapshot folder, `WAITLIST_WORKLISTS_DIR`. **Rerun** clear the
+task, as often as you like: it goes on where it was stopped, and finds nothing twice. **Look first** the param
+`only_tell` removes nothing and says in the log what would be. **When it fails** see `docs/operations.md`.
 """
 
 import datetime as dt
@@ -25,6 +26,7 @@ PARAMS: Final = {
         None,
         type=["null", "integer"],
         minimum=1,
+        maximum=3653,
         title="Dagar",
         description_md="Så många dagar behålls en torrkörnings uppgifter. Tomt: som inställningen WAITLIST_KEEP_DAYS.",
     ),

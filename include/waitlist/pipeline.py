@@ -20,6 +20,7 @@ from upath import UPath
 
 from waitlist import approval, artefacts, changes, gates, quality, readiness, release, retention
 from waitlist.assess import Assessment, assess
+from waitlist.dates import STOCKHOLM
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import find as find_duplicates
 from waitlist.exceptions import RefusedError, SettingsError
@@ -32,7 +33,7 @@ from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.replay import Plan, SnapshotSource, write_plan
 from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.schema import POSTS
-from waitlist.settings import Settings
+from waitlist.settings import MOST_DAYS_KEPT, Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
 from waitlist.staging import IMMUTABLE, BatchState, StagingStore
 from waitlist.staging.events import PIPELINE
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 _LOG_WIDTH: Final = 100
+_FIRST_DAY: Final = dt.date(2000, 1, 1)
 _DUPLICATES: Final = "duplicates.parquet"
 _DIGEST: Final = "requests_digest"
 _HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
@@ -148,12 +150,12 @@ class Pipeline:
         """The staging database."""
         return StagingStore(self._staging(), connections=self._settings.connections)
 
-    def is_past_last_go_live(self, request: Request) -> bool:
+    def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
         """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse.
 
-        Who replays a snapshot has a question of his own.
+        A replay asks a question of its own, and a run as of a day to come is refused, not skipped.
         """
-        if request.as_of is None or request.reuse_snapshot is not None:
+        if request.as_of is None or request.reuse_snapshot is not None or request.as_of > _today(now):
             return False
         planned = [unit.driftstart for unit in self.mappings.units.values() if unit.driftstart is not None]
         return bool(planned) and request.as_of > max(planned)
@@ -161,12 +163,16 @@ class Pipeline:
     def open_batch(self, request: Request, *, now: dt.datetime) -> Run:
         """Check settings, mapping files and suites, bring the staging schema up to date, and open the batch.
 
+        Args:
+            request: what the run was asked for.
+            now: the moment, for the audit trail. No run that reads PMO is as of a later day.
+
         Raises:
             SettingsError, MappingError, SuiteError: with every fault of its kind.
             SnapshotError: there is no such snapshot to reuse.
             RefusedError: the batch is immutable, or the database is of a newer release.
         """
-        selection = self._asked(request)
+        selection = self._asked(request, _today(now))
         run = Run(request.batch_id, selection.as_of, selection.units, self.rules_version, request.reuse_snapshot)
         self.store.migrate()
         self.store.open_batch(
@@ -413,14 +419,18 @@ class Pipeline:
         """Remove what batches hold of persons when their time is up, or only say what would be removed.
 
         Args:
-            on: the day that ages are counted to.
+            on: the day that ages are counted to, or today in Stockholm where that is earlier.
             keep_days: days that a dry run is kept; None: as the settings say.
             only_tell: remove nothing.
-            now: the moment, for the audit trail.
+            now: the moment, for the audit trail; no age is counted later.
 
         Raises:
+            SettingsError: ``keep_days`` is out of range.
             StagingError, SnapshotError: something could not be removed; a rerun goes on from there.
         """
+        if keep_days is not None and not 1 <= keep_days <= MOST_DAYS_KEPT:
+            raise SettingsError(f"param keep_days is not between 1 and {MOST_DAYS_KEPT}")
+        on = min(on, _today(now))
         self.store.migrate()
         settings = self._settings
         periods = retention.Periods(keep_days or settings.keep_days, settings.keep_migration_days)
@@ -429,7 +439,10 @@ class Pipeline:
         verb = "would remove" if only_tell else "removed"
         total = {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
         batches = retention.read_batches(self.store)
-        for batch in retention.expired(batches, self.store.replays(), on, periods):
+        for batch in batches:
+            if batch.state is BatchState.AWAITING_APPROVAL:
+                log.info("batch %s awaits its approval: kept until it is decided", batch.batch_id)
+        for batch in retention.expired(batches, self.store.replays(), self.store.partial(), on, periods):
             reason = f"older than {periods.of(batch.kind)} days on {on}"
             held = (
                 retention.survey(self.store, batch, places)
@@ -483,7 +496,7 @@ class Pipeline:
             )
         return RuleContext(run.as_of, self.mappings, self._settings.rules)
 
-    def _asked(self, request: Request) -> Selection:
+    def _asked(self, request: Request, today: dt.date) -> Selection:
         """Return which posts the run is about, as of when.
 
         Raises:
@@ -494,6 +507,11 @@ class Pipeline:
             return SnapshotSource(self._snapshots, request.reuse_snapshot).select(request.as_of, units)
         if request.as_of is None:
             raise SettingsError("no as-of date: only a run that reuses a snapshot may leave it open")
+        if not _FIRST_DAY <= request.as_of <= today:
+            raise SettingsError(
+                f"as of {request.as_of}: a list is read as of a day from {_FIRST_DAY} to today, {today}; "
+                "of a day to come it would stand as the latest until then"
+            )
         return Selection(request.as_of, units)
 
     def _selected_units(self, request: Request) -> tuple[str, ...] | None:
@@ -566,6 +584,10 @@ class Pipeline:
             quality.write_data_docs(
                 self._settings.data_docs_dir, run.batch_id, run.as_of, self._suites.values(), results
             )
+
+
+def _today(now: dt.datetime) -> dt.date:
+    return now.astimezone(STOCKHOLM).date()
 
 
 def _selection(run: Run) -> Selection:

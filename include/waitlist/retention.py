@@ -2,7 +2,8 @@
 
 A dry run keeps its rows for some weeks; a migration, released or not, has a longer time of its own. Counts stay:
 the batch, its units, its expectations, its gates and its audit trail, and ``released_post``, by which no post is
-ever released twice. The latest verified dry run of PMO is kept whole, however old.
+ever released twice. The latest verified dry run of PMO is kept whole, however old, and so is the latest over every
+unit, which is the one that people look at. A batch that awaits its approval is kept until somebody has decided.
 """
 
 import datetime as dt
@@ -61,20 +62,33 @@ class Holdings:
         return any(self.rows.values()) or any(self.files.values())
 
 
-def expired(batches: Sequence[Batch], replays: Collection[str], on: dt.date, periods: Periods) -> list[Batch]:
+def expired(
+    batches: Sequence[Batch], replays: Collection[str], partial: Collection[str], on: dt.date, periods: Periods
+) -> list[Batch]:
     """Choose the batches whose time is up, the oldest first.
 
     Args:
         batches: all of them.
         replays: those that judged another's snapshot anew, by their ids.
+        partial: those that read some units, by their ids.
         on: the day that ages are counted to.
-        periods: how long each kind is kept. A batch is as old as the last thing that happened to it.
+        periods: how long each kind is kept. A released batch is as old as its release, any other as the last thing
+            that happened to it.
     """
-    verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
-    dry_runs = [each for each in verified if each.batch_id not in replays]
-    latest = max(dry_runs, key=lambda each: (each.as_of, each.started_at, each.batch_id), default=None)
-    aged = [each for each in batches if each != latest and (on - _touched(each)).days > periods.of(each.kind)]
-    return sorted(aged, key=lambda each: (_touched(each), each.batch_id))
+    dry_runs = [
+        batch
+        for batch in batches
+        if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED and batch.batch_id not in replays
+    ]
+    kept = {*_latest(dry_runs), *_latest([batch for batch in dry_runs if batch.batch_id not in partial])}
+    aged = [
+        batch
+        for batch in batches
+        if batch.batch_id not in kept
+        and batch.state is not BatchState.AWAITING_APPROVAL
+        and (on - _touched(batch)).days > periods.of(batch.kind)
+    ]
+    return sorted(aged, key=lambda batch: (_touched(batch), batch.batch_id))
 
 
 def read_batches(store: StagingStore) -> list[Batch]:
@@ -134,8 +148,16 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
     return held
 
 
+def _latest(dry_runs: Sequence[Batch]) -> list[str]:
+    """Return the dry run of the latest day that was begun last; all of them where several were at the same moment."""
+    latest = max(((batch.as_of, batch.started_at) for batch in dry_runs), default=None)
+    return [batch.batch_id for batch in dry_runs if (batch.as_of, batch.started_at) == latest]
+
+
 def _touched(batch: Batch) -> dt.date:
-    """Return the day, in UTC, of the last thing that happened to a batch."""
+    """Return the day, in UTC, that a batch's age is counted from."""
+    if batch.state is BatchState.RELEASED and batch.released_at is not None:
+        return batch.released_at.date()
     moments = (batch.started_at, batch.finished_at, batch.approved_at, batch.released_at)
     return max(moment for moment in moments if moment is not None).date()
 

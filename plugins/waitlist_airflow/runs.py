@@ -21,7 +21,7 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
     A run that was triggered by hand may have no logical date; its context then lacks the interval.
 
     Raises:
-        SettingsError: the param is no ISO date.
+        SettingsError: the param is no ISO date, or the run's moment has no date in Stockholm.
     """
     asked = context["params"].get("as_of")
     if asked:
@@ -30,7 +30,10 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
         except ValueError:
             raise SettingsError("param as_of is no date: write it as 2024-10-01, or leave it empty") from None
     moment: dt.datetime = context.get("data_interval_end") or context["dag_run"].run_after
-    return moment.astimezone(STOCKHOLM).date()
+    try:
+        return moment.astimezone(STOCKHOLM).date()
+    except OverflowError:
+        raise SettingsError("the run's logical date is too early or too late to be a date in Stockholm") from None
 
 
 def request(kind: str) -> Request:

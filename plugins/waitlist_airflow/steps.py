@@ -22,10 +22,10 @@ def open_batch(kind: str) -> Record:
     """Fix what the run is and open its batch; skip the run after the last go-live."""
     from waitlist_airflow import runs
 
-    pipeline, request = runs.pipeline(), runs.request(kind)
-    if kind == "dry_run" and pipeline.is_past_last_go_live(request):
+    pipeline, request, now = runs.pipeline(), runs.request(kind), _now()
+    if kind == "dry_run" and pipeline.is_past_last_go_live(request, now=now):
         raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
-    return pipeline.open_batch(request, now=_now()).to_dict()
+    return pipeline.open_batch(request, now=now).to_dict()
 
 
 @task

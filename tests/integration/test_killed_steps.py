@@ -35,7 +35,7 @@ MOST_MOMENTS = {"sqlite": 5, "postgresql": 3}
 WAVE = Request("waitlist_migration", "wave", "migration", AS_OF, waves=("2",))
 REASON = "Avstämt med enheterna i vågen"
 WHO = "Eva Öberg"
-LATER = AS_OF + dt.timedelta(days=60)
+LATER = NOW + dt.timedelta(days=60)
 
 
 @dataclass
@@ -63,7 +63,7 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
     if name == "withdraw":
         return steps.withdraw(WAVE.batch_id, WHO, REASON, now=NOW)
     if name == "remove_expired":
-        return steps.remove_expired(LATER, keep_days=None, only_tell=False, now=NOW)
+        return steps.remove_expired(LATER.date(), keep_days=None, only_tell=False, now=LATER)
     if name == "mark_failed":
         return steps.mark_failed(WAVE, failed=["assess_1"], now=NOW)
     run, partitions, parts = handed.taken

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from tests.support.dump import dump
 from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 
+from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError, SnapshotError
 from waitlist.pipeline import Pipeline
 from waitlist.simulator import MAPPINGS, Order, generate
@@ -227,11 +228,30 @@ def test_copied_snapshots_are_their_owners_alone(site: Site) -> None:
 
 
 def test_a_replay_after_the_last_go_live_is_not_skipped(site: Site) -> None:
-    late = dt.date(2099, 1, 1)
-    assert site.steps.is_past_last_go_live(request("late", as_of=late))
-    assert not site.steps.is_past_last_go_live(request("late", as_of=late, reuse_snapshot=NIGHT.batch_id))
+    late, then = dt.date(2099, 1, 1), dt.datetime(2099, 1, 1, 4, tzinfo=dt.UTC)
+    assert site.steps.is_past_last_go_live(request("late", as_of=late), now=then)
+    assert not site.steps.is_past_last_go_live(request("late", as_of=late, reuse_snapshot=NIGHT.batch_id), now=then)
 
 
 def test_a_run_that_reads_pmo_needs_a_date(site: Site) -> None:
     with pytest.raises(SettingsError, match="no as-of date"):
         site.steps.open_batch(request("dateless", as_of=None), now=NOW)
+
+
+TODAY = NOW.astimezone(STOCKHOLM).date()
+
+
+@pytest.mark.parametrize("kind", ["dry_run", "migration"])
+@pytest.mark.parametrize(
+    "day", [TODAY + dt.timedelta(days=1), dt.date(2124, 1, 1), dt.date.max, dt.date.min, dt.date(1999, 12, 31)]
+)
+def test_no_list_is_read_as_of_a_day_to_come_or_before_there_were_any(site: Site, day: dt.date, kind: str) -> None:
+    asked = replace(request("ahead", as_of=day), kind=kind)
+    assert not site.steps.is_past_last_go_live(asked, now=NOW) or day < TODAY
+    with pytest.raises(SettingsError, match=f"as of {day}: a list is read as of a day from 2000-01-01 to today"):
+        site.steps.open_batch(asked, now=NOW)
+    assert not site.steps.store.knows(asked.batch_id)
+
+
+def test_a_list_is_read_as_of_today(site: Site) -> None:
+    assert site.steps.open_batch(request("today", as_of=TODAY), now=NOW).as_of == TODAY

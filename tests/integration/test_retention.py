@@ -15,9 +15,15 @@ from tests.support import batches
 from tests.support.batches import execute, rows
 from upath import UPath
 
-from waitlist import retention
+from waitlist import paths, retention
+from waitlist.dashboard.history import dry_runs
+from waitlist.dashboard.reading import reading
+from waitlist.exceptions import SettingsError
+from waitlist.mappings import load_mappings
 from waitlist.pipeline import Pipeline
+from waitlist.readiness import LATEST, read_readiness
 from waitlist.retention import Places, read_batches, remove, survey
+from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.settings import Settings
 from waitlist.staging import EventName, StagingStore, schema
 
@@ -44,8 +50,10 @@ class Site:
         chosen = Settings(worklists_dir=self.folder / "work_lists", **settings)
         return Pipeline(chosen, snapshots=UPath(self.folder / "snapshots"), pmo=str, staging=lambda: url)
 
-    def clean(self, *, keep_days: int | None = None, only_tell: bool = False, **settings: object) -> dict[str, int]:
-        return self.pipeline(**settings).remove_expired(ON, keep_days=keep_days, only_tell=only_tell, now=NOW)
+    def clean(
+        self, *, keep_days: int | None = None, only_tell: bool = False, on: dt.date = ON, **settings: object
+    ) -> dict[str, int]:
+        return self.pipeline(**settings).remove_expired(on, keep_days=keep_days, only_tell=only_tell, now=NOW)
 
     def files(self) -> set[str]:
         return {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()}
@@ -145,6 +153,63 @@ def test_a_replay_does_not_take_the_place_of_the_dry_run_that_is_always_kept(sit
     touch(site.store, "latest", started_at=BEGUN, finished_at=BEGUN)
     batches.open_batch(site.store, "what-if", as_of=ON, started_at=NOW, reuse_snapshot="latest")
     batches.set_state(site.store, "verified", "what-if")
+    kept = site.held("latest")
+    assert site.clean()["batches"] == 1
+    assert site.held("latest") == kept
+    assert any(kept.values())
+
+
+CENTURY_LATER = ON.replace(year=ON.year + 100)
+
+
+@pytest.mark.parametrize("keep_days", [None, 1, 40])
+def test_no_age_is_counted_later_than_today(site: Site, keep_days: int | None) -> None:
+    held, files = site.held("old"), site.files()
+    today = site.clean(keep_days=keep_days, only_tell=True)
+    assert site.clean(keep_days=keep_days, only_tell=True, on=CENTURY_LATER) == today
+    touch(site.store, "old", started_at=NOW - dt.timedelta(days=1), finished_at=NOW)
+    assert site.clean(keep_days=keep_days, on=CENTURY_LATER)["batches"] == 0
+    assert (site.held("old"), site.files()) == (held, files)
+
+
+@pytest.mark.parametrize("keep_days", [None, 1, 3_653])
+@pytest.mark.parametrize(("state", "released_at"), [("awaiting_approval", None), ("released", BEGUN)])
+@pytest.mark.parametrize("on", [ON, CENTURY_LATER, dt.date.max])
+def test_whatever_the_params_a_wave_that_waits_or_is_released_is_not_touched(
+    site: Site, state: str, released_at: dt.datetime | None, keep_days: int | None, on: dt.date
+) -> None:
+    make_migration(site, state, released_at=released_at)
+    before, files = batches.contents(site.store), site.files()
+    assert site.clean(keep_days=keep_days, on=on)["batches"] == 0
+    assert (batches.contents(site.store), site.files()) == (before, files)
+
+
+def test_a_wave_that_awaits_its_approval_is_kept_beyond_every_time_and_the_log_says_so(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_migration(site, "awaiting_approval")
+    with caplog.at_level(logging.INFO, "waitlist"):
+        assert site.clean(keep_migration_days=1)["batches"] == 0
+    assert "batch old awaits its approval" in caplog.text
+    make_migration(site, "rejected")
+    assert site.clean(keep_migration_days=1)["batches"] == 1
+
+
+@pytest.mark.parametrize("keep_days", [0, -1, 3_654, 10**12])
+def test_days_out_of_range_remove_nothing(site: Site, keep_days: int) -> None:
+    with pytest.raises(SettingsError, match="keep_days"):
+        site.clean(keep_days=keep_days)
+    assert all(site.held("old").values())
+
+
+def test_the_dry_run_that_people_look_at_outlives_a_later_one_over_one_unit(site: Site) -> None:
+    touch(site.store, "latest", as_of=BEGUN.date(), started_at=BEGUN + dt.timedelta(hours=1), finished_at=BEGUN)
+    batches.open_batch(site.store, "of-one-unit", as_of=ON, started_at=NOW, units=[batches.UNITS[0]])
+    batches.set_state(site.store, "verified", "of-one-unit")
+    mappings = load_mappings(paths.MAPPINGS, raisable=BUILT_IN_SEVERITIES)
+    assert read_readiness(site.store, LATEST, mappings).batch.batch_id == "latest"
+    with reading(site.store, "reading") as connection:
+        assert dry_runs(connection)[-1].batch_id == "latest"
     kept = site.held("latest")
     assert site.clean()["batches"] == 1
     assert site.held("latest") == kept

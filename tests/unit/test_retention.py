@@ -38,8 +38,13 @@ def batch(batch_id: str, age: int, **told: Any) -> Batch:
     return Batch(batch_id, **{**known, **told})
 
 
-def names(*batches: Batch, replays: frozenset[str] = frozenset(), periods: Periods = PERIODS) -> list[str]:
-    return [each.batch_id for each in expired(batches, replays, TODAY, periods)]
+def names(
+    *batches: Batch,
+    replays: frozenset[str] = frozenset(),
+    partial: frozenset[str] = frozenset(),
+    periods: Periods = PERIODS,
+) -> list[str]:
+    return [each.batch_id for each in expired(batches, replays, partial, TODAY, periods)]
 
 
 LATEST = batch("latest", 0)
@@ -50,12 +55,20 @@ def test_a_dry_run_expires_the_day_after_its_last_one() -> None:
     assert names(batch("a-day-more", 31), LATEST) == ["a-day-more"]
 
 
-@pytest.mark.parametrize("state", list(BatchState))
+UNDECIDED = BatchState.AWAITING_APPROVAL
+DECIDED = [state for state in BatchState if state is not UNDECIDED]
+
+
+@pytest.mark.parametrize("state", DECIDED)
 def test_a_dry_run_expires_in_any_state(state: BatchState) -> None:
     assert names(batch("old", 31, state=state), LATEST) == ["old"]
 
 
-@pytest.mark.parametrize("state", list(BatchState))
+def test_a_batch_that_awaits_its_approval_never_expires() -> None:
+    assert names(batch("wave", 9_000, kind=BatchKind.MIGRATION, state=UNDECIDED), LATEST) == []
+
+
+@pytest.mark.parametrize("state", DECIDED)
 def test_a_migration_has_a_longer_time_of_its_own_in_any_state(state: BatchState) -> None:
     told = {"kind": BatchKind.MIGRATION, "state": state}
     assert names(batch("young", 365, **told), LATEST) == []
@@ -71,6 +84,14 @@ def test_a_migration_is_never_kept_shorter_than_a_dry_run() -> None:
 def test_a_batch_is_as_old_as_the_last_thing_that_happened_to_it(moment: str) -> None:
     told = {"kind": BatchKind.MIGRATION, moment: days_ago(3)}
     assert names(batch("touched", 900, **told), LATEST) == []
+
+
+def test_a_released_batch_is_as_old_as_its_release() -> None:
+    told = {"kind": BatchKind.MIGRATION, "state": BatchState.RELEASED, "released_at": days_ago(365)}
+    assert names(batch("on-its-last-day", 900, **told), LATEST) == []
+    assert names(batch("a-day-more", 900, **{**told, "released_at": days_ago(366)}), LATEST) == ["a-day-more"]
+    touched_since = {**told, "released_at": days_ago(366), "finished_at": days_ago(0)}
+    assert names(batch("touched-since", 900, **touched_since), LATEST) == ["touched-since"]
 
 
 def test_the_day_it_is_read_as_of_makes_no_batch_old() -> None:
@@ -94,6 +115,16 @@ def test_a_replay_is_not_the_latest_dry_run_and_goes_when_its_time_is_up() -> No
     assert names(night, replay, replays=frozenset({"replay"})) == ["replay"]
 
 
+def test_the_latest_over_every_unit_is_kept_besides_the_latest_of_all() -> None:
+    everything, one_unit, another = batch("everything", 100), batch("one-unit", 60), batch("another-unit", 50)
+    partial = frozenset({"one-unit", "another-unit"})
+    assert names(everything, one_unit, another, partial=partial) == ["one-unit"]
+
+
+def test_of_several_that_are_equally_the_latest_none_goes() -> None:
+    assert names(batch("a", 100), batch("b", 100), batch("c", 101)) == ["c"]
+
+
 def test_the_oldest_go_first() -> None:
     assert names(batch("b", 50), batch("c", 40), batch("a", 60), LATEST) == ["a", "b", "c"]
 
@@ -110,11 +141,12 @@ AGED = st.builds(
 @given(st.lists(AGED, unique_by=lambda each: each.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
 def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
     periods = Periods(dry_run, migration)
-    gone = expired(batches, (), TODAY, periods)
+    gone = expired(batches, (), (), TODAY, periods)
     for each in gone:
         assert (TODAY - each.started_at.date()).days > (
             dry_run if each.kind is BatchKind.DRY_RUN else max(dry_run, migration)
         )
     verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
     assert not verified or len([each for each in verified if each not in gone]) >= 1
-    assert gone == expired(batches[::-1], (), TODAY, periods)
+    assert not [each for each in gone if each.state is UNDECIDED]
+    assert gone == expired(batches[::-1], (), (), TODAY, periods)

@@ -110,5 +110,17 @@ def read_replays(connection: sa.Connection) -> frozenset[str]:
     )
 
 
+def read_partial(connection: sa.Connection) -> frozenset[str]:
+    """Return the batches that were opened for some units, as their audit trails tell."""
+    table = schema.batch_event.c
+    opened = sa.select(table.batch_id, table.details).where(table.event == EventName.OPEN.value)
+    selected: dict[str, bool] = {}
+    for batch_id, details in connection.execute(opened.order_by(table.batch_id, table.event_no)):
+        told = json.loads(details)
+        if "units" in told:
+            selected[batch_id] = told["units"] is not None
+    return frozenset(batch_id for batch_id, some in selected.items() if some)
+
+
 def _text(value: str) -> sa.BindParameter[str]:
     return sa.literal(value, sa.Unicode)

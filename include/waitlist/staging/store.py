@@ -14,7 +14,7 @@ from waitlist.exceptions import RefusedError
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
-from waitlist.staging.events import Event, entry, read_events, read_replays
+from waitlist.staging.events import Event, entry, read_events, read_partial, read_replays
 from waitlist.staging.loading import (
     AssessedChunk,
     KeyRange,
@@ -287,6 +287,11 @@ class StagingStore:
         """Return the batches that judged another's snapshot anew (``events.read_replays``)."""
         with refusals_named("reading replays"), self.database.connected() as connection:
             return read_replays(connection)
+
+    def partial(self) -> frozenset[str]:
+        """Return the batches that were opened for some units (``events.read_partial``)."""
+        with refusals_named("reading batches of some units"), self.database.connected() as connection:
+            return read_partial(connection)
 
     def released_post_ids(self, lower: int | None, upper: int | None) -> npt.NDArray[np.int64]:
         """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
