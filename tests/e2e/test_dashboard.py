@@ -26,7 +26,6 @@ PAGES = {
     "enheter": "enhet",
     "enhet": f"enhet/{UNIT}",
     "enhet-urval": f"enhet/{UNIT}?regel=CATEGORY_NOT_MOVED&sortera=lista&riktning=ned",
-    "personer": f"enhet/{UNIT}/personer",
     "korningar": "korningar",
     "korning": f"korningar/{BATCH}",
     "korning-jamford": f"korningar/{BATCH}?jamfor={BEFORE}",
@@ -67,6 +66,12 @@ class Dashboard:
         page = context.new_page()
         page.goto(self.url + path)
         return page
+
+    def show_persons(self, page: Page) -> None:
+        """Ask for persons as a reader does: no address leads there by itself."""
+        page.goto(f"{self.url}enhet/{UNIT}")
+        page.get_by_role("link", name="Visa personer").click()
+        expect(page.get_by_text("Personuppgifter visas", exact=True)).to_be_visible()
 
     def persons(self) -> set[str]:
         """Every name and number in PMO, as it is written there and without its sign."""
@@ -209,6 +214,18 @@ def test_a_look_at_persons_shows_them_masks_the_protected_and_is_on_record(dashb
     log.context.close()
 
 
+def test_an_address_that_is_typed_shows_no_person_and_leads_to_where_one_asks(dashboard: Dashboard) -> None:
+    before = len(dashboard.site.ask("SELECT * FROM access_log"))
+    for there in (f"enhet/{UNIT}/personer", f"enhet/{UNIT}/arbetslista"):
+        page = dashboard.open(there, "lead")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Personuppgifter visas inte den vägen")
+        page.get_by_role("link", name="Till enheten").click()
+        page.get_by_role("link", name="Visa personer").click()
+        expect(page.get_by_text("Personuppgifter visas", exact=True)).to_be_visible()
+        page.context.close()
+    assert len(dashboard.site.ask("SELECT * FROM access_log")) == before + 2
+
+
 def test_a_lead_asks_what_another_go_live_would_do_and_nothing_changes(dashboard: Dashboard) -> None:
     before = dashboard.site.ask("SELECT * FROM batch"), dashboard.site.ask("SELECT * FROM batch_event")
     page = dashboard.open("../", "lead")
@@ -260,8 +277,11 @@ def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, them
     faults: dict[str, object] = {}
     # The themes differ by their colours alone.
     rules = () if theme == "light" else ("color-contrast", "link-in-text-block")
-    for name, path in PAGES.items():
-        page.goto(dashboard.url + path)
+    for name, path in (*PAGES.items(), ("personer", None)):
+        if path is None:
+            dashboard.show_persons(page)
+        else:
+            page.goto(dashboard.url + path)
         page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
         wrong = [
             *chromium.violations(page, *rules),
@@ -312,7 +332,7 @@ def test_the_keyboard_goes_straight_to_the_content(dashboard: Dashboard) -> None
 def test_no_person_stands_in_a_page_without_the_right_nor_in_the_servers_log(dashboard: Dashboard) -> None:
     persons = dashboard.persons()
     assert len(persons) > POSTS / 4
-    paths = [path for name, path in PAGES.items() if name not in {"personer", "atkomstlogg"}]
+    paths = [path for name, path in PAGES.items() if name != "atkomstlogg"]
     paths += ["api/oversikt", "api/enheter", f"api/enhet/{UNIT}", f"enhet/{UNIT}?sida=2", "enhet/okand-enhet"]
     told = "".join(dashboard.get(path, "viewer").text for path in paths)
     assert [person for person in persons if person in told] == []

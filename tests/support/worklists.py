@@ -6,7 +6,7 @@ import functools
 import io
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,19 @@ def _migrated() -> bytes:
         return Path(folder, "staging.sqlite").read_bytes()
 
 
-def site(folder: Path, context: RuleContext | None = None) -> Site:
-    """Return an empty site in a folder."""
-    (folder / "staging.sqlite").write_bytes(_migrated())
-    store = StagingStore(f"sqlite:///{folder / 'staging.sqlite'}")
+def site(folder: Path, context: RuleContext | None = None, *, url: str | None = None) -> Site:
+    """Return an empty site in a folder; its staging database is at ``url``, in a file of the folder unless given."""
+    if url is None:
+        (folder / "staging.sqlite").write_bytes(_migrated())
+        return replace(open_site(folder), context=context or posts.context())
+    store = StagingStore(url)
+    store.migrate()
     return Site(store, folder / "snapshots", context or posts.context())
+
+
+def open_site(folder: Path) -> Site:
+    """Return a site that was made in a folder."""
+    return Site(StagingStore(f"sqlite:///{folder / 'staging.sqlite'}"), folder / "snapshots", posts.context())
 
 
 def person(number: int) -> str:

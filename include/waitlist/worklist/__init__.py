@@ -15,14 +15,16 @@ staging database; both are read once, key range by key range, so that memory sta
 
 from waitlist.worklist.folder import OutFolder, is_work_list
 from waitlist.worklist.sources import Snapshot, find_snapshot
-from waitlist.worklist.writing import Written, unit_keys, write_work_lists
+from waitlist.worklist.writing import WorkList, Written, make_work_list, unit_keys, write_work_lists
 
 __all__ = [
     "OutFolder",
     "Snapshot",
+    "WorkList",
     "Written",
     "find_snapshot",
     "is_work_list",
+    "make_work_list",
     "unit_keys",
     "write_work_lists",
 ]

@@ -95,16 +95,17 @@ class Gathering:
         batch = self._readiness.batch
         done = 0
         knows = knows_changes(store)
-        with self._aside, refusals_named(f"reading batch {batch.batch_id}"), store.database.reading() as read:
-            staged = StagedPosts(read, batch.batch_id, knows_changes=knows)
-            for posts in snapshot.chunks():
-                self._add(posts, staged)
-                done += posts.num_rows
-                progress("posts read", done, batch.posts_extracted or 0)
-            for gone in staged.gone():
-                self._add_gone(gone)
-        self._require_accounts()
-        _require_same(batch, store.batch(batch.batch_id))
+        with self._aside:
+            with refusals_named(f"reading batch {batch.batch_id}"), store.database.reading() as read:
+                staged = StagedPosts(read, batch.batch_id, knows_changes=knows)
+                for posts in snapshot.chunks():
+                    self._add(posts, staged)
+                    done += posts.num_rows
+                    progress("posts read", done, batch.posts_extracted or 0)
+                for gone in staged.gone():
+                    self._add_gone(gone)
+            self._require_accounts()
+            _require_same(batch, store.batch(batch.batch_id))
 
     def _add(self, posts: pa.Table, staged: StagedPosts) -> None:
         """Take a chunk of the snapshot with what staging says of its posts."""

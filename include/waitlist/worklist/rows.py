@@ -1,9 +1,11 @@
-"""The rows of work lists, and files on disk that hold them unit by unit until each is written out."""
+"""The rows of work lists, and nameless files that hold them unit by unit until each is written out."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, Self
+from tempfile import TemporaryFile
+from typing import IO, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,6 @@ import pyarrow.compute as pc
 from waitlist import dates, texts
 from waitlist.messages import CONTACT_FORM_LABELS, WORK_LIST_MASKED
 from waitlist.worklist.advice import Advice, Sheet
-from waitlist.worklist.folder import open_new
 
 SHEETS: Final = tuple(Sheet)
 
@@ -118,33 +119,42 @@ def one_line(column: pa.ChunkedArray) -> pa.StringArray:
 
 
 class Aside:
-    """Rows on disk, a file for some units each: written once, chunk by chunk, then read once, file by file."""
+    """Rows aside, a file for some units each: written once, chunk by chunk, then read once, file by file.
 
-    def __init__(self, folder: Path, posts: int) -> None:
+    They hold personal data, so the files have no name: they are gone with the process, however it ends.
+    """
+
+    def __init__(self, folder: Path | None, posts: int) -> None:
         """Choose how many files it takes.
 
         Args:
-            folder: where; the files hold personal data and are removed as they are read.
+            folder: on whose disk; None for memory, where the rows are few.
             posts: about how many posts there are.
         """
         self._folder = folder
-        self._files = min(_MOST_FILES, posts // _POSTS_OF_A_FILE + 1)
+        self._count = min(_MOST_FILES, posts // _POSTS_OF_A_FILE + 1)
+        self._files: dict[int, IO[bytes]] = {}
         self._writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
-        self._open = ExitStack()
+        self._writing = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._writing.close()
+        finally:
+            if error is not None:
+                for file in self._files.values():
+                    file.close()
 
     def write(self, rows: pa.Table) -> None:
         """Set rows of ``ROWS`` aside."""
-        files = rows["unit"].to_numpy() % self._files
+        files = rows["unit"].to_numpy() % self._count
         for number in np.unique(files).tolist():
             if number not in self._writers:
-                file = self._open.enter_context(open_new(self._path(number)))
-                self._writers[number] = self._open.enter_context(pa.ipc.new_stream(file, ROWS))
+                file = self._files[number] = self._new_file()
+                self._writers[number] = self._writing.enter_context(pa.ipc.new_stream(file, ROWS))
             self._writers[number].write_table(rows.filter(pa.array(files == number)))
 
     def read(self, units: int) -> Iterator[tuple[int, pa.Table]]:
@@ -153,22 +163,22 @@ class Aside:
         Most urgent is a post with a date that is missing or none; then come the earliest Boka före, the earliest
         Boka fr.o.m. and the lowest post id.
         """
-        for number in range(min(self._files, units)):
+        for number in range(min(self._count, units)):
             rows = self._take(number)
-            for place in range(number, units, self._files):
+            for place in range(number, units, self._count):
                 of_unit = rows.filter(pc.equal(rows["unit"], place))
                 yield place, of_unit.take(pc.sort_indices(of_unit, sort_keys=_URGENCY))
 
-    def _take(self, number: int) -> pa.Table:
-        if number not in self._writers:
-            return ROWS.empty_table()
-        with self._path(number).open("rb") as file, pa.ipc.open_stream(file) as stream:
-            rows = stream.read_all()
-        self._path(number).unlink()
-        return rows
+    def _new_file(self) -> IO[bytes]:
+        return BytesIO() if self._folder is None else TemporaryFile(dir=self._folder)
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"rows-{number:03d}.arrow"
+    def _take(self, number: int) -> pa.Table:
+        file = self._files.pop(number, None)
+        if file is None:
+            return ROWS.empty_table()
+        file.seek(0)
+        with file, pa.ipc.open_stream(file) as stream:
+            return stream.read_all()
 
 
 def _contact_forms(column: pa.StringArray) -> pa.StringArray:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +32,6 @@ from waitlist.messages import (
 from waitlist.rules import Disposition
 from waitlist.staging import Batch, BatchKind
 from waitlist.worklist.advice import Sheet
-from waitlist.worklist.folder import open_new
 from waitlist.worklist.posts import UNKNOWN, UnitFacts
 from waitlist.worklist.rows import SHEETS
 
@@ -120,31 +119,35 @@ _FORMATS: Final[Mapping[str, Mapping[str, object]]] = {
 }
 
 
-def write_workbook(path: Path, batch: Batch, unit: UnitFacts, rows: pa.Table) -> None:
-    """Write a unit's work list to a new file; temporary files, which hold personal data, stand beside it meanwhile.
+def write_workbook(
+    file: IO[bytes], batch: Batch, unit: UnitFacts, rows: pa.Table, *, beside: Path | None = None
+) -> None:
+    """Write a unit's work list.
 
     Args:
-        path: a file that is not there yet.
+        file: an empty file, or memory.
         batch: the batch.
         unit: the unit, with its counts.
         rows: its rows of ``rows.ROWS``, sheet after sheet.
+        beside: a folder for temporary files, which hold personal data and have names; None for memory in their place,
+            about 8 KB a row.
 
     Raises:
         WorkListError: a sheet has no room for its posts.
         OSError, XlsxWriterException: the disk refused.
     """
-    with open_new(path) as file:
-        book = xlsxwriter.Workbook(file, {"constant_memory": True, "tmpdir": str(path.parent)})
-        try:
-            layout = _Layout(book, batch, unit)
-            layout.write_summary()
-            for place, sheet in enumerate(SHEETS):
-                of_sheet = rows.filter(pc.equal(rows["sheet"], place))
-                if of_sheet.num_rows:
-                    layout.write_posts(sheet, of_sheet)
-        finally:
-            # Closes its temporary files too.
-            book.close()
+    how = {"in_memory": True} if beside is None else {"constant_memory": True, "tmpdir": str(beside)}
+    book = xlsxwriter.Workbook(file, how)
+    try:
+        layout = _Layout(book, batch, unit)
+        layout.write_summary()
+        for place, sheet in enumerate(SHEETS):
+            of_sheet = rows.filter(pc.equal(rows["sheet"], place))
+            if of_sheet.num_rows:
+                layout.write_posts(sheet, of_sheet)
+    finally:
+        # Closes its temporary files too.
+        book.close()
 
 
 class _Layout:

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from io import BytesIO
 
 from waitlist.exceptions import WorkListError
 from waitlist.mappings import Mappings
 from waitlist.readiness import Readiness
 from waitlist.staging import StagingStore
 from waitlist.worklist.csv_file import write_csv
-from waitlist.worklist.folder import UNKNOWN_UNIT, OutFolder, file_name
+from waitlist.worklist.folder import UNKNOWN_UNIT, OutFolder, file_name, open_new
 from waitlist.worklist.posts import UNKNOWN, Gathering, Progress, unit_key
 from waitlist.worklist.rows import Aside
 from waitlist.worklist.sources import Snapshot
@@ -20,6 +21,17 @@ class Written:
     """What was written."""
 
     units: int
+    rows: int
+    """Posts that somebody has to act on."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkList:
+    """One unit's work list, on no disk."""
+
+    name: str
+    """Of the file, as it is to be kept."""
+    content: bytes
     rows: int
     """Posts that somebody has to act on."""
 
@@ -81,10 +93,41 @@ def write_work_lists(
             unit = gathering.units[place]
             if only is not None and unit.key not in only:
                 continue
-            write_workbook(folder / file_name(unit.key, as_of, "xlsx"), readiness.batch, unit, rows)
+            with open_new(folder / file_name(unit.key, as_of, "xlsx")) as file:
+                write_workbook(file, readiness.batch, unit, rows, beside=folder)
             if with_csv:
                 write_csv(folder / file_name(unit.key, as_of, "csv"), rows)
             made += 1
             rows_made += rows.num_rows
             progress("units written", made, len(only or gathering.units))
     return Written(made, rows_made)
+
+
+def make_work_list(
+    store: StagingStore, readiness: Readiness, snapshot: Snapshot, mappings: Mappings, key: str
+) -> WorkList:
+    """Make the work list of one unit in memory: nothing of it is left behind, however the process ends.
+
+    Args:
+        store: the staging database.
+        readiness: the batch, as ``read_readiness`` gives it.
+        snapshot: its snapshot, as ``find_snapshot`` gives it.
+        mappings: names and waves of the units.
+        key: of the unit, one that ``unit_keys`` would return.
+
+    Raises:
+        WorkListError: the unit has no posts in the batch, or more than a sheet has room for; or snapshot and staging do
+            not add up.
+        SnapshotError: the snapshot is damaged.
+        StagingError: the database refused.
+    """
+    aside = Aside(None, readiness.batch.posts_extracted or 0)
+    gathering = Gathering(readiness, mappings, aside, only=frozenset({key}))
+    gathering.gather(store, snapshot, lambda _what, _done, _of: None)
+    for place, rows in aside.read(len(gathering.units)):
+        unit = gathering.units[place]
+        if unit.key == key:
+            file = BytesIO()
+            write_workbook(file, readiness.batch, unit, rows)
+            return WorkList(file_name(key, readiness.batch.as_of, "xlsx"), file.getvalue(), rows.num_rows)
+    raise WorkListError(f"unit {key} has no posts in batch {readiness.batch.batch_id}")

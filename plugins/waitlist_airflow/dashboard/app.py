@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from waitlist_airflow.dashboard import (
     access_log,
+    addresses,
     batch,
     catalogue,
     errors,
@@ -30,6 +31,7 @@ ROOMS: Final[tuple[Pages, ...]] = (
     access_log.pages,
 )
 """The pages, in the order of the navigation."""
+_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create_app() -> FastAPI:
@@ -41,16 +43,24 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # It would lead to where the Host header says.
+        redirect_slashes=False,
     )
     app.state.nav = tuple(item for pages in ROOMS for item in pages.nav)
     errors.install(app)
     app.include_router(static_files.router)
     for pages in ROOMS:
         app.include_router(pages.router)
+    for path in addresses.UNREADABLE:
+        app.add_api_route(path, _unreadable, methods=_METHODS)
     # Last, so that an address that is none is not told from one that is before the login.
-    app.add_api_route("/{path:path}", _nothing_here, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+    app.add_api_route("/{path:path}", _nothing_here, methods=_METHODS)
     return app
 
 
-def _nothing_here() -> Response:
+async def _nothing_here() -> Response:
     raise HTTPException(404)
+
+
+async def _unreadable() -> Response:
+    raise HTTPException(422)

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import quote
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.configuration import conf
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
@@ -17,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waitlist.dashboard.reading import NoBatchError, OtherReleaseError, UnknownError
 from waitlist.exceptions import StagingError, WaitlistError
-from waitlist_airflow.dashboard import pages
+from waitlist_airflow.dashboard import addresses, pages
 from waitlist_airflow.guard import where
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ HEADERS: Final[Mapping[str, str]] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_OF_A_QUERY: Final = "%&=+-._~/:"
+_ONLY_BY_TLS: Final = "max-age=31536000"
+"""A year in which a browser that came by TLS comes by nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,10 @@ _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
     ),
     (403, "elsewhere"): Said(
         "Personuppgifter visas inte den vägen",
-        "En annan webbplats ledde hit. Inget har visats och inget har noterats i åtkomstloggen.",
-        "Gå till enheten från översikten och välj Visa personer eller Ladda ner arbetslista där.",
+        "Personuppgifter visas när du själv väljer det på enhetens sida, inte av en länk eller ett bokmärke. Inget har "
+        "visats och inget har noterats i åtkomstloggen.",
+        "Gå till enheten och välj Visa personer eller Ladda ner arbetslista där.",
+        button="Till enheten",
     ),
     (403, "leads"): Said(
         "Sidan är till för migreringsledningen",
@@ -140,9 +147,19 @@ def install(app: FastAPI) -> None:
 def _answer(request: Request, status: int, about: str | None = None) -> Response:
     said = _SAID.get((status, about)) or _SAID.get((status, None)) or _SAID[500, None]
     if pages.wants_json(request):
-        return JSONResponse({"status": status, "error": about or status, "title": said.title}, status)
-    login = get_auth_manager().get_url_login(next_url=str(request.url)) if status == 401 else None
+        told = {"status": status, "error": about or status, "title": said.title}
+        return JSONResponse(told, status, pages.NOT_KEPT)
+    if about == "elsewhere":
+        # An HSA-id may hold what an address must have in another form.
+        said = replace(said, path="enhet/" + quote(request.path_params["unit"], safe=""))
+    login = get_auth_manager().get_url_login(next_url=_back_to(request)) if status == 401 else None
     return pages.render(request, "error.html", status=status, said=said, login=login, login_style=_LOGIN_STYLE)
+
+
+def _back_to(request: Request) -> str:
+    """Return where the login leads back to: a path, since the host's name comes from whoever asks."""
+    query = request.scope["query_string"]
+    return quote(request.scope["path"]) + (f"?{quote(query, safe=_OF_A_QUERY)}" if query else "")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -173,10 +190,12 @@ class _Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._behind_tls = str(conf.get("api", "base_url", fallback="")).startswith("https:")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as ASGI has it."""
         begun = False
+        by_tls = scope.get("scheme") == "https" or self._behind_tls
 
         async def guarded(message: Message) -> None:
             nonlocal begun
@@ -185,8 +204,12 @@ class _Guard:
                 headers: Any = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if by_tls:
+                    headers["Strict-Transport-Security"] = _ONLY_BY_TLS
             await send(message)
 
+        if scope["type"] == "http" and not addresses.is_readable(scope):
+            scope = addresses.instead_of(scope)
         try:
             await self._app(scope, receive, guarded)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log

@@ -18,8 +18,8 @@ from waitlist_airflow.dashboard.access import Reader, ReaderDep
 Data = TypeVar("Data", bound=Callable[..., Any])
 
 API: Final = "/api/"
-_NOT_KEPT: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
-"""What a page says of persons must not stay in a browser."""
+NOT_KEPT: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
+"""What a page says must not stay in a browser: it may be of persons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Pages:
                 return render(request, template, reader=reader, page=page)
 
             def as_json(page: Annotated[object, Depends(read)]) -> Response:
-                return JSONResponse(to_plain(page), headers=_NOT_KEPT)
+                return JSONResponse(to_plain(page), headers=NOT_KEPT)
 
             self.router.add_api_route(path, as_html, methods=["GET"], name=template, response_model=None)
             self.router.add_api_route(api, as_json, methods=["GET"], response_model=None)
@@ -119,7 +119,7 @@ def render(
         with_query=with_query,
         **values,
     )
-    return HTMLResponse(content, status, _NOT_KEPT)
+    return HTMLResponse(content, status, NOT_KEPT)
 
 
 _TEMPLATES: Final = Environment(

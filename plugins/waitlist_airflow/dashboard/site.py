@@ -101,7 +101,7 @@ class Site:
         return reading.reading(self.store, doing)
 
 
-def site() -> Site:
+async def site() -> Site:
     """Return the deployment, for FastAPI to inject."""
     return Site()
 

@@ -14,7 +14,7 @@ _FILES: Final = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir(
 
 
 @router.get("/{name}")
-def static_file(name: str) -> Response:
+async def static_file(name: str) -> Response:
     """Return a file of the folder."""
     if name not in _FILES:
         raise HTTPException(404)

@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime as dt
-import tempfile
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, HTTPException, Query
@@ -13,10 +11,10 @@ from starlette.responses import Response
 from waitlist.dashboard.access_log import Action, record
 from waitlist.dashboard.paging import Direction
 from waitlist.dashboard.persons import read_persons
-from waitlist.dashboard.unit import Asked, SortBy, Unit, Units, key_of, path_of, read_unit, read_units, runs_of
+from waitlist.dashboard.unit import Asked, SortBy, Unit, Units, key_of, read_unit, read_units, runs_of
 from waitlist.readiness import read_readiness
 from waitlist.rules import RULES, Disposition
-from waitlist.worklist import OutFolder, find_snapshot, unit_keys, write_work_lists
+from waitlist.worklist import find_snapshot, make_work_list
 from waitlist_airflow.dashboard.access import PersonReaderDep
 from waitlist_airflow.dashboard.pages import Pages
 from waitlist_airflow.dashboard.site import SiteDep
@@ -27,7 +25,7 @@ _EXCEL: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.she
 PostId = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-def asked(
+async def asked(
     *,
     beslut: Disposition | Literal[""] = "",
     regel: Annotated[str, Query(max_length=64)] = "",
@@ -96,14 +94,8 @@ def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
         runs, _ = runs_of(connection, site.mappings, key)
     batch_id = runs[-1].batch_id
     readiness = read_readiness(site.store, batch_id, site.mappings)
-    only = unit_keys(readiness, site.mappings, [path_of(key)])
     snapshot = find_snapshot(site.store, readiness.batch, site.snapshots / batch_id)
-    # Its owner's alone, and gone before anything is sent.
-    with tempfile.TemporaryDirectory(prefix="waitlist-") as folder:
-        out = OutFolder(Path(folder) / "list", units=only, replace=False)
-        written = write_work_lists(site.store, readiness, snapshot, site.mappings, out, only=only)
-        (file,) = (Path(folder) / "list").iterdir()
-        name, content = file.name, file.read_bytes()
+    made = make_work_list(site.store, readiness, snapshot, site.mappings, key)
     record(
         site.store,
         at=dt.datetime.now(dt.UTC),
@@ -111,7 +103,7 @@ def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
         action=Action.WORK_LIST,
         batch_id=batch_id,
         unit=key,
-        posts=written.rows,
+        posts=made.rows,
     )
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Response(content, media_type=_EXCEL, headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
+    return Response(made.content, media_type=_EXCEL, headers=headers)
