@@ -1,4 +1,5 @@
--- Posts of a batch that the released view also shows in another batch.
+-- Posts of a batch that the released view also shows in another batch. Each is looked up by key in every other
+-- released batch: found by post_id alone, as the view would have it, SQLite reads all requests anew for each post.
 -- Parameters: batch_id
 SELECT shown.post_id
 FROM millennium_staging.bokningsbegaran_released AS shown
@@ -6,7 +7,12 @@ WHERE
     shown.batch_id = :batch_id
     AND EXISTS (
         SELECT 1
-        FROM millennium_staging.bokningsbegaran_released AS other
-        WHERE other.post_id = shown.post_id AND other.batch_id <> shown.batch_id
+        FROM millennium_staging.batch AS other
+        CROSS JOIN millennium_staging.bokningsbegaran AS twin
+        WHERE
+            other.state = 'released'
+            AND other.batch_id <> shown.batch_id
+            AND twin.batch_id = other.batch_id
+            AND twin.post_id = shown.post_id
     )
 ORDER BY shown.post_id;

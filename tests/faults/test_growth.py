@@ -1,0 +1,221 @@
+"""No query's work grows faster than what it looks at: all of them at one size and at ten times that size.
+
+Work is counted, not timed (``tests.support.effort``), so the result is the same on every machine.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from tests.support import batches, effort, releases
+from tests.support.batches import AS_OF, NOW, UNITS, chunk
+from upath import UPath
+
+from waitlist import approval, changes, diff, gates, paths, quality, readiness, release, retention
+from waitlist.dashboard import access_log, batch, catalogue, overview, released, unit
+from waitlist.dashboard.reading import reading
+from waitlist.mappings import load_mappings
+from waitlist.posts import RuleContext
+from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
+from waitlist.settings import RuleSettings
+from waitlist.staging import PIPELINE, StagingStore, schema
+from waitlist.staging.queries import read_sql
+from waitlist.worklist.sources import StagedPosts
+
+SMALL = 120
+LARGE = 10 * SMALL
+MOST_TIMES = 15
+"""More than ten times the work at ten times the size: sorting and deeper trees are allowed for."""
+TOO_LITTLE = 2_000
+"""Work below this at the large size grows with something else."""
+MAPPINGS = load_mappings(paths.MAPPINGS, raisable=BUILT_IN_SEVERITIES)
+SUITES = tuple(quality.load_suites(paths.EXPECTATIONS).values())
+YESTERDAY = AS_OF - dt.timedelta(days=1)
+
+Work = Mapping[str, int]
+
+
+def fill(store: StagingStore, posts: int) -> None:
+    """Stage two nights, two released waves with what PMO changed since, one that waits, one verified, one old night."""
+    first, second, waiting, ready = (range(part * posts // 4 + 1, (part + 1) * posts // 4 + 1) for part in range(4))
+    for batch_id, day in (("old", YESTERDAY - dt.timedelta(days=1)), ("natt-1", YESTERDAY), ("natt-2", AS_OF)):
+        text = f"Orsak: {batch_id}"
+        releases.verified(store, batch_id, range(1, posts + 1), text=text, kind="dry_run", as_of=day)
+    for wave, its_posts in (("vecka-1", first), ("vecka-2", second)):
+        releases.awaiting(store, wave, its_posts, wave=wave)
+        release.release(store, wave, "lead", None, NOW)
+    releases.awaiting(store, "waiting", waiting, wave="3")
+    releases.verified(store, "ready", ready, wave="4")
+    found = [{"post_id": post, "change": "gone", "columns": ""} for post in releases.migrating(first)]
+    found += [{"post_id": post, "change": "changed", "columns": "beskrivning"} for post in releases.migrating(second)]
+    batches.execute(store, schema.released_change.insert().values([{"batch_id": "natt-2", **row} for row in found]))
+    for number in range(posts):
+        # As many looks at persons as there are posts.
+        access_log.record(
+            store, at=NOW, user_id=f"user-{number}", action=access_log.Action.PERSONS, batch_id="natt-2",
+            unit=UNITS[0] or "", posts=1,
+        )  # fmt: skip
+    store.refresh_statistics()
+
+
+def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Callable[[], object]]:
+    """Return what asks the database, in an order in which each finds what it needs."""
+    context = RuleContext(AS_OF, MAPPINGS, RuleSettings())
+    whole = [changes.Stretch(None, None, ())]
+    limits = gates.load_gates(paths.MAPPINGS)
+    places = retention.Places(UPath(folder), None)
+
+    def page(read: Callable[[sa.Connection], object]) -> Callable[[], object]:
+        def open_page() -> object:
+            with reading(store, "reading") as connection:
+                return read(connection)
+
+        return open_page
+
+    def posts_of_a_unit(**asked: object) -> Callable[[], object]:
+        return page(lambda connection: unit.read_unit(connection, MAPPINGS, str(UNITS[0]), unit.Asked(**asked)))
+
+    def work_list() -> object:
+        with store.database.reading() as read:
+            staged = StagedPosts(read, "natt-2", knows_changes=True)
+            asked = (staged.dispositions(1, posts), staged.findings(1, posts), staged.changes(1, posts))
+            return asked, list(staged.gone())
+
+    def compare() -> object:
+        found = diff.read_difference(store, "natt-1", "natt-2")
+        return found, [list(rows) for _, rows in diff.post_ids(store, "natt-1", "natt-2")]
+
+    def prove(batch_id: str, *, thoroughly: bool) -> object:
+        numbers = range(1, posts + 1)
+        told = {
+            "post_ids": lambda: iter([np.array(numbers, np.int64)]),
+            "row_hashes": lambda: iter([chunk(numbers, text=f"Orsak: {batch_id}").bokningsbegaran]),
+        }
+        evidence = PartitionEvidence(None, None, posts, **(told if thoroughly else {}))
+        # Without primary keys, as a database of somebody else's making may have it, doubles are looked for.
+        with mock.patch("waitlist.reconcile._Checks._primary_keys_hold", return_value=not thoroughly):
+            return reconcile(store, batch_id, source_posts=posts, evidence=[evidence], now=NOW)
+
+    return {
+        "verify_released": lambda: release.verify_released(store, "vecka-1"),
+        "statistics": store.refresh_statistics,
+        "reconcile": lambda: prove("natt-2", thoroughly=False),
+        "reconcile by key": lambda: prove("natt-2", thoroughly=True),
+        "check_staged": lambda: quality.check_staged(
+            [suite for suite in SUITES if suite.looks is quality.Looks.STAGED], store.engine, "natt-2", context
+        ),
+        "verify": lambda: store.mark_verified("natt-2", NOW),
+        "find_changes": lambda: changes.replace_changes(
+            store, "natt-1", changes.find_changes(store, whole, context, None)
+        ),
+        "gates": lambda: gates.evaluate(store, "waiting", limits, mappings=MAPPINGS, suites=SUITES),
+        "overtaken": lambda: gates.is_overtaken(store, "waiting"),
+        "approval": lambda: approval.summary(store, "waiting", MAPPINGS, "natt-2"),
+        "readiness": lambda: readiness.read_readiness(store, readiness.LATEST, MAPPINGS),
+        "overview": page(lambda connection: overview.read_overview(connection, MAPPINGS, now=NOW)),
+        "units": page(lambda connection: unit.read_units(connection, MAPPINGS)),
+        "unit by rule": posts_of_a_unit(rule="CATEGORY_NOT_MOVED"),
+        "unit by disposition": posts_of_a_unit(disposition=Disposition.MIGRATE, sort=unit.SortBy.LIST),
+        "last page of a unit": posts_of_a_unit(disposition=Disposition.MIGRATE, page=10**6),
+        "batches": lambda: batch.read_batches(store, 1),
+        "batch": lambda: batch.read_batch(store, "natt-2", suites=SUITES, compare_with="natt-1"),
+        "catalogue": lambda: catalogue.read_catalogue(store, MAPPINGS),
+        "released": lambda: released.read_released(store, MAPPINGS, 1),
+        "access log": page(lambda connection: access_log.read_access_log(connection, MAPPINGS, page=1, size=50)),
+        "work list": work_list,
+        "diff": compare,
+        "request_approval": lambda: release.request_approval(store, "ready", releases.PASSED, PIPELINE, NOW),
+        "release": lambda: release.release(store, "ready", "lead", None, NOW),
+        "withdraw": lambda: release.withdraw(store, "ready", "lead", releases.REASON, NOW),
+        "survey": lambda: retention.survey(store, store.batch("old"), places),
+        "retention": lambda: retention.remove(store, store.batch("old"), places, reason="old", now=NOW),
+        "stage again": lambda: store.stage_partition("natt-1", None, None, [chunk(range(1, posts + 1), text="annan")]),
+    }
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Work]]:
+    """The work of each statement of each action, at both sizes."""
+    found = {}
+    for posts in (SMALL, LARGE):
+        folder = tmp_path_factory.mktemp(f"{request.param}-{posts}")
+        store = batches.store_of_its_own(request, folder)
+        fill(store, posts)
+        found[posts] = {}
+        for name, act in everything(store, posts, folder).items():
+            with effort.counted(store) as counted:
+                act()
+            found[posts][name] = dict(counted.of)
+        store.engine.dispose()
+    return found
+
+
+def steep(small: Work, large: Work) -> list[str]:
+    """Name what works more than its share at the large size."""
+    return [
+        f"{large[name]:,} after {small[name]:,}: {name}"
+        for name in small.keys() & large.keys()
+        if large[name] > max(TOO_LITTLE, MOST_TIMES * small[name])
+    ]
+
+
+def test_nothing_works_more_than_its_share_at_ten_times_the_size(measured: dict[int, dict[str, Work]]) -> None:
+    small, large = ({name: sum(work.values()) for name, work in measured[size].items()} for size in (SMALL, LARGE))
+    assert steep(small, large) == []
+
+
+def test_no_statement_does_either(measured: dict[int, dict[str, Work]]) -> None:
+    assert [told for name in measured[SMALL] for told in steep(measured[SMALL][name], measured[LARGE][name])] == []
+
+
+FEW, MANY = 4, 40
+"""Nights."""
+
+
+def test_readers_do_no_more_than_their_share_after_ten_times_as_many_nights(tmp_path: Path) -> None:
+    work: dict[int, Work] = {}
+    for nights in (FEW, MANY):
+        store = StagingStore(f"sqlite:///{tmp_path / str(nights)}.sqlite")
+        store.migrate()
+        batches.put_verified(store, *(f"natt-{number}" for number in range(nights)))
+        for number in range(nights):
+            day = AS_OF - dt.timedelta(days=nights - number)
+            of = schema.batch.c.batch_id == f"natt-{number}"
+            batches.execute(store, schema.batch.update().where(of).values(as_of=day))
+        with effort.counted(store) as counted, reading(store, "reading") as connection:
+            overview.read_overview(connection, MAPPINGS, now=NOW)
+            unit.read_units(connection, MAPPINGS)
+            unit.read_unit(connection, MAPPINGS, str(UNITS[0]), unit.Asked(disposition=Disposition.MIGRATE))
+            batch.read_batches(store, 1)
+            batch.read_batch(store, f"natt-{nights - 1}", suites=SUITES)
+            readiness.read_readiness(store, readiness.LATEST, MAPPINGS)
+            gates.latest_dry_run(store, f"natt-{nights - 1}")
+            retention.read_batches(store)
+            store.replays()
+            store.partial()
+        work[nights] = dict(counted.of)
+        store.engine.dispose()
+    assert steep(work[FEW], work[MANY]) == []
+    assert steep({"all": sum(work[FEW].values())}, {"all": sum(work[MANY].values())}) == []
+
+
+def test_every_sql_file_was_asked(measured: dict[int, dict[str, Work]], request: pytest.FixtureRequest) -> None:
+    database = request.node.callspec.params["measured"]
+    asked = {statement for work in measured[LARGE].values() for statement in work}
+    files = [file for folder in ("staging", "dashboard") for file in (paths.SQL / folder).glob("*.sql")]
+    wanted = [
+        file
+        for file in files
+        if not file.name.startswith("create_") and (file.name.count(".") == 1 or database in file.name)
+    ]
+    schema_of = None if database == "sqlite" else schema.SCHEMA
+    missing = [
+        file.name for file in wanted if effort.form(read_sql(file.name[:-4], schema_of, file.parent.name)) not in asked
+    ]
+    assert not missing
+    assert len(wanted) > 15
