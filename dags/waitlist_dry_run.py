@@ -85,7 +85,7 @@ def waitlist_dry_run() -> None:
     """Wire the steps in their order."""
     prepared = flow.prepare(KIND)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(prepared.verified, [steps.report(prepared.run), steps.watch_gates(prepared.run)])
+    chain(prepared.verified, [steps.report(KIND), steps.watch_gates(KIND)])
     chain(prepared.steps, steps.mark_failed(KIND))
 
 

@@ -65,7 +65,7 @@ PARAMS: Final = {
 def waitlist_migration() -> None:
     """Wire the steps in their order."""
     prepared = flow.prepare(KIND)
-    asked = steps.request_approval(prepared.run)
+    asked = steps.request_approval(KIND)
     answer = approval.ask(
         "approve",
         subject="Ska våg {{ params.wave }} släppas till Millennium?",
@@ -74,10 +74,10 @@ def waitlist_migration() -> None:
         asks_from="Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter.",
         told="{{ ti.xcom_pull(task_ids='request_approval')['told'] }}",
     )
-    released = steps.release(prepared.run, answer.output)
-    verified = steps.verify_released(prepared.run)
+    released = steps.release(KIND, answer.output)
+    verified = steps.verify_released(KIND)
     # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(prepared.verified, asked, answer, released, verified, steps.report(prepared.run))
+    chain(prepared.verified, asked, answer, released, verified, steps.report(KIND))
     chain([*prepared.steps, asked, answer, released, verified], steps.mark_failed(KIND))
 
 

@@ -16,7 +16,6 @@ from waitlist.readiness import Readiness, UnitReadiness, moment, number, percent
 from waitlist.rules import RULES, Disposition
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
-from waitlist.staging.events import selected_units
 
 SHORTEST_REASON: Final = 10
 """Characters, white space not counted, that a written reason has at least."""
@@ -148,8 +147,8 @@ def _changes(store: StagingStore, batch: Batch, previous: str | None) -> list[st
         return ["### Sedan senaste torrkörningen", "", "Det finns ingen torrkörning av samma enheter att jämföra med."]
     earlier = store.batch(previous)
     with refusals_named(f"comparing batches {previous} and {batch.batch_id}"), store.database.connected() as connection:
-        units = selected_units(connection, batch.batch_id)
-        then, now = (_totals(posts_by_disposition(connection, each, units)) for each in (previous, batch.batch_id))
+        pair = (previous, batch.batch_id)
+        then, now = (_totals(posts_by_disposition(connection, each, batch.units)) for each in pair)
     rows = [
         (DISPOSITION_LABELS[each], number(then.get(each, 0)), number(now.get(each, 0)), _signed(now, then, each))
         for each in reversed(Disposition)

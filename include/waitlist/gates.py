@@ -24,7 +24,6 @@ from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.rules import Disposition
 from waitlist.staging import Batch, BatchKind, BatchState, StagingStore, schema
 from waitlist.staging.database import refusals_named
-from waitlist.staging.events import read_replays, selected_units
 from waitlist.staging.queries import read_sql
 
 FILE: Final = "gates.csv"
@@ -246,20 +245,20 @@ def is_overtaken(store: StagingStore, batch_id: str) -> bool:
 def _dry_run_of_its_units(store: StagingStore, batch_id: str, *, later: bool) -> Batch | None:
     table = schema.batch.c
     with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
-        batch, units = store.batch(batch_id), selected_units(connection, batch_id)
-        candidates = connection.scalars(
-            sa.select(table.batch_id)
+        batch = store.batch(batch_id)
+        candidates = connection.execute(
+            sa.select(table.batch_id, table.units)
             .where(
                 table.kind == BatchKind.DRY_RUN.value,
                 table.state == BatchState.VERIFIED.value,
                 table.as_of > batch.as_of if later else table.as_of <= batch.as_of,
-                table.batch_id.not_in({batch_id, *read_replays(connection)}),
+                table.reuse_snapshot.is_(None),
+                table.batch_id != batch_id,
             )
             .order_by(table.as_of.desc(), table.started_at.desc(), table.batch_id)
         ).all()
-        for candidate in candidates:
-            read = selected_units(connection, candidate)
-            if read is None or (units is not None and units <= read):
+        for candidate, read in candidates:
+            if read is None or (batch.units is not None and set(batch.units) <= set(read)):
                 return store.batch(candidate)
     return None
 
@@ -279,19 +278,14 @@ def posts_by_disposition(
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """A batch, the units it was opened for, and its posts by unit and disposition."""
+    """A batch, and its posts by unit and disposition."""
 
     batch: Batch
-    units: frozenset[str] | None
     posts: Mapping[str, Mapping[str, int]]
 
     @classmethod
     def read(cls, store: StagingStore, connection: sa.Connection, batch_id: str) -> "_Scope":
-        return cls(
-            store.batch(batch_id),
-            selected_units(connection, batch_id),
-            posts_by_disposition(connection, batch_id, None),
-        )
+        return cls(store.batch(batch_id), posts_by_disposition(connection, batch_id, None))
 
     @property
     def total(self) -> int:
@@ -325,14 +319,15 @@ def _unaccounted(store: StagingStore, batch_id: str) -> int | None:
 
 def _deviation(store: StagingStore, scope: _Scope, before: Batch) -> float | None:
     with refusals_named(f"posts of batch {before.batch_id}"), store.database.connected() as connection:
-        counts = posts_by_disposition(connection, before.batch_id, scope.units)
+        counts = posts_by_disposition(connection, before.batch_id, scope.batch.units)
     then = sum(sum(each.values()) for each in counts.values())
     return abs(scope.total - then) / then if then else None
 
 
 def _without_go_live(scope: _Scope, mappings: Mappings) -> int:
     # Posts without a unit stand under the empty name: they are unhandled, not a unit.
-    units = (mappings.units.keys() if scope.units is None else scope.units) | (scope.posts.keys() - {""})
+    opened_for = mappings.units if scope.batch.units is None else scope.batch.units
+    units = {*opened_for, *scope.posts} - {""}
     return sum(hsa_id not in mappings.units or mappings.units[hsa_id].driftstart is None for hsa_id in units)
 
 

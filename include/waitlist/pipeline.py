@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pyarrow as pa
 from rich.console import Console
@@ -49,6 +49,12 @@ _DIGEST: Final = "requests_digest"
 _HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
 
 
+def batch_id_of(kind: str, dag_id: str, run_id: str) -> str:
+    """Return the batch of a run: the same for every rerun, and no other run's."""
+    digest = hashlib.sha256(f"{dag_id}\0{run_id}".encode()).hexdigest()
+    return f"{kind}-{digest[:16]}"
+
+
 @dataclass(frozen=True)
 class Request:
     """What a run was asked for.
@@ -74,36 +80,18 @@ class Request:
     @property
     def batch_id(self) -> str:
         """The batch that this run, and every rerun of it, replaces."""
-        digest = hashlib.sha256(f"{self.dag_id}\0{self.run_id}".encode()).hexdigest()
-        return f"{self.kind}-{digest[:16]}"
+        return batch_id_of(self.kind, self.dag_id, self.run_id)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is, once its batch is open; every later step is told this."""
+    """What a run is, as its batch was opened; every later step reads it from there."""
 
     batch_id: str
     as_of: dt.date
     units: tuple[str, ...] | None
     rules_version: str
     reuse_snapshot: str | None = None
-
-    def to_dict(self) -> Record:
-        """Return plain values for Airflow to hand on."""
-        units = None if self.units is None else list(self.units)
-        return asdict(self) | {"as_of": self.as_of.isoformat(), "units": units}
-
-    @classmethod
-    def from_dict(cls, record: Record) -> Self:
-        """Take back what ``to_dict`` gave."""
-        units = record["units"]
-        return cls(
-            record["batch_id"],
-            dt.date.fromisoformat(record["as_of"]),
-            None if units is None else tuple(units),
-            record["rules_version"],
-            record["reuse_snapshot"],
-        )
 
 
 class Pipeline:
@@ -189,6 +177,15 @@ class Pipeline:
         )
         log.info("batch %s opened as of %s", run.batch_id, run.as_of)
         return run
+
+    def opened(self, batch_id: str) -> Run:
+        """Return what a run is, as its batch was opened.
+
+        Raises:
+            RefusedError: the batch was never opened.
+        """
+        batch = self.store.batch(batch_id)
+        return Run(batch_id, batch.as_of, batch.units, batch.rules_version, batch.reuse_snapshot)
 
     def plan_extract(self, run: Run) -> list[Partition]:
         """Count the posts at the source and divide them; the plan stays beside the snapshot, for whoever reuses it.
@@ -442,7 +439,7 @@ class Pipeline:
         for batch in batches:
             if batch.state is BatchState.AWAITING_APPROVAL:
                 log.info("batch %s awaits its approval: kept until it is decided", batch.batch_id)
-        for batch in retention.expired(batches, self.store.replays(), self.store.partial(), on, periods):
+        for batch in retention.expired(batches, on, periods):
             reason = f"older than {periods.of(batch.kind)} days on {on}"
             held = (
                 retention.survey(self.store, batch, places)

@@ -30,7 +30,6 @@ from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
 from waitlist.settings import Settings
 from waitlist.staging import READABLE, Batch, BatchKind, BatchState, StagingStore, schema
 from waitlist.staging.database import refusals_named
-from waitlist.staging.events import read_replays, selected_units
 from waitlist.staging.queries import read_sql
 
 LATEST: Final = "latest"
@@ -132,14 +131,13 @@ def _latest(connection: sa.Connection) -> str:
     counts = (
         batch.kind == BatchKind.DRY_RUN.value,
         batch.state == BatchState.VERIFIED.value,
-        batch.batch_id.not_in(read_replays(connection)),
+        batch.reuse_snapshot.is_(None),
     )
     latest_first = (batch.as_of.desc(), batch.started_at.desc(), batch.batch_id)
-    found = connection.scalars(sa.select(batch.batch_id).where(*counts).order_by(*latest_first)).all()
+    found = connection.execute(sa.select(batch.batch_id, batch.units).where(*counts).order_by(*latest_first)).all()
     if not found:
         raise RefusedError("no dry run has been verified yet: run one first")
-    whole = (batch_id for batch_id in found if selected_units(connection, batch_id) is None)
-    return str(next(whole, found[0]))
+    return str(next((run.batch_id for run in found if run.units is None), found[0].batch_id))
 
 
 def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:

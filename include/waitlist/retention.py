@@ -7,7 +7,7 @@ unit, which is the one that people look at. A batch that awaits its approval is 
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -62,15 +62,11 @@ class Holdings:
         return any(self.rows.values()) or any(self.files.values())
 
 
-def expired(
-    batches: Sequence[Batch], replays: Collection[str], partial: Collection[str], on: dt.date, periods: Periods
-) -> list[Batch]:
+def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Batch]:
     """Choose the batches whose time is up, the oldest first.
 
     Args:
         batches: all of them.
-        replays: those that judged another's snapshot anew, by their ids.
-        partial: those that read some units, by their ids.
         on: the day that ages are counted to.
         periods: how long each kind is kept. A released batch is as old as its release, any other as the last thing
             that happened to it.
@@ -78,9 +74,9 @@ def expired(
     dry_runs = [
         batch
         for batch in batches
-        if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED and batch.batch_id not in replays
+        if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED and batch.reuse_snapshot is None
     ]
-    kept = {*_latest(dry_runs), *_latest([batch for batch in dry_runs if batch.batch_id not in partial])}
+    kept = {*_latest(dry_runs), *_latest([batch for batch in dry_runs if batch.units is None])}
     aged = [
         batch
         for batch in batches

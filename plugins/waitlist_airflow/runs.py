@@ -9,7 +9,7 @@ from upath import UPath
 
 from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
-from waitlist.pipeline import Pipeline, Record, Request, Run
+from waitlist.pipeline import Pipeline, Record, Request, Run, batch_id_of
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart
 from waitlist_airflow.connections import pmo_connection_string, staging_url
@@ -74,9 +74,14 @@ def pipeline() -> Pipeline:
     )
 
 
-def run(record: Record) -> Run:
-    """Take a run back from what ``open_batch`` handed on."""
-    return Run.from_dict(record)
+def opened(kind: str) -> tuple[Pipeline, Run]:
+    """Return the pipeline, and the run of the task that asks as its batch was opened.
+
+    Raises:
+        RefusedError: the run has opened no batch.
+    """
+    dag_run, steps = get_current_context()["dag_run"], pipeline()
+    return steps, steps.opened(batch_id_of(kind, dag_run.dag_id, dag_run.run_id))
 
 
 def partition(record: Record) -> Partition:

@@ -1,7 +1,8 @@
 """The tasks that the DAGs wire: each fetches the pipeline, takes one step, and hands on references and counts.
 
 Heavy imports stay inside the tasks, so that the DAG files parse fast. What a task returns lands in Airflow's
-database: ids, file names and counts, never a row of a post.
+database: ids, file names and counts, never a row of a post. Anybody who may edit a DAG's runs can change it there, so
+no step takes from it which batch it works on: that follows from the DAG and its run.
 """
 
 import datetime as dt
@@ -18,119 +19,130 @@ Record = dict[str, Any]
 
 @task
 @guarded
-def open_batch(kind: str) -> Record:
+def open_batch(kind: str) -> None:
     """Fix what the run is and open its batch; skip the run after the last go-live."""
     from waitlist_airflow import runs
 
     pipeline, request, now = runs.pipeline(), runs.request(kind), _now()
     if kind == "dry_run" and pipeline.is_past_last_go_live(request, now=now):
         raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
-    return pipeline.open_batch(request, now=now).to_dict()
+    pipeline.open_batch(request, now=now)
 
 
 @task
 @guarded
-def plan_extract(run: Record) -> list[Record]:
+def plan_extract(kind: str) -> list[Record]:
     """Divide PMO's posts into partitions."""
     from waitlist_airflow import runs
 
-    return [partition.to_dict() for partition in runs.pipeline().plan_extract(runs.run(run))]
+    pipeline, run = runs.opened(kind)
+    return [partition.to_dict() for partition in pipeline.plan_extract(run)]
 
 
 @task
 @guarded
-def extract(run: Record, partition: Record) -> Record:
+def extract(kind: str, partition: Record) -> Record:
     """Read one partition into the snapshot."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().extract(runs.run(run), runs.partition(partition)).to_dict()
+    pipeline, run = runs.opened(kind)
+    return pipeline.extract(run, runs.partition(partition)).to_dict()
 
 
 @task
 @guarded
-def check_contract(run: Record, parts: Sequence[Record]) -> Record:
+def check_contract(kind: str, parts: Sequence[Record]) -> Record:
     """Stop the run when the extract breaks its contract."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().check_contract(runs.run(run), runs.parts(parts))
+    pipeline, run = runs.opened(kind)
+    return pipeline.check_contract(run, runs.parts(parts))
 
 
 @task
 @guarded
-def find_duplicates(run: Record, parts: Sequence[Record]) -> Record:
+def find_duplicates(kind: str, parts: Sequence[Record]) -> Record:
     """Find posts that stand twice, over the whole batch."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().find_duplicates(runs.run(run), runs.parts(parts))
+    pipeline, run = runs.opened(kind)
+    return pipeline.find_duplicates(run, runs.parts(parts))
 
 
 @task
 @guarded
-def assess(run: Record, part: Record) -> Record:
+def assess(kind: str, part: Record) -> Record:
     """Assess one partition and replace it in staging."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().assess(runs.run(run), runs.part(part), now=_now())
+    pipeline, run = runs.opened(kind)
+    return pipeline.assess(run, runs.part(part), now=_now())
 
 
 @task
 @guarded
-def find_changes(run: Record, parts: Sequence[Record]) -> Record:
+def find_changes(kind: str, parts: Sequence[Record]) -> Record:
     """Report released posts that PMO has changed or closed since."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().find_changes(runs.run(run), runs.parts(parts))
+    pipeline, run = runs.opened(kind)
+    return pipeline.find_changes(run, runs.parts(parts))
 
 
 @task
 @guarded
-def check_snapshot(run: Record, parts: Sequence[Record]) -> Record:
+def check_snapshot(kind: str, parts: Sequence[Record]) -> Record:
     """Run the suites on identity, dates and categories."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().check_snapshot(runs.run(run), runs.parts(parts))
+    pipeline, run = runs.opened(kind)
+    return pipeline.check_snapshot(run, runs.parts(parts))
 
 
 @task
 @guarded
-def check_staged(run: Record) -> Record:
+def check_staged(kind: str) -> Record:
     """Run the suite on the staged booking requests."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().check_staged(runs.run(run))
+    pipeline, run = runs.opened(kind)
+    return pipeline.check_staged(run)
 
 
 @task
 @guarded
-def reconcile(run: Record, partitions: Sequence[Record], parts: Sequence[Record]) -> Record:
+def reconcile(kind: str, partitions: Sequence[Record], parts: Sequence[Record]) -> Record:
     """Prove that source, snapshot and staging add up."""
     from waitlist_airflow import runs
 
     planned = [runs.partition(partition) for partition in partitions]
-    return runs.pipeline().reconcile(runs.run(run), planned, runs.parts(parts), now=_now())
+    pipeline, run = runs.opened(kind)
+    return pipeline.reconcile(run, planned, runs.parts(parts), now=_now())
 
 
 @task
 @guarded
-def verify(run: Record) -> None:
+def verify(kind: str) -> None:
     """Show the batch to readers: it adds up, and every suite has looked at it."""
     from waitlist_airflow import runs
 
-    runs.pipeline().verify(runs.run(run), now=_now())
+    pipeline, run = runs.opened(kind)
+    pipeline.verify(run, now=_now())
 
 
 @task
 @guarded
-def report(run: Record) -> None:
+def report(kind: str) -> None:
     """Tell the readiness of each unit in the log."""
     from waitlist_airflow import runs
 
-    runs.pipeline().report(runs.run(run))
+    pipeline, run = runs.opened(kind)
+    pipeline.report(run)
 
 
 @task
 @guarded
-def watch_gates(run: Record) -> Record:
+def watch_gates(kind: str) -> Record:
     """Measure the gates of a dry run, and tell the leads when one has turned red."""
     from airflow.sdk import get_current_context
 
@@ -138,39 +150,43 @@ def watch_gates(run: Record) -> Record:
 
     dag_run = get_current_context()["dag_run"]
     link = notify.link_to_run(dag_run.dag_id, dag_run.run_id)
-    return runs.pipeline().watch_gates(runs.run(run), lambda notice: notify.send(notice, link))
+    pipeline, run = runs.opened(kind)
+    return pipeline.watch_gates(run, lambda notice: notify.send(notice, link))
 
 
 @task
 @guarded
-def request_approval(run: Record) -> Record:
+def request_approval(kind: str) -> Record:
     """Measure the gates, fix the batch's rows, and tell what is to be approved."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().request_approval(runs.run(run), now=_now())
+    pipeline, run = runs.opened(kind)
+    return pipeline.request_approval(run, now=_now())
 
 
 @task
 @guarded
-def release(run: Record, answer: Record) -> Record:
+def release(kind: str, answer: Record) -> Record:
     """Release the batch as a human approved it, or close it as rejected."""
     from waitlist_airflow import runs
     from waitlist_airflow.approval import Answer
 
     said = Answer.from_result(answer)
+    pipeline, run = runs.opened(kind)
     if not said.agreed:
-        runs.pipeline().reject(runs.run(run), said.person, said.reason, now=_now())
+        pipeline.reject(run, said.person, said.reason, now=_now())
         raise AirflowSkipException("the wave was rejected: its batch is closed and nothing is released")
-    return runs.pipeline().release(runs.run(run), said.person, said.reason, now=_now())
+    return pipeline.release(run, said.person, said.reason, now=_now())
 
 
 @task
 @guarded
-def verify_released(run: Record) -> Record:
+def verify_released(kind: str) -> Record:
     """Prove that the view shows exactly what was approved."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().verify_released(runs.run(run))
+    pipeline, run = runs.opened(kind)
+    return pipeline.verify_released(run)
 
 
 @task

@@ -30,7 +30,7 @@ def pipeline(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     runs = importlib.import_module("waitlist_airflow.runs")
     stand_in = mock.Mock()
     monkeypatch.setattr(runs, "pipeline", lambda: stand_in)
-    monkeypatch.setattr(runs, "run", lambda record: record)
+    monkeypatch.setattr(runs, "opened", lambda _: (stand_in, "run"))
     return stand_in
 
 
@@ -78,7 +78,7 @@ def names(ended: BaseException | None) -> str:
 
 def test_an_approval_releases_in_the_name_and_with_the_words_of_who_answered(pipeline: mock.Mock) -> None:
     pipeline.release.return_value = {"posts": 1}
-    assert take("release", "run", answer("Godkänn")) is None
+    assert take("release", "migration", answer("Godkänn")) is None
     pipeline.release.assert_called_once_with("run", "lead", REASON, now=mock.ANY)
     pipeline.reject.assert_not_called()
 
@@ -87,7 +87,7 @@ def test_an_approval_releases_in_the_name_and_with_the_words_of_who_answered(pip
 def test_whatever_is_no_approval_closes_the_batch_and_skips_what_follows(
     pipeline: mock.Mock, options: tuple[str, ...]
 ) -> None:
-    assert names(take("release", "run", answer(*options, reason=""))) == "AirflowSkipException"
+    assert names(take("release", "migration", answer(*options, reason=""))) == "AirflowSkipException"
     pipeline.reject.assert_called_once_with("run", "lead", None, now=mock.ANY)
     pipeline.release.assert_not_called()
 
@@ -101,6 +101,6 @@ def test_a_withdrawal_is_taken_by_who_answered_and_another_answer_keeps_the_rele
 
 
 def test_a_human_step_that_somebody_marked_as_done_decides_nothing(pipeline: mock.Mock) -> None:
-    assert names(take("release", "run", None)) == "AirflowException"
+    assert names(take("release", "migration", None)) == "AirflowException"
     assert names(take("withdraw", "batch", None)) == "AirflowException"
     assert pipeline.mock_calls == []

@@ -22,7 +22,7 @@ from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
 from upath import UPath
 
 from waitlist import demo
-from waitlist.pipeline import Pipeline, Request, Run
+from waitlist.pipeline import Pipeline, Request
 from waitlist.pmo import PmoSource
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
@@ -42,14 +42,12 @@ LATER = NOW + dt.timedelta(days=60)
 class Handed:
     """What Airflow hands from step to step."""
 
-    run: dict[str, Any] = field(default_factory=dict)
     partitions: list[dict[str, Any]] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def taken(self) -> tuple[Run, list[Partition], list[SnapshotPart]]:
+    def taken(self) -> tuple[list[Partition], list[SnapshotPart]]:
         return (
-            Run.from_dict(self.run),
             [Partition.from_dict(each) for each in self.partitions],
             [SnapshotPart.from_dict(each) for each in self.parts],
         )
@@ -59,14 +57,14 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
     """Take one step, in the process that may be killed."""
     steps = pipeline_in(folder, staging)
     if name == "open_batch":
-        return steps.open_batch(WAVE, now=NOW).to_dict()
+        return steps.open_batch(WAVE, now=NOW).batch_id
     if name == "withdraw":
         return steps.withdraw(WAVE.batch_id, WHO, REASON, now=NOW)
     if name == "remove_expired":
         return steps.remove_expired(LATER.date(), keep_days=None, only_tell=False, now=LATER)
     if name == "mark_failed":
         return steps.mark_failed(WAVE, failed=["assess_1"], now=NOW)
-    run, partitions, parts = handed.taken
+    run, (partitions, parts) = steps.opened(WAVE.batch_id), handed.taken
     taken: dict[str, Callable[[], Any]] = {
         "plan_extract": lambda: [each.to_dict() for each in steps.plan_extract(run)],
         "extract": lambda: [steps.extract(run, each).to_dict() for each in partitions],
@@ -213,12 +211,10 @@ class Walk:
         self.handed[name] = handed
         done = self.nursery.run(*self.site.step(name, handed), watched=self.site.work)
         self.undisturbed[name] = (done, self.site.state(), self.site.seen())
-        if name == "open_batch":
-            return Handed(run=done.returned)
         if name == "plan_extract":
-            return Handed(run=handed.run, partitions=done.returned)
+            return Handed(partitions=done.returned)
         if name == "extract":
-            return Handed(run=handed.run, partitions=handed.partitions, parts=done.returned)
+            return Handed(partitions=handed.partitions, parts=done.returned)
         return handed
 
 

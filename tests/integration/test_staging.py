@@ -141,8 +141,15 @@ def test_rerun_that_brings_something_else_is_not_shown_before_it_is_verified(sto
     assert texts == {"Orsak: ändrad", None}
 
 
-def test_batch_begun_anew_by_other_rules_is_open_and_its_accounts_forgotten(store: StagingStore) -> None:
-    for told in ({"rules_version": "1" * 64}, {"as_of": dt.date(2024, 10, 2)}, {"wave": "2"}, {"kind": "migration"}):
+def test_batch_begun_anew_for_something_else_is_open_and_its_accounts_forgotten(store: StagingStore) -> None:
+    for told in (
+        {"rules_version": "1" * 64},
+        {"as_of": dt.date(2024, 10, 2)},
+        {"wave": "2"},
+        {"kind": "migration"},
+        {"units": ["SE162321000000-DEMO1"]},
+        {"reuse_snapshot": "natt-0"},
+    ):
         batches.put_verified(store)
         store.replace_quality("natt-1", "dates", [RESULT])
         batches.open_batch(store, **told)

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,14 +14,24 @@ from tests.support import batches
 
 from waitlist import paths
 from waitlist.exceptions import StagingError
-from waitlist.staging import READABLE, StagingStore, schema
-from waitlist.staging.migrate import Standing, standing
+from waitlist.staging import READABLE, BatchState, EventName, StagingStore, schema
+from waitlist.staging.events import entry
+from waitlist.staging.migrate import Standing, migrate, standing
 from waitlist.staging.queries import read_sql
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path: Path) -> StagingStore:
-    return batches.store_of_its_own(request, tmp_path)
+def empty(request, tmp_path: Path) -> StagingStore:
+    if request.param == "sqlite":
+        return StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    server = request.getfixturevalue("postgres")
+    return StagingStore(server.libpq(server.create_database()))
+
+
+@pytest.fixture
+def store(empty: StagingStore) -> StagingStore:
+    empty.migrate()
+    return empty
 
 
 def test_migrations_make_exactly_the_tables_of_the_metadata(store: StagingStore) -> None:
@@ -79,6 +90,8 @@ def test_batches_of_the_release_before_stay_readable_without_dates(store: Stagin
             "ALTER TABLE {}disposition DROP COLUMN boka_from",
             "ALTER TABLE {}disposition DROP COLUMN boka_fore",
             "DROP TABLE {}access_log",
+            "ALTER TABLE {}batch DROP COLUMN units",
+            "ALTER TABLE {}batch DROP COLUMN reuse_snapshot",
             "UPDATE {}staging_version SET version_num = '0002'",
         ):
             connection.exec_driver_sql(change.format(prefix))
@@ -88,6 +101,42 @@ def test_batches_of_the_release_before_stay_readable_without_dates(store: Stagin
     after = batches.contents(store)["disposition"]
     assert after == [{**row, "boka_from": None, "boka_fore": None} for row in before]
     assert store.batch("natt-1").state in READABLE
+
+
+OPENED = {"as_of": "2024-10-01", "kind": "dry_run"}
+TRAILS: dict[str, tuple[list[dict[str, Any]], tuple[str, ...] | None, str | None]] = {
+    "all": ([{**OPENED, "units": None, "reuse_snapshot": None}], None, None),
+    "some": ([{**OPENED, "units": ["B-å", "A"]}, {"partition": "[, 100)", "posts": 3}], ("A", "B-å"), None),
+    "fewer": ([{**OPENED, "units": ["A", "B"]}, {**OPENED, "units": ["B"]}], ("B",), None),
+    "all-at-last": ([{**OPENED, "units": ["A"]}, {**OPENED, "units": None}], None, None),
+    "replay": ([{**OPENED, "units": None, "reuse_snapshot": "all"}, {"partition": "[, )"}], None, "all"),
+    "before-units-were-told": ([{}], None, None),
+    "never-told": ([], None, None),
+}
+"""Details of a batch's entries ``open``, and the units and the replayed batch that they tell."""
+
+
+def test_what_earlier_batches_were_opened_for_is_taken_from_their_audit_trails(empty: StagingStore) -> None:
+    migrate(empty.database, "0003")
+    row = {"dag_id": "d", "kind": "dry_run", "as_of": batches.AS_OF, "state": "verified", "rules_version": "0" * 64}
+    columns = [sa.column(name) for name in (*row, "batch_id", "run_id", "started_at")]
+    batch = sa.table("batch", *columns, schema=empty.database.schema)
+    with empty.database.writing() as connection:
+        for batch_id, (trail, _, _) in TRAILS.items():
+            told = {"batch_id": batch_id, "run_id": batch_id, "started_at": batches.NOW.replace(tzinfo=None)}
+            connection.execute(batch.insert().values(**row, **told))
+            for details in trail:
+                connection.execute(entry(batch_id, BatchState.OPEN, at=batches.NOW, details=details))
+    before = batches.rows(empty, schema.batch_event)
+    empty.migrate()
+    found = {batch_id: empty.batch(batch_id) for batch_id in TRAILS}
+    assert {name: (each.units, each.reuse_snapshot) for name, each in found.items()} == {
+        name: (units, replayed) for name, (_, units, replayed) in TRAILS.items()
+    }
+    assert batches.rows(empty, schema.batch_event) == before, "an entry was changed"
+    with empty.database.writing() as connection:
+        connection.execute(entry("all", EventName.KEPT, at=batches.NOW))
+    assert empty.events("all")[-1].event is EventName.KEPT
 
 
 def test_a_schema_is_told_apart_from_none_and_from_a_later_one(store: StagingStore, tmp_path: Path) -> None:

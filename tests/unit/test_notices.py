@@ -10,7 +10,7 @@ from waitlist.staging import Batch, BatchKind, BatchState
 NOW = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
 BATCH = Batch(
     "migration-0123456789abcdef", "waitlist_migration", "manual", BatchKind.MIGRATION, "2", dt.date(2024, 10, 1),
-    BatchState.AWAITING_APPROVAL, 12_345, 6_789, "0" * 64, NOW, NOW, None, None, None,
+    BatchState.AWAITING_APPROVAL, 12_345, 6_789, "0" * 64, NOW, NOW, None, None, None, None, None,
 )  # fmt: skip
 
 

@@ -34,17 +34,14 @@ def batch(batch_id: str, age: int, **told: Any) -> Batch:
         "approved_by": None,
         "approved_at": None,
         "released_at": None,
+        "units": None,
+        "reuse_snapshot": None,
     }
     return Batch(batch_id, **{**known, **told})
 
 
-def names(
-    *batches: Batch,
-    replays: frozenset[str] = frozenset(),
-    partial: frozenset[str] = frozenset(),
-    periods: Periods = PERIODS,
-) -> list[str]:
-    return [each.batch_id for each in expired(batches, replays, partial, TODAY, periods)]
+def names(*batches: Batch, periods: Periods = PERIODS) -> list[str]:
+    return [each.batch_id for each in expired(batches, TODAY, periods)]
 
 
 LATEST = batch("latest", 0)
@@ -111,14 +108,14 @@ def test_the_latest_is_the_one_of_the_latest_day_not_the_one_run_last() -> None:
 
 
 def test_a_replay_is_not_the_latest_dry_run_and_goes_when_its_time_is_up() -> None:
-    night, replay = batch("night", 100), batch("replay", 90, as_of=TODAY)
-    assert names(night, replay, replays=frozenset({"replay"})) == ["replay"]
+    night, replay = batch("night", 100), batch("replay", 90, as_of=TODAY, reuse_snapshot="night")
+    assert names(night, replay) == ["replay"]
 
 
 def test_the_latest_over_every_unit_is_kept_besides_the_latest_of_all() -> None:
-    everything, one_unit, another = batch("everything", 100), batch("one-unit", 60), batch("another-unit", 50)
-    partial = frozenset({"one-unit", "another-unit"})
-    assert names(everything, one_unit, another, partial=partial) == ["one-unit"]
+    everything = batch("everything", 100)
+    one_unit, another = batch("one-unit", 60, units=("A",)), batch("another-unit", 50, units=("B",))
+    assert names(everything, one_unit, another) == ["one-unit"]
 
 
 def test_of_several_that_are_equally_the_latest_none_goes() -> None:
@@ -141,7 +138,7 @@ AGED = st.builds(
 @given(st.lists(AGED, unique_by=lambda each: each.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
 def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
     periods = Periods(dry_run, migration)
-    gone = expired(batches, (), (), TODAY, periods)
+    gone = expired(batches, TODAY, periods)
     for each in gone:
         assert (TODAY - each.started_at.date()).days > (
             dry_run if each.kind is BatchKind.DRY_RUN else max(dry_run, migration)
@@ -149,4 +146,4 @@ def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], d
     verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
     assert not verified or len([each for each in verified if each not in gone]) >= 1
     assert not [each for each in gone if each.state is UNDECIDED]
-    assert gone == expired(batches[::-1], (), (), TODAY, periods)
+    assert gone == expired(batches[::-1], TODAY, periods)

@@ -15,7 +15,7 @@ from waitlist.gates import GateResult, read_gates
 from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
 from waitlist.rules import Disposition
 from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
-from waitlist.staging.events import Event, read_events, read_replays
+from waitlist.staging.events import Event, read_events
 from waitlist.staging.store import find_batch
 
 ROWS: Final = 30
@@ -206,8 +206,8 @@ def read_batch(
         comparable = _comparable_among(connection, (batch_id,))
         return BatchPage(
             batch=batch,
-            units=_units(events),
-            reuse_snapshot=_reused(events),
+            units=batch.units,
+            reuse_snapshot=batch.reuse_snapshot,
             accounting=_accounting(connection, batch),
             suites=_suites(connection, batch_id, suites),
             gates=tuple(read_gates(connection, batch_id)) or tuple(measured),
@@ -234,10 +234,9 @@ def _listed(
     table = schema.batch.c
     query = sa.select(
         table.batch_id, table.kind, table.wave, table.as_of, table.state, table.posts_extracted, table.posts_staged,
-        table.started_at, table.finished_at,
+        table.started_at, table.finished_at, table.reuse_snapshot,
     )  # fmt: skip
     query = query.where(*where).order_by(table.started_at.desc(), table.batch_id).limit(limit).offset(offset)
-    replays = read_replays(connection)
     return tuple(
         Listed(
             batch_id=row.batch_id,
@@ -249,7 +248,7 @@ def _listed(
             staged=row.posts_staged,
             started_at=row.started_at,
             finished_at=row.finished_at,
-            replay=row.batch_id in replays,
+            replay=row.reuse_snapshot is not None,
         )
         for row in connection.execute(query)
     )
@@ -274,15 +273,6 @@ def _require_comparable(connection: sa.Connection, *batch_ids: str) -> None:
 
 def _others(connection: sa.Connection, batch_id: str) -> tuple[Listed, ...]:
     return _listed(connection, schema.batch.c.batch_id != batch_id, *_comparable(), limit=OFFERED)
-
-
-def _units(events: Iterable[Event]) -> tuple[str, ...] | None:
-    begun = [event.details.get("units") for event in events if event.event is EventName.OPEN]
-    return tuple(begun[-1]) if begun and begun[-1] is not None else None
-
-
-def _reused(events: Iterable[Event]) -> str | None:
-    return next((event.details["reuse_snapshot"] for event in events if event.details.get("reuse_snapshot")), None)
 
 
 def _accounting(connection: sa.Connection, batch: Batch) -> Accounting:

@@ -1,6 +1,5 @@
 """The dry runs that pages show: the latest, and those before it that can be compared with it."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,7 +11,6 @@ from waitlist.dashboard.reading import NoBatchError, ask
 from waitlist.gates import HANDLED
 from waitlist.mappings import Mappings
 from waitlist.staging import BatchKind, BatchState, schema
-from waitlist.staging.events import read_replays
 from waitlist.worklist.posts import UNKNOWN, unit_key
 
 HANDLED_CODES: Final = tuple(sorted(each.value for each in HANDLED))
@@ -24,6 +22,7 @@ _RUN_TYPES: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
     "as_of": sa.Date(),
     "started_at": schema.UtcDateTime(),
     "finished_at": schema.UtcDateTime(),
+    "units": schema.Units(),
 }
 
 
@@ -74,18 +73,10 @@ def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
     Raises:
         NoBatchError: there is none.
     """
-    found: dict[str, DryRun] = {}
-    replays = read_replays(connection)
-    for row in ask(connection, "select_dry_runs", types=_RUN_TYPES):
-        details = json.loads(row.details) if row.details else {}
-        before = found.get(row.batch_id)
-        units = before.units if before else None
-        if "units" in details:
-            units = None if details["units"] is None else frozenset(details["units"])
-        found[row.batch_id] = DryRun(
-            row.batch_id, row.run_id, row.as_of, row.started_at, row.finished_at, row.posts_extracted, units
-        )
-    runs = [run for run in found.values() if run.batch_id not in replays]
+    runs = [
+        DryRun(**{**row, "units": None if row["units"] is None else frozenset(row["units"])})
+        for row in ask(connection, "select_dry_runs", types=_RUN_TYPES).mappings()
+    ]
     if not runs:
         raise NoBatchError("no dry run has been verified yet")
     latest = next((run for run in reversed(runs) if run.units is None), runs[-1])
@@ -97,7 +88,7 @@ def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
     """Return the dry run of PMO begun last, when it came after the latest shown and does not count for readers."""
     table = schema.batch.c
     query = sa.select(table.batch_id, table.run_id, table.as_of, table.state, table.started_at).where(
-        table.kind == BatchKind.DRY_RUN.value, table.batch_id.not_in(read_replays(connection))
+        table.kind == BatchKind.DRY_RUN.value, table.reuse_snapshot.is_(None)
     )
     last = connection.execute(query.order_by(table.started_at.desc(), table.batch_id).limit(1)).one_or_none()
     hidden = {BatchState.OPEN, BatchState.STAGED, BatchState.FAILED}

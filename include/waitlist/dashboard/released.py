@@ -19,7 +19,9 @@ ROWS: Final = 50
 """Changed posts on a page."""
 
 _WHAT: Final = (schema.released_change.c.change, schema.released_change.c.columns)
-_DECISIONS: Final = frozenset({EventName.OVERRIDE, EventName.RELEASED, EventName.REJECTED, EventName.WITHDRAWN})
+_DECISIONS: Final = frozenset(
+    {EventName.OVERRIDE, EventName.RELEASED, EventName.REJECTED, EventName.WITHDRAWN, EventName.KEPT}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,39 +88,5 @@ def read_events_of(connection: sa.Connection, batch_ids: Sequence[str]) -> list[
     ]
 
 
-def selected_units(connection: sa.Connection, batch_id: str) -> frozenset[str] | None:
-    """Return the units that a batch was opened for, None for all, as its audit trail tells."""
-    begun = [
-        event.details["units"]
-        for event in read_events(connection, batch_id)
-        if event.event is EventName.OPEN and "units" in event.details
-    ]
-    return frozenset(begun[-1]) if begun and begun[-1] is not None else None
-
-
-def read_replays(connection: sa.Connection) -> frozenset[str]:
-    """Return the batches that judged another's snapshot anew: what would be, and no news of PMO.
-
-    Whatever asks for the latest dry run leaves them out.
-    """
-    table = schema.batch_event.c
-    opened = sa.select(table.batch_id, table.details).where(table.event == EventName.OPEN.value)
-    return frozenset(
-        batch_id for batch_id, details in connection.execute(opened) if json.loads(details).get("reuse_snapshot")
-    )
-
-
-def read_partial(connection: sa.Connection) -> frozenset[str]:
-    """Return the batches that were opened for some units, as their audit trails tell."""
-    table = schema.batch_event.c
-    opened = sa.select(table.batch_id, table.details).where(table.event == EventName.OPEN.value)
-    selected: dict[str, bool] = {}
-    for batch_id, details in connection.execute(opened.order_by(table.batch_id, table.event_no)):
-        told = json.loads(details)
-        if "units" in told:
-            selected[batch_id] = told["units"] is not None
-    return frozenset(batch_id for batch_id, some in selected.items() if some)
-
-
 def _text(value: str) -> sa.BindParameter[str]:
     return sa.literal(value, sa.Unicode)

@@ -46,8 +46,8 @@ def standing(database: Database) -> Standing:
     return Standing.OLDER if heads <= _known(scripts) else Standing.NEWER
 
 
-def migrate(database: Database) -> None:
-    """Run the migrations that are missing, in one transaction, one process at a time.
+def migrate(database: Database, revision: str = "head") -> None:
+    """Run the migrations that are missing up to a revision, in one transaction, one process at a time.
 
     Raises:
         RefusedError: the database is at a revision that this release does not know.
@@ -62,7 +62,7 @@ def migrate(database: Database) -> None:
             connection.execute(sa.schema.CreateSchema(database.schema))
         _refuse_unknown_revision(connection, database.schema, config)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def _take_turns(connection: sa.Connection) -> None:

@@ -6,7 +6,8 @@ Row tables carry no foreign key to ``batch``: it would cost a look-up per row on
 reconciliation compares the whole batch anyway.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -62,6 +63,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class Units(TypeDecorator[tuple[str, ...]]):
+    """HSA-ids as a JSON list, sorted, each once."""
+
+    impl = Unicode
+    cache_ok = True
+
+    def process_bind_param(self, value: Iterable[str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Write the list."""
+        return None if value is None else json.dumps(sorted(set(value)), ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Read it."""
+        return None if value is None else tuple(json.loads(value))
+
+
 def _key(length: int) -> TypeEngine[str]:
     return Unicode().with_variant(NVARCHAR(length), "mssql")
 
@@ -109,6 +125,9 @@ batch: Final = Table(
     Column("approved_by", Unicode),
     Column("approved_at", UtcDateTime),
     Column("released_at", UtcDateTime),
+    # What the batch was opened for: the units that are read, empty for all, and the batch that is judged anew.
+    Column("units", Units),
+    Column("reuse_snapshot", Unicode),
     _one_of("kind", BatchKind),
     _one_of("state", BatchState),
 )

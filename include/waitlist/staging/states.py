@@ -40,7 +40,7 @@ class BatchState(StrEnum):
 
 
 class EventName(StrEnum):
-    """What ``batch_event`` tells of a batch: the state that it came to, or that failed gates were overridden."""
+    """What ``batch_event`` tells of a batch: the state that it came to, or what else was decided or done."""
 
     OPEN = "open"
     STAGED = "staged"
@@ -52,6 +52,8 @@ class EventName(StrEnum):
     RELEASED = "released"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
+    KEPT = "kept"
+    """An approver was asked to take the batch back, and let it stand."""
     PURGED = "purged"
     """Retention removed its rows and files; the counts stay."""
 
@@ -90,3 +92,10 @@ class Batch:
     approved_by: str | None
     approved_at: datetime | None
     released_at: datetime | None
+    units: tuple[str, ...] | None
+    """HSA-ids of the units that are read, sorted; None for all."""
+    reuse_snapshot: str | None
+    """The batch whose snapshot is judged anew: what would be, and no news of PMO; None where PMO is read.
+
+    Whatever asks for the latest dry run leaves those out.
+    """

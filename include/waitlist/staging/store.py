@@ -14,7 +14,7 @@ from waitlist.exceptions import RefusedError
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
-from waitlist.staging.events import Event, entry, read_events, read_partial, read_replays
+from waitlist.staging.events import Event, entry, read_events
 from waitlist.staging.loading import (
     AssessedChunk,
     KeyRange,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
 _STATISTICS_LOCK: Final = 0x77616974
 # What decides a batch's rows besides the extract: a batch reopened with the same ones stays as it is.
-_DECIDING: Final = ("kind", "wave", "as_of", "rules_version")
+_DECIDING: Final = ("kind", "wave", "as_of", "units", "reuse_snapshot", "rules_version")
 
 
 class StagingStore:
@@ -86,9 +86,9 @@ class StagingStore:
     ) -> BatchState:
         """Begin a batch or begin it anew; returns its state now.
 
-        A verified batch that is begun anew with the same kind, wave, as-of date and rules stays
-        verified and shown, until a partition brings something else. With others, what was counted
-        and checked for it is void and forgotten.
+        A verified batch that is begun anew for the same (kind, wave, as-of date, units, snapshot,
+        rules) stays verified and shown, until a partition brings something else. Begun for something
+        else, what was counted and checked for it is void and forgotten.
 
         Args:
             batch_id: what names the batch, the same for every rerun of a run.
@@ -99,21 +99,22 @@ class StagingStore:
             as_of: the date that every rule compares with.
             rules_version: SHA-256 of mappings, suites and settings.
             started_at: now.
-            units: HSA-ids of the units that are read; None for every unit. The audit trail keeps them.
-            reuse_snapshot: the batch whose snapshot is judged anew; None where PMO is read. The audit trail keeps it.
+            units: HSA-ids of the units that are read; None for every unit.
+            reuse_snapshot: the batch whose snapshot is judged anew; None where PMO is read.
 
         Raises:
             StagingError: the batch is immutable.
         """
-        deciding = {"kind": BatchKind(kind).value, "wave": wave, "as_of": as_of, "rules_version": rules_version}
-        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, **deciding}
-        about = {
-            **deciding,
-            "as_of": as_of.isoformat(),
-            "units": None if units is None else sorted(units),
+        deciding: dict[str, Any] = {
+            "kind": BatchKind(kind).value,
+            "wave": wave,
+            "as_of": as_of,
+            "units": None if units is None else tuple(sorted(set(units))),
             "reuse_snapshot": reuse_snapshot,
+            "rules_version": rules_version,
         }
-        begun = entry(batch_id, BatchState.OPEN, at=started_at, details=about)
+        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, **deciding}
+        begun = entry(batch_id, BatchState.OPEN, at=started_at, details={**deciding, "as_of": as_of.isoformat()})
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
             query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)
             known = connection.execute(query.with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")).one_or_none()
@@ -282,16 +283,6 @@ class StagingStore:
         """Return a batch's audit trail, the oldest entry first; empty for a batch that was never opened."""
         with refusals_named(f"audit trail of batch {batch_id}"), self.database.connected() as connection:
             return read_events(connection, batch_id)
-
-    def replays(self) -> frozenset[str]:
-        """Return the batches that judged another's snapshot anew (``events.read_replays``)."""
-        with refusals_named("reading replays"), self.database.connected() as connection:
-            return read_replays(connection)
-
-    def partial(self) -> frozenset[str]:
-        """Return the batches that were opened for some units (``events.read_partial``)."""
-        with refusals_named("reading batches of some units"), self.database.connected() as connection:
-            return read_partial(connection)
 
     def released_post_ids(self, lower: int | None, upper: int | None) -> npt.NDArray[np.int64]:
         """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
