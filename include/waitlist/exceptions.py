@@ -22,6 +22,10 @@ class SourceError(WaitlistError):
     """PMO could not be read: driver, password, connection, query or counts."""
 
 
+class SourceRefusedError(SourceError):
+    """Asked again, PMO would fail again: the driver, the login, the query or what it finds is at fault."""
+
+
 class SchemaDriftError(SourceError):
     """PMO's query no longer returns the columns of the contract, or breaks its types."""
 

@@ -278,7 +278,7 @@ class Pipeline:
         """Run the suites that look at the staged booking requests."""
         suites = self._looking_at(quality.Looks.STAGED)
         self.store.refresh_statistics()
-        results = quality.check_staged(suites, self.store.engine, run.batch_id, self._context(run))
+        results = quality.check_staged(suites, self.store.database, run.batch_id, self._context(run))
         return self._keep(run, suites, results)
 
     def reconcile(

@@ -17,7 +17,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WORTH_A_RETRY = (exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError)
-_NEVER_CURED = (exceptions.SchemaDriftError, exceptions.WindowClosedError, exceptions.RefusedError)
+_NEVER_CURED = (
+    exceptions.SourceRefusedError,
+    exceptions.SchemaDriftError,
+    exceptions.WindowClosedError,
+    exceptions.RefusedError,
+)
+
+# What goes wrong beside the work: files, sockets, memory. Of any other error a retry would find the same cause.
+_PASSING = (OSError, MemoryError, EOFError)
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
@@ -33,7 +41,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             transient = isinstance(error, _WORTH_A_RETRY) and not isinstance(error, _NEVER_CURED)
             raise (AirflowException if transient else AirflowFailException)(_said(error)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
-            raise AirflowException(where(error)) from None
+            raise (AirflowException if isinstance(error, _PASSING) else AirflowFailException)(where(error)) from None
 
     return run
 

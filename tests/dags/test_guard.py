@@ -39,6 +39,7 @@ def test_what_may_pass_is_tried_again(guard: ModuleType, kind: type[Exception]) 
     [
         exceptions.SettingsError,
         exceptions.MappingError,
+        exceptions.SourceRefusedError,
         exceptions.SchemaDriftError,
         exceptions.SuiteError,
         exceptions.ContractBrokenError,
@@ -52,8 +53,17 @@ def test_what_would_fail_again_fails_at_once(guard: ModuleType, kind: type[Excep
     assert str(said) == f"{kind.__name__}: batch 7"
 
 
-def test_an_error_of_somebody_else_is_tried_again_without_its_words(guard: ModuleType) -> None:
-    said = said_of(guard, ValueError("Tolvan Tolvansson"))
+@pytest.mark.parametrize("kind", [OSError, ConnectionResetError, TimeoutError, MemoryError])
+def test_what_goes_wrong_beside_the_work_is_tried_again_without_its_words(guard: ModuleType, kind: type) -> None:
+    said = said_of(guard, kind("Tolvan Tolvansson"))
     assert not isinstance(said, guard.AirflowFailException)
     assert "Tolvan" not in str(said)
-    assert "builtins.ValueError at" in str(said)
+    assert f"builtins.{kind.__name__} at" in str(said)
+
+
+@pytest.mark.parametrize("kind", [TypeError, KeyError, ValueError, RecursionError, OverflowError, AssertionError])
+def test_an_error_in_the_work_itself_fails_at_once_without_its_words(guard: ModuleType, kind: type) -> None:
+    said = said_of(guard, kind("Tolvan Tolvansson"))
+    assert isinstance(said, guard.AirflowFailException)
+    assert "Tolvan" not in str(said)
+    assert f"builtins.{kind.__name__} at" in str(said)

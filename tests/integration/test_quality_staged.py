@@ -15,7 +15,7 @@ from tests.support.posts import AS_OF, CUTOFF, GO_LIVE, UNIT, context, luhn, off
 
 from waitlist import paths
 from waitlist.assess import assess
-from waitlist.exceptions import SuiteError
+from waitlist.exceptions import RefusedError, StagingError, SuiteError
 from waitlist.posts import NO_POSTS
 from waitlist.quality import Looks, Outcome, QualityResult, Suite, check_staged, load_suites
 from waitlist.quality.suites import TYPES
@@ -86,7 +86,7 @@ def spoilt(
 
 
 def check(store: StagingStore, suite: Suite, **given: Any) -> Found:
-    results = check_staged([suite], store.engine, BATCH, context(**given))
+    results = check_staged([suite], store.database, BATCH, context(**given))
     assert Outcome.ERROR not in {result.outcome for result in results}
     return {(result.expectation, result.column): result for result in results}
 
@@ -104,7 +104,7 @@ def test_what_the_pipeline_stages_passes(staged: StagingStore, suite: Suite) -> 
 
 
 def test_a_batch_without_rows_is_not_applicable(staged: StagingStore, suite: Suite) -> None:
-    results = check_staged([suite], staged.engine, "never opened", context())
+    results = check_staged([suite], staged.database, "never opened", context())
 
     assert {result.outcome for result in results} == {Outcome.NOT_APPLICABLE}
     assert {result.evaluated for result in results} == {0}
@@ -226,21 +226,21 @@ def test_a_person_id_is_judged_in_sql(staged: StagingStore, number: str, holds: 
 
 class TestFailure:
     def test_a_database_without_the_tables_stops_the_run(self, suite: Suite, tmp_path: Path) -> None:
-        engine = StagingStore(f"sqlite:///{tmp_path / 'empty.db'}").engine
+        empty = StagingStore(f"sqlite:///{tmp_path / 'empty.db'}").database
 
-        with pytest.raises(SuiteError, match=r"the staged rows could not be asked \(OperationalError"):
-            check_staged([suite], engine, BATCH, context())
+        with pytest.raises(RefusedError, match=r"looking at the staged rows .*\(OperationalError, SQLITE_ERROR\)"):
+            check_staged([suite], empty, BATCH, context())
 
     def test_a_database_that_is_not_there_stops_the_run_without_its_password(self, suite: Suite) -> None:
-        engine = StagingStore(f"postgresql://postgres:hemligt@127.0.0.1:{free_port()}/none").engine
+        nowhere = StagingStore(f"postgresql://postgres:hemligt@127.0.0.1:{free_port()}/none").database
 
-        with pytest.raises(SuiteError, match="the staged rows could not be asked") as caught:
-            check_staged([suite], engine, BATCH, context())
+        with pytest.raises(StagingError, match="cannot be reached") as caught:
+            check_staged([suite], nowhere, BATCH, context())
         assert "hemligt" not in str(caught.value)
 
     def test_a_suite_over_the_snapshot_is_refused(self, staged: StagingStore) -> None:
         with pytest.raises(SuiteError, match="not for the staged booking requests: dates"):
-            check_staged([load_suites(paths.EXPECTATIONS)["dates"]], staged.engine, BATCH, context())
+            check_staged([load_suites(paths.EXPECTATIONS)["dates"]], staged.database, BATCH, context())
 
 
 def test_results_and_logs_hold_no_value(
@@ -252,7 +252,7 @@ def test_results_and_logs_hold_no_value(
 
     with spoilt(staged, 1, 2, person_id="Zxqvmarkör", **marked):
         caplog.clear()
-        results = check_staged([suite], staged.engine, BATCH, context())
+        results = check_staged([suite], staged.database, BATCH, context())
 
     assert sum(result.unexpected for result in results) > 0
     assert "Zxqv" not in "".join((repr(results), caplog.text, *capfd.readouterr()))
@@ -274,7 +274,7 @@ def test_a_statement_that_fails_on_a_value_is_an_error_and_told_without_it(
     monkeypatch.setattr("waitlist.quality.expectations.is_person_id", failing[staged.engine.dialect.name])
     with spoilt(staged, 1, person_id="Zxqvmarkör"):
         caplog.clear()
-        results = check_staged([suite], staged.engine, BATCH, context())
+        results = check_staged([suite], staged.database, BATCH, context())
 
     raised = [result.expectation for result in results if result.outcome is Outcome.ERROR]
     assert raised == ["expect_column_values_to_be_personnummer"]

@@ -7,6 +7,7 @@ from tests.support.pmo import official_number
 from waitlist import paths
 from waitlist.pmo.connection import OdbcSource, with_options
 from waitlist.pmo.query import SourceQuery
+from waitlist.settings import ConnectionSettings
 
 SECRET = f"{official_number()} Tolvan"
 
@@ -16,30 +17,36 @@ def source() -> OdbcSource:
     return OdbcSource("Driver={Some Driver};Pwd=hemligt", SourceQuery.load(paths.SQL))
 
 
-READ_ONLY = r"pqopt={options='-c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed'}"
+POSTGRES = (
+    "Debug=0;CommLog=0;"
+    "pqopt={keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000 "
+    r"options='-c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed "
+    "-c statement_timeout=60s -c lock_timeout=20s'}"
+)
+LIMITS = ConnectionSettings(connect_seconds=5, lock_seconds=20, answer_seconds=60)
 
 
 @pytest.mark.parametrize(
     ("written", "used"),
     [
-        ("Driver={SQLite3};Database=a.db", "Driver={SQLite3};Database=a.db;StepAPI=1;NoCreat=1"),
-        ("DRIVER=SQLite3;stepapi=0;NOCREAT=0;", "DRIVER=SQLite3;stepapi=0;NOCREAT=0"),
+        ("Driver={SQLite3};Database=a.db", "Driver={SQLite3};Database=a.db;StepAPI=1;NoCreat=1;Timeout=20000"),
+        ("DRIVER=SQLite3;stepapi=0;NOCREAT=0;timeout=5;", "DRIVER=SQLite3;stepapi=0;NOCREAT=0;timeout=5"),
         (
             "Driver={PostgreSQL Unicode};Pwd={a;UseDeclareFetch=0}}};",
             "Driver={PostgreSQL Unicode};Pwd={a;UseDeclareFetch=0}}};"
-            "UseDeclareFetch=1;Fetch=10000;BoolsAsChar=0;MaxVarcharSize=8190;" + READ_ONLY,
+            "UseDeclareFetch=1;Fetch=10000;BoolsAsChar=0;MaxVarcharSize=8190;" + POSTGRES,
         ),
         (
             "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0",
             "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0;BoolsAsChar=0;MaxVarcharSize=8190;"
-            + READ_ONLY,
+            + POSTGRES,
         ),
         ("Driver={ODBC Driver 18 for SQL Server};Server=pmo", "Driver={ODBC Driver 18 for SQL Server};Server=pmo"),
         ("DSN=pmo;Uid=sqlite", "DSN=pmo;Uid=sqlite"),
     ],
 )
 def test_a_known_driver_gets_its_options_where_they_are_not_given(written: str, used: str) -> None:
-    assert with_options(written) == used
+    assert with_options(written, LIMITS) == used
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,8 @@ def test_a_known_driver_gets_its_options_where_they_are_not_given(written: str, 
     [
         ("28000", "Login failed for user", "PMO refused the user name or the password"),
         ("08S01", "TCP Provider: Error code 0x68", "the connection to PMO was lost while reading"),
-        ("HYT00", "Query timeout expired", "the connection to PMO was lost while reading"),
+        ("HYT00", "Query timeout expired", "PMO did not answer for 600 s (WAITLIST_ANSWER_SECONDS)"),
+        ("42000", "Lock request time out period exceeded. (1222)", "another session of PMO did not release a lock"),
         ("42S02", "Invalid object name 'vantelistepost'.", "select_waitlist.sql (at vantelistepost): correct"),
         ("42S22", f"Invalid column name '{SECRET}'.", "select_waitlist.sql: correct the query"),
         ("22018", f"Conversion failed when converting '{SECRET}' to int", "see PMO's own log"),

@@ -6,19 +6,20 @@ carries the SQLSTATE, the driver's name and our words.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import arrow_odbc
 import pyodbc  # type: ignore[import-not-found]  # its stub lies where mypy does not look
 from arrow_odbc import TextEncoding
 
-from waitlist.exceptions import SourceError
+from waitlist.exceptions import SourceError, SourceRefusedError
 from waitlist.pmo.query import SourceQuery
-
-LOGIN_SECONDS: Final = 30
+from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
+from waitlist.waiting import LockedError, SilentError, Watch, Watched
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,39 @@ OTHER: Final = Dialect("{}", None, types_in_values=False, encoding=TextEncoding.
 
 _DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRES}
 
-_OPTIONS: Final = {
-    re.compile("sqlite", re.IGNORECASE): {"StepAPI": "1", "NoCreat": "1"},
-    re.compile("postgres|psqlodbc", re.IGNORECASE): {
+_SQLITE_DRIVER: Final = re.compile("sqlite", re.IGNORECASE)
+_POSTGRES_DRIVER: Final = re.compile("postgres|psqlodbc", re.IGNORECASE)
+_POSTGRES_PORT: Final = 5432
+# A host that is gone is given up after a minute.
+_LIBPQ: Final = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
+
+
+def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
+    """Return what a driver's connection string gets where it does not say otherwise."""
+    if _SQLITE_DRIVER.search(driver):
+        return {"StepAPI": "1", "NoCreat": "1", "Timeout": str(1000 * limits.lock_seconds)}
+    if not _POSTGRES_DRIVER.search(driver):
+        return {}
+    server = {
+        # Whatever the account may do, nothing is written; each statement sees what was committed and waits for nobody.
+        "default_transaction_read_only": "on",
+        "default_transaction_isolation": r"read\\ committed",
+        "statement_timeout": f"{limits.answer_seconds}s",
+        "lock_timeout": f"{limits.lock_seconds}s",
+    }
+    told = " ".join(f"-c {name}={value}" for name, value in server.items())
+    return {
         "UseDeclareFetch": "1",
         "Fetch": "10000",
         "BoolsAsChar": "0",
         # An unbounded varchar says it holds 255 characters, and each longer text would go the slow way.
         "MaxVarcharSize": "8190",
-        # Whatever the account may do, nothing is written; each statement sees what was committed and waits for nobody.
-        "pqopt": "{options='-c default_transaction_read_only=on -c default_transaction_isolation=read\\\\ committed'}",
-    },
-}
-"""What a driver's connection string gets where it does not say otherwise."""
+        # Debian's driver writes each statement to a file in /tmp unless it is told not to.
+        "Debug": "0",
+        "CommLog": "0",
+        "pqopt": f"{{{_LIBPQ} tcp_user_timeout={1000 * limits.answer_seconds} options='{told}'}}",
+    }
+
 
 _PAIR: Final = re.compile(r"\s*(?P<key>[^=;]+?)\s*=\s*(?P<value>\{(?:[^}]|\}\})*\}|[^;]*?)\s*(?:;|$)")
 _STATE: Final = re.compile(r"State: (\w{5})")
@@ -69,7 +90,10 @@ _QUOTED: Final = re.compile(r"""["'](\w[\w.]*)["']|: (\w[\w.]*)""")
 
 _NO_DRIVER: Final = re.compile(r"^IM00\d$")
 _LOGIN: Final = re.compile(r"^28")
-_LOST: Final = re.compile(r"^(08|57P|HYT)")
+_LOST: Final = re.compile(r"^(08|57P)")
+_STOPPED: Final = re.compile(r"^(57014|HYT)")
+# SQL Server, SQLite.
+_LOCKED: Final = re.compile(r"\(1222\)|database is locked")
 _QUERY: Final = re.compile(r"^(42|3F|3D)")
 _CONVERSION: Final = re.compile(r"^(01|07|22|HY)")
 
@@ -78,14 +102,24 @@ class BulkReadError(Exception):
     """arrow-odbc cannot fetch these rows as columns; row by row may do. The text is safe to log."""
 
 
-def with_options(connection_string: str) -> str:
-    """Add what the driver needs, where the connection string does not say otherwise."""
-    pairs = {pair["key"].lower(): pair["value"] for pair in _PAIR.finditer(connection_string)}
-    added = ""
-    for name, options in _OPTIONS.items():
-        if name.search(pairs.get("driver", "")):
-            added = "".join(f";{key}={value}" for key, value in options.items() if key.lower() not in pairs)
+def with_options(connection_string: str, limits: ConnectionSettings = CONNECTION_DEFAULTS) -> str:
+    """Add what the driver needs and the time limits, where the connection string does not say otherwise."""
+    pairs = _pairs(connection_string)
+    options = _options(pairs.get("driver", ""), limits)
+    added = "".join(f";{key}={value}" for key, value in options.items() if key.lower() not in pairs)
     return connection_string.rstrip("; ") + added
+
+
+def _pairs(connection_string: str) -> dict[str, str]:
+    return {pair["key"].lower(): pair["value"] for pair in _PAIR.finditer(connection_string)}
+
+
+def _port(pairs: Mapping[str, str]) -> int | None:
+    """Return the port that a connection string names, or its driver is known to take."""
+    named = pairs.get("port") or pairs.get("server", "").strip("{}").rpartition(",")[2]
+    if named.isdecimal():
+        return int(named)
+    return _POSTGRES_PORT if _POSTGRES_DRIVER.search(pairs.get("driver", "")) else None
 
 
 class OdbcSource:
@@ -94,12 +128,18 @@ class OdbcSource:
     Args:
         connection_string: as ODBC takes it, login included.
         query: what is asked; named in errors.
+        limits: how long PMO is waited for.
     """
 
-    def __init__(self, connection_string: str, query: SourceQuery) -> None:
-        self.connection_string = with_options(connection_string)
+    def __init__(
+        self, connection_string: str, query: SourceQuery, limits: ConnectionSettings = CONNECTION_DEFAULTS
+    ) -> None:
+        self.connection_string = with_options(connection_string, limits)
         self._query = query
-        pairs = {pair["key"].lower(): pair["value"] for pair in _PAIR.finditer(connection_string)}
+        self._limits = limits
+        pairs = _pairs(connection_string)
+        self._port = _port(pairs)
+        self._keeps_log = "commlog" in pairs
         self.driver = (pairs.get("driver") or f"of the data source {pairs.get('dsn', '(unnamed)')}").strip("{}")
 
     @contextmanager
@@ -109,17 +149,24 @@ class OdbcSource:
         Raises:
             SourceError: see ``failure``.
         """
+        watch = self._watch()
         try:
             # Without autocommit, SQLite's driver holds a whole result in memory.
-            connection = pyodbc.connect(self.connection_string, autocommit=True, timeout=LOGIN_SECONDS)
+            inner = watch.connect(
+                pyodbc.connect, self.connection_string, autocommit=True, timeout=self._limits.connect_seconds
+            )
         except pyodbc.Error as error:
             raise self.failure(error, connecting=True) from None
+        connection = Watched(inner, watch, (pyodbc.Cursor,))
         try:
             yield connection
         except (pyodbc.Error, UnicodeError) as error:
             raise self.failure(error) from None
         finally:
-            connection.close()
+            # What was read is here; a server that is silent now changes nothing.
+            with suppress(pyodbc.Error, SourceError):
+                connection.close()
+            self._remove_log()
 
     def columns(self) -> arrow_odbc.Connection:
         """Open a connection for fetching whole columns.
@@ -127,10 +174,30 @@ class OdbcSource:
         Raises:
             SourceError: see ``failure``.
         """
+        watch = self._watch()
         try:
-            return arrow_odbc.connect(self.connection_string, login_timeout_sec=LOGIN_SECONDS)
+            connection = watch.connect(
+                arrow_odbc.connect, self.connection_string, login_timeout_sec=self._limits.connect_seconds
+            )
         except arrow_odbc.Error as error:
             raise self.failure(error, connecting=True) from None
+        return Watched(connection, watch, (arrow_odbc.BatchReader,))
+
+    def _remove_log(self) -> None:
+        """Remove the file that psqlODBC begins in /tmp whatever it is told, and writes to until the process ends."""
+        if self._keeps_log:
+            return
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                file = descriptor.readlink()
+                if file.match("/tmp/psqlodbc_*.log"):  # noqa: S108 - where the driver puts it
+                    file.unlink()
+
+    def _watch(self) -> Watch:
+        def silent() -> SourceError:
+            return SourceError(f"{SilentError('PMO', self._limits.answer_seconds)}: rerun when PMO is up")
+
+        return Watch(self._limits.answer_seconds, silent, self._port)
 
     def dialect(self, connection: pyodbc.Connection) -> Dialect:
         """Say what database a connection leads to.
@@ -139,7 +206,7 @@ class OdbcSource:
             SourceError: the driver is one that would spoil texts.
         """
         if str(connection.getinfo(pyodbc.SQL_DRIVER_NAME)).startswith("psqlodbca"):
-            raise SourceError(
+            raise SourceRefusedError(
                 f"the ODBC driver {self.driver} cannot carry all letters: use psqlODBC's Unicode driver "
                 "(`PostgreSQL Unicode`) in the connection `pmo`"
             )
@@ -150,11 +217,11 @@ class OdbcSource:
         text = str(error)
         state = _state(error)
         if state is None and "UTF-8" in text:
-            return SourceError(
+            return SourceRefusedError(
                 f"PMO returned text that is not UTF-8 through the ODBC driver {self.driver}: "
                 "correct the driver's character set, or the text in PMO"
             )
-        if state is not None and not _CONVERSION.match(state):
+        if state is not None and (_is_locked(state, text) or _is_stopped(state) or not _CONVERSION.match(state)):
             return self.failure(error)
         if "too large" in text:
             return BulkReadError("a text is longer than WAITLIST_MAX_TEXT_BYTES or than its column says")
@@ -164,6 +231,9 @@ class OdbcSource:
         """Say in our words what a driver's error means and what to do about it."""
         text = str(error)
         state = _state(error)
+        return self._refusal(text, state) or self._trouble(text, state, connecting=connecting)
+
+    def _refusal(self, text: str, state: str | None) -> SourceRefusedError | None:
         if "Can't open lib" in text or (state and _NO_DRIVER.match(state)):
             reason = (
                 f"the ODBC driver {self.driver} is not installed here: install it, or correct the connection "
@@ -171,26 +241,52 @@ class OdbcSource:
             )
         elif (state and _LOGIN.match(state)) or "password authentication failed" in text:
             reason = "PMO refused the user name or the password: correct the login of the connection `pmo`"
+        elif "file is not a database" in text:
+            reason = "the file of the connection `pmo` is no SQLite database: correct its path"
+        elif (state and _QUERY.match(state) and not _LOCKED.search(text)) or re.search(r"no such|syntax error", text):
+            reason = f"PMO does not understand the query {self._query.path}{self._named(text)}: correct the query"
+        else:
+            return None
+        return SourceRefusedError(_with_state(reason, state))
+
+    def _trouble(self, text: str, state: str | None, *, connecting: bool) -> SourceError:
+        if _is_locked(state, text):
+            reason = f"{LockedError('PMO', self._limits.lock_seconds)}: rerun when it is released"
+        elif connecting and (_is_stopped(state) or "timeout expired" in text):
+            reason = (
+                f"PMO did not answer for {self._limits.connect_seconds} s (WAITLIST_CONNECT_SECONDS): check host and "
+                "port of the connection `pmo`, and that this machine may reach them"
+            )
         elif connecting:
             reason = (
                 f"PMO cannot be reached through the ODBC driver {self.driver}: check host, port and database "
                 "(or file) of the connection `pmo`, and that this machine may reach them"
             )
+        elif _is_stopped(state):
+            reason = f"{SilentError('PMO', self._limits.answer_seconds)}: rerun when PMO is up"
         elif state and _LOST.match(state):
             reason = "the connection to PMO was lost while reading: rerun when PMO is up"
-        elif (state and _QUERY.match(state)) or re.search(r"no such|syntax error", text):
-            reason = f"PMO does not understand the query {self._query.path}{self._named(text)}: correct the query"
-        elif "file is not a database" in text:
-            reason = "the file of the connection `pmo` is no SQLite database: correct its path"
         else:
             reason = f"PMO could not be read through the ODBC driver {self.driver}: see PMO's own log, then rerun"
-        return SourceError(f"{reason} (SQLSTATE {state or 'none'})")
+        return SourceError(_with_state(reason, state))
 
     def _named(self, text: str) -> str:
         """Repeat the names that an error complains about, as far as the query itself has them."""
         found = (quoted or bare for quoted, bare in _QUOTED.findall(text))
         names = sorted({name for name in found if set(name.lower().split(".")) <= self._query.words})
         return f" (at {', '.join(names)})" if names else ""
+
+
+def _is_locked(state: str | None, text: str) -> bool:
+    return state == "55P03" or bool(_LOCKED.search(text))
+
+
+def _is_stopped(state: str | None) -> bool:
+    return bool(state and _STOPPED.match(state))
+
+
+def _with_state(reason: str, state: str | None) -> str:
+    return f"{reason} (SQLSTATE {state or 'none'})"
 
 
 def _state(error: Exception) -> str | None:

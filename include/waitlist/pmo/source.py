@@ -66,7 +66,7 @@ class PmoSource:
         self._settings = settings
         self._pace = pace or Pace(settings.pmo_read_window, settings.pmo_posts_per_second)
         self._query = SourceQuery.load(settings.sql_dir)
-        self._odbc = OdbcSource(connection_string, self._query)
+        self._odbc = OdbcSource(connection_string, self._query, settings.connections)
 
     def count(self, selection: Selection) -> int:
         """Count the posts of a selection in PMO.

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,9 @@ from waitlist.exceptions import SuiteError
 from waitlist.posts import RuleContext
 from waitlist.quality.expectations import GO_LIVE, IS_PERSONNUMMER, IS_SDV_LIST, Judgement, judge, judging
 from waitlist.quality.suites import ROW_COUNT_TYPE, RULE_TYPE, Expectation, Suite
+
+if TYPE_CHECKING:
+    from waitlist.staging.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -158,18 +161,19 @@ class Validation:
             if collects:
                 gc.enable()
 
-    def of_staged(self, engine: sa.Engine, batch_id: str) -> list[Count]:
+    def of_staged(self, database: "Database", batch_id: str) -> list[Count]:
         """Look at a batch's booking requests where they lie.
 
         Raises:
-            SuiteError: an expectation got lost, or the database could not be asked.
+            SuiteError: an expectation got lost.
+            StagingError: the database could not be asked, or not to the end.
         """
-        from waitlist.staging.schema import (  # noqa: PLC0415 - brings database drivers that a snapshot can do without
-            bokningsbegaran,
-            disposition,
-            schema_of,
-        )
+        # Imported late: it brings database drivers that a snapshot can do without.
+        from waitlist.staging.database import refusals_named  # noqa: PLC0415
+        from waitlist.staging.driver_errors import ended_connection  # noqa: PLC0415
+        from waitlist.staging.schema import bokningsbegaran, disposition, schema_of  # noqa: PLC0415
 
+        engine = database.engine
         # PostgreSQL compares texts several times as fast byte by byte as by the language of the database.
         in_bytes = engine.dialect.name == "postgresql"
         columns = [
@@ -189,26 +193,30 @@ class Validation:
             )
             .where(bokningsbegaran.c.batch_id == batch_id)
         )
-        try:
-            with engine.connect() as connection:
+        with refusals_named(f"looking at the staged rows of batch {batch_id}"), database.waits_named():
+            with database.connected() as connection:
                 connection.execute(rows.limit(0))
-        except sa.exc.SQLAlchemyError as error:
-            raise SuiteError(f"the staged rows could not be asked ({_place_of(error)})") from None
-        execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
-        data = SqlAlchemyBatchData(
-            execution_engine=execution,
-            selectable=rows,
-            create_temp_table=False,
-            source_table_name=bokningsbegaran.name,
-            source_schema_name=schema_of(engine),
-        )
-        try:
-            with judging(self._context):
-                return self._counts(execution, data)
-        finally:
-            execution.close()
+            execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
+            data = SqlAlchemyBatchData(
+                execution_engine=execution,
+                selectable=rows,
+                create_temp_table=False,
+                source_table_name=bokningsbegaran.name,
+                source_schema_name=schema_of(engine),
+            )
+            try:
+                with judging(self._context):
+                    return self._counts(execution, data, ended_connection)
+            finally:
+                execution.close()
 
-    def _counts(self, execution: ExecutionEngine[Any], data: Any) -> list[Count]:  # noqa: ANN401 - as its engine
+    def _counts(
+        self,
+        execution: ExecutionEngine[Any],
+        data: Any,  # noqa: ANN401 - as its engine
+        fatal: Callable[[BaseException], BaseException | None] = lambda _: None,
+    ) -> list[Count]:
+        """Count; ``fatal`` finds in an expectation's error one after which no other can be asked."""
         if not self._asked:
             return []
         validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
@@ -223,9 +231,15 @@ class Validation:
             raise SuiteError(
                 f"{len(self._asked)} expectations were asked, {len(results)} answered; lost: {named or 'none'}"
             )
-        return [self._count(validator, place, found[place]) for place in range(len(self._asked))]
+        return [self._count(validator, place, found[place], fatal) for place in range(len(self._asked))]
 
-    def _count(self, validator: Validator, place: int, result: ExpectationValidationResult) -> Count:
+    def _count(
+        self,
+        validator: Validator,
+        place: int,
+        result: ExpectationValidationResult,
+        fatal: Callable[[BaseException], BaseException | None],
+    ) -> Count:
         suite, expectation = self._asked[place]
         if _raised(result):
             # Statements are put together for many expectations; one that fails takes the others with it.
@@ -235,6 +249,8 @@ class Validation:
                     runtime_configuration={"result_format": RESULT_FORMAT, "catch_exceptions": False},
                 )
             except Exception as error:  # noqa: BLE001 - whatever it is, only its type and place are told
+                if (cause := fatal(error)) is not None:
+                    raise cause from None
                 raised = _place_of(error)
                 on = expectation.column or "the table"
                 log.error("%s: %s on %s could not be evaluated: %s", suite.name, expectation.name, on, raised)  # noqa: TRY400

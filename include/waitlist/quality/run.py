@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from waitlist.exceptions import ContractBrokenError, SuiteError
 from waitlist.posts import RuleContext
@@ -15,6 +14,7 @@ from waitlist.quality.suites import CONTRACT, ROW_COUNT_TYPE, Expectation, Looks
 
 if TYPE_CHECKING:
     from waitlist.quality.engine import JudgedPosts, Validation
+    from waitlist.staging.database import Database
 
 CHUNK_POSTS: Final = 50_000
 """Posts to gather before an expectation on the table as a whole looks at them, about.
@@ -95,21 +95,22 @@ def check_snapshot(
 
 
 def check_staged(
-    suites: Iterable[Suite], engine: sa.Engine, batch_id: str, context: RuleContext
+    suites: Iterable[Suite], database: "Database", batch_id: str, context: RuleContext
 ) -> list[QualityResult]:
     """Hold suites against the booking requests of one batch, in the staging database.
 
     Args:
         suites: those that look at the staged rows.
-        engine: the staging database.
+        database: the staging database.
         batch_id: the batch; rows of others are not seen.
         context: as-of date, mappings, rule settings.
 
     Raises:
-        SuiteError: an expectation got lost or is not known, or the database could not be asked.
+        SuiteError: an expectation got lost or is not known.
+        StagingError: the database could not be asked, or not to the end.
     """
     wanted = _those_that_look_at(Looks.STAGED, suites)
-    counts = _validation(wanted, context).of_staged(engine, batch_id)
+    counts = _validation(wanted, context).of_staged(database, batch_id)
     return _judge_all(wanted, [_Tally(count.evaluated, count.unexpected, bool(count.raised)) for count in counts])
 
 

@@ -7,19 +7,19 @@ locks by hint) and has not been run against a server.
 
 import hashlib
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import adbc_driver_manager
 import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 from adbc_driver_postgresql import StatementOptions
+from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -27,13 +27,26 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from waitlist.exceptions import StagingError
+from waitlist.exceptions import RefusedError, StagingError
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
+from waitlist.staging.driver_errors import (
+    DRIVER_ERRORS,
+    of_driver,
+    refusal,
+    refuses_connections,
+    waited_for_lock,
+    was_stopped,
+)
 from waitlist.staging.schema import SCHEMA, schema_of
+from waitlist.waiting import LockedError, SilentError, WaitedError, Watch, Watched
 
 Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
 """Yields a query's rows, some at a time, as tables of a schema; columns go by position. One query at a time."""
 
+R = TypeVar("R")
+
+_WHO: Final = "the staging database"
+_POSTGRES_PORT: Final = 5432
 _READ_ROWS: Final = 20_000
 # Of its own accord the driver takes 16 MB at a time, several times over on its way into columns.
 _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**20)}
@@ -42,8 +55,6 @@ _KEEPALIVES: Final = {"keepalives_idle": "30", "keepalives_interval": "10", "kee
 # After which the server ends a transaction whose client neither works nor goes, and lets its locks go.
 _IDLE_SECONDS: Final = 1800
 _SQLITE_RETRY_SECONDS: Final = 0.02
-_DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error)
-_SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
 # ADBC wants $1, $2, ...: SQLAlchemy's base dialect for PostgreSQL writes them.
 _NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
@@ -65,6 +76,7 @@ class Database:
             StagingError: the URL is none, or its driver is not installed.
         """
         try:
+            self._limits: Final = connections
             self.engine: Final = _engine(url, pooled=pooled, limits=connections)
         except (SQLAlchemyError, ImportError, TypeError) as error:
             raise StagingError(f"staging database: its URL or driver is not usable ({type(error).__name__})") from None
@@ -81,12 +93,14 @@ class Database:
 
         Raises:
             StagingError: the database cannot be reached, with the driver's reason.
+            WaitedError: no answer or a lock was waited for until the limit.
         """
         try:
             connection = self.engine.connect()
-        except DBAPIError as error:
-            raise StagingError(self._unreachable(error.orig)) from None
-        with connection:
+        except (DBAPIError, sqlite3.Error) as error:
+            driver = of_driver(error)
+            raise self._waited(driver) or self._unreachable(driver) from None
+        with connection, self.waits_named():
             yield connection
 
     @contextmanager
@@ -94,7 +108,7 @@ class Database:
         """Give a connection in a transaction that commits at the end; one writer at a time on SQLite.
 
         Raises:
-            StagingError: the database cannot be reached, with the driver's reason.
+            StagingError, WaitedError: as ``connected``.
         """
         with self.connected() as connection:
             connection.execution_options(sqlite_begin="BEGIN IMMEDIATE")
@@ -102,35 +116,39 @@ class Database:
                 yield connection
 
     @contextmanager
-    def adbc(self) -> Iterator[Any]:
+    def adbc(self, *, streams: bool = False) -> Iterator[Any]:
         """Give an ADBC connection in a transaction that the caller commits (PostgreSQL only).
 
+        Args:
+            streams: read large results, one statement for as long as its rows are worked on.
+
         Raises:
-            StagingError: the database cannot be reached, with the driver's reason.
+            StagingError, WaitedError: as ``connected``.
         """
         # Imported late: it brings pandas along, a second that SQLite need not wait.
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
+        watch = Watch(self._limits.answer_seconds, self._silent, self.engine.url.port or _POSTGRES_PORT)
         try:
-            connection = dbapi.connect(self._conninfo())
+            connection = watch.connect(dbapi.connect, self._conninfo(streams=streams))
         except adbc_driver_manager.Error as error:
-            raise StagingError(self._unreachable(error)) from None
-        with connection:
-            yield connection
+            raise self._unreachable(error) from None
+        with Watched(connection, watch, (dbapi.Cursor, pa.RecordBatchReader)) as watched, self.waits_named():
+            yield watched
 
     @contextmanager
     def reading(self) -> Iterator[Read]:
         """Give what reads queries as Arrow tables, on one connection and in one transaction.
 
         Raises:
-            StagingError: the database cannot be reached, with the driver's reason.
+            StagingError, WaitedError: as ``connected``.
         """
         if self.dialect == "postgresql":
-            with self.adbc() as adbc, adbc.cursor(adbc_stmt_kwargs=_IN_BATCHES) as cursor:
+            with self.adbc(streams=True) as adbc, adbc.cursor(adbc_stmt_kwargs=_IN_BATCHES) as cursor:
 
                 def read_by_adbc(statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
                     cursor.execute(_inlined(statement))
-                    for batch in cursor.fetch_record_batch():
+                    for batch in _told_by_driver(cursor.fetch_record_batch()):
                         yield pa.Table.from_batches([batch]).rename_columns(schema.names).cast(schema)
 
                 yield read_by_adbc
@@ -146,15 +164,78 @@ class Database:
 
             yield read_by_rows
 
-    def _conninfo(self) -> str:
+    def _conninfo(self, *, streams: bool) -> str:
         _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
-        return make_conninfo(**{name: value for name, value in arguments.items() if name != "context"})
+        told = {name: value for name, value in arguments.items() if name != "context"}
+        if streams:
+            # The server counts the time that the rows are worked on as well.
+            told["options"] += " -c statement_timeout=0"
+        return make_conninfo(**told)
 
-    def _unreachable(self, error: object) -> str:
+    @contextmanager
+    def waits_named(self) -> Iterator[None]:
+        """Turn a driver's error that says that a wait is over into a ``WaitedError``."""
+        try:
+            yield
+        except DRIVER_ERRORS as error:
+            waited = self._waited(of_driver(error))
+            if waited is None:
+                raise
+            raise waited from None
+
+    def _waited(self, driver: BaseException) -> WaitedError | None:
+        """Return what a driver's error says of a wait that is over; None where it says something else."""
+        if isinstance(driver, WaitedError):
+            return driver
+        if waited_for_lock(driver):
+            return LockedError(_WHO, self._limits.lock_seconds)
+        return self._silent() if was_stopped(driver) else None
+
+    def _silent(self) -> SilentError:
+        return SilentError(_WHO, self._limits.answer_seconds)
+
+    def _unreachable(self, driver: BaseException) -> StagingError:
         # No row has been sent before a connection stands, so the driver's own words carry no values.
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(driver).split())
+        if "timeout expired" in reason:
+            reason = f"no answer for {self._limits.connect_seconds} s (WAITLIST_CONNECT_SECONDS)"
         place = self.engine.url.set(query={}).render_as_string()
-        return f"staging database {place} cannot be reached: {reason}"
+        refused = RefusedError if refuses_connections(driver) else StagingError
+        return refused(f"staging database {place} cannot be reached: {reason}")
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that is ended when an answer does not come."""
+
+    watch: Watch
+
+    def wait(self, gen: PQGen[R], *args: Any, **options: Any) -> R:  # noqa: ANN401 - as its base
+        """Wait for one answer."""
+        answer: R = self.watch.call(super().wait, gen, *args, **options)
+        return answer
+
+
+class _SilentConnectionError(WaitedError, psycopg.OperationalError):
+    """As SQLAlchemy takes it: an error of the driver, after which the connection is no more."""
+
+
+def _told_by_driver(reader: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    # A result's own reader knows no errors of the driver, and a broken connection is an OSError to it.
+    try:
+        yield from reader
+    except (OSError, pa.ArrowException) as error:
+        raise adbc_driver_manager.OperationalError(
+            type(error).__name__, status_code=adbc_driver_manager.AdbcStatusCode.IO
+        ) from None
+
+
+@contextmanager
+def refusals_named(doing: str) -> Iterator[None]:
+    """Turn a driver's error into a ``StagingError`` that names no value; see ``driver_errors.refusal``."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise refusal(doing, error) from None
 
 
 def _inlined(statement: sa.Executable) -> str:
@@ -169,42 +250,6 @@ def numbered(statement: sa.Executable) -> tuple[str, tuple[Any, ...]]:
     return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup)
 
 
-@contextmanager
-def refusals_named(doing: str) -> Iterator[None]:
-    """Turn a driver's error into a ``StagingError`` that names code, table and constraint, and no value.
-
-    Drivers quote the row at fault ("Key (person_id)=(...)"), so their own words are never passed on.
-    """
-    try:
-        yield
-    except _DRIVER_ERRORS as error:
-        raise StagingError(f"{doing}: the database refused ({_explain(error)})") from None
-
-
-def _explain(error: BaseException) -> str:
-    driver = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    known: list[str] = [type(driver).__name__]
-    if isinstance(driver, adbc_driver_manager.Error):
-        details = {str(key, "ascii") if isinstance(key, bytes) else key: value for key, value in driver.details}
-        found = (details.get(f"PG_DIAG_{name}") for name in ("TABLE_NAME", "CONSTRAINT_NAME"))
-        table, constraint = (value.decode() if isinstance(value, bytes) else value for value in found)
-        known += _named(driver.sqlstate, table, constraint)
-    elif isinstance(driver, psycopg.Error):
-        known += _named(driver.sqlstate, driver.diag.table_name, driver.diag.constraint_name)
-    elif isinstance(driver, sqlite3.Error):
-        known.append(getattr(driver, "sqlite_errorname", ""))
-        if _SQLITE_CONSTRAINT.fullmatch(str(driver)):
-            known.append(str(driver))
-    elif isinstance(error, DBAPIError) and driver.args and re.fullmatch(r"\w{5}", str(driver.args[0])):
-        known += _named(str(driver.args[0]), None, None)
-    return ", ".join(filter(None, known))
-
-
-def _named(code: str | None, table: str | None, constraint: str | None) -> list[str]:
-    parts = {"SQLSTATE": code, "table": table, "constraint": constraint}
-    return [f"{name} {value}" for name, value in parts.items() if value]
-
-
 def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Engine:
     # Values stay out of SQLAlchemy's messages; a process forked while a connection idles shares none.
     common: dict[str, Any] = {"hide_parameters": True}
@@ -212,7 +257,9 @@ def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Eng
     url = sa.make_url(address)
     name = url.get_backend_name()
     if name == "postgresql":
-        return sa.create_engine(_within_limits(url, limits), **common)
+        engine = sa.create_engine(_within_limits(url, limits), **common)
+        event.listen(engine, "do_connect", partial(_connect_watched, limits.answer_seconds))
+        return engine
     if name == "mssql":
         return sa.create_engine(url, fast_executemany=True, **common)
     if name != "sqlite":
@@ -244,6 +291,15 @@ def _within_limits(url: sa.URL, limits: ConnectionSettings) -> sa.URL:
         **_KEEPALIVES,
     }
     return url.update_query_dict({**libpq, **url.query, "options": options})
+
+
+def _connect_watched(
+    answer_seconds: int, _dialect: object, _record: object, arguments: Sequence[Any], options: Mapping[str, Any]
+) -> psycopg.Connection[Any]:
+    connection = _Connection.connect(*arguments, **options)
+    said = str(SilentError(_WHO, answer_seconds))
+    connection.watch = Watch.over(connection.pgconn.socket, answer_seconds, lambda: _SilentConnectionError(said))
+    return connection
 
 
 def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:

@@ -1,0 +1,113 @@
+"""What a database driver's error means, in our words.
+
+Drivers quote the row at fault ("Key (person_id)=(...)"), so only code, table and constraint of an error are told.
+"""
+
+import re
+import sqlite3
+from typing import Final
+
+import adbc_driver_manager
+import psycopg
+from adbc_driver_manager import AdbcStatusCode
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from waitlist.exceptions import RefusedError, StagingError
+from waitlist.waiting import WaitedError
+
+DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error, WaitedError)
+
+_SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
+# PostgreSQL's lock_timeout, SQLite's busy timeout.
+_LOCKED: Final = {"55P03", "SQLITE_BUSY", "SQLITE_LOCKED"}
+# PostgreSQL's statement_timeout, ODBC's query timeout.
+_STOPPED: Final = {"57014", "HYT00"}
+# A server that shuts down says so with the last three.
+_LOST: Final = re.compile(r"08...|57P0[123]")
+# Classes of SQLSTATE: not supported, data, login, database, schema, syntax and privileges, limits, a trigger's refusal.
+# A key that stands twice is not among them: another process may have written it a moment before.
+_NEVER_CURED: Final = re.compile(
+    r"(0A|22|28|3D|3F|42|54|P0)...|SQLITE_(ERROR|READONLY|NOTADB|CORRUPT|PERM|AUTH|CANTOPEN|MISMATCH|TOOBIG)"
+)
+# libpq has no code for what a server says before a connection stands.
+_NO_LOGIN: Final = re.compile(
+    r"password authentication failed|does not exist|pg_hba\.conf|does not support SSL|certificate"
+)
+
+
+def refusal(doing: str, error: BaseException) -> StagingError:
+    """Say what went wrong while something was done; a ``RefusedError`` where asking again would not help."""
+    driver = of_driver(error)
+    if isinstance(driver, WaitedError):
+        return StagingError(f"{doing}: {driver}")
+    if _is_lost(driver):
+        return StagingError(f"{doing}: the connection to the staging database was lost")
+    refused = RefusedError if _NEVER_CURED.fullmatch(_code(driver)) else StagingError
+    return refused(f"{doing}: the database refused ({_explain(driver)})")
+
+
+def ended_connection(error: BaseException | None) -> BaseException | None:
+    """Find among an error and its causes one after which asking anything else would only fail too, and later."""
+    while error is not None:
+        driver = of_driver(error)
+        over = isinstance(driver, WaitedError) or waited_for_lock(driver) or was_stopped(driver) or _is_lost(driver)
+        if over and isinstance(driver, DRIVER_ERRORS):
+            return driver
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def of_driver(error: BaseException) -> BaseException:
+    """Return the driver's own error where SQLAlchemy has put it into one of its own."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig else error
+
+
+def waited_for_lock(driver: BaseException) -> bool:
+    """Tell whether a driver gave up on a lock of another session."""
+    return _code(driver) in _LOCKED
+
+
+def was_stopped(driver: BaseException) -> bool:
+    """Tell whether the server ended a statement that took too long."""
+    return _code(driver) in _STOPPED
+
+
+def refuses_connections(driver: BaseException) -> bool:
+    """Tell whether the next attempt to connect would fail for the same reason."""
+    return bool(_NEVER_CURED.fullmatch(_code(driver)) or _NO_LOGIN.search(str(driver)))
+
+
+def _code(driver: BaseException) -> str:
+    """Return an SQLSTATE or the name of SQLite's primary code; empty where there is none."""
+    if isinstance(driver, psycopg.Error | adbc_driver_manager.Error):
+        return driver.sqlstate or ""
+    if isinstance(driver, sqlite3.Error):
+        return "_".join(getattr(driver, "sqlite_errorname", "").split("_")[:2])
+    state = str(driver.args[0]) if driver.args else ""
+    return state if re.fullmatch(r"\w{5}", state) else ""
+
+
+def _is_lost(driver: BaseException) -> bool:
+    code = _code(driver)
+    if isinstance(driver, adbc_driver_manager.Error):
+        return not code and driver.status_code is AdbcStatusCode.IO
+    return bool(_LOST.fullmatch(code)) or (isinstance(driver, psycopg.OperationalError) and not code)
+
+
+def _explain(driver: BaseException) -> str:
+    known: list[str] = [type(driver).__name__]
+    table = constraint = None
+    if isinstance(driver, adbc_driver_manager.Error):
+        details = {str(key, "ascii") if isinstance(key, bytes) else key: value for key, value in driver.details}
+        found = (details.get(f"PG_DIAG_{name}") for name in ("TABLE_NAME", "CONSTRAINT_NAME"))
+        table, constraint = (value.decode() if isinstance(value, bytes) else value for value in found)
+    elif isinstance(driver, psycopg.Error):
+        table, constraint = driver.diag.table_name, driver.diag.constraint_name
+    if isinstance(driver, sqlite3.Error):
+        known.append(getattr(driver, "sqlite_errorname", ""))
+        if _SQLITE_CONSTRAINT.fullmatch(str(driver)):
+            known.append(str(driver))
+    else:
+        parts = {"SQLSTATE": _code(driver), "table": table, "constraint": constraint}
+        known += [f"{name} {value}" for name, value in parts.items() if value]
+    return ", ".join(filter(None, known))

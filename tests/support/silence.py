@@ -1,0 +1,101 @@
+"""A peer that goes silent: a TCP proxy before a real server, which keeps its connections and passes nothing on."""
+
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_PIECE = 65_536
+
+
+class SilentProxy:
+    """Forwards bytes both ways until it is told, or meets what it was told to wait for."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        """Where to connect to."""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._sockets: set[socket.socket] = {self._listening}
+        self._word: bytes | None = None
+        self._left: int | None = None
+        self.went_silent = threading.Event()
+        """Set once it passes nothing on; connections made later get no answer either."""
+        self._done = False
+        self._thread = threading.Thread(target=self._forward, daemon=True)
+        self._thread.start()
+
+    def be_silent(self) -> None:
+        """Pass nothing on from now."""
+        self.went_silent.set()
+
+    def be_silent_after(self, word: bytes, answered: int = 0) -> None:
+        """Pass nothing on once a client has said a word and got so many bytes of what follows."""
+        self._word, self._left = word, answered
+
+    def close(self) -> None:
+        """Drop every connection; who still waits gets an end."""
+        self._done = True
+        self._thread.join()
+        for each in self._sockets:
+            each.close()
+
+    def _forward(self) -> None:
+        while not self._done:
+            for key, _ in self._selector.select(0.05):
+                if key.fileobj is self._listening:
+                    self._accept()
+                elif not self.went_silent.is_set():
+                    self._pass_on(key.fileobj, *key.data)
+            if self.went_silent.is_set():
+                # Otherwise what waits to be read would keep the loop busy.
+                for each in list(self._selector.get_map().values()):
+                    if each.fileobj is not self._listening:
+                        self._selector.unregister(each.fileobj)
+
+    def _accept(self) -> None:
+        client, _ = self._listening.accept()
+        self._sockets.add(client)
+        if self.went_silent.is_set():
+            return
+        server = socket.create_connection(("127.0.0.1", self._target))
+        self._sockets.add(server)
+        self._selector.register(client, selectors.EVENT_READ, (server, True))
+        self._selector.register(server, selectors.EVENT_READ, (client, False))
+
+    def _pass_on(self, one: socket.socket, other: socket.socket, is_client: bool) -> None:
+        try:
+            data = one.recv(_PIECE)
+        except OSError:
+            data = b""
+        if not data:
+            for ended in (one, other):
+                with suppress(KeyError, ValueError):
+                    self._selector.unregister(ended)
+                self._sockets.discard(ended)
+                ended.close()
+            return
+        if is_client:
+            if self._word is not None and self._word in data:
+                self._word = None
+                if not self._left:
+                    self.went_silent.set()
+        elif self._word is None and self._left is not None:
+            data, self._left = data[: self._left], self._left - len(data)
+            if self._left <= 0:
+                self.went_silent.set()
+        with suppress(OSError):
+            other.sendall(data)
+
+
+@contextmanager
+def silent_proxy(port: int) -> Iterator[SilentProxy]:
+    """Stand before the server at a port of this machine."""
+    proxy = SilentProxy(port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

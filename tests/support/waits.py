@@ -1,0 +1,91 @@
+"""Operations that wait: each in a thread of its own, so that one which never ends fails its test and no other."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+HUNG = TimeoutError("it still waits")
+
+
+def outcomes(operations: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, BaseException | None]:
+    """Begin all operations at once.
+
+    Returns:
+        By name what each raised, None where it ended well, ``HUNG`` where it has not ended after so many seconds.
+    """
+    found: dict[str, BaseException | None] = dict.fromkeys(operations, HUNG)
+
+    def run(name: str, operation: Callable[[], Any]) -> None:
+        try:
+            operation()
+        except BaseException as error:  # noqa: BLE001 - what it raised is what is asked
+            found[name] = error
+        else:
+            found[name] = None
+
+    threads = [threading.Thread(target=run, args=told, daemon=True) for told in operations.items()]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return dict(found)
+
+
+def outcome(operation: Callable[[], Any], seconds: float = 20) -> BaseException | None:
+    """Return what one operation raised, as ``outcomes``."""
+    return outcomes({"": operation}, seconds)[""]
+
+
+@contextmanager
+def locked_sqlite(file: Path) -> Iterator[None]:
+    """Let another process hold a SQLite file's lock, so that nobody else may read or write."""
+    script = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('PRAGMA locking_mode = EXCLUSIVE'); c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", script, file]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            holder.stdin.close()
+
+
+@contextmanager
+def locked_tables(url: str, *tables: str) -> Iterator[None]:
+    """Let another session of PostgreSQL hold tables, so that nobody else may read or write them."""
+    with psycopg.connect(url) as holder:
+        holder.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        yield
+        holder.rollback()
+
+
+@contextmanager
+def stopped_postgres(url: str) -> Iterator[Callable[[], None]]:
+    """Give what stops a server of this machine where it stands, all its processes; it goes on at the end."""
+    with psycopg.connect(url) as asking:
+        (folder,) = asking.execute("SHOW data_directory").fetchone()
+    first = int((Path(folder) / "postmaster.pid").read_text().split()[0])
+
+    def send(number: int) -> None:
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        for pid in (first, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    try:
+        yield lambda: send(signal.SIGSTOP)
+    finally:
+        send(signal.SIGCONT)
