@@ -60,7 +60,7 @@ def _parse(column: pa.StringArray) -> Days:
     month[~dated] = 0
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     dated &= (day >= 1) & (day <= _DAYS_IN_MONTH[month] + (leap & (month == 2)))
-    days = np.full(len(column), np.datetime64("NaT"), dtype="datetime64[D]")
+    days = np.full(len(column), "NaT", dtype="datetime64[D]")
     months = ((year - 1970) * 12 + month - 1)[dated].astype("datetime64[M]")
     days[dated] = months.astype("datetime64[D]") + (day[dated] - 1)
     return days

@@ -100,7 +100,7 @@ def classify(numbers: TextColumn, as_of: dt.date, reserve_numbers: Sequence[Rese
             kind[rows], person_id[rows], birth_date[rows] = _classify_shape(
                 matrix[rows, :length], head, births, signed=signed
             )
-    birth_date[kind != Kind.PERSONNUMMER] = np.datetime64("NaT")
+    birth_date[kind != Kind.PERSONNUMMER] = np.datetime64("NaT", "D")
     return Identities(
         kind,
         _fixed_width_texts(person_id, kind == Kind.PERSONNUMMER),
@@ -121,7 +121,7 @@ class _Births:
     @classmethod
     def up_to(cls, as_of: dt.date) -> Self:
         january = np.datetime64(as_of, "Y").astype("datetime64[M]")
-        first_days = np.arange(january - 12 * (_YEARS - 1), january + 13).astype("datetime64[D]")
+        first_days = (january + np.arange(-12 * (_YEARS - 1), 13)).astype("datetime64[D]")
         return cls(np.datetime64(as_of, "D"), as_of.year, first_days[:-1], np.diff(first_days).astype(np.int64))
 
     def dates(self, year: Numbers, month: Numbers, day: Numbers) -> npt.NDArray[np.datetime64]:
@@ -130,7 +130,7 @@ class _Births:
         index = np.where(known, (year - (self.year - _YEARS + 1)) * 12 + month - 1, 0)
         births = self.first_days[index] + (day - 1)
         known &= (day >= 1) & (day <= self.lengths[index]) & (births <= self.as_of)
-        births[~known] = np.datetime64("NaT")
+        births[~known] = np.datetime64("NaT", "D")
         return births
 
 

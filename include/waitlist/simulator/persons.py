@@ -68,7 +68,7 @@ class Identity(IntEnum):
 
 
 def _days(first: str, last: str) -> Days:
-    return np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
+    return np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + np.timedelta64(1, "D"))
 
 
 def _one_a_day(span: tuple[str, str, int], even_serial: int, odd_serial: int) -> tuple[Days, Serials]:
