@@ -1,14 +1,20 @@
 # Sourced by what installs: Debian's packages, and locks into environments. It needs a function `die`.
 # shellcheck shell=bash
 
-# Installs what is named, by Debian's and Ubuntu's names; says what to do where it may not.
+# The Pythons that pyproject.toml allows, as minor versions of Python 3.
+read -r lowest_python highest_python < <(
+    sed -nE 's/^requires-python = ">=3\.([0-9]+),<3\.([0-9]+)"$/\1 \2/p' pyproject.toml
+)
+((highest_python -= 1))
+
+# Installs what is named, by Debian's names; says what to do where it may not.
 install_packages() {
     (($#)) || return 0
     local as_root=()
     ((EUID == 0)) || as_root=(sudo)
     if ! command -v apt-get >/dev/null || { ((EUID)) && ! command -v sudo >/dev/null; }; then
         die "Missing on this machine: $*
-Install them (Debian's and Ubuntu's names), then run the command again. On Debian or Ubuntu, as root:
+Install them (Debian's names), then run the command again. On Debian, as root:
     apt-get update && apt-get install --no-install-recommends $*"
     fi
     echo "Installing system packages: $*"
@@ -16,9 +22,16 @@ Install them (Debian's and Ubuntu's names), then run the command again. On Debia
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
+# Tells whether an environment's packages are those of its Python: after an upgrade of the system they lie under the old one.
+is_whole() {
+    local version
+    version=$("$1/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) &&
+        [[ -d $1/lib/python$version/site-packages ]]
+}
+
 # Tells whether an environment holds exactly what a lock names: has_lock FOLDER LOCK
 has_lock() {
-    [[ -x $1/bin/python && $(cat "$1/ready" 2>/dev/null) == "$(cksum <"$2")" ]]
+    is_whole "$1" && [[ $(cat "$1/ready" 2>/dev/null) == "$(cksum <"$2")" ]]
 }
 
 # Makes an environment hold exactly what a lock names: install_lock FOLDER LOCK

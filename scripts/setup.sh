@@ -7,17 +7,36 @@ source scripts/install.sh
 
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
-supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
+is_supported() {
+    "$1" -c "import sys; sys.exit(not (3, $lowest_python) <= sys.version_info[:2] <= (3, $highest_python))" 2>/dev/null
+}
+
+refuse_python() {
+    die "Python 3.$lowest_python to 3.$highest_python is needed, and $1 is $("$1" --version 2>/dev/null || echo "no Python").
+Install one of them, or name one: make setup PYTHON=/path/to/python3.$highest_python"
+}
+
+candidates=(python3)
+for ((minor = highest_python; minor >= lowest_python; minor--)); do candidates+=("python3.$minor"); done
+[[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
 python=
-for candidate in "${PYTHON:-python3}" python3.12 python3.11; do
-    if "$candidate" -c "$supported" 2>/dev/null; then
+for candidate in "${candidates[@]}"; do
+    if is_supported "$candidate"; then
         python=$candidate
         break
     fi
 done
-[[ -n $python ]] || die "Python 3.11 or 3.12 is needed: install python3.12, or name one: make setup PYTHON=/path/to/python3.12"
 
 missing=()
+if [[ -n $python ]]; then
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
+elif [[ -z ${PYTHON:-} ]] && ! command -v python3 >/dev/null; then
+    python=python3
+    missing+=(python3 python3-venv)
+else
+    refuse_python "${candidates[0]}"
+fi
 libraries=$(ldconfig -p 2>/dev/null || true)
 drivers=$(odbcinst -q -d 2>/dev/null || true)
 [[ $libraries == *libodbc.so.2* ]] && command -v odbcinst >/dev/null || missing+=(unixodbc odbcinst)
@@ -25,14 +44,13 @@ drivers=$(odbcinst -q -d 2>/dev/null || true)
 [[ $drivers == *"[PostgreSQL Unicode]"* ]] || missing+=(odbc-postgresql)
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 command -v chromium >/dev/null || missing+=(chromium)
-"$python" -c 'import ensurepip, venv' 2>/dev/null ||
-    missing+=("$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
 
 install_packages "${missing[@]}"
+is_supported "$python" || refuse_python "$python"
 
 ! has_lock .venv requirements-dev.txt || exit 0
 
-if ! .venv/bin/python -c "$supported" 2>/dev/null; then
+if ! is_supported .venv/bin/python || ! is_whole .venv; then
     echo "Creating .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 fi

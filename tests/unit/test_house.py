@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from waitlist.messages import DISPOSITION_LABELS, RULE_TEXTS
@@ -52,6 +53,12 @@ def pins(lock: str) -> dict[str, set[str]]:
     for package, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", read(lock), re.MULTILINE):
         pinned.setdefault(canonicalize_name(package), set()).add(version)
     return pinned
+
+
+def pythons() -> list[str]:
+    """The Pythons that the project supports, as 3.11."""
+    supported = SpecifierSet(tomllib.loads(read("pyproject.toml"))["project"]["requires-python"])
+    return [f"3.{minor}" for minor in range(100) if f"3.{minor}" in supported]
 
 
 def documented_variables() -> dict[str, str]:
@@ -142,6 +149,22 @@ class TestLocks:
                 unmet.append(str(requirement))
         assert unmet == []
 
+    @pytest.mark.parametrize("python", pythons())
+    @pytest.mark.parametrize("lock", LOCKS)
+    def test_pins_a_package_once_for_each_python(self, lock, python):
+        environment = {"python_version": python, "python_full_version": f"{python}.7"}
+        pinned = [
+            canonicalize_name(requirement.name)
+            for line in re.findall(r"^([^#\s].*?) \\$", read(lock), re.MULTILINE)
+            if (requirement := Requirement(line)).marker is None or requirement.marker.evaluate(environment)
+        ]
+        assert len(pinned) == len(set(pinned))
+        assert {"apache-airflow", "numpy", "pyarrow"} <= set(pinned)
+
+    @pytest.mark.parametrize("lock", LOCKS)
+    def test_is_made_for_the_lowest_python_on_whichever_it_was_made(self, lock):
+        assert f" --universal --python-version {pythons()[0]} " in read(lock).splitlines()[1]
+
     @pytest.mark.parametrize("lock", LOCKS[1:])
     def test_agrees_with_what_runs(self, lock):
         other = pins(lock)
@@ -162,6 +185,11 @@ class TestCommands:
 
 
 class TestDocuments:
+    @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+    def test_every_range_of_pythons_is_the_projects(self, path):
+        ranges = re.findall(r"Python\s+(3\.\d+)\s+(?:to|or|and)\s+(3\.\d+)", path.read_text(encoding="utf-8"))
+        assert set(ranges) <= {(pythons()[0], pythons()[-1])}
+
     @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
     def test_every_link_leads_somewhere(self, path):
         links = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
