@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from waitlist.messages import DISPOSITION_LABELS, RULE_TEXTS
 from waitlist.paths import PROJECT
 from waitlist.rules import DISPOSITIONS, RULES, Disposition, Severity
-from waitlist.settings import RuleSettings, Settings
+from waitlist.settings import ConnectionSettings, RuleSettings, Settings
 
 DAGS = sorted((PROJECT / "dags").glob("*.py"))
 INNER_RING = sorted((PROJECT / "include" / "waitlist").rglob("*.py"))
@@ -68,8 +68,8 @@ def documented_variables() -> dict[str, str]:
 
 def variables_of_the_settings() -> dict[str, str]:
     """The variables that the code reads and their defaults, as a reader would write them."""
-    fields = {**RuleSettings.model_fields, **Settings.model_fields}
-    del fields["rules"]
+    fields = {**RuleSettings.model_fields, **ConnectionSettings.model_fields, **Settings.model_fields}
+    del fields["rules"], fields["connections"]
     variables = {}
     for field, info in fields.items():
         default = info.default
