@@ -15,14 +15,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from waitlist import gates, paths, quality
+from waitlist import gates, paths
 from waitlist.assess import Assessment, assess
-from waitlist.mappings import load_mappings
+from waitlist.facts import Facts
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import RuleContext
 from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.release import release, request_approval, verify_released
-from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.settings import RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, RELEASED
 from waitlist.staging import PIPELINE, StagingStore
@@ -47,8 +46,9 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
     """
     with (folder / RELEASED).open(encoding="utf-8") as file:
         chosen = pa.array([int(row["post_id"]) for row in csv.DictReader(file)], pa.int64())
-    mappings = load_mappings(folder / MAPPINGS, raisable=BUILT_IN_SEVERITIES)
-    context = RuleContext(AS_OF, mappings, RuleSettings())
+    settings = Settings(mappings_dir=folder / MAPPINGS, expectations_dir=paths.EXPECTATIONS, rules=RuleSettings())
+    facts = Facts.read(settings)
+    context = RuleContext(AS_OF, facts.mappings, facts.rules)
     selection = Selection(AS_OF)
 
     def chunks() -> Iterator[Assessment]:
@@ -56,15 +56,15 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
             for table in source.read(selection, partition):
                 yield assess(table.filter(pc.is_in(table.column("post_id"), chosen)), context)
 
-    told = {"dag_id": "waitlist_migration", "run_id": "pilot", "wave": "pilot", "rules_version": mappings.digest}
-    store.open_batch(BATCH, kind="migration", as_of=AS_OF, started_at=RELEASED_AT, **told)
+    told = {"dag_id": "waitlist_migration", "run_id": "pilot", "wave": "pilot", "rules_version": facts.version}
+    store.open_batch(BATCH, kind="migration", as_of=AS_OF, started_at=RELEASED_AT, facts=facts.digests, **told)
     store.stage_partition(BATCH, None, None, chunks())
     store.mark_staged(BATCH)
     evidence = [PartitionEvidence(None, None, len(chosen))]
     reconcile(store, BATCH, source_posts=len(chosen), evidence=evidence, now=RELEASED_AT)
     store.mark_verified(BATCH, RELEASED_AT)
-    suites = quality.load_suites(paths.EXPECTATIONS).values()
-    measured = gates.evaluate(store, BATCH, gates.load_gates(folder / MAPPINGS), mappings=mappings, suites=suites)
+    suites = facts.suites.values()
+    measured = gates.evaluate(store, BATCH, facts.limits, mappings=facts.mappings, suites=suites)
     request_approval(store, BATCH, measured, PIPELINE, RELEASED_AT)
     release(store, BATCH, APPROVER, REASON, RELEASED_AT)
     return verify_released(store, BATCH)

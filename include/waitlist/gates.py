@@ -5,6 +5,8 @@ measured has not passed: the lead decides, in writing. One gate nobody can decid
 up, the rows are not what the assessment made.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -116,6 +118,11 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
     if faults:
         raise MappingError("\n".join([f"gates at fault in {table.path.parent}:", *faults]))
     return MappingProxyType({Gate(row.gate): row.threshold for row in found})
+
+
+def digest(limits: Mapping[Gate, float]) -> str:
+    """Return the SHA-256, in hex, of what limits say; not of owners, notes or the order of rows."""
+    return hashlib.sha256(json.dumps({gate.value: limits[gate] for gate in Gate}).encode()).hexdigest()
 
 
 def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:

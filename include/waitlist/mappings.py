@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -121,8 +121,8 @@ class Mappings:
     """In the file's order: formats overlap, and the first that fits counts."""
     raised: Mapping[str, str]
     """Rule code to the severity that it has been raised to."""
-    digest: str
-    """SHA-256 of all that can change a result: not of owners, notes, line endings or column order."""
+    digests: Mapping[str, str]
+    """By file, SHA-256 of all in it that can change a result: not of owners, notes, line endings or column order."""
 
     def name_of(self, hsa_id: str) -> str:
         """Return what ``units.csv`` calls a unit, else its HSA-id."""
@@ -175,6 +175,7 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
         list(_raised_severities(severities, raisable)),
     )
     tables = (sdv_lists, base_categories, units, reserve_numbers, severities)
+    rows: tuple[Sequence[Any], ...] = contents
     faults = [f"  {fault}" for table in tables for fault in table.faults()]
     if faults:
         raise MappingError("\n".join([f"mapping files at fault in {directory}:", *faults]))
@@ -185,7 +186,7 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
         units={unit.hsa_id: unit for unit in known_units},
         reserve_numbers=tuple(formats),
         raised={row.rule: row.severity for row in raised},
-        digest=_digest(contents),
+        digests={table.path.name: _digest(of_file) for table, of_file in zip(tables, rows, strict=True)},
     )
 
 
@@ -279,13 +280,10 @@ def _raised_severities(table: CsvTable, raisable: Mapping[str, str]) -> Iterator
         )
 
 
-def _digest(contents: Iterable[Iterable[Any]]) -> str:
+def _digest(rows: Iterable[Any]) -> str:
     facts = [
-        [
-            {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _REMARKS}
-            for row in rows
-        ]
-        for rows in contents
+        {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _REMARKS}
+        for row in rows
     ]
     return hashlib.sha256(json.dumps(facts, default=_plain, sort_keys=True).encode()).hexdigest()
 

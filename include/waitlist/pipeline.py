@@ -7,9 +7,8 @@ the staging schema. ``Pipeline`` knows neither Airflow nor the clock.
 import datetime as dt
 import hashlib
 import io
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any, Final
@@ -24,14 +23,13 @@ from waitlist.dates import STOCKHOLM
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import find as find_duplicates
 from waitlist.exceptions import RefusedError, SettingsError
-from waitlist.mappings import Mappings, load_mappings
+from waitlist.facts import Facts
 from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red, withdrawal_waits
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
 from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.replay import Plan, SnapshotSource, write_plan
-from waitlist.rules import BUILT_IN_SEVERITIES
 from waitlist.schema import POSTS
 from waitlist.settings import MOST_DAYS_KEPT, Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
@@ -119,19 +117,9 @@ class Pipeline:
         self._staging = staging
 
     @cached_property
-    def mappings(self) -> Mappings:
-        """The mapping files."""
-        return load_mappings(self._settings.mappings_dir, raisable=BUILT_IN_SEVERITIES)
-
-    @cached_property
-    def rules_version(self) -> str:
-        """SHA-256 of everything that decides a result besides the posts and the as-of date."""
-        decides = {
-            "mappings": self.mappings.digest,
-            "suites": quality.digest(self._suites),
-            "settings": self._settings.rules.model_dump(mode="json"),
-        }
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    def facts(self) -> Facts:
+        """The facts as they are now."""
+        return Facts.read(self._settings)
 
     @cached_property
     def store(self) -> StagingStore:
@@ -145,7 +133,7 @@ class Pipeline:
         """
         if request.as_of is None or request.reuse_snapshot is not None or request.as_of > _today(now):
             return False
-        planned = [unit.driftstart for unit in self.mappings.units.values() if unit.driftstart is not None]
+        planned = [unit.driftstart for unit in self.facts.mappings.units.values() if unit.driftstart is not None]
         return bool(planned) and request.as_of > max(planned)
 
     def open_batch(self, request: Request, *, now: dt.datetime) -> Run:
@@ -161,7 +149,8 @@ class Pipeline:
             RefusedError: the batch is immutable, or the database is of a newer release.
         """
         selection = self._asked(request, _today(now))
-        run = Run(request.batch_id, selection.as_of, selection.units, self.rules_version, request.reuse_snapshot)
+        facts = self.facts
+        run = Run(request.batch_id, selection.as_of, selection.units, facts.version, request.reuse_snapshot)
         self.store.migrate()
         self.store.open_batch(
             run.batch_id,
@@ -171,6 +160,7 @@ class Pipeline:
             wave=", ".join(request.waves) or None,
             as_of=run.as_of,
             rules_version=run.rules_version,
+            facts=facts.digests,
             started_at=now,
             units=run.units,
             reuse_snapshot=run.reuse_snapshot,
@@ -193,7 +183,9 @@ class Pipeline:
         Raises:
             SourceError: PMO cannot be read, is empty, or its query has drifted.
             SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
+            SettingsError: the facts have changed since the batch was opened.
         """
+        self._same_facts(run)
         selection = _selection(run)
         partitions = self._source(run).plan(selection)
         write_plan(self._folder(run), Plan(selection, tuple(partitions)))
@@ -206,7 +198,9 @@ class Pipeline:
         Raises:
             SourceError: PMO cannot be read, or gave another number of posts than it counted.
             SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
+            SettingsError: the facts have changed since the batch was opened.
         """
+        self._same_facts(run)
         part = self._source(run).extract(_selection(run), partition, self._folder(run))
         log.info("partition %d: %d posts", part.partition, part.posts)
         return part
@@ -217,7 +211,7 @@ class Pipeline:
         Raises:
             ContractBrokenError: an expectation that stops the run does not hold.
         """
-        suites = [self._suites[quality.CONTRACT]]
+        suites = [self._same_facts(run).suites[quality.CONTRACT]]
         results = self._check_snapshot(run, parts, suites)
         outcome = self._keep(run, suites, results)
         self._write_data_docs(run)
@@ -243,6 +237,7 @@ class Pipeline:
             RefusedError: the batch is immutable.
             SnapshotError: the part is damaged, or what an earlier step leaves beside it is missing.
         """
+        context = self._context(run)
         duplicates = artefacts.read(self._folder(run) / _DUPLICATES).column("post_id").to_numpy()
         released = self.store.released_post_ids(part.lower, part.upper)
         hashes: list[pa.Table] = []
@@ -253,7 +248,6 @@ class Pipeline:
                 hashes.append(assessed.bokningsbegaran.select(_HASHES.names))
                 yield assessed
 
-        context = self._context(run)
         staged = self.store.stage_partition(run.batch_id, part.lower, part.upper, chunks(), now=now)
         made = pa.concat_tables([_HASHES.empty_table(), *(table.cast(_HASHES) for table in hashes)])
         artefacts.write(self._hashes(run, part), [made.replace_schema_metadata({_DIGEST: staged.requests_digest})])
@@ -288,7 +282,9 @@ class Pipeline:
 
         Raises:
             ReconciliationError: with every check that failed and the post ids.
+            SettingsError: the facts have changed since the batch was opened.
         """
+        self._same_facts(run)
         self.store.mark_staged(run.batch_id, now)
         evidence = [
             PartitionEvidence(
@@ -311,14 +307,16 @@ class Pipeline:
 
         Raises:
             RefusedError: it has not been reconciled since it was staged.
+            SettingsError: the facts have changed since the batch was opened.
         """
+        self._same_facts(run)
         self.store.mark_verified(run.batch_id, now)
         log.info("batch %s is verified", run.batch_id)
 
     def report(self, run: Run) -> None:
         """Log the readiness table and write the Data Docs of all suites."""
         self._write_data_docs(run)
-        found = readiness.read_readiness(self.store, run.batch_id, self.mappings)
+        found = readiness.read_readiness(self.store, run.batch_id, self.facts.mappings)
         console = Console(file=io.StringIO(), width=_LOG_WIDTH)
         with console.capture() as told:
             console.print(readiness.render(found))
@@ -329,15 +327,15 @@ class Pipeline:
         """Measure the gates, fix the batch's rows, and say in Swedish what is to be approved.
 
         Raises:
-            SettingsError: nobody is named who may approve.
-            MappingError: ``gates.csv`` is at fault.
+            SettingsError: nobody is named who may approve, or the facts have changed since the batch was opened.
+            MappingError: a mapping file is at fault.
             RefusedError: the batch cannot be approved at all.
         """
         self._require_approvers()
         measured = self._measure_gates(run)
         release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
         before = gates.latest_dry_run(self.store, run.batch_id)
-        told = approval.summary(self.store, run.batch_id, self.mappings, before.batch_id if before else None)
+        told = approval.summary(self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None)
         failed = [result.gate.value for result in measured if not result.passed]
         log.info("batch %s awaits approval; gates that failed: %s", run.batch_id, ", ".join(failed) or "none")
         waits = approval_waits(self.store.batch(run.batch_id), measured)
@@ -348,7 +346,9 @@ class Pipeline:
 
         Raises:
             RefusedError: nothing was released, and why.
+            SettingsError: the facts have changed since the batch was opened; nothing was released.
         """
+        self._same_facts(run)
         posts = release.release(self.store, run.batch_id, person, reason, now)
         log.info("batch %s: %d posts released", run.batch_id, posts)
         return {"posts": posts}
@@ -394,7 +394,8 @@ class Pipeline:
         What was measured is kept beside the snapshot: it depends on other batches, so it is no result of this one.
 
         Raises:
-            MappingError: ``gates.csv`` is at fault.
+            MappingError: a mapping file is at fault.
+            SettingsError: the facts have changed since the batch was opened.
             SnapshotError: what was measured cannot be read or kept.
             StagingError: the batch is unknown.
         """
@@ -472,26 +473,35 @@ class Pipeline:
             raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave or take it back")
 
     def _measure_gates(self, run: Run) -> list[gates.GateResult]:
-        limits = gates.load_gates(self._settings.mappings_dir)
-        suites = self._suites.values()
-        return gates.evaluate(self.store, run.batch_id, limits, mappings=self.mappings, suites=suites)
-
-    @cached_property
-    def _suites(self) -> dict[str, Suite]:
-        return dict(quality.load_suites(self._settings.expectations_dir))
+        facts = self._same_facts(run)
+        suites = facts.suites.values()
+        return gates.evaluate(self.store, run.batch_id, facts.limits, mappings=facts.mappings, suites=suites)
 
     def _source(self, run: Run) -> PmoSource | SnapshotSource:
         if run.reuse_snapshot is not None:
             return SnapshotSource(self._snapshots, run.reuse_snapshot)
         return PmoSource(self._pmo(), self._settings)
 
-    def _context(self, run: Run) -> RuleContext:
-        if run.rules_version != self.rules_version:
+    def _same_facts(self, run: Run) -> Facts:
+        """Return the facts, which are those that the batch was opened with.
+
+        Raises:
+            SettingsError: they are others now; the message names each file and setting that differs.
+        """
+        facts = self.facts
+        if run.rules_version != facts.version:
+            batch = self.store.batch(run.batch_id)
+            closed = batch.state in IMMUTABLE
+            remedy = "reject the wave, and start a new run" if closed else "clear the run from open_batch on"
             raise SettingsError(
-                "mapping files, suites or rule settings have changed since the run began: "
-                "clear the whole run, so that every post is judged by the same rules"
+                f"batch {run.batch_id} was opened with other facts than there are now: {_named(facts, batch.facts)}; "
+                f"put them back as they were and clear this step, or {remedy}"
             )
-        return RuleContext(run.as_of, self.mappings, self._settings.rules)
+        return facts
+
+    def _context(self, run: Run) -> RuleContext:
+        facts = self._same_facts(run)
+        return RuleContext(run.as_of, facts.mappings, facts.rules)
 
     def _asked(self, request: Request, today: dt.date) -> Selection:
         """Return which posts the run is about, as of when.
@@ -517,7 +527,7 @@ class Pipeline:
         Raises:
             SettingsError: with every wave and unit that ``units.csv`` does not know.
         """
-        units = self.mappings.units
+        units = self.facts.mappings.units
         waves = {unit.vag for unit in units.values() if unit.vag}
         faults = [f"wave {wave!r} is not in units.csv" for wave in request.waves if wave not in waves]
         faults += [f"unit {unit!r} is not in units.csv" for unit in request.units if unit not in units]
@@ -557,7 +567,7 @@ class Pipeline:
         return None if digest is None else digest.decode()
 
     def _looking_at(self, looks: quality.Looks) -> list[Suite]:
-        return [suite for suite in self._suites.values() if suite.looks is looks]
+        return [suite for suite in self.facts.suites.values() if suite.looks is looks]
 
     def _check_snapshot(self, run: Run, parts: Sequence[SnapshotPart], suites: Sequence[Suite]) -> list[QualityResult]:
         total = sum(part.posts for part in parts)
@@ -579,12 +589,18 @@ class Pipeline:
         if self._settings.data_docs_dir is not None:
             results = self.store.quality_results(run.batch_id)
             quality.write_data_docs(
-                self._settings.data_docs_dir, run.batch_id, run.as_of, self._suites.values(), results
+                self._settings.data_docs_dir, run.batch_id, run.as_of, self.facts.suites.values(), results
             )
 
 
 def _today(now: dt.datetime) -> dt.date:
     return now.astimezone(STOCKHOLM).date()
+
+
+def _named(facts: Facts, opened_with: Mapping[str, str] | None) -> str:
+    if opened_with is None:
+        return "an earlier release opened it, which did not keep them file by file"
+    return ", ".join(facts.differing(opened_with))
 
 
 def _selection(run: Run) -> Selection:

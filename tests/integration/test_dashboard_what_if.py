@@ -49,7 +49,7 @@ class Site:
 
     @property
     def mappings(self) -> Mappings:
-        return self.steps().mappings
+        return self.steps().facts.mappings
 
     @property
     def snapshots(self) -> UPath:

@@ -419,7 +419,7 @@ def test_where_nobody_is_named_who_may_approve_nobody_is_asked(store: StagingSto
     nobody = steps(" , ")
     releases.put_verified(store)
     with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody who may release a wave or take it back"):
-        nobody.request_approval(Run(WAVE, batches.AS_OF, None, nobody.rules_version), now=LATER)
+        nobody.request_approval(Run(WAVE, batches.AS_OF, None, nobody.facts.version), now=LATER)
     assert store.batch(WAVE).state is BatchState.VERIFIED
     refused(store, "is verified: only a released one can be withdrawn", lambda: steps("lead").describe_release(WAVE))
     put_released(store)

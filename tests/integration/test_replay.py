@@ -142,7 +142,7 @@ def test_units_that_are_asked_for_are_all_that_is_judged(site: Site) -> None:
 
 
 def test_a_snapshot_of_some_units_is_replayed_as_such_and_has_no_other(site: Site) -> None:
-    first, second, *_ = sorted(site.steps.mappings.units)
+    first, second, *_ = sorted(site.steps.facts.mappings.units)
     part = site.replay("part", units=(first,))
     run, _ = assessed(site.steps, request("of-part", as_of=None, reuse_snapshot=part))
     assert run.units == (first,)

@@ -92,6 +92,7 @@ def test_batches_of_the_release_before_stay_readable_without_dates(store: Stagin
             "DROP TABLE {}access_log",
             "ALTER TABLE {}batch DROP COLUMN units",
             "ALTER TABLE {}batch DROP COLUMN reuse_snapshot",
+            "ALTER TABLE {}batch DROP COLUMN facts",
             "UPDATE {}staging_version SET version_num = '0002'",
         ):
             connection.exec_driver_sql(change.format(prefix))

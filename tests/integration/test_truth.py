@@ -114,7 +114,7 @@ def test_a_rerun_leaves_the_same_database_but_for_moments(site: Site, batch_id: 
 def test_a_run_over_one_wave_reads_its_units_alone_and_leaves_other_batches_be(site: Site, batch_id: str) -> None:
     before = dump(site.steps.store)["disposition"]
     wave_two = dry_run(site.steps, request("wave", waves=("2",)))
-    units = {unit.hsa_id for unit in site.steps.mappings.units.values() if unit.vag == "2"}
+    units = {unit.hsa_id for unit in site.steps.facts.mappings.units.values() if unit.vag == "2"}
     after = dump(site.steps.store)["disposition"]
     assert [row for row in after if row[0] == batch_id] == [row for row in before if row[0] == batch_id]
     assert {row[2] for row in after if row[0] == wave_two} == units

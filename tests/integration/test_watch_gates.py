@@ -33,7 +33,7 @@ class Site:
         told: list[Notice] = []
         url = self.store.engine.url.render_as_string(hide_password=False)
         steps = Pipeline(Settings(), snapshots=UPath(self.snapshots), pmo=str, staging=lambda: url)
-        run = Run(batch_id, self.store.batch(batch_id).as_of, None, steps.rules_version, reuse_snapshot)
+        run = Run(batch_id, self.store.batch(batch_id).as_of, None, steps.facts.version, reuse_snapshot)
         steps.watch_gates(run, tell or told.append)
         return told
 

@@ -111,20 +111,20 @@ def test_no_category_is_unknown_and_the_row_without_one_matches_no_post(category
 
 def test_a_category_that_is_mapped_for_other_contact_forms_alone_has_no_target():
     video = BaseCategory("Videobesök", "video", LISTS[0], "", "")
-    matcher = CategoryMatcher(Mappings(MAPPINGS.sdv_lists, (video,), {}, (), {}, ""))
+    matcher = CategoryMatcher(Mappings(MAPPINGS.sdv_lists, (video,), {}, (), {}, {}))
     assert match("Videobesök", "video", matcher) == (None, LISTS[0], None)
     assert match("Videobesök", "telefon", matcher) == (None, None, None)
 
 
 def test_an_alias_in_the_mapping_itself_is_resolved_too():
     row = SdvList("SDV Bvc Psy", "Bhv", "Psykolog", "", None, None, None, None, "", "")
-    matcher = CategoryMatcher(Mappings((row,), (), {}, (), {}, ""))
+    matcher = CategoryMatcher(Mappings((row,), (), {}, (), {}, {}))
     found = matcher.match(pa.array(["SDV Bhv Psyk"]), pa.array(["besok"]))
     assert found.own_list.tolist() == [0]
 
 
 def test_without_any_mapping_every_category_is_unknown():
-    matcher = CategoryMatcher(Mappings((), (), {}, (), {}, ""))
+    matcher = CategoryMatcher(Mappings((), (), {}, (), {}, {}))
     assert match("Läkarmottagning", "besok", matcher) == (None, None, None)
 
 

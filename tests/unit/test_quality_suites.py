@@ -116,7 +116,7 @@ def test_a_lead_edits_a_threshold(folder: Path) -> None:
     edited = load_suites(folder)
 
     assert edited["dates"].expectations[0].threshold == 0.5
-    assert digest(edited) != digest(SHIPPED)
+    assert {name for name in SHIPPED if digest(edited[name]) != digest(SHIPPED[name])} == {"dates"}
 
 
 def test_white_space_and_key_order_do_not_change_the_digest(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_white_space_and_key_order_do_not_change_the_digest(folder: Path) -> Non
         content = json.loads(path.read_text(encoding="utf-8"))
         path.write_text("\ufeff" + json.dumps(content, indent=8, sort_keys=True), encoding="utf-8")
 
-    assert digest(load_suites(folder)) == digest(SHIPPED)
+    assert list(map(digest, load_suites(folder).values())) == list(map(digest, SHIPPED.values()))
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ SUMMARY: Mapping[str, Mapping[str, int]] = {
 
 @pytest.fixture
 def mappings() -> Mappings:
-    return Mappings((), (), UNITS, (), {}, "")
+    return Mappings((), (), UNITS, (), {}, {})
 
 
 @pytest.fixture

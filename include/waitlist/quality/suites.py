@@ -345,16 +345,13 @@ def load_suites(directory: Path) -> Mapping[str, Suite]:
     return MappingProxyType(suites)
 
 
-def digest(suites: Mapping[str, Suite]) -> str:
-    """Return the SHA-256, in hex, of what the suites say; white space and key order in the files do not count."""
+def digest(suite: Suite) -> str:
+    """Return the SHA-256, in hex, of what a suite says; white space and key order in the file do not count."""
     content = [
-        [
-            suite.name,
-            suite.text,
-            suite.note,
-            [[it.type, dict(it.kwargs), it.severity, it.text, it.note] for it in suite.expectations],
-        ]
-        for suite in (suites[name] for name in sorted(suites))
+        suite.name,
+        suite.text,
+        suite.note,
+        [[it.type, dict(it.kwargs), it.severity, it.text, it.note] for it in suite.expectations],
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 

@@ -78,6 +78,21 @@ class Units(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(json.loads(value))
 
 
+class Facts(TypeDecorator[Mapping[str, str]]):
+    """Digests by file and values by setting, as a JSON object, sorted."""
+
+    impl = Unicode
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Write the object."""
+        return None if value is None else json.dumps(dict(value), ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, str] | None:  # noqa: ARG002
+        """Read it."""
+        return None if value is None else dict(json.loads(value))
+
+
 def _key(length: int) -> TypeEngine[str]:
     return Unicode().with_variant(NVARCHAR(length), "mssql")
 
@@ -128,6 +143,8 @@ batch: Final = Table(
     # What the batch was opened for: the units that are read, empty for all, and the batch that is judged anew.
     Column("units", Units),
     Column("reuse_snapshot", Unicode),
+    # What the batch was opened with, by file and setting; empty in batches of releases before this column.
+    Column("facts", Facts),
     _one_of("kind", BatchKind),
     _one_of("state", BatchState),
 )

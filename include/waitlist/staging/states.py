@@ -4,6 +4,7 @@
 A batch counts for readers from ``verified`` on; from ``awaiting_approval`` on nobody may change it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -99,3 +100,5 @@ class Batch:
 
     Whatever asks for the latest dry run leaves those out.
     """
+    facts: Mapping[str, str] | None = None
+    """Digests of the files and values of the settings that it was opened with; None: an earlier release opened it."""

@@ -1,6 +1,6 @@
 """The staging database as the pipeline's steps use it."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -81,6 +81,7 @@ class StagingStore:
         as_of: date,
         rules_version: str,
         started_at: datetime,
+        facts: Mapping[str, str] | None = None,
         units: Collection[str] | None = None,
         reuse_snapshot: str | None = None,
     ) -> BatchState:
@@ -101,6 +102,7 @@ class StagingStore:
             started_at: now.
             units: HSA-ids of the units that are read; None for every unit.
             reuse_snapshot: the batch whose snapshot is judged anew; None where PMO is read.
+            facts: what ``rules_version`` is made of, by file and setting.
 
         Raises:
             StagingError: the batch is immutable.
@@ -113,7 +115,7 @@ class StagingStore:
             "reuse_snapshot": reuse_snapshot,
             "rules_version": rules_version,
         }
-        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, **deciding}
+        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, "facts": facts, **deciding}
         begun = entry(batch_id, BatchState.OPEN, at=started_at, details={**deciding, "as_of": as_of.isoformat()})
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
             query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)

@@ -22,7 +22,7 @@ from waitlist.worklist.folder import OutFolder
 from waitlist.worklist.sources import Snapshot, find_snapshot
 from waitlist.worklist.writing import unit_keys, write_work_lists
 
-_NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, "")
+_NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, {})
 _SILENT_SECONDS: Final = 3.0
 _BETWEEN_SECONDS: Final = 10.0
 

@@ -1,0 +1,172 @@
+"""Facts change between two steps of a run: every step from the plan to the release refuses, and says what changed."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import releases
+from tests.support.batches import execute
+from tests.support.runs import AS_OF, NOW, assessed, pipeline
+from upath import UPath
+
+from waitlist import paths
+from waitlist.exceptions import SettingsError
+from waitlist.pipeline import Pipeline, Request, Run
+from waitlist.settings import RuleSettings, Settings
+from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.snapshot import Partition, SnapshotPart
+from waitlist.staging import BatchState, schema
+
+LEAD = "lead"
+WHY = "Testad och godkänd i prov."
+PART = SnapshotPart(0, None, None, "part-00000.parquet", 1, "0" * 64)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Files and settings that can be edited, and a staging database."""
+
+    folder: Path
+    rules: RuleSettings = field(default_factory=RuleSettings)
+
+    @property
+    def mappings(self) -> Path:
+        return self.folder / "mappings"
+
+    @property
+    def suites(self) -> Path:
+        return self.folder / "expectations"
+
+    @property
+    def steps(self) -> Pipeline:
+        settings = Settings(mappings_dir=self.mappings, expectations_dir=self.suites, approvers=LEAD, rules=self.rules)
+        staging = f"sqlite:///{self.folder / 'staging.sqlite'}"
+        return Pipeline(settings, snapshots=UPath(self.folder / "snapshots"), pmo=str, staging=lambda: staging)
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    shutil.copytree(paths.MAPPINGS, tmp_path / "mappings")
+    shutil.copytree(paths.EXPECTATIONS, tmp_path / "expectations")
+    return Deployment(tmp_path)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def add(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text(encoding='utf-8').rstrip()}\n{line}\n", encoding="utf-8")
+
+
+def loosen(path: Path) -> None:
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    suite["expectations"][-1]["meta"]["text"] += " Nästan."
+    path.write_text(json.dumps(suite), encoding="utf-8")
+
+
+CHANGES: dict[str, Callable[[Deployment], Deployment | None]] = {
+    "units.csv": lambda it: add(it.mappings / "units.csv", "SE2120009999-NEW1,Ny,Pv,2024-11-04,9,,,,"),
+    "base_categories.csv": lambda it: add(it.mappings / "base_categories.csv", "Ny,,SDV Pv Läk Återbesök (NOAK),,"),
+    "sdv_lists.csv": lambda it: edit(it.mappings / "sdv_lists.csv", "Dietist", "Kostrådgivare"),
+    "reserve_numbers.csv": lambda it: edit(it.mappings / "reserve_numbers.csv", "[DEF]", "[DEFG]"),
+    "rule_severities.csv": lambda it: add(it.mappings / "rule_severities.csv", "AGE_MISMATCH,blocks,,"),
+    "gates.csv": lambda it: edit(it.mappings / "gates.csv", "dry_run_age_days,", "dry_run_age_days,9"),
+    **{
+        f"{path.stem}.json": lambda it, name=path.name: loosen(it.suites / name)  # type: ignore[misc]
+        for path in paths.EXPECTATIONS.glob("*.json")
+    },
+    "WAITLIST_CUTOFF_DAYS (28 then, 27 now)": lambda it: replace(it, rules=RuleSettings(cutoff_days=27)),
+    "WAITLIST_INCLUDE_DURATION (false then, true now)": lambda it: replace(
+        it, rules=RuleSettings(include_duration=True)
+    ),
+}
+
+STEPS: dict[str, Callable[[Pipeline, Run], Any]] = {
+    "plan_extract": lambda steps, run: steps.plan_extract(run),
+    "extract": lambda steps, run: steps.extract(run, Partition(0, None, None, 1)),
+    "check_contract": lambda steps, run: steps.check_contract(run, [PART]),
+    "find_duplicates": lambda steps, run: steps.find_duplicates(run, [PART]),
+    "assess": lambda steps, run: steps.assess(run, PART, now=NOW),
+    "find_changes": lambda steps, run: steps.find_changes(run, [PART]),
+    "check_snapshot": lambda steps, run: steps.check_snapshot(run, [PART]),
+    "check_staged": lambda steps, run: steps.check_staged(run),
+    "reconcile": lambda steps, run: steps.reconcile(run, [], [PART], now=NOW),
+    "verify": lambda steps, run: steps.verify(run, now=NOW),
+    "watch_gates": lambda steps, run: steps.watch_gates(run, lambda _: None),
+    "request_approval": lambda steps, run: steps.request_approval(run, now=NOW),
+    "release": lambda steps, run: steps.release(run, LEAD, WHY, now=NOW),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_fact_has_changed_is_named(deployment: Deployment, what: str) -> None:
+    run = deployment.steps.open_batch(Request("waitlist_dry_run", "night", "dry_run", AS_OF), now=NOW)
+    changed = CHANGES[what](deployment) or deployment
+    with pytest.raises(SettingsError) as refused:
+        changed.steps.verify(run, now=NOW)
+    assert str(refused.value) == (
+        f"batch {run.batch_id} was opened with other facts than there are now: {what}; "
+        "put them back as they were and clear this step, or clear the run from open_batch on"
+    )
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_refuses_and_leaves_everything_as_it_was(deployment: Deployment, step: str) -> None:
+    run = deployment.steps.open_batch(Request("waitlist_migration", "wave", "migration", AS_OF), now=NOW)
+    CHANGES["gates.csv"](deployment)
+    with pytest.raises(SettingsError, match=r"other facts than there are now: gates\.csv;"):
+        STEPS[step](deployment.steps, run)
+    assert deployment.steps.store.batch(run.batch_id).state is BatchState.OPEN
+    assert not (deployment.folder / "snapshots").exists()
+
+
+def test_a_batch_of_an_earlier_release_is_refused_and_told_why(deployment: Deployment) -> None:
+    steps = deployment.steps
+    run = steps.open_batch(Request("waitlist_migration", "wave", "migration", AS_OF), now=NOW)
+    execute(steps.store, schema.batch.update().values(facts=None, rules_version="0" * 64, state="awaiting_approval"))
+    with pytest.raises(
+        SettingsError, match=r"an earlier release opened it, .* or reject the wave, and start a new run"
+    ):
+        steps.release(replace(run, rules_version="0" * 64), LEAD, WHY, now=NOW)
+
+
+def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_back(tmp_path: Path) -> None:
+    generate(Order(700, seed=2, as_of=AS_OF), tmp_path, sqlite=tmp_path / "pmo.sqlite")
+    pmo, units = f"Driver={{SQLite3}};Database={tmp_path / 'pmo.sqlite'}", tmp_path / MAPPINGS / "units.csv"
+
+    def steps() -> Pipeline:
+        staging = f"sqlite:///{tmp_path / 'staging.sqlite'}"
+        return pipeline(tmp_path, pmo=pmo, staging=staging, mappings=tmp_path / MAPPINGS, approvers=LEAD)
+
+    first = steps()
+    run, parts = assessed(first, Request("waitlist_migration", "wave", "migration", AS_OF, waves=("1",)))
+    first.reconcile(
+        run, [Partition(part.partition, part.lower, part.upper, part.posts) for part in parts], parts, now=NOW
+    )
+    first.verify(run, now=NOW)
+    first.request_approval(run, now=NOW)
+    approved, before = first.store.batch(run.batch_id), units.read_bytes()
+
+    with units.open(encoding="utf-8", newline="") as file:
+        rows = [{**row, "driftstart": ""} for row in csv.DictReader(file)]
+    with units.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    for attempt in (lambda: steps().request_approval(run, now=NOW), lambda: steps().release(run, LEAD, WHY, now=NOW)):
+        with pytest.raises(SettingsError, match=r"now: units\.csv; .* or reject the wave, and start a new run"):
+            attempt()
+    assert first.store.batch(run.batch_id) == approved
+    assert releases.shown(first.store) == []
+
+    units.write_bytes(before)
+    assert steps().release(run, LEAD, WHY, now=NOW) == {"posts": approved.posts_staged}
+    assert len(releases.shown(first.store)) == approved.posts_staged
