@@ -24,7 +24,7 @@ from waitlist.exceptions import MappingError, SnapshotError
 from waitlist.mappings import Mappings
 from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.rules import Disposition
-from waitlist.staging import Batch, BatchKind, BatchState, StagingStore, schema
+from waitlist.staging import Batch, StagingStore, dry_runs, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.queries import read_sql
 
@@ -232,42 +232,24 @@ def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[Gate
 
 
 def latest_dry_run(store: StagingStore, batch_id: str) -> Batch | None:
-    """Return the verified dry run of the latest as-of date, not after the batch's, that read all its units from PMO.
+    """Return the dry run that a batch is compared with (``dry_runs.latest_before``).
 
     Raises:
-        RefusedError: there is no such batch.
+        StagingError: there is no such batch.
     """
-    return _dry_run_of_its_units(store, batch_id, later=False)
+    with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
+        found = dry_runs.latest_before(dry_runs.read_dry_runs(connection), store.batch(batch_id))
+    return None if found is None else store.batch(found.batch_id)
 
 
 def is_overtaken(store: StagingStore, batch_id: str) -> bool:
-    """Tell whether a verified dry run as of a later date has read all the batch's units from PMO.
+    """Tell whether a dry run as of a later day has read all the units of a batch (``dry_runs.is_overtaken``).
 
     Raises:
-        RefusedError: there is no such batch.
+        StagingError: there is no such batch.
     """
-    return _dry_run_of_its_units(store, batch_id, later=True) is not None
-
-
-def _dry_run_of_its_units(store: StagingStore, batch_id: str, *, later: bool) -> Batch | None:
-    table = schema.batch.c
     with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
-        batch = store.batch(batch_id)
-        candidates = connection.execute(
-            sa.select(table.batch_id, table.units)
-            .where(
-                table.kind == BatchKind.DRY_RUN.value,
-                table.state == BatchState.VERIFIED.value,
-                table.as_of > batch.as_of if later else table.as_of <= batch.as_of,
-                table.reuse_snapshot.is_(None),
-                table.batch_id != batch_id,
-            )
-            .order_by(table.as_of.desc(), table.started_at.desc(), table.batch_id)
-        ).all()
-        for candidate, read in candidates:
-            if read is None or (batch.units is not None and set(batch.units) <= set(read)):
-                return store.batch(candidate)
-    return None
+        return dry_runs.is_overtaken(dry_runs.read_dry_runs(connection), store.batch(batch_id))
 
 
 def posts_by_disposition(

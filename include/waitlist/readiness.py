@@ -28,8 +28,9 @@ from waitlist.mappings import Mappings, load_mappings
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
 from waitlist.settings import Settings
-from waitlist.staging import READABLE, Batch, BatchKind, BatchState, StagingStore, schema
+from waitlist.staging import READABLE, Batch, StagingStore, schema
 from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import latest_for_everybody, read_dry_runs
 from waitlist.staging.queries import read_sql
 
 LATEST: Final = "latest"
@@ -101,8 +102,7 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 
     Args:
         store: the staging database.
-        batch_id: a batch, or ``LATEST`` for the verified dry run of PMO with the latest as-of date; of those that read
-            every unit, where there are such.
+        batch_id: a batch, or ``LATEST`` for the dry run that everybody looks at (``dry_runs.latest_for_everybody``).
         mappings: names, waves and go-lives of the units.
 
     Raises:
@@ -127,17 +127,10 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 
 
 def _latest(connection: sa.Connection) -> str:
-    batch = schema.batch.c
-    counts = (
-        batch.kind == BatchKind.DRY_RUN.value,
-        batch.state == BatchState.VERIFIED.value,
-        batch.reuse_snapshot.is_(None),
-    )
-    latest_first = (batch.as_of.desc(), batch.started_at.desc(), batch.batch_id)
-    found = connection.execute(sa.select(batch.batch_id, batch.units).where(*counts).order_by(*latest_first)).all()
-    if not found:
+    latest = latest_for_everybody(read_dry_runs(connection))
+    if latest is None:
         raise RefusedError("no dry run has been verified yet: run one first")
-    return str(next((run.batch_id for run in found if run.units is None), found[0].batch_id))
+    return latest.batch_id
 
 
 def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:

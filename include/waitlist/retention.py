@@ -18,6 +18,7 @@ from upath import UPath
 from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.staging import Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import latest_for_everybody, verified_dry_runs
 from waitlist.staging.events import entry
 
 ACTOR: Final = "waitlist_retention"
@@ -71,12 +72,9 @@ def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Bat
         periods: how long each kind is kept. A released batch is as old as its release, any other as the last thing
             that happened to it.
     """
-    dry_runs = [
-        batch
-        for batch in batches
-        if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED and batch.reuse_snapshot is None
-    ]
-    kept = {*_latest(dry_runs), *_latest([batch for batch in dry_runs if batch.units is None])}
+    runs = verified_dry_runs(batches)
+    latest = [*runs[-1:], latest_for_everybody(runs)]
+    kept = {batch.batch_id for batch in latest if batch is not None}
     aged = [
         batch
         for batch in batches
@@ -142,12 +140,6 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
     for folder in _folders(batch, places).values():
         _clear(folder)
     return held
-
-
-def _latest(dry_runs: Sequence[Batch]) -> list[str]:
-    """Return the dry run of the latest day that was begun last; all of them where several were at the same moment."""
-    latest = max(((batch.as_of, batch.started_at) for batch in dry_runs), default=None)
-    return [batch.batch_id for batch in dry_runs if (batch.as_of, batch.started_at) == latest]
 
 
 def _touched(batch: Batch) -> dt.date:

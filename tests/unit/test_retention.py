@@ -118,8 +118,8 @@ def test_the_latest_over_every_unit_is_kept_besides_the_latest_of_all() -> None:
     assert names(everything, one_unit, another) == ["one-unit"]
 
 
-def test_of_several_that_are_equally_the_latest_none_goes() -> None:
-    assert names(batch("a", 100), batch("b", 100), batch("c", 101)) == ["c"]
+def test_of_several_that_are_equally_the_latest_the_one_that_people_look_at_stays() -> None:
+    assert names(batch("a", 100), batch("b", 100), batch("c", 101)) == ["c", "a"]
 
 
 def test_the_oldest_go_first() -> None:

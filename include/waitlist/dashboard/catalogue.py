@@ -9,12 +9,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.categories import CategoryMatcher
-from waitlist.dashboard.history import DryRun, dry_runs
+from waitlist.dashboard.history import dry_runs
 from waitlist.dashboard.reading import NoBatchError, ask, reading
 from waitlist.mappings import BaseCategory, Mappings, category_key
 from waitlist.messages import RULE_TEXTS
 from waitlist.rules import DISPOSITIONS, RAISED, RULES, Disposition, Rule, Severity
 from waitlist.staging import StagingStore
+from waitlist.staging.dry_runs import DryRun
 from waitlist.staging.queries import read_sql
 from waitlist.staging.schema import schema_of
 

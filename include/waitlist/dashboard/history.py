@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -11,33 +11,13 @@ from waitlist.dashboard.reading import NoBatchError, ask
 from waitlist.gates import HANDLED
 from waitlist.mappings import Mappings
 from waitlist.staging import BatchKind, BatchState, schema
+from waitlist.staging.dry_runs import DryRun, comparable, read_dry_runs
 from waitlist.worklist.posts import UNKNOWN, unit_key
 
 HANDLED_CODES: Final = tuple(sorted(each.value for each in HANDLED))
 """Dispositions that leave nothing to do before go-live; posts with any other are left to handle."""
 UNKNOWN_NAME: Final = "Okänd enhet"
 """Stands for the name of the unit where PMO names none, or none that is."""
-
-_RUN_TYPES: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
-    "as_of": sa.Date(),
-    "started_at": schema.UtcDateTime(),
-    "finished_at": schema.UtcDateTime(),
-    "units": schema.Units(),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class DryRun:
-    """A dry run that counts for readers."""
-
-    batch_id: str
-    run_id: str
-    as_of: date
-    started_at: datetime
-    finished_at: datetime | None
-    posts: int
-    units: frozenset[str] | None
-    """HSA-ids that were read; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +45,15 @@ class TrendPoint:
 
 
 def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
-    """Return the dry runs to compare, the earliest as-of date first; the last is the latest.
-
-    The latest is that of the latest as-of date among those that read every unit; where there is none, among all. Those
-    before it have read the same units. Of several as of one date the one begun last counts. A replay is none of them.
+    """Return the dry runs to compare, the earliest as-of date first; the last is the latest (``staging.dry_runs``).
 
     Raises:
         NoBatchError: there is none.
     """
-    runs = [
-        DryRun(**{**row, "units": None if row["units"] is None else frozenset(row["units"])})
-        for row in ask(connection, "select_dry_runs", types=_RUN_TYPES).mappings()
-    ]
+    runs = comparable(read_dry_runs(connection))
     if not runs:
         raise NoBatchError("no dry run has been verified yet")
-    latest = next((run for run in reversed(runs) if run.units is None), runs[-1])
-    alike = {run.as_of: run for run in runs if run.units == latest.units and run.as_of <= latest.as_of}
-    return tuple(alike.values())
+    return runs
 
 
 def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
@@ -90,7 +62,7 @@ def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
     query = sa.select(table.batch_id, table.run_id, table.as_of, table.state, table.started_at).where(
         table.kind == BatchKind.DRY_RUN.value, table.reuse_snapshot.is_(None)
     )
-    last = connection.execute(query.order_by(table.started_at.desc(), table.batch_id).limit(1)).one_or_none()
+    last = connection.execute(query.order_by(table.started_at.desc(), table.batch_id.desc()).limit(1)).one_or_none()
     hidden = {BatchState.OPEN, BatchState.STAGED, BatchState.FAILED}
     if last is None or BatchState(last.state) not in hidden or (latest and last.started_at < latest.started_at):
         return None

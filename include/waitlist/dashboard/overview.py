@@ -12,7 +12,6 @@ from waitlist.dashboard.forecast import Forecast, Outlook, forecast
 from waitlist.dashboard.history import (
     HANDLED_CODES,
     UNKNOWN_NAME,
-    DryRun,
     TrendPoint,
     Unshown,
     add_up,
@@ -26,6 +25,7 @@ from waitlist.gates import GateResult
 from waitlist.mappings import Mappings
 from waitlist.readiness import Progress, UnitReadiness, WaveReadiness, progress_of, waves_of
 from waitlist.rules import Disposition
+from waitlist.staging.dry_runs import DryRun
 from waitlist.worklist.posts import UNKNOWN
 
 FRESH_HOURS: Final = 36

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from waitlist.dashboard.history import DryRun, dry_runs
+from waitlist.dashboard.history import dry_runs
 from waitlist.dashboard.paging import Paging
 from waitlist.dashboard.reading import NoBatchError, ask, reading
 from waitlist.mappings import Mappings
 from waitlist.staging import BatchState, EventName, StagingStore, schema
+from waitlist.staging.dry_runs import DryRun
 from waitlist.staging.events import Event, read_events_of
 
 ROWS: Final = 50

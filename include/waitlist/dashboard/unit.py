@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from waitlist.dashboard.history import (
     HANDLED_CODES,
     UNKNOWN_NAME,
-    DryRun,
     counts_by_unit,
     dry_runs,
     unit_names,
@@ -26,6 +25,7 @@ from waitlist.messages import DISPOSITION_TEXTS
 from waitlist.readiness import swedish, waves_of
 from waitlist.rules import Disposition
 from waitlist.staging import schema
+from waitlist.staging.dry_runs import DryRun
 from waitlist.worklist.advice import Finding, advise
 from waitlist.worklist.folder import UNKNOWN_UNIT
 from waitlist.worklist.posts import UNKNOWN

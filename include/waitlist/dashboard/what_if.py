@@ -20,7 +20,7 @@ from upath import UPath
 
 from waitlist.assess import columns_that_decide, decide
 from waitlist.csv_table import EARLIEST, LATEST
-from waitlist.dashboard.history import DryRun, dry_runs
+from waitlist.dashboard.history import dry_runs
 from waitlist.dashboard.reading import reading
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import find as find_duplicates
@@ -32,6 +32,7 @@ from waitlist.rules import Disposition
 from waitlist.settings import RuleSettings, StraddlePolicy
 from waitlist.snapshot import read_part
 from waitlist.staging import StagingStore
+from waitlist.staging.dry_runs import DryRun
 from waitlist.worklist.sources import Snapshot, find_snapshot
 
 MOST_DAYS: Final = 366

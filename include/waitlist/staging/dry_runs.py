@@ -1,0 +1,117 @@
+"""Which dry run is the latest, and which dry runs can be compared with it: asked here, and nowhere else.
+
+A dry run counts once it is verified. A replay answers a question about an old snapshot and never counts. Dry runs are
+ordered by as-of date, then by the moment at which they began, then by batch id, so that every reader takes the same
+one of several.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from waitlist.staging import schema
+from waitlist.staging.states import Batch, BatchKind, BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A verified dry run of PMO."""
+
+    batch_id: str
+    run_id: str
+    as_of: date
+    started_at: datetime
+    finished_at: datetime | None
+    posts: int
+    units: frozenset[str] | None
+    """HSA-ids of the units that were read; None for all."""
+
+    def has_read(self, units: Collection[str] | None) -> bool:
+        """Tell whether it has read all of some units; None for every unit."""
+        return self.units is None or (units is not None and self.units.issuperset(units))
+
+
+Run = TypeVar("Run", Batch, DryRun)
+
+
+def read_dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
+    """Return every verified dry run of PMO, the latest last."""
+    batch = schema.batch.c
+    query = sa.select(
+        batch.batch_id,
+        batch.run_id,
+        batch.as_of,
+        batch.started_at,
+        batch.finished_at,
+        batch.posts_extracted.label("posts"),
+        batch.units,
+    ).where(
+        batch.kind == BatchKind.DRY_RUN.value,
+        batch.state == BatchState.VERIFIED.value,
+        batch.reuse_snapshot.is_(None),
+    )
+    rows = connection.execute(query).mappings()
+    runs = (DryRun(**{**row, "units": None if row["units"] is None else frozenset(row["units"])}) for row in rows)
+    return tuple(sorted(runs, key=_order))
+
+
+def verified_dry_runs(batches: Iterable[Batch]) -> list[Batch]:
+    """Return those of some batches that are verified dry runs of PMO, the latest last."""
+    found = (
+        batch
+        for batch in batches
+        if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED and batch.reuse_snapshot is None
+    )
+    return sorted(found, key=_order)
+
+
+def latest_for_everybody(runs: Iterable[Run]) -> Run | None:
+    """Return the dry run that everybody looks at: the latest of those over every unit, else the latest of all.
+
+    Args:
+        runs: dry runs as the functions above return them, the latest last.
+    """
+    latest = None
+    for run in runs:
+        if run.units is None or latest is None or latest.units is not None:
+            latest = run
+    return latest
+
+
+def comparable(runs: Iterable[DryRun]) -> tuple[DryRun, ...]:
+    """Return the latest dry run for everybody, and before it one of each earlier date that read the same units.
+
+    Args:
+        runs: as ``read_dry_runs`` returns them.
+
+    Returns:
+        the earliest first; nothing where there is no dry run.
+    """
+    runs = tuple(runs)
+    latest = latest_for_everybody(runs)
+    if latest is None:
+        return ()
+    by_date = {run.as_of: run for run in runs if run.units == latest.units and run.as_of <= latest.as_of}
+    return tuple(by_date.values())
+
+
+def latest_before(runs: Iterable[DryRun], batch: Batch) -> DryRun | None:
+    """Return the latest dry run, as of no later day than a batch, that has read all the batch's units; not itself."""
+    found = [run for run in _of_its_units(runs, batch) if run.as_of <= batch.as_of]
+    return found[-1] if found else None
+
+
+def is_overtaken(runs: Iterable[DryRun], batch: Batch) -> bool:
+    """Tell whether a dry run as of a later day has read all the units of a batch."""
+    return any(run.as_of > batch.as_of for run in _of_its_units(runs, batch))
+
+
+def _of_its_units(runs: Iterable[DryRun], batch: Batch) -> list[DryRun]:
+    return [run for run in runs if run.batch_id != batch.batch_id and run.has_read(batch.units)]
+
+
+def _order(run: Batch | DryRun) -> tuple[date, datetime, str]:
+    return run.as_of, run.started_at, run.batch_id
