@@ -52,7 +52,8 @@ def identity(number: str | None, as_of: dt.date) -> tuple[str, str, dt.date | No
     if (date.startswith("99") and len(date) == 8) or 32 <= day <= 59:
         return "ID_RESERVE_NUMBER", "", None
     if day >= 60:
-        return ("ID_COORDINATION_NUMBER" if day <= 91 and luhn(date[-6:] + last) else "ID_INVALID"), "", None
+        sound = day <= 91 and luhn(date[-6:] + last) and last[:3] != "000"
+        return ("ID_COORDINATION_NUMBER" if sound else "ID_INVALID"), "", None
     year = int(date[:-4])
     if len(date) == 6:
         year = as_of.year - (as_of.year - year) % 100 - (100 if sign == "+" else 0)
@@ -60,7 +61,7 @@ def identity(number: str | None, as_of: dt.date) -> tuple[str, str, dt.date | No
         born = dt.date(year, int(date[-4:-2]), day)
     except ValueError:
         return "ID_INVALID", "", None
-    if born > as_of or year < as_of.year - 199 or not luhn(date[-6:] + last):
+    if born > as_of or year < as_of.year - 199 or not luhn(date[-6:] + last) or last[:3] == "000":
         return "ID_INVALID", "", None
     return "", f"{year:04}{date[-4:]}{last}", born
 
@@ -120,8 +121,10 @@ def judge(row: Any, facts: Facts) -> list[str]:  # noqa: C901, PLR0912, PLR0915 
     own, target = facts.places(row)
     unit = facts.unit(row)
     first, last = day_of(row.boka_from), day_of(row.boka_fore)
-    kind, _, born = identity(row.personnummer, facts.as_of)
+    kind, twelve, born = identity(row.personnummer, facts.as_of)
     texts = {name: clean(getattr(row, name)) for name in _TEXTS}
+    if any(re.fullmatch(each.nummer.text, twelve) for each in facts.mappings.test_persons):
+        fired.append("TEST_PERSON")
     if not row.vantar_pa_besok:
         fired += ["NOT_WAITING"] + ["NOT_WAITING_ON_SDV_LIST"] * (own is not None)
     if kind:
@@ -142,8 +145,11 @@ def judge(row: Any, facts: Facts) -> list[str]:  # noqa: C901, PLR0912, PLR0915 
     elif facts.as_of >= go_live:
         fired.append("UNIT_ALREADY_LIVE")
     if go_live and first and last and facts.as_of <= last and first <= last and first <= go_live + _WEEKS:
-        fired += ["WITHIN_CUTOFF"] + ["STRADDLES_CUTOFF"] * (last > go_live + _WEEKS)
-    if own is not None and ("FIRST_VISIT" in fired or "WITHIN_CUTOFF" in fired):
+        if last < go_live:
+            fired.append("ENDS_BEFORE_GO_LIVE")
+        else:
+            fired += ["WITHIN_CUTOFF"] + ["STRADDLES_CUTOFF"] * (last > go_live + _WEEKS)
+    if own is not None and not {"FIRST_VISIT", "WITHIN_CUTOFF", "ENDS_BEFORE_GO_LIVE"}.isdisjoint(fired):
         fired.append("NOT_ELIGIBLE_ON_SDV_LIST")
     if target is None:
         fired.append("CATEGORY_UNKNOWN")
@@ -153,6 +159,9 @@ def judge(row: Any, facts: Facts) -> list[str]:  # noqa: C901, PLR0912, PLR0915 
             fired.append("CATEGORY_NOT_MOVED")
         if unit and wanted.vardomrade not in unit.vardomraden:
             fired.append("LIST_OUTSIDE_CARE_AREA")
+        by_sign = re.fullmatch(r"\d{6}-\d{4}", (row.personnummer or "").strip(" \xa0"))
+        if born and by_sign and months(born, facts.as_of) < 24 and wanted.vardomrade != "Bhv":
+            fired.append("AGE_IMPLAUSIBLE")
         if wanted.kontaktform and wanted.kontaktform != row.kontaktform:
             fired.append("CONTACT_FORM_MISMATCH")
     if row.filial and row.filial.strip():

@@ -73,7 +73,7 @@ def assess(
     severities = {code: severity(rule, posts) for code, rule in RULES.items()}
     disposition = _decide(fired, severities, len(posts))
     return Assessment(
-        dispositions=_dispositions(posts, disposition, fired["CATEGORY_NOT_MOVED"]),
+        dispositions=_dispositions(posts, disposition, fired["CATEGORY_NOT_MOVED"] & posts.list_in_care_area),
         findings=_findings(posts, fired, severities),
         bokningsbegaran=booking_request.build(posts, disposition == _ORDER.index(Disposition.MIGRATE)),
     )
@@ -124,17 +124,17 @@ def _decide(fired: dict[str, Mask], severities: dict[str, Severity], posts: int)
     return decided
 
 
-def _dispositions(posts: Posts, disposition: npt.NDArray[np.int8], not_moved: Mask) -> pa.Table:
+def _dispositions(posts: Posts, disposition: npt.NDArray[np.int8], recommended: Mask) -> pa.Table:
     labels = pa.array([value.value for value in _ORDER])
     lists = pa.array([row.sdv_lista for row in posts.context.mappings.sdv_lists], pa.string())
-    recommended = pa.array(posts.category.target_list, mask=~not_moved)
+    to = pa.array(posts.category.target_list, mask=~recommended)
     return pa.Table.from_arrays(
         [
             posts.column("post_id"),
             texts.clean(posts.column("enhet_hsa_id"))[0],
             texts.clean(posts.column("kategori"))[0],
             pc.take(labels, pa.array(disposition)),
-            pc.take(lists, recommended),
+            pc.take(lists, to),
             pa.array(posts.units.driftstart, pa.date32()),
             pa.array(posts.boka_from, pa.date32()),
             pa.array(posts.boka_fore, pa.date32()),

@@ -1,14 +1,13 @@
 """Which SDV list a post lies on, and which one it is to lie on (chapters 2, 3 and 4).
 
 A category is an SDV list or a base category by its name alone, compared in the forms ``mappings.list_key`` and
-``mappings.category_key``. Nothing fuzzier counts: a near miss is unknown, with the closest name as a suggestion
-for the people who correct it.
+``mappings.category_key``. Nothing fuzzier counts: a near miss is unknown, and the people who correct it get up to
+three SDV lists suggested, the closest first.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Final
 
 import numpy as np
@@ -18,11 +17,21 @@ import pyarrow as pa
 from waitlist.columns import TextColumn
 from waitlist.mappings import Mappings, category_key, list_key
 
+SUGGESTED: Final = 3
+"""Lists that are suggested for an unknown category, at most."""
+
 _NONE: Final = -1
-_CLOSE_ENOUGH: Final = 0.85
-"""Similarity from which a name is suggested: ``difflib``'s ratio, 1 for equal texts."""
 _REMEMBERED: Final = 10_000
 _REMEMBERED_LENGTH: Final = 200
+_WORD: Final = re.compile(r"[^\W_]+")
+_LEAST_SHARED: Final = 4.0
+"""Weight that two texts must share to be compared: more than "SDV Pv" has, as much as one rare trigram."""
+_CLOSE_ENOUGH: Final = 0.35
+_CLOSE_TO_BEST: Final = 0.75
+_ABOUT_EQUAL: Final = 0.05
+_FITTING_FORM: Final = 0.06
+"""What a list gains that says the post's contact form, and loses when it says another."""
+_DIGITS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,6 @@ class CategoryMatch:
     """Index into ``Mappings.sdv_lists`` of the list that the post lies on, -1 for none."""
     target_list: npt.NDArray[np.int16]
     """Index of the list that it is to lie on: its own, else the recommended one; -1 for an unknown category."""
-    suggestion: pa.StringArray
-    """The known name closest to an unknown category, null where none is close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,6 @@ class _Found:
     own: int
     targets: tuple[int, ...]
     """By contact form: first for the forms that no row names, then as in ``CategoryMatcher._forms``."""
-    suggestion: int
 
 
 class CategoryMatcher:
@@ -61,10 +67,9 @@ class CategoryMatcher:
         self._base: dict[str, dict[str | None, int]] = {}
         for row in named:
             self._base.setdefault(category_key(row.kategori), {})[row.kontaktform] = index[row.sdv_lista]
-        names = dict.fromkeys([*index, *(row.kategori for row in named)])
-        self._names = pa.array(list(names), pa.string())
-        self._similar = _SimilarNames([list_key(name) for name in names])
         self._found: dict[str, _Found] = {}
+        self._similar = _SimilarLists(mappings, self._base)
+        self._suggested: dict[tuple[str, str | None, frozenset[str]], tuple[str, ...]] = {}
 
     def match(self, kategori: TextColumn, kontaktform: TextColumn) -> CategoryMatch:
         """Match posts' categories, given their contact forms.
@@ -78,16 +83,33 @@ class CategoryMatcher:
         found = [self._look_up(text) for text in categories]
         form_code = np.array([self._forms.get(text, 0) if text else 0 for text in forms])[form]
         targets = np.array([each.targets for each in found], np.int16)
-        suggestion = np.array([each.suggestion for each in found], np.int32)[category]
         return CategoryMatch(
             np.array([each.own for each in found], np.int16)[category],
             targets[category, form_code],
-            self._names.take(pa.array(suggestion, pa.int32(), mask=suggestion == _NONE)),
         )
+
+    def suggest(self, category: str | None, form: str | None, areas: Collection[str]) -> tuple[str, ...]:
+        """Return the SDV lists that an unknown category may mean, the closest first; none where none is close.
+
+        Args:
+            category: as the source wrote it.
+            form: the post's contact form.
+            areas: the unit's care areas; no list of another one is suggested.
+        """
+        if category is None:
+            return ()
+        asked = (category[:_REMEMBERED_LENGTH], form, frozenset(areas))
+        suggested = self._suggested.get(asked)
+        if suggested is None:
+            suggested = self._similar.closest(*asked)
+            if len(self._suggested) >= _REMEMBERED:
+                self._suggested.clear()
+            self._suggested[asked] = suggested
+        return suggested
 
     def _look_up(self, category: str | None) -> _Found:
         if category is None:
-            return self._unknown(_NONE)
+            return self._unknown()
         found = self._found.get(category)
         if found is None:
             found = self._find(category)
@@ -98,52 +120,86 @@ class CategoryMatcher:
         return found
 
     def _find(self, category: str) -> _Found:
-        as_list = list_key(category)
-        own = self._lists.get(as_list, _NONE)
+        own = self._lists.get(list_key(category), _NONE)
         if own != _NONE:
-            return _Found(own, (own,) * (1 + len(self._forms)), _NONE)
+            return _Found(own, (own,) * (1 + len(self._forms)))
         by_form = self._base.get(category_key(category))
         if by_form is not None:
             any_form = by_form.get(None, _NONE)
-            return _Found(_NONE, (any_form, *(by_form.get(form, any_form) for form in self._forms)), _NONE)
-        return self._unknown(self._similar.closest(as_list))
+            return _Found(_NONE, (any_form, *(by_form.get(form, any_form) for form in self._forms)))
+        return self._unknown()
 
-    def _unknown(self, suggestion: int) -> _Found:
-        return _Found(_NONE, (_NONE,) * (1 + len(self._forms)), suggestion)
+    def _unknown(self) -> _Found:
+        return _Found(_NONE, (_NONE,) * (1 + len(self._forms)))
 
 
-class _SimilarNames:
-    """Known names to suggest, with a cheap bound that spares most comparisons.
+class _SimilarLists:
+    """SDV lists and what is written of them: names, profession and reason, and the base categories that lead to them.
 
-    A hostile extract may hold a new category in every post; only names that share enough characters with it are
-    compared in earnest.
+    Texts are alike by the trigrams that their words share, each weighed by how few texts have it: "mån" stands in
+    many lists, "10 mån" in one. A compound such as "diabetessköterska" shares those of its parts.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._alphabet = {sign: at for at, sign in enumerate(sorted({sign for name in names for sign in name}))}
-        self._counts = np.array([self._count(name) for name in names]).reshape(len(names), len(self._alphabet))
-        self._lengths = np.array([len(name) for name in names])
+    def __init__(self, mappings: Mappings, base: Mapping[str, Mapping[str | None, int]]) -> None:
+        self._rows = mappings.sdv_lists
+        texts: list[str] = []
+        self._leads_to: list[Mapping[str | None, int]] = []
+        for at, row in enumerate(self._rows):
+            texts += [row.sdv_lista, f"{row.sdv_lista} {row.yrkeskategori}", f"{row.sdv_lista} {row.vardkontaktsorsak}"]
+            self._leads_to += [{None: at}] * 3
+        for category, by_form in base.items():
+            texts.append(category)
+            self._leads_to.append(by_form)
+        trigrams = [_trigrams(text) for text in texts]
+        self._place = {trigram: at for at, trigram in enumerate(sorted(set().union(*trigrams)))}
+        present = np.zeros((len(texts), len(self._place)))
+        for at, found in enumerate(trigrams):
+            present[at, [self._place[trigram] for trigram in found]] = 1
+        self._rarest = np.log(len(texts) + 1)
+        self._weight = self._rarest - np.log(present.sum(axis=0) + 1)
+        self._shares = present * self._weight
+        self._whole = self._shares.sum(axis=1)
 
-    def closest(self, text: str) -> int:
-        """Return the index of the most similar name, the first of equally similar ones, -1 if none is close."""
-        both = self._lengths + len(text)
-        if not text or not (2 * np.minimum(self._lengths, len(text)) >= _CLOSE_ENOUGH * both).any():
-            return _NONE
-        shared = np.minimum(self._counts, self._count(text)).sum(axis=1)
-        best, best_ratio = _NONE, 0.0
-        for at in np.flatnonzero(2 * shared >= _CLOSE_ENOUGH * both).tolist():
-            ratio = SequenceMatcher(None, self._names[at], text, autojunk=False).ratio()
-            if ratio >= _CLOSE_ENOUGH and ratio > best_ratio:
-                best, best_ratio = at, ratio
-        return best
+    def closest(self, category: str, form: str | None, areas: frozenset[str]) -> tuple[str, ...]:
+        """Return at most ``SUGGESTED`` names, as ``CategoryMatcher.suggest`` does."""
+        trigrams = _trigrams(category)
+        # In one order, whatever order a set has: sums of fractions depend on it.
+        known = sorted(self._place[trigram] for trigram in trigrams if trigram in self._place)
+        whole = self._weight[known].sum() + self._rarest * (len(trigrams) - len(known))
+        shared = self._shares[:, known].sum(axis=1)
+        enough = np.flatnonzero(shared >= _LEAST_SHARED)
+        best: dict[int, float] = {}
+        for at in enough.tolist():
+            to = self._leads_to[at].get(form, self._leads_to[at].get(None, _NONE))
+            if to != _NONE and self._rows[to].vardomrade in areas:
+                # How much of the category is in the text, and how much of both is shared.
+                likeness = (shared[at] / whole + 2 * shared[at] / (whole + self._whole[at])) / 2
+                best[to] = max(best.get(to, 0.0), float(likeness) + self._fits(to, form))
+        return tuple(self._rows[at].sdv_lista for at in _first(best))
 
-    def _count(self, text: str) -> npt.NDArray[np.int64]:
-        counts = np.zeros(len(self._alphabet), np.int64)
-        for sign, times in Counter(text).items():
-            if sign in self._alphabet:
-                counts[self._alphabet[sign]] = times
-        return counts
+    def _fits(self, at: int, form: str | None) -> float:
+        said = self._rows[at].kontaktform
+        return 0.0 if said is None else _FITTING_FORM if said == form else -_FITTING_FORM
+
+
+def _first(likeness: Mapping[int, float]) -> tuple[int, ...]:
+    """Return the most alike. Lists that are about equally so are returned together, and not at all if too many."""
+    ranked = sorted(likeness, key=lambda at: (-round(likeness[at], _DIGITS), at))
+    first: tuple[int, ...] = ()
+    while ranked:
+        equal = [at for at in ranked if likeness[at] > likeness[ranked[0]] - _ABOUT_EQUAL]
+        best = likeness[first[0] if first else ranked[0]]
+        if likeness[equal[0]] < max(_CLOSE_ENOUGH, _CLOSE_TO_BEST * best) or len(first) + len(equal) > SUGGESTED:
+            break
+        first += tuple(equal)
+        ranked = ranked[len(equal) :]
+    return first
+
+
+def _trigrams(text: str) -> set[str]:
+    """Return the trigrams of a text's words, each word with a space before and after it."""
+    words = (f" {word} " for word in _WORD.findall(list_key(text)))
+    return {word[at : at + 3] for word in words for at in range(len(word) - 2)}
 
 
 def _encode(column: TextColumn) -> tuple[npt.NDArray[np.int64], list[str | None]]:

@@ -14,7 +14,11 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from waitlist.files import read_kept
+from waitlist.number_patterns import DIGITS, NumberPattern, PatternError, numbers_of
 
 EARLIEST: Final = dt.date(2000, 1, 1)
 LATEST: Final = dt.date(2199, 12, 31)
@@ -206,13 +210,30 @@ class CsvRow:
         return day
 
     def pattern(self, column: str) -> re.Pattern[str]:
-        """Return a regular expression."""
+        """Return a regular expression that RE2 takes too: there, no text makes one slow."""
         text = self.required(column)
         try:
-            return re.compile(text)
-        except (re.error, OverflowError, RecursionError) as error:
+            compiled = re.compile(text)
+            pc.match_substring_regex(pa.array([""]), text)
+        except (re.error, OverflowError, RecursionError, pa.ArrowInvalid) as error:
             self.fault(f"{column}: {shown(text)} is no regular expression: {error}")
             return _FITS_NOTHING
+        return compiled
+
+    def numbers(self, column: str, most: int) -> NumberPattern:
+        """Return a pattern over numbers of twelve digits that matches at least one and at most so many."""
+        text = self.required(column)
+        try:
+            numbers = numbers_of(text, most=most)
+        except PatternError as error:
+            self.fault(f"{column}: {shown(text)} is no regular expression over digits: {error}")
+            numbers = ()
+        else:
+            if len(numbers) > most:
+                self.fault(f"{column}: {shown(text)} matches more than {most} numbers")
+            elif text and not numbers:
+                self.fault(f"{column}: {shown(text)} matches no number of {DIGITS} digits")
+        return NumberPattern(text, numbers)
 
 
 def shown(text: str) -> str:

@@ -7,9 +7,11 @@ number whose outer spaces and no-break spaces are trimmed, and the first that ho
 1. a letter among the last four: an interim number, else a reserve number;
 2. six digits without a sign (the century is unknown), or eight digits with ``+``: invalid;
 3. eight digits that begin with 99, or day 32-59: a reserve number of digits alone;
-4. day 60 or more: a samordningsnummer up to day 91 and with the right check digit, else invalid;
-5. no such date, a birth after the as-of date or before the year Y-199, a wrong check digit: invalid;
+4. day 60 or more: a samordningsnummer up to day 91, with a birth number and the right check digit, else invalid;
+5. no such date, a birth after the as-of date or before the year Y-199, no birth number, a wrong check digit: invalid;
 6. personnummer.
+
+The birth number is the three digits before the check digit: 001-999, so ``000`` is none.
 
 ``Y`` is the as-of date's year. By the population registration act the sign is ``+`` from the year in which a
 person turns 100: ``-`` means a birth year in Y-99..Y, ``+`` one in Y-199..Y-100. Eight digits give the century
@@ -30,6 +32,7 @@ import pyarrow.compute as pc
 
 from waitlist.columns import TextColumn, byte_matrix
 from waitlist.mappings import ReserveNumber
+from waitlist.texts import matches
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Numbers: TypeAlias = npt.NDArray[np.int16]
@@ -39,6 +42,7 @@ _SPACES: Final = " \u00a0\u2007\u202f"
 _SHAPES: Final = {10: (6, False), 11: (6, True), 12: (8, False), 13: (8, True)}
 """Length to the count of digits before the last four, and whether a sign stands between them."""
 _LONGEST: Final = max(_SHAPES)
+_SHORT_WITH_SIGN: Final = 11
 _YEARS: Final = 200
 """Birth years that a number may tell apart: Y-199..Y."""
 
@@ -78,6 +82,8 @@ class Identities:
     """Days, for a personnummer, else NaT."""
     reserve_name: pa.StringArray
     """The likely format of a reserve number, null where none of the known ones fits."""
+    of_this_century_by_sign: Mask
+    """Ten digits with ``-``: nothing but the sign tells a child from a person a hundred years older."""
 
 
 def classify(numbers: TextColumn, as_of: dt.date, reserve_numbers: Sequence[ReserveNumber]) -> Identities:
@@ -106,6 +112,7 @@ def classify(numbers: TextColumn, as_of: dt.date, reserve_numbers: Sequence[Rese
         _fixed_width_texts(person_id, kind == Kind.PERSONNUMMER),
         birth_date,
         _likely_formats(matrix, kind == Kind.RESERVNUMMER, reserve_numbers),
+        (lengths == _SHORT_WITH_SIGN) & (matrix[:, 6] == ord("-")),
     )
 
 
@@ -171,7 +178,7 @@ def _classify_shape(
         century = year // np.int16(100)
         unclear = np.full(len(numbers), not signed)
         digit_reserve = reserve_day
-    checked = _luhn(digits[head - 6 : head], digits[-4:])
+    checked = _luhn(digits[head - 6 : head], digits[-4:]) & digits[-4:-1].any(axis=0)
     birth_date = births.dates(year, month, day)
 
     kind = np.select(
@@ -226,10 +233,11 @@ def _likely_formats(numbers: Bytes, reserve: Mask, reserve_numbers: Sequence[Res
     rows = np.flatnonzero(reserve)
     if not len(rows):
         return pa.nulls(len(reserve), pa.string())
+    written = (row.tobytes().rstrip(b"\0").decode("ascii") for row in numbers[rows])
+    plain = pa.array([number.translate(_NO_SIGN).upper() for number in written])
     index = np.full(len(reserve), -1, np.int32)
-    for row in rows:
-        number = numbers[row].tobytes().rstrip(b"\0").decode("ascii").translate(_NO_SIGN).upper()
-        fits = (at for at, known in enumerate(reserve_numbers) if known.monster.fullmatch(number))
-        index[row] = next(fits, -1)
+    # The first that fits is to stand at last.
+    for at, known in reversed(list(enumerate(reserve_numbers))):
+        index[rows[matches(plain, rf"^(?:{known.monster.pattern})\z")]] = at
     names = pa.array([known.namn for known in reserve_numbers], pa.string())
     return names.take(pa.array(index, pa.int32(), mask=index < 0))

@@ -14,12 +14,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from waitlist import paths
 from waitlist.csv_table import CsvTable, shown
 from waitlist.exceptions import MappingError
+from waitlist.number_patterns import NumberPattern
 from waitlist.texts import fold
 
-CARE_AREAS: Final = ("Bhv", "Um", "Pv")
+CHILD_HEALTH: Final = "Bhv"
+CARE_AREAS: Final = (CHILD_HEALTH, "Um", "Pv")
 """Values of ``vardomrade``: child health, youth clinics, health centres (chapter 3)."""
+
+TEST_PERSONS: Final = "test_persons.csv"
+MOST_TEST_NUMBERS: Final = 1_000
+"""Numbers that a row of it may match: a pattern that takes more would keep real patients out."""
 
 _LIST_CONTACT_FORMS: Final = ("telefon", "video", "hembesok")
 _POST_CONTACT_FORMS: Final = ("besok", *_LIST_CONTACT_FORMS)
@@ -109,6 +116,16 @@ class RaisedSeverity:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class PersonForTests:
+    """A patient who does not exist, or several (``test_persons.csv``)."""
+
+    nummer: NumberPattern
+    """Twelve digits, or a regular expression over them; it matches the whole number."""
+    owner: str
+    note: str
+
+
 @dataclass(frozen=True)
 class Mappings:
     """Everything that the mapping files say, free of faults."""
@@ -123,6 +140,7 @@ class Mappings:
     """Rule code to the severity that it has been raised to."""
     digests: Mapping[str, str]
     """By file, SHA-256 of all in it that can change a result: not of owners, notes, line endings or column order."""
+    test_persons: tuple[PersonForTests, ...] = ()
 
     def name_of(self, hsa_id: str) -> str:
         """Return what ``units.csv`` calls a unit, else its HSA-id."""
@@ -156,7 +174,7 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     """Read all mapping files of a folder.
 
     Args:
-        directory: where the five files lie.
+        directory: where the files lie; without ``test_persons.csv`` the project's own counts.
         raisable: built-in severity of every rule that there is, by code; only a ``warning`` may be raised.
 
     Raises:
@@ -167,19 +185,22 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     units = _table(directory, "units.csv", Unit)
     reserve_numbers = _table(directory, "reserve_numbers.csv", ReserveNumber)
     severities = _table(directory, "rule_severities.csv", RaisedSeverity)
+    own_persons = (directory / TEST_PERSONS).exists()
+    test_persons = _table(directory if own_persons else paths.MAPPINGS, TEST_PERSONS, PersonForTests)
     contents = (
         list(_sdv_lists(sdv_lists)),
         list(_base_categories(base_categories, sdv_lists)),
         list(_units(units)),
         list(_reserve_numbers(reserve_numbers)),
         list(_raised_severities(severities, raisable)),
+        list(_test_persons(test_persons)),
     )
-    tables = (sdv_lists, base_categories, units, reserve_numbers, severities)
+    tables = (sdv_lists, base_categories, units, reserve_numbers, severities, test_persons)
     rows: tuple[Sequence[Any], ...] = contents
     faults = [f"  {fault}" for table in tables for fault in table.faults()]
     if faults:
         raise MappingError("\n".join([f"mapping files at fault in {directory}:", *faults]))
-    lists, categories, known_units, formats, raised = contents
+    lists, categories, known_units, formats, raised, persons = contents
     return Mappings(
         sdv_lists=tuple(lists),
         base_categories=tuple(categories),
@@ -187,6 +208,7 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
         reserve_numbers=tuple(formats),
         raised={row.rule: row.severity for row in raised},
         digests={table.path.name: _digest(of_file) for table, of_file in zip(tables, rows, strict=True)},
+        test_persons=tuple(persons),
     )
 
 
@@ -280,6 +302,14 @@ def _raised_severities(table: CsvTable, raisable: Mapping[str, str]) -> Iterator
         )
 
 
+def _test_persons(table: CsvTable) -> Iterator[PersonForTests]:
+    for row in table.rows:
+        row.unique("nummer", row.cells["nummer"])
+        yield PersonForTests(
+            nummer=row.numbers("nummer", MOST_TEST_NUMBERS), owner=row.cells["owner"], note=row.cells["note"]
+        )
+
+
 def _digest(rows: Iterable[Any]) -> str:
     facts = [
         {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _REMARKS}
@@ -292,6 +322,8 @@ def _plain(value: object) -> str | list[str]:
     match value:
         case re.Pattern():
             return str(value.pattern)
+        case NumberPattern():
+            return value.text
         case dt.date():
             return value.isoformat()
         case frozenset():

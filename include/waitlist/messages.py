@@ -22,6 +22,7 @@ DISPOSITION_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         Disposition.ALREADY_RELEASED: "Redan överförd",
         Disposition.LEAVE: "Ska inte migreras",
         Disposition.HANDLE_MANUALLY: "Hanteras manuellt",
+        Disposition.BOOK_IN_PMO: "Bokas i PMO före driftstart",
         Disposition.BOOK_IN_MILLENNIUM: "Bokas direkt i Millennium",
         Disposition.FIX_IN_PMO: "Åtgärda i PMO",
         Disposition.PLAN_UNIT: "Enhet saknar driftstart",
@@ -50,12 +51,17 @@ DISPOSITION_TEXTS: Final[Mapping[str, DispositionText]] = MappingProxyType(
             "Inget, om posten inte ligger på en SDV-väntelista: ta i så fall bort den därifrån.",
         ),
         Disposition.HANDLE_MANUALLY: DispositionText(
-            "Patienten saknar giltigt personnummer eller namn, eller har samordningsnummer eller reservnummer.",
-            "Rätta i PMO om det går. Hantera annars posten manuellt.",
+            "Patienten saknar giltigt personnummer eller namn, har samordningsnummer eller reservnummer, eller är en "
+            "testpatient.",
+            "Rätta i PMO om det går. Hantera annars posten manuellt, och avsluta den i PMO när det är gjort.",
+        ),
+        Disposition.BOOK_IN_PMO: DispositionText(
+            "Besöket ska ske före driftstart, alltså innan enheten kan boka i Millennium.",
+            "Boka patienten i PMO som vanligt före driftstart, och avsluta posten när patienten är bokad.",
         ),
         Disposition.BOOK_IN_MILLENNIUM: DispositionText(
             "Nybesök, besök som ska ske inom fyra veckor efter driftstart, eller enhet som redan är i drift.",
-            "Boka patienten direkt i Millennium.",
+            "Boka patienten direkt i Millennium, och avsluta posten i PMO när patienten är bokad.",
         ),
         Disposition.FIX_IN_PMO: DispositionText(
             "Något i posten måste rättas innan den kan migreras.", "Rätta posten i PMO."
@@ -89,28 +95,45 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
             "Ta bort posten från SDV-väntelistan: ingen patient väntar på besök.",
         ),
         "ID_MISSING": RuleText(
-            "Personnummer saknas", "Fyll i patientens personnummer i PMO, eller hantera posten manuellt."
+            "Personnummer saknas",
+            "Fyll i patientens personnummer i PMO, eller hantera posten manuellt och avsluta den när patienten är "
+            "bokad.",
         ),
         "ID_INVALID": RuleText(
             "Ogiltigt personnummer",
-            "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt.",
+            "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt och avsluta den när patienten är "
+            "bokad.",
         ),
         "ID_COORDINATION_NUMBER": RuleText(
             "Samordningsnummer",
-            "Patienter med samordningsnummer kan inte migreras maskinellt. Hantera posten manuellt.",
+            "Patienter med samordningsnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i "
+            "PMO när patienten är bokad.",
         ),
         "ID_RESERVE_NUMBER": RuleText(
             "Reservnummer",
-            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt.",
-            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt. "
-            "Troligt format: {detail}.",
+            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
+            "när patienten är bokad.",
+            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
+            "när patienten är bokad. Troligt format: {detail}.",
         ),
         "ID_UNSAFE_ON_SDV_LIST": RuleText(
             "Saknar säkert personnummer på SDV-väntelista",
             "Ta bort posten från SDV-väntelistan: patienten har inget giltigt personnummer.",
         ),
-        "NAME_MISSING": RuleText("Patientnamn saknas", "Fyll i patientens namn i PMO, eller hantera posten manuellt."),
-        "FIRST_VISIT": RuleText("Nybesök", "Nybesök migreras inte. Boka patienten direkt i Millennium."),
+        "TEST_PERSON": RuleText(
+            "Testpatient",
+            "Numret är en testpatients. Kontrollera namnet. Är det en testpatient, avsluta posten i PMO. Är det en "
+            "verklig patient, rätta personnumret i PMO.",
+        ),
+        "NAME_MISSING": RuleText(
+            "Patientnamn saknas",
+            "Fyll i patientens namn i PMO, eller hantera posten manuellt och avsluta den när patienten är bokad.",
+        ),
+        "FIRST_VISIT": RuleText(
+            "Nybesök",
+            "Nybesök migreras inte. Boka patienten direkt i Millennium, och avsluta posten i PMO när patienten är "
+            "bokad.",
+        ),
         "DATE_MISSING": RuleText(
             "Datum saknas",
             "Fyll i både Boka fr.o.m. och Boka före med giltiga datum.",
@@ -118,23 +141,33 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
         "DATE_INVERTED": RuleText("Datum i fel ordning", "Rätta datumen: Boka fr.o.m. ligger efter Boka före."),
         "DATE_EXPIRED": RuleText(
-            "Rött datum", "Boka före har passerat. Uppdatera datumintervallet eller avsluta posten."
+            "Rött datum",
+            "Boka före har passerat. Uppdatera datumintervallet, eller avsluta posten om patienten inte längre väntar.",
+        ),
+        "ENDS_BEFORE_GO_LIVE": RuleText(
+            "Slutar före driftstart",
+            "Boka före ligger före enhetens driftstart. Boka patienten i PMO som vanligt före driftstart, och avsluta "
+            "posten när patienten är bokad.",
+            "Boka före ligger före enhetens driftstart {detail}. Boka patienten i PMO som vanligt före driftstart, och "
+            "avsluta posten när patienten är bokad.",
         ),
         "WITHIN_CUTOFF": RuleText(
             "Inom fyra veckor efter driftstart",
-            "Datumintervallet ligger inte mer än fyra veckor efter driftstart. Boka patienten direkt i Millennium.",
-            "Datumintervallet ligger inte i sin helhet efter {detail}. Boka patienten direkt i Millennium.",
+            "Datumintervallet ligger inte mer än fyra veckor efter driftstart. Boka patienten direkt i Millennium, och "
+            "avsluta posten i PMO när patienten är bokad.",
+            "Datumintervallet ligger inte i sin helhet efter {detail}. Boka patienten direkt i Millennium, och avsluta "
+            "posten i PMO när patienten är bokad.",
         ),
         "NOT_ELIGIBLE_ON_SDV_LIST": RuleText(
-            "Bokas direkt men ligger på SDV-väntelista",
-            "Ta bort posten från SDV-väntelistan: den bokas direkt i Millennium och skulle annars bokas två gånger.",
+            "Bokas för hand men ligger på SDV-väntelista",
+            "Ta bort posten från SDV-väntelistan: patienten bokas för hand och skulle annars bokas två gånger.",
         ),
         "STRADDLES_CUTOFF": RuleText(
             "Datumintervallet går över fyraveckorsgränsen",
             "Datumintervallet börjar före gränsen fyra veckor efter driftstart och slutar efter den. "
-            "Kontrollera när patienten ska bokas.",
+            "Bestäm på vilken sida av gränsen patienten ska bokas, och ändra datumintervallet efter det.",
             "Datumintervallet börjar senast {detail} (fyra veckor efter driftstart) och slutar därefter. "
-            "Kontrollera när patienten ska bokas.",
+            "Bestäm på vilken sida av gränsen patienten ska bokas, och ändra datumintervallet efter det.",
         ),
         "UNIT_UNPLANNED": RuleText(
             "Enheten saknar driftstart",
@@ -142,17 +175,21 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
         "UNIT_ALREADY_LIVE": RuleText(
             "Enheten är redan i drift",
-            "Enheten är redan i drift i Millennium. Boka patienten där.",
-            "Enheten är i drift i Millennium sedan {detail}. Boka patienten där.",
+            "Enheten är redan i drift i Millennium. Boka patienten där, och avsluta posten i PMO när patienten är "
+            "bokad.",
+            "Enheten är i drift i Millennium sedan {detail}. Boka patienten där, och avsluta posten i PMO när "
+            "patienten är bokad.",
         ),
         "CATEGORY_UNKNOWN": RuleText(
             "Okänd kategori",
-            "Välj en SDV-väntelista: kategorin finns varken i SDV-katalogen eller i mappningen.",
-            "Välj en SDV-väntelista: kategorin finns varken i SDV-katalogen eller i mappningen. Närmast är {detail}.",
+            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
+            "mappningen.",
+            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
+            "mappningen. Närmast är {detail}.",
         ),
         "CATEGORY_NOT_MOVED": RuleText(
             "Inte flyttad till SDV-väntelista",
-            "Flytta posten till en SDV-väntelista.",
+            "Flytta posten till en SDV-väntelista inom enhetens vårdområde.",
             "Flytta posten till {detail}.",
         ),
         "LIST_OUTSIDE_CARE_AREA": RuleText(
@@ -162,8 +199,8 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
         "CONTACT_FORM_MISMATCH": RuleText(
             "Kontaktformen stämmer inte med listan",
-            "Kontrollera kontaktform och SDV-väntelista: de säger olika.",
-            "Kontrollera kontaktform och SDV-väntelista: listan gäller {detail}.",
+            "Rätta kontaktformen, eller välj en annan SDV-väntelista: de säger olika.",
+            "Rätta kontaktformen, eller välj en annan SDV-väntelista: listan gäller {detail}.",
         ),
         "BRANCH_NOT_IN_TEXT": RuleText(
             "Filialen nämns inte i texten",
@@ -171,7 +208,8 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
         "ATTACHMENT_NOT_MIGRATED": RuleText(
             "Bilaga följer inte med",
-            "Bilagan migreras inte. Kontrollera att viktig information står i Orsak eller Planerade åtgärder.",
+            "Bilagan migreras inte. Kontrollera att viktig information står i Orsak eller Planerade åtgärder. Raden "
+            "står kvar så länge posten har en bilaga.",
         ),
         "ATTACHMENT_WITHOUT_TEXT": RuleText(
             "Bilaga utan text",
@@ -179,19 +217,25 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
         "AGE_MISMATCH": RuleText(
             "Åldern stämmer inte med listan",
-            "Kontrollera SDV-väntelista och datum: patientens ålder passar inte listan under datumintervallet.",
+            "Rätta SDV-väntelista eller datum: patientens ålder passar inte listan under datumintervallet.",
+        ),
+        "AGE_IMPLAUSIBLE": RuleText(
+            "Osannolik ålder",
+            "Numret läses som ett barn under två år. Har patienten fyllt hundra år, skriv numret med + i stället för "
+            "bindestreck. Är det ett barn, skriv numret med tolv siffror.",
         ),
         "DUPLICATE_POST": RuleText(
             "Möjlig dubblett",
-            "Samma patient har flera poster på enheten för samma lista med överlappande datum. Avsluta dubbletten.",
+            "Samma patient har flera poster på enheten för samma lista med överlappande datum. Avsluta dubbletten, "
+            "eller rätta datumen om båda besöken behövs.",
         ),
         "CONTACT_FORM_UNKNOWN": RuleText(
             "Okänd kontaktform", "Ange kontaktform: besök, telefon, video eller hembesök."
         ),
         "DESCRIPTION_OVER_LIMIT": RuleText(
             "Lång beskrivning",
-            "Texterna är längre än mottagande fält. Korta ned dem så att det viktiga får plats.",
-            "Texterna blir {detail} tecken, längre än mottagande fält. Korta ned dem så att det viktiga får plats.",
+            "Texterna är längre än mottagande fält. Korta ned dem så att allt får plats.",
+            "Texterna blir {detail} tecken, längre än mottagande fält. Korta ned dem så att allt får plats.",
         ),
         "TEXT_CLEANED": RuleText(
             "Otillåtna tecken borttagna", "Osynliga styrtecken togs bort ur texten. Ingen åtgärd behövs."
@@ -214,6 +258,7 @@ REQUEST_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "vardinrattning": "Vårdinrättning",
         "beskrivning": "Beskrivning",
         "sekretess": "Sekretessmarkering",
+        "enhet": "Enhet",
         "vantar_pa_besok": "Väntar på besök",
         "nybesok": "Nybesök",
     }
@@ -234,22 +279,30 @@ WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
         "fix_in_pmo": WorkListText(
             DISPOSITION_LABELS[Disposition.FIX_IN_PMO],
             "Rätta posten i PMO. När ett datum har rättats gäller: ligger hela datumintervallet mer än fyra veckor "
-            "efter driftstart flyttas posten till en SDV-väntelista, annars bokas patienten direkt i Millennium.",
+            "efter driftstart flyttas posten till en SDV-väntelista, slutar det före driftstart bokas patienten i PMO, "
+            "och annars bokas patienten direkt i Millennium.",
         ),
         "move_to_sdv_list": WorkListText(
             DISPOSITION_LABELS[Disposition.MOVE_TO_SDV_LIST],
             "Byt kategori i PMO till den SDV-väntelista som föreslås, eller till en annan SDV-väntelista om den "
             "passar besöket bättre. Rätta också det andra som står under Gör så här.",
         ),
+        "book_in_pmo": WorkListText(
+            DISPOSITION_LABELS[Disposition.BOOK_IN_PMO],
+            "De här patienterna ska komma före driftstart och migreras inte. Boka dem i PMO som vanligt, och avsluta "
+            "posten när patienten är bokad. Ligger posten på en SDV-väntelista ska den tas bort därifrån, annars bokas "
+            "patienten två gånger.",
+        ),
         "book_in_millennium": WorkListText(
             DISPOSITION_LABELS[Disposition.BOOK_IN_MILLENNIUM],
-            "De här patienterna migreras inte. Boka dem direkt i Millennium. Ligger posten på en SDV-väntelista "
-            "ska den tas bort därifrån, annars bokas patienten två gånger.",
+            "De här patienterna migreras inte. Boka dem direkt i Millennium, och avsluta posten i PMO när patienten är "
+            "bokad. Ligger posten på en SDV-väntelista ska den tas bort därifrån, annars bokas patienten två gånger.",
         ),
         "handle_manually": WorkListText(
             DISPOSITION_LABELS[Disposition.HANDLE_MANUALLY],
-            "De här patienterna kan inte migreras maskinellt. Rätta personnummer eller namn i PMO om det går, och "
-            "hantera annars posten manuellt. Posten ska inte ligga på en SDV-väntelista så länge numret är osäkert.",
+            "De här patienterna kan inte migreras maskinellt. Rätta personnummer eller namn i PMO om det går. Hantera "
+            "annars posten manuellt, och avsluta den i PMO när det är gjort. Posten ska inte ligga på en "
+            "SDV-väntelista så länge numret är osäkert.",
         ),
         "check": WorkListText(
             "Migreras - kontrollera",
@@ -325,7 +378,7 @@ WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
 """What PMO did to a post after it was released to Millennium, by ``released_change.change``."""
 
 WORK_LIST_HOW_TO_READ: Final = (
-    "Listan visar läget den dag som står ovan. Det som rättas i PMO försvinner ur nästa lista.",
+    "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
     "Överst på varje flik står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
     "Boka före, tidigast först. Röda datum har passerat.",
     "Sök upp posten i PMO med personnummer eller Post-id. Bocka av i kolumnen Klart när den är genomgången; kolumnen "

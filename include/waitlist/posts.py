@@ -56,6 +56,12 @@ class RuleContext:
         return {hsa_id: row for row, hsa_id in enumerate(self.mappings.units)}
 
     @cached_property
+    def test_numbers(self) -> pa.StringArray:
+        """The Person-IDs of patients who do not exist."""
+        numbers = (number for row in self.mappings.test_persons for number in row.nummer.numbers)
+        return pa.array(sorted(set(numbers)), pa.string())
+
+    @cached_property
     def covers(self) -> Mask:
         """Whether a unit (row) has the care area of a list (column); so has none (the last of each) of whatever."""
         units, lists = self.mappings.units.values(), self.mappings.sdv_lists
@@ -177,6 +183,11 @@ class Posts:
     def has_target_list(self) -> Mask:
         """The post lies on an SDV list or the mapping recommends one."""
         return self.category.target_list >= 0
+
+    @cached_property
+    def list_in_care_area(self) -> Mask:
+        """The target list's care area is one of the unit's; so it is where list or unit is not known."""
+        return self.context.covers[self.units.row, self.category.target_list]
 
     @cached_property
     def boka_from(self) -> Days:

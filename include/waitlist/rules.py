@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from waitlist import dates, texts
 from waitlist.identity import Kind
+from waitlist.mappings import CARE_AREAS, CHILD_HEALTH, Unit
 from waitlist.posts import CONTACT_FORMS, Mask, Posts
 from waitlist.settings import StraddlePolicy
 
@@ -38,6 +39,7 @@ class Disposition(StrEnum):
     ALREADY_RELEASED = "already_released"
     LEAVE = "leave"
     HANDLE_MANUALLY = "handle_manually"
+    BOOK_IN_PMO = "book_in_pmo"
     BOOK_IN_MILLENNIUM = "book_in_millennium"
     FIX_IN_PMO = "fix_in_pmo"
     PLAN_UNIT = "plan_unit"
@@ -110,6 +112,12 @@ def id_unsafe_on_sdv_list(posts: Posts) -> Mask:
     return ~posts.has_personnummer & posts.on_sdv_list
 
 
+def test_person(posts: Posts) -> Mask:
+    """A patient who does not exist (``test_persons.csv``)."""
+    known = pc.is_in(posts.identities.person_id, value_set=posts.context.test_numbers)
+    return np.asarray(known.to_numpy(zero_copy_only=False))
+
+
 def name_missing(posts: Posts) -> Mask:
     """No patient name."""
     return posts.text("patient").empty
@@ -135,9 +143,14 @@ def date_expired(posts: Posts) -> Mask:
     return posts.expired
 
 
+def ends_before_go_live(posts: Posts) -> Mask:
+    """The window ends before the unit can book in Millennium."""
+    return posts.cutoff_applies & (posts.boka_fore < posts.units.driftstart)
+
+
 def within_cutoff(posts: Posts) -> Mask:
-    """The window is not later than the cutoff; a straddler counts under the policy ``book``."""
-    within = posts.cutoff_applies & (posts.boka_fore <= posts.cutoff)
+    """The window ends at go-live or later, and not after the cutoff; a straddler counts under the policy ``book``."""
+    within = posts.cutoff_applies & (posts.boka_fore >= posts.units.driftstart) & (posts.boka_fore <= posts.cutoff)
     if posts.context.rules.straddle_policy is StraddlePolicy.BOOK:
         within |= posts.straddles_cutoff
     return within
@@ -149,8 +162,8 @@ def straddles_cutoff(posts: Posts) -> Mask:
 
 
 def not_eligible_on_sdv_list(posts: Posts) -> Mask:
-    """A nybesök, or within the cutoff, on an SDV list: the patient would be booked twice."""
-    return (first_visit(posts) | within_cutoff(posts)) & posts.on_sdv_list
+    """A nybesök, or a window that ends before go-live or within the cutoff, on an SDV list: booked twice otherwise."""
+    return (first_visit(posts) | within_cutoff(posts) | ends_before_go_live(posts)) & posts.on_sdv_list
 
 
 def unit_unplanned(posts: Posts) -> Mask:
@@ -175,7 +188,7 @@ def category_not_moved(posts: Posts) -> Mask:
 
 def list_outside_care_area(posts: Posts) -> Mask:
     """The target list's care area is not one of the unit's."""
-    return ~posts.context.covers[posts.units.row, posts.category.target_list]
+    return ~posts.list_in_care_area
 
 
 def contact_form_mismatch(posts: Posts) -> Mask:
@@ -233,6 +246,18 @@ def age_mismatch(posts: Posts) -> Mask:
     return mismatch
 
 
+def age_implausible(posts: Posts) -> Mask:
+    """A child under two years by the sign alone, on a list that is not for children: perhaps a person of 100."""
+    implausible = np.zeros(len(posts), dtype=np.bool_)
+    suspect = posts.has_personnummer & posts.identities.of_this_century_by_sign & posts.has_target_list
+    places = np.flatnonzero(suspect)
+    for_children = np.array([row.vardomrade == CHILD_HEALTH for row in posts.context.mappings.sdv_lists], np.bool_)
+    today = np.full(len(places), dates.day(posts.context.as_of))
+    age = dates.age_in_months(posts.identities.birth_date[places], today)
+    implausible[places] = (age < _TWO_YEARS) & ~for_children[posts.category.target_list[places]]
+    return implausible
+
+
 def duplicate_post(posts: Posts) -> Mask:
     """Same person, unit and target list with overlapping windows; found over the whole batch."""
     return posts.is_duplicate
@@ -261,6 +286,8 @@ def protected_identity(posts: Posts) -> Mask:
     return posts.flag("sekretess")
 
 
+_TWO_YEARS: Final = 24
+
 TEXTS: Final = ("patient", "orsak", "planerade_atgarder", "anvandare")
 """The columns that are cleaned."""
 
@@ -270,22 +297,41 @@ def _target_contact_form(posts: Posts) -> pa.Array:
     return pc.take(forms, pa.array(posts.category.target_list, mask=~posts.has_target_list))
 
 
-def _target_list(posts: Posts, places: Places) -> pa.Array:
-    names = pa.array([row.sdv_lista for row in posts.context.mappings.sdv_lists])
-    return pc.take(names, pa.array(posts.category.target_list[places]))
+def _recommended_list(posts: Posts, places: Places) -> pa.Array:
+    """Name the target list; nothing where it is outside the unit's care areas."""
+    names = pa.array([row.sdv_lista for row in posts.context.mappings.sdv_lists], pa.string())
+    return pc.take(names, pa.array(posts.category.target_list[places], mask=~posts.list_in_care_area[places]))
 
 
-def _target_care_area(posts: Posts, places: Places) -> pa.Array:
-    areas = pa.array([row.vardomrade for row in posts.context.mappings.sdv_lists])
-    return pc.take(areas, pa.array(posts.category.target_list[places]))
+def _care_areas(posts: Posts, places: Places) -> pa.Array:
+    """Name the target list's care area and then the unit's own."""
+    of_list = pa.array([row.vardomrade for row in posts.context.mappings.sdv_lists], pa.string())
+    of_unit = pa.array([_joined(unit) for unit in posts.units.rows], pa.string())
+    list_area = pc.take(of_list, pa.array(posts.category.target_list[places]))
+    unit_areas = pc.take(of_unit, pa.array(posts.units.row[places]))
+    return pc.binary_join_element_wise(list_area, unit_areas, ", enheten till ")
+
+
+def _joined(unit: Unit) -> str:
+    return " och ".join(area for area in CARE_AREAS if area in unit.vardomraden)
 
 
 def _target_form(posts: Posts, places: Places) -> pa.Array:
     return pc.take(_target_contact_form(posts), pa.array(places))
 
 
-def _suggestion(posts: Posts, places: Places) -> pa.Array:
-    return pc.take(posts.category.suggestion, pa.array(places))
+def _suggestions(posts: Posts, places: Places) -> pa.Array:
+    """Name the SDV lists of the unit's care areas that are closest to the category, the closest first."""
+    rows = pa.array(places)
+    categories, forms = (pc.take(posts.column(name), rows).to_pylist() for name in _CATEGORY)
+    areas = [unit.vardomraden for unit in posts.units.rows]
+    areas.append(frozenset(CARE_AREAS))
+    suggest = posts.context.matcher.suggest
+    found = (
+        "; ".join(suggest(category, form, areas[unit]))
+        for category, form, unit in zip(categories, forms, posts.units.row[places].tolist(), strict=True)
+    )
+    return pa.array([names or None for names in found], pa.string())
 
 
 def _reserve_kind(posts: Posts, places: Places) -> pa.Array:
@@ -325,11 +371,13 @@ _TABLE: Final = (
     Rule("ID_COORDINATION_NUMBER", "1, 2, 5", _BLOCKS, ("personnummer",), id_coordination_number),
     Rule("ID_RESERVE_NUMBER", "1, 2, 5", _BLOCKS, ("personnummer",), id_reserve_number, _reserve_kind),
     Rule("ID_UNSAFE_ON_SDV_LIST", "1", _ERROR, ("personnummer", *_CATEGORY), id_unsafe_on_sdv_list),
+    Rule("TEST_PERSON", "", _BLOCKS, ("personnummer",), test_person),
     Rule("NAME_MISSING", "6", _BLOCKS, ("patient",), name_missing),
     Rule("FIRST_VISIT", "3", _BLOCKS, ("nybesok",), first_visit),
     Rule("DATE_MISSING", "2, 5", _BLOCKS, _DATES, date_missing, _missing_dates),
     Rule("DATE_INVERTED", "2, 5", _BLOCKS, _DATES, date_inverted),
     Rule("DATE_EXPIRED", "1, 5", _BLOCKS, ("boka_fore",), date_expired),
+    Rule("ENDS_BEFORE_GO_LIVE", "2 steg 3", _BLOCKS, _CUTOFF, ends_before_go_live, _driftstart),
     Rule("WITHIN_CUTOFF", "2 steg 3", _BLOCKS, _CUTOFF, within_cutoff, _cutoff),
     Rule(
         "NOT_ELIGIBLE_ON_SDV_LIST",
@@ -341,15 +389,15 @@ _TABLE: Final = (
     Rule("STRADDLES_CUTOFF", "2 steg 3", _INFO, _CUTOFF, straddles_cutoff, _cutoff),
     Rule("UNIT_UNPLANNED", "2", _BLOCKS, ("enhet_hsa_id",), unit_unplanned),
     Rule("UNIT_ALREADY_LIVE", "1", _BLOCKS, ("enhet_hsa_id",), unit_already_live, _driftstart),
-    Rule("CATEGORY_UNKNOWN", "2 steg 1, 4", _BLOCKS, _CATEGORY, category_unknown, _suggestion),
-    Rule("CATEGORY_NOT_MOVED", "2 steg 6, 4", _BLOCKS, _CATEGORY, category_not_moved, _target_list),
+    Rule("CATEGORY_UNKNOWN", "2 steg 1, 4", _BLOCKS, _CATEGORY, category_unknown, _suggestions),
+    Rule("CATEGORY_NOT_MOVED", "2 steg 6, 4", _BLOCKS, _CATEGORY, category_not_moved, _recommended_list),
     Rule(
         "LIST_OUTSIDE_CARE_AREA",
         "3",
         _WARNING,
         ("enhet_hsa_id", *_CATEGORY),
         list_outside_care_area,
-        _target_care_area,
+        _care_areas,
     ),
     Rule("CONTACT_FORM_MISMATCH", "3", _WARNING, _CATEGORY, contact_form_mismatch, _target_form),
     Rule(
@@ -368,6 +416,7 @@ _TABLE: Final = (
         attachment_without_text,
     ),
     Rule("AGE_MISMATCH", "3", _WARNING, ("personnummer", *_DATES, *_CATEGORY), age_mismatch),
+    Rule("AGE_IMPLAUSIBLE", "", _WARNING, ("personnummer", *_CATEGORY), age_implausible),
     Rule("DUPLICATE_POST", "", _WARNING, ("post_id",), duplicate_post),
     Rule("CONTACT_FORM_UNKNOWN", "", _WARNING, ("kontaktform",), contact_form_unknown),
     Rule(
@@ -394,8 +443,16 @@ DISPOSITIONS: Final[tuple[tuple[Disposition, tuple[str, ...]], ...]] = (
     (Disposition.LEAVE, ("NOT_WAITING",)),
     (
         Disposition.HANDLE_MANUALLY,
-        ("ID_MISSING", "ID_INVALID", "ID_COORDINATION_NUMBER", "ID_RESERVE_NUMBER", "NAME_MISSING"),
+        (
+            "ID_MISSING",
+            "ID_INVALID",
+            "ID_COORDINATION_NUMBER",
+            "ID_RESERVE_NUMBER",
+            "TEST_PERSON",
+            "NAME_MISSING",
+        ),
     ),
+    (Disposition.BOOK_IN_PMO, ("ENDS_BEFORE_GO_LIVE",)),
     (Disposition.BOOK_IN_MILLENNIUM, ("FIRST_VISIT",)),
     (Disposition.FIX_IN_PMO, ("DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED")),
     (Disposition.PLAN_UNIT, ("UNIT_UNPLANNED",)),

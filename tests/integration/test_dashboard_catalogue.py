@@ -1,5 +1,6 @@
 """Regler och listor: every list, row and rule, and how many posts each takes in the latest dry run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from tests.support.batches import Chunk, chunk
 
 from waitlist import paths
 from waitlist.dashboard.catalogue import Catalogue, read_catalogue
-from waitlist.mappings import Mappings, load_mappings
+from waitlist.mappings import Mappings, Unit, load_mappings
 from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.rules import BUILT_IN_SEVERITIES, RULES, Disposition
 from waitlist.staging import StagingStore
@@ -83,14 +84,26 @@ def test_a_row_of_the_mapping_has_the_posts_of_its_own_contact_form(store: Stagi
     assert rows == {None: 0, "telefon": 10, "video": 0, "hembesok": 0}
 
 
-def test_what_nobody_has_mapped_is_named_with_the_closest_name(store: StagingStore, mappings: Mappings) -> None:
+def test_what_nobody_has_mapped_is_named_with_the_closest_lists(store: StagingStore, mappings: Mappings) -> None:
     page = spread(store, mappings)
     assert (page.unknown_categories, page.unknown_posts) == (2, 20)
     named = {each.category: each for each in page.unknown}
-    assert named["Laekarmottagning"].suggestion == "Läkarmottagning"
-    assert (named[""].posts, named[""].suggestion) == (10, None)
+    assert named["Laekarmottagning"].suggestions == ("SDV Pv Läk Återbesök",)
+    assert (named[""].posts, named[""].suggestions) == (10, ())
     # Posts without a unit are at none.
     assert named["Laekarmottagning"].units == 2
+
+
+def test_no_list_is_suggested_outside_the_care_areas_of_the_units_where_a_category_is(
+    store: StagingStore, mappings: Mappings
+) -> None:
+    units = {
+        name: Unit(name, name, frozenset(areas), None, None, None, None, "", "")
+        for name, areas in zip(filter(None, batches.UNITS), (["Um"], ["Bhv"]), strict=True)
+    }
+    keep(store, {post: ("Läkare", None) if post % 3 != 2 else (None, None) for post in POSTS})
+    (unknown,) = [each for each in read_catalogue(store, replace(mappings, units=units)).unknown if each.category]
+    assert unknown.suggestions == ("SDV Um Läk Återbesök",)
 
 
 def test_rules_say_what_they_lead_to_and_how_many_posts_they_take(store: StagingStore, mappings: Mappings) -> None:

@@ -293,7 +293,7 @@ def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingSto
         "",
         "Kritiska kontroller som inte är godkända:",
         "",
-        "- `dates`, Bokas direkt men ligger på SDV-väntelista: 3 av 10 uppfyller inte kravet",
+        "- `dates`, Bokas för hand men ligger på SDV-väntelista: 3 av 10 uppfyller inte kravet",
         "",
         "### Poster per enhet",
         "",

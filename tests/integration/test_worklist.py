@@ -45,6 +45,7 @@ FORMS = {"besok": "Besök", "telefon": "Telefon", "video": "Video", "hembesok": 
 TITLES = {
     "fix_in_pmo": "Åtgärda i PMO",
     "move_to_sdv_list": "Flytta till SDV-väntelista",
+    "book_in_pmo": "Bokas i PMO före driftstart",
     "book_in_millennium": "Bokas direkt i Millennium",
     "handle_manually": "Hanteras manuellt",
 }
@@ -180,7 +181,7 @@ def test_every_post_is_listed_where_it_belongs_or_counted(
         elif row.disposition == "plan_unit" and concerns > {"UNIT_UNPLANNED"}:
             expected[row.post_id] = "Enhet saknar driftstart"
     assert {post_id: each.title for post_id, each in listed.items()} == expected
-    assert len(set(expected.values())) == 7
+    assert len(set(expected.values())) == 8
 
 
 def test_every_cell_is_what_pmo_says(deployment: Deployment, listed: dict[int, Listed]) -> None:

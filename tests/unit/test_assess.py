@@ -41,6 +41,10 @@ LADDER: list[tuple[dict[str, Any], Disposition]] = [
     (RELEASED, Disposition.ALREADY_RELEASED),
     ({"vantar_pa_besok": False}, Disposition.LEAVE),
     ({"personnummer": None}, Disposition.HANDLE_MANUALLY),
+    (
+        {"boka_from": "2024-08-01", "boka_fore": "2024-11-17", "enhet_hsa_id": UNIT},
+        Disposition.BOOK_IN_PMO,
+    ),
     ({"nybesok": True}, Disposition.BOOK_IN_MILLENNIUM),
     ({"boka_fore": None}, Disposition.FIX_IN_PMO),
     ({"enhet_hsa_id": UNIT_WITHOUT_GO_LIVE}, Disposition.PLAN_UNIT),
@@ -64,6 +68,11 @@ def test_the_first_row_that_holds_decides(rung: int) -> None:
     [
         ({"patient": None}, "handle_manually"),
         ({"personnummer": PERSON + "x"}, "handle_manually"),
+        ({"personnummer": "121212-1212"}, "handle_manually"),
+        ({"boka_from": "2024-08-01", "boka_fore": "2024-10-01"}, "book_in_pmo"),
+        ({"boka_from": "2024-08-01", "boka_fore": "2024-11-17", "kategori": "Finns inte"}, "book_in_pmo"),
+        ({"boka_from": "2024-08-01", "boka_fore": "2024-11-17", "personnummer": "121212-1212"}, "handle_manually"),
+        ({"boka_from": "2024-08-01", "boka_fore": "2024-11-18"}, "book_in_millennium"),
         ({"boka_from": "2025-04-01"}, "fix_in_pmo"),
         ({"boka_from": "2024-01-01", "boka_fore": "2024-09-30"}, "fix_in_pmo"),
         ({"boka_from": "2024-11-20", "boka_fore": CUTOFF.isoformat()}, "book_in_millennium"),
@@ -87,6 +96,21 @@ def test_a_warning_that_a_lead_has_raised_is_fixed_in_pmo_unless_something_above
     assert disposition(attached | {"enhet_hsa_id": UNIT_LIVE}, raised=raised) == "book_in_millennium"
     (row,) = assess(table(attached), context(raised=raised)).findings.to_pylist()
     assert row["severity"] == "blocks"
+
+
+def test_a_list_is_never_recommended_outside_the_unit_s_care_areas() -> None:
+    rows = assess(
+        table(
+            {"kategori": BASE},
+            {"kategori": BASE, "enhet_hsa_id": UNIT_CHILD_HEALTH},
+            {"kategori": BASE, "enhet_hsa_id": UNIT_UNLISTED},
+            {"kategori": BASE, "enhet_hsa_id": None},
+        ),
+        context(),
+    ).dispositions.to_pylist()
+    recommended = "SDV Pv Ssk Återbesök (diabetes)"
+    assert [row["recommended_list"] for row in rows] == [recommended, None, recommended, recommended]
+    assert [row["disposition"] for row in rows] == ["move_to_sdv_list", "move_to_sdv_list", "plan_unit", "plan_unit"]
 
 
 STRADDLER = {"boka_from": CUTOFF.isoformat(), "boka_fore": (CUTOFF + dt.timedelta(1)).isoformat()}

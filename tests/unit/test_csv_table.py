@@ -146,6 +146,22 @@ def test_every_cell_is_asked_for_what_it_must_be(table):
     ]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (r"(\d)\1", r"invalid escape sequence: \1"),
+        ("(?=a)b", "invalid perl operator: (?="),
+        ("((x{100}){100}){100}", "invalid repetition size: {100}"),
+    ],
+)
+def test_a_pattern_that_could_take_for_ever_is_a_fault(table, pattern, why):
+    found = table(f"{HEADER}\na,,,,{pattern},\n")
+    found.rows[0].pattern("pattern")
+    (fault,) = found.faults()
+    assert fault.startswith(f"facts.csv:2: pattern: {pattern!r} is no regular expression: ")
+    assert fault.endswith(why)
+
+
 def test_a_long_value_is_cut_in_the_fault(table):
     found = table(f"{HEADER}\na,{'9' * 100},,,,\n")
     found.rows[0].whole_number("months")

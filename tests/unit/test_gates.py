@@ -6,7 +6,8 @@ import pytest
 
 from waitlist import paths
 from waitlist.exceptions import MappingError
-from waitlist.gates import FILE, GATE_LABELS, Gate, load_gates
+from waitlist.gates import FILE, GATE_LABELS, HANDLED, Gate, load_gates
+from waitlist.rules import Disposition
 
 LINES = {
     "critical_suites": "0",
@@ -67,3 +68,14 @@ def test_file_without_its_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("gate;threshold;owner;note\n", encoding="utf-8")
     with pytest.raises(MappingError, match="separated by semicolons"):
         load_gates(tmp_path)
+
+
+def test_what_is_booked_in_pmo_is_left_to_do_before_go_live_and_what_is_booked_in_millennium_is_not() -> None:
+    left = set(Disposition) - HANDLED
+    assert left == {
+        Disposition.HANDLE_MANUALLY,
+        Disposition.BOOK_IN_PMO,
+        Disposition.FIX_IN_PMO,
+        Disposition.PLAN_UNIT,
+        Disposition.MOVE_TO_SDV_LIST,
+    }

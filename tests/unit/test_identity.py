@@ -16,7 +16,7 @@ from tests.support.official_numbers import with_check_digit
 
 from waitlist import paths
 from waitlist.identity import Kind, classify
-from waitlist.mappings import load_mappings
+from waitlist.mappings import ReserveNumber, load_mappings
 
 AS_OF = dt.date(2024, 10, 1)
 FORMATS = load_mappings(paths.MAPPINGS, raisable={}).reserve_numbers
@@ -116,6 +116,15 @@ def test_a_wrong_check_digit_is_invalid(by):
 @pytest.mark.parametrize("date", ["20120230", "20110229", "20121301", "20120001", "20120500", "20120431"])
 def test_no_such_date_is_invalid(date):
     assert kind(with_check_digit(f"{date}238")) == Kind.INVALID
+
+
+@pytest.mark.parametrize("day", ["03", "63"])
+def test_the_birth_number_000_is_nobodys(day):
+    nobodys = with_check_digit(f"198512{day}000")
+    assert (
+        one(nobodys) == one(f"{nobodys[:8]}-{nobodys[8:]}") == one(short(nobodys)) == (Kind.INVALID, None, None, None)
+    )
+    assert kind(short(with_check_digit(f"189203{day}000"), "+")) == Kind.INVALID
 
 
 def test_leap_day_is_a_date():
@@ -248,6 +257,28 @@ def test_no_known_format_leaves_the_kind_as_it_is():
     assert found.reserve_name.to_pylist() == [None, None]
 
 
+def test_a_reserve_format_that_a_backtracking_matcher_never_finishes_stops_nobody():
+    hostile = ReserveNumber("slow", re.compile(r"(?:(?:(?:\d?){9}){9}){9}[A-Z]Z"), None, "", "")
+    found = classify(pa.array(["19850512-AB12", "850512-ZZ99"] * 500), AS_OF, [hostile, *FORMATS])
+    assert found.reserve_name.to_pylist() == ["Nationellt reservid (NRID)", None] * 500
+
+
+@pytest.mark.parametrize(
+    ("number", "by_sign"),
+    [
+        (short(CHILD), True),
+        (f" {short(CHILD)}\u00a0", True),
+        (short(ELDER, "+"), False),
+        (CHILD, False),
+        (f"{CHILD[:8]}-{CHILD[8:]}", False),
+        (None, False),
+        ("", False),
+    ],
+)
+def test_ten_digits_with_a_hyphen_tell_their_century_by_the_sign_alone(number, by_sign):
+    assert classify(pa.array([number], pa.string()), AS_OF, FORMATS).of_this_century_by_sign.tolist() == [by_sign]
+
+
 # Columns
 
 
@@ -279,7 +310,7 @@ def reference_kind(date, sign, last):
     day = int(date[-2:])
     if re.fullmatch(r"99[0-9]{6}", date) or 32 <= day <= 59:
         return Kind.RESERVNUMMER
-    if with_check_digit((date + last)[-10:-1]) != (date + last)[-10:] or day > 91:
+    if with_check_digit((date + last)[-10:-1]) != (date + last)[-10:] or day > 91 or last.startswith("000"):
         return Kind.INVALID
     return Kind.SAMORDNINGSNUMMER if day >= 60 else Kind.PERSONNUMMER
 
@@ -316,11 +347,12 @@ def mutated(draw):
 def other_kinds(draw):
     """Numbers of the right shape that are no personnummer."""
     month, day = draw(st.integers(0, 99)), draw(st.integers(0, 99))
-    number = f"{draw(st.integers(0, 9999)):04}{month:02}{day:02}{draw(st.integers(0, 999)):03}"
+    serial = draw(st.just(0) | st.integers(0, 999))
+    number = f"{draw(st.integers(0, 9999)):04}{month:02}{day:02}{serial:03}"
     number = with_check_digit(number)
     last = draw(st.sampled_from([number[8:], "T123", "k999", "DA0B", "5F1Z", "AB12", "abcd", "1A23"]))
     if last.isdigit():
-        last = wrong(last, draw(st.integers(1, 9))) if day < 60 else wrong(last, draw(st.integers(0, 9)))
+        last = wrong(last, draw(st.integers(min(serial, 1) if day < 60 else 0, 9)))
     sign = draw(st.sampled_from(["", "-", "+"]))
     return number[draw(st.sampled_from([0, 2])) : 8] + sign + last
 

@@ -272,6 +272,25 @@ def test_reserve_formats_fit_their_numbers(shipped, namn, fits, does_not_fit):
     assert not any(monster.fullmatch(number) for number in does_not_fit)
 
 
+def test_the_test_patient_of_every_system_is_known_by_both_readings_of_its_number(shipped):
+    assert [row.nummer.numbers for row in shipped.test_persons] == [("191212121212",), ("201212121212",)]
+    assert all(row.owner and row.note for row in shipped.test_persons)
+
+
+def test_a_region_names_its_test_patients_one_by_one_or_by_a_pattern_of_at_most_a_thousand(folder):
+    (folder / "test_persons.csv").write_text(
+        f"nummer,owner,note\n198001011234,,\n19121212\\d{{3}}2,,\n{',,'}\n", "utf-8"
+    )
+    one, thousand = load_mappings(folder, raisable=RAISABLE).test_persons
+    assert (one.nummer.numbers, len(thousand.nummer.numbers)) == (("198001011234",), 1_000)
+
+
+def test_a_folder_of_an_earlier_release_has_the_project_s_own_test_patients(folder, shipped):
+    (folder / "test_persons.csv").unlink()
+    found = load_mappings(folder, raisable=RAISABLE)
+    assert (found.test_persons, found.digests) == (shipped.test_persons, shipped.digests)
+
+
 def test_units_and_raised_severities_are_for_a_deployment_to_fill_in(shipped):
     assert (shipped.units, shipped.raised) == ({}, {})
 
@@ -388,6 +407,21 @@ def test_a_base_category_has_no_aliases():
         ),
         ("reserve_numbers", "Ny,,,,", "8: monster: empty"),
         ("reserve_numbers", r"skåne,\d,,,", "8: namn: the same as on line 6"),
+        ("test_persons", ",Lead,", "4: nummer: empty"),
+        ("test_persons", "191212121212,,", "4: nummer: the same as on line 2"),
+        ("test_persons", "19121212,,", "4: nummer: '19121212' matches no number of 12 digits"),
+        (
+            "test_persons",
+            "121212-1212,,",
+            "4: nummer: '121212-1212' is no regular expression over digits: '-' is no digit after '121212'",
+        ),
+        ("test_persons", "19121212\\d{4},,", "4: nummer: '19121212\\\\d{4}' matches more than 1000 numbers"),
+        ("test_persons", ".*,,", "4: nummer: '.*' matches more than 1000 numbers"),
+        (
+            "test_persons",
+            "(?:(?:(?:\\d?){9}){9}){9},,",
+            "4: nummer: '(?:(?:(?:\\\\d?){9}){9}){9}' is no regular expression over digits: too many repetitions",
+        ),
         ("rule_severities", "NO_SUCH_RULE,blocks,,", "2: rule: 'NO_SUCH_RULE' does not exist"),
         ("rule_severities", "ID_MISSING,blocks,,", "2: rule: ID_MISSING is blocks; only a warning may be raised"),
         ("rule_severities", "TEXT_CLEANED,blocks,,", "2: rule: TEXT_CLEANED is info; only a warning may be raised"),
@@ -462,6 +496,7 @@ def test_the_digest_is_that_of_the_facts_not_of_the_files(folder, shipped):
         ("units.csv", "Ett,Pv,2025-03-03,1", "Ett,Pv;Um,2025-03-03,1"),
         ("reserve_numbers.csv", "[DEF]", "[DEFG]"),
         ("rule_severities.csv", "AGE_MISMATCH,blocks,Lead,\n", ""),
+        ("test_persons.csv", "191212121212", "19121212121[2-3]"),
     ],
 )
 def test_a_files_digest_follows_every_fact_in_it(folder, name, old, new):

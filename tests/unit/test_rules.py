@@ -1,12 +1,16 @@
 """Each rule of the domain fires by its own condition, whatever the others say."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.posts import (
+    AS_OF,
     CUTOFF,
+    GO_LIVE,
     PERSON,
+    PERSON_ID,
     UNIT,
     UNIT_CHILD_HEALTH,
     UNIT_LIVE,
@@ -19,7 +23,9 @@ from tests.support.posts import (
 )
 
 from waitlist.assess import assess
+from waitlist.mappings import PersonForTests
 from waitlist.messages import DISPOSITION_LABELS, RULE_TEXTS, finding_text
+from waitlist.number_patterns import NumberPattern
 from waitlist.posts import Posts
 from waitlist.rules import RULES, Disposition
 
@@ -30,6 +36,7 @@ COORDINATION += luhn(COORDINATION.replace("-", ""))
 RESERVE = "850314-D1A0"
 INTERIM = "850314-T238"
 WRONG_DIGIT = PERSON[:-1] + str((int(PERSON[-1]) + 1) % 10)
+BEFORE_GO_LIVE, ON_GO_LIVE = (GO_LIVE - dt.timedelta(1)).isoformat(), GO_LIVE.isoformat()
 ON_CUTOFF, AFTER_CUTOFF = CUTOFF.isoformat(), (CUTOFF + dt.timedelta(1)).isoformat()
 
 
@@ -60,6 +67,10 @@ FIRING: list[tuple[str, dict[str, Any]]] = [
     ("ID_UNSAFE_ON_SDV_LIST", {"personnummer": WRONG_DIGIT}),
     ("ID_UNSAFE_ON_SDV_LIST", {"personnummer": COORDINATION}),
     ("ID_UNSAFE_ON_SDV_LIST", {"personnummer": INTERIM}),
+    ("TEST_PERSON", {"personnummer": "121212-1212"}),
+    ("TEST_PERSON", {"personnummer": " 20121212-1212\u00a0"}),
+    ("TEST_PERSON", {"personnummer": "121212+1212"}),
+    ("TEST_PERSON", {"personnummer": "191212121212", "vantar_pa_besok": False}),
     ("NAME_MISSING", {"patient": None}),
     ("NAME_MISSING", {"patient": " \t\u00a0"}),
     ("NAME_MISSING", {"patient": "\x00\x07"}),
@@ -70,10 +81,15 @@ FIRING: list[tuple[str, dict[str, Any]]] = [
     ("DATE_EXPIRED", {"boka_from": "2024-08-01", "boka_fore": "2024-09-30"}),
     ("DATE_EXPIRED", {"boka_from": None, "boka_fore": "2024-09-30"}),
     ("DATE_EXPIRED", {"boka_from": "2025-01-01", "boka_fore": "2024-09-30"}),
-    ("WITHIN_CUTOFF", {"boka_from": "2024-11-20", "boka_fore": ON_CUTOFF}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-08-01", "boka_fore": BEFORE_GO_LIVE}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-08-01", "boka_fore": AS_OF.isoformat(), "vantar_pa_besok": False}),
+    ("WITHIN_CUTOFF", {"boka_from": "2024-08-01", "boka_fore": ON_GO_LIVE}),
+    ("WITHIN_CUTOFF", {"boka_from": ON_GO_LIVE, "boka_fore": ON_CUTOFF}),
+    ("WITHIN_CUTOFF", {"boka_from": "2024-08-01", "boka_fore": "2024-10-14", "enhet_hsa_id": UNIT_LIVE}),
     ("WITHIN_CUTOFF", {"boka_from": ON_CUTOFF, "boka_fore": AFTER_CUTOFF}),
     ("NOT_ELIGIBLE_ON_SDV_LIST", {"nybesok": True}),
     ("NOT_ELIGIBLE_ON_SDV_LIST", {"boka_from": "2024-11-20", "boka_fore": ON_CUTOFF}),
+    ("NOT_ELIGIBLE_ON_SDV_LIST", {"boka_from": "2024-08-01", "boka_fore": BEFORE_GO_LIVE}),
     ("STRADDLES_CUTOFF", {"boka_from": ON_CUTOFF, "boka_fore": AFTER_CUTOFF}),
     ("UNIT_UNPLANNED", {"enhet_hsa_id": UNIT_UNLISTED}),
     ("UNIT_UNPLANNED", {"enhet_hsa_id": UNIT_WITHOUT_GO_LIVE}),
@@ -110,6 +126,20 @@ SILENT: list[tuple[str, dict[str, Any]]] = [
     ("DATE_INVERTED", {"boka_from": "2025-03-20"}),
     ("DATE_INVERTED", {"boka_from": None}),
     ("DATE_EXPIRED", {"boka_fore": "2024-10-01"}),
+    ("TEST_PERSON", {"personnummer": "121212-1213"}),
+    ("TEST_PERSON", {"personnummer": "201212121212x"}),
+    ("TEST_PERSON", {"personnummer": None}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-08-01", "boka_fore": ON_GO_LIVE}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-08-01", "boka_fore": "2024-09-30"}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-11-10", "boka_fore": "2024-11-01"}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": None, "boka_fore": "2024-11-01"}),
+    ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-08-01", "boka_fore": "2024-11-01", "enhet_hsa_id": UNIT_LIVE}),
+    (
+        "ENDS_BEFORE_GO_LIVE",
+        {"boka_from": "2024-08-01", "boka_fore": "2024-11-01", "enhet_hsa_id": UNIT_WITHOUT_GO_LIVE},
+    ),
+    ("WITHIN_CUTOFF", {"boka_from": "2024-08-01", "boka_fore": BEFORE_GO_LIVE}),
+    ("NOT_ELIGIBLE_ON_SDV_LIST", {"boka_from": "2024-08-01", "boka_fore": BEFORE_GO_LIVE, "kategori": BASE}),
     ("WITHIN_CUTOFF", {"boka_from": AFTER_CUTOFF, "boka_fore": "2025-01-01"}),
     ("WITHIN_CUTOFF", {"boka_from": None, "boka_fore": ON_CUTOFF}),
     ("WITHIN_CUTOFF", {"boka_from": "2024-12-10", "boka_fore": "2024-11-20"}),
@@ -152,7 +182,7 @@ def test_stays_silent(rule: str, post: dict[str, Any]) -> None:
 
 def test_every_rule_has_a_case_that_fires() -> None:
     from_outside = {"DUPLICATE_POST", "ALREADY_RELEASED"}
-    by_age = {"AGE_MISMATCH"}
+    by_age = {"AGE_MISMATCH", "AGE_IMPLAUSIBLE"}
     assert {rule for rule, _ in FIRING} | from_outside | by_age == set(RULES)
 
 
@@ -201,6 +231,60 @@ def test_age_is_judged_at_both_ends_of_the_window(
     assert fires("AGE_MISMATCH", post) is mismatch
 
 
+def infant(birth: dt.date) -> str:
+    """The ten digits and sign of a number of the test list for 2023-03-09..2024-12-31: an odd sum of serial and day."""
+    serial = 238 + (birth.toordinal() + 1) % 2
+    return f"{birth:%y%m%d}-{serial}{luhn(f'{birth:%y%m%d}{serial}')}"
+
+
+BABY, TODDLER = infant(dt.date(2024, 9, 30)), infant(dt.date(2023, 3, 9))
+
+
+@pytest.mark.parametrize(
+    ("post", "implausible"),
+    [
+        ({"personnummer": BABY}, True),
+        ({"personnummer": BABY, "kategori": BASE}, True),
+        ({"personnummer": f" {TODDLER}\u00a0"}, True),
+        ({"personnummer": TODDLER, "enhet_hsa_id": UNIT_CHILD_HEALTH}, True),
+        ({"personnummer": f"20{BABY}"}, False),
+        ({"personnummer": f"20{BABY.replace('-', '')}"}, False),
+        ({"personnummer": BABY, "kategori": "SDV Bhv Ssk Återbesök (3 mån)"}, False),
+        ({"personnummer": BABY, "kategori": "Finns inte"}, False),
+        ({"personnummer": PERSON}, False),
+        ({"personnummer": COORDINATION}, False),
+    ],
+)
+def test_a_child_by_the_sign_alone_on_a_list_for_others_may_be_a_hundred_years_old(
+    post: dict[str, Any], *, implausible: bool
+) -> None:
+    assert fires("AGE_IMPLAUSIBLE", post) is implausible
+
+
+@pytest.mark.parametrize(("as_of", "implausible"), [(dt.date(2025, 3, 8), True), (dt.date(2025, 3, 9), False)])
+def test_a_child_of_two_years_is_plausible(as_of: dt.date, *, implausible: bool) -> None:
+    assert fires("AGE_IMPLAUSIBLE", {"personnummer": TODDLER}, as_of=as_of) is implausible
+
+
+def test_nobody_ends_before_go_live_and_within_the_cutoff() -> None:
+    days = [(AS_OF + dt.timedelta(day)).isoformat() for day in range(-2, 90)]
+    posts = [{"boka_from": first, "boka_fore": last} for first in days[::7] for last in days]
+    chunk = Posts(table(*posts), context())
+    before, within, straddles = (
+        RULES[code].predicate(chunk) for code in ("ENDS_BEFORE_GO_LIVE", "WITHIN_CUTOFF", "STRADDLES_CUTOFF")
+    )
+    assert all(mask.any() for mask in (before, within, straddles))
+    assert not (before & (within | straddles)).any()
+
+
+def test_a_test_person_is_whoever_the_file_names() -> None:
+    named = replace(context().mappings, test_persons=(PersonForTests(NumberPattern("x", (PERSON_ID,)), "", ""),))
+    judged = Posts(table({}, {"personnummer": "121212-1212"}), replace(context(), mappings=named))
+    assert RULES["TEST_PERSON"].predicate(judged).tolist() == [True, False]
+    nobody = replace(context(), mappings=replace(named, test_persons=()))
+    assert not RULES["TEST_PERSON"].predicate(Posts(table({}), nobody)).any()
+
+
 def test_a_list_without_ages_takes_anyone() -> None:
     assert not fires("AGE_MISMATCH", {"kategori": SDV})
 
@@ -235,13 +319,34 @@ def test_description_length_counts_code_points_and_the_limit_is_a_setting() -> N
     ("rule", "post", "detail"),
     [
         ("CATEGORY_NOT_MOVED", {"kategori": BASE}, SDV),
-        ("CATEGORY_UNKNOWN", {"kategori": "SDV Pv Ssk Återbesök (diabet)"}, SDV),
+        ("CATEGORY_UNKNOWN", {"kategori": "SDV Pv Ssk Återbesök (diabet)"}, f"{SDV}; SDV Pv Läk Återbesök (diabetes)"),
+        ("CATEGORY_NOT_MOVED", {"kategori": BASE, "enhet_hsa_id": UNIT_CHILD_HEALTH}, None),
+        ("CATEGORY_NOT_MOVED", {"kategori": BASE, "enhet_hsa_id": UNIT_UNLISTED}, SDV),
+        ("CATEGORY_UNKNOWN", {"kategori": "SDV Pv Ssk Återbesök (diabet)", "enhet_hsa_id": UNIT_CHILD_HEALTH}, None),
+        (
+            "CATEGORY_UNKNOWN",
+            {"kategori": "Hypertoni"},
+            "SDV Pv Ssk Återbesök (hypertoni); SDV Pv Läk Återbesök (hypertoni)",
+        ),
+        ("CATEGORY_UNKNOWN", {"kategori": "BVC 10 mån"}, None),
+        (
+            "CATEGORY_UNKNOWN",
+            {"kategori": "BVC 10 mån", "enhet_hsa_id": UNIT_CHILD_HEALTH},
+            "SDV Bhv Ssk Återbesök (10 mån)",
+        ),
+        (
+            "CATEGORY_UNKNOWN",
+            {"kategori": "BVC 10 mån", "enhet_hsa_id": UNIT_UNLISTED},
+            "SDV Bhv Ssk Återbesök (10 mån)",
+        ),
+        ("ENDS_BEFORE_GO_LIVE", {"boka_from": "2024-08-01", "boka_fore": BEFORE_GO_LIVE}, ON_GO_LIVE),
+        ("TEST_PERSON", {"personnummer": "121212-1212"}, None),
         ("DATE_MISSING", {"boka_from": ""}, "Boka fr.o.m."),
         ("DATE_MISSING", {"boka_fore": "?"}, "Boka före"),
         ("DATE_MISSING", {"boka_from": "", "boka_fore": "?"}, "Boka fr.o.m. och Boka före"),
         ("WITHIN_CUTOFF", {"boka_from": "2024-11-20", "boka_fore": ON_CUTOFF}, "2024-12-16"),
         ("UNIT_ALREADY_LIVE", {"enhet_hsa_id": UNIT_LIVE}, "2024-10-01"),
-        ("LIST_OUTSIDE_CARE_AREA", {"enhet_hsa_id": UNIT_CHILD_HEALTH}, "Pv"),
+        ("LIST_OUTSIDE_CARE_AREA", {"enhet_hsa_id": UNIT_CHILD_HEALTH}, "Pv, enheten till Bhv"),
         ("CONTACT_FORM_MISMATCH", {"kategori": "SDV Pv Läk Telefon Återbesök"}, "telefon"),
         ("ID_RESERVE_NUMBER", {"personnummer": INTERIM}, "interimsnummer"),
         ("ID_INVALID", {"personnummer": WRONG_DIGIT}, None),
@@ -262,4 +367,18 @@ def test_every_rule_and_disposition_has_its_swedish_text() -> None:
 def test_a_text_says_what_to_do_and_where_the_instruction_says_so() -> None:
     moved = finding_text("CATEGORY_NOT_MOVED", SDV)
     assert moved == f"Flytta posten till {SDV}. (Instruktionen, kapitel 2 steg 6 och kapitel 4)"
-    assert finding_text("DUPLICATE_POST", None).endswith("Avsluta dubbletten.")
+    assert finding_text("DUPLICATE_POST", None).endswith("rätta datumen om båda besöken behövs.")
+    outside = finding_text("LIST_OUTSIDE_CARE_AREA", "Pv, enheten till Bhv och Um")
+    assert outside.startswith(
+        "Välj en SDV-väntelista inom enhetens vårdområde: listan hör till Pv, enheten till Bhv och"
+    )
+    assert finding_text("CATEGORY_NOT_MOVED", None).startswith(
+        "Flytta posten till en SDV-väntelista inom enhetens vårdområde."
+    )
+
+
+@pytest.mark.parametrize(
+    "code", ["ENDS_BEFORE_GO_LIVE", "WITHIN_CUTOFF", "FIRST_VISIT", "UNIT_ALREADY_LIVE", "TEST_PERSON", "ID_MISSING"]
+)
+def test_a_text_about_a_post_that_never_migrates_says_when_its_row_goes_away(code: str) -> None:
+    assert "avsluta" in finding_text(code, "2024-11-18")

@@ -23,16 +23,17 @@ AS_OF = dt.date(2024, 10, 1)
 MOMENT = "2024-10-02 00:00:00"
 
 FINDINGS = {
-    "AGE_MISMATCH", "ALREADY_RELEASED", "ATTACHMENT_NOT_MIGRATED", "ATTACHMENT_WITHOUT_TEXT", "BRANCH_NOT_IN_TEXT",
-    "CATEGORY_NOT_MOVED", "CATEGORY_UNKNOWN", "CONTACT_FORM_MISMATCH", "CONTACT_FORM_UNKNOWN", "DATE_EXPIRED",
-    "DATE_INVERTED", "DATE_MISSING", "DESCRIPTION_OVER_LIMIT", "DUPLICATE_POST", "FIRST_VISIT",
-    "ID_COORDINATION_NUMBER", "ID_INVALID", "ID_MISSING", "ID_RESERVE_NUMBER", "ID_UNSAFE_ON_SDV_LIST",
+    "AGE_IMPLAUSIBLE", "AGE_MISMATCH", "ALREADY_RELEASED", "ATTACHMENT_NOT_MIGRATED", "ATTACHMENT_WITHOUT_TEXT",
+    "BRANCH_NOT_IN_TEXT", "CATEGORY_NOT_MOVED", "CATEGORY_UNKNOWN", "CONTACT_FORM_MISMATCH", "CONTACT_FORM_UNKNOWN",
+    "DATE_EXPIRED", "DATE_INVERTED", "DATE_MISSING", "DESCRIPTION_OVER_LIMIT", "DUPLICATE_POST", "ENDS_BEFORE_GO_LIVE",
+    "FIRST_VISIT", "ID_COORDINATION_NUMBER", "ID_INVALID", "ID_MISSING", "ID_RESERVE_NUMBER", "ID_UNSAFE_ON_SDV_LIST",
     "LIST_OUTSIDE_CARE_AREA", "NAME_MISSING", "NOT_ELIGIBLE_ON_SDV_LIST", "NOT_WAITING", "NOT_WAITING_ON_SDV_LIST",
-    "PROTECTED_IDENTITY", "STRADDLES_CUTOFF", "TEXT_CLEANED", "UNIT_ALREADY_LIVE", "UNIT_UNPLANNED", "WITHIN_CUTOFF",
+    "PROTECTED_IDENTITY", "STRADDLES_CUTOFF", "TEST_PERSON", "TEXT_CLEANED", "UNIT_ALREADY_LIVE", "UNIT_UNPLANNED",
+    "WITHIN_CUTOFF",
 }  # fmt: skip
 DISPOSITIONS = {
-    "already_released", "book_in_millennium", "fix_in_pmo", "handle_manually", "leave", "migrate", "move_to_sdv_list",
-    "plan_unit",
+    "already_released", "book_in_millennium", "book_in_pmo", "fix_in_pmo", "handle_manually", "leave", "migrate",
+    "move_to_sdv_list", "plan_unit",
 }  # fmt: skip
 
 
@@ -244,7 +245,35 @@ class TestTruth:
             ("control character in the name", "migrate", {"TEXT_CLEANED"}),
             ("not waiting, on an SDV list", "leave", {"NOT_WAITING", "NOT_WAITING_ON_SDV_LIST"}),
             ("first visit, on an SDV list", "book_in_millennium", {"FIRST_VISIT", "NOT_ELIGIBLE_ON_SDV_LIST"}),
+            ("test person without dates", "handle_manually", {"TEST_PERSON", "DATE_MISSING"}),
+            ("test person on an unknown category", "handle_manually", {"TEST_PERSON", "CATEGORY_UNKNOWN"}),
+            ("dates: before_go_live", "book_in_pmo", {"ENDS_BEFORE_GO_LIVE", "NOT_ELIGIBLE_ON_SDV_LIST"}),
+            ("dates: today", "book_in_pmo", {"ENDS_BEFORE_GO_LIVE", "NOT_ELIGIBLE_ON_SDV_LIST"}),
+            ("dates: before_go_live_last_day", "book_in_pmo", {"ENDS_BEFORE_GO_LIVE", "NOT_ELIGIBLE_ON_SDV_LIST"}),
+            (
+                "first visit that ends before go-live",
+                "book_in_pmo",
+                {"ENDS_BEFORE_GO_LIVE", "FIRST_VISIT", "NOT_ELIGIBLE_ON_SDV_LIST"},
+            ),
+            (
+                "samordningsnummer, ends before go-live",
+                "handle_manually",
+                {
+                    "ID_COORDINATION_NUMBER",
+                    "ID_UNSAFE_ON_SDV_LIST",
+                    "ENDS_BEFORE_GO_LIVE",
+                    "NOT_ELIGIBLE_ON_SDV_LIST",
+                },
+            ),
+            ("unknown category, ends before go-live", "book_in_pmo", {"ENDS_BEFORE_GO_LIVE", "CATEGORY_UNKNOWN"}),
+            ("dates: within_first_day", "book_in_millennium", {"WITHIN_CUTOFF", "NOT_ELIGIBLE_ON_SDV_LIST"}),
             ("dates: within", "book_in_millennium", {"WITHIN_CUTOFF", "NOT_ELIGIBLE_ON_SDV_LIST"}),
+            (
+                "live unit, ends today",
+                "book_in_millennium",
+                {"UNIT_ALREADY_LIVE", "WITHIN_CUTOFF", "NOT_ELIGIBLE_ON_SDV_LIST"},
+            ),
+            ("unit without go-live, ends today", "plan_unit", {"UNIT_UNPLANNED"}),
             (
                 "dates: straddling_edge",
                 "book_in_millennium",
@@ -334,7 +363,9 @@ class TestTruth:
     def test_the_booking_dates_are_what_the_truth_says_of_them(self, demo: Demo) -> None:
         told = demo.truth.set_index("post_id").findings
         go_live = demo.units.set_index("hsa_id").driftstart.to_dict()
-        rules = {"DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED", "WITHIN_CUTOFF", "STRADDLES_CUTOFF"}
+        rules = {
+            "DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED", "ENDS_BEFORE_GO_LIVE", "WITHIN_CUTOFF", "STRADDLES_CUTOFF",
+        }  # fmt: skip
         for post in demo.posts[demo.posts.post_id.isin(told.index)].itertuples():
             first, last = date_of(post.boka_from), date_of(post.boka_fore)
             expected = set()
@@ -345,10 +376,13 @@ class TestTruth:
             if first is not None and last is not None and first > last:
                 expected.add("DATE_INVERTED")
             if not expected and go_live.get(post.hsa_id):
-                cutoff = dt.date.fromisoformat(go_live[post.hsa_id]) + dt.timedelta(days=28)
+                live_from = dt.date.fromisoformat(go_live[post.hsa_id])
+                cutoff = live_from + dt.timedelta(days=28)
                 if first <= cutoff < last:
                     expected.add("STRADDLES_CUTOFF")
-                if first <= cutoff:
+                if last < live_from:
+                    expected.add("ENDS_BEFORE_GO_LIVE")
+                elif first <= cutoff:
                     expected.add("WITHIN_CUTOFF")
             assert set(told[post.post_id]) & rules == expected, post.post_id
 

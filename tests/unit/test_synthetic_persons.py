@@ -15,6 +15,8 @@ from waitlist.simulator.persons import Identity
 from waitlist.simulator.posts import SyntheticPmo
 
 AS_OF = dt.date(2024, 10, 1)
+TOLVAN = "201212121212"
+"""On the Tax Agency's list as well, outside the spans below."""
 HOLES = {
     "19760101", "19800101", "19891220", "19900101", "19900102", "19900104", "19900105", "19900106", "19900108",
     "19900109", "19900113", "20001218", "20010303", "20011104", "20021016", "20021227", "20050509", "20070911",
@@ -43,8 +45,8 @@ def birth_of(twelve: str) -> dt.date | None:
 
 def is_official(twelve: str) -> bool:
     birth, day, serial = birth_of(twelve), twelve[:8], int(twelve[8:11])
-    if birth is None or not luhn_holds(twelve[2:]):
-        return False
+    if birth is None or not luhn_holds(twelve[2:]) or twelve == TOLVAN:
+        return twelve == TOLVAN
     total = serial + birth.toordinal()
     if "18901222" <= day <= "18941231":
         return serial in {980, 981} and total % 2 == 0

@@ -32,6 +32,7 @@ MOVE = finding("CATEGORY_NOT_MOVED", LISTED)
     [
         (Disposition.FIX_IN_PMO, ["DATE_EXPIRED"], Sheet.FIX_IN_PMO),
         (Disposition.MOVE_TO_SDV_LIST, ["CATEGORY_NOT_MOVED"], Sheet.MOVE_TO_SDV_LIST),
+        (Disposition.BOOK_IN_PMO, ["ENDS_BEFORE_GO_LIVE"], Sheet.BOOK_IN_PMO),
         (Disposition.BOOK_IN_MILLENNIUM, ["WITHIN_CUTOFF"], Sheet.BOOK_IN_MILLENNIUM),
         (Disposition.HANDLE_MANUALLY, ["ID_MISSING"], Sheet.HANDLE_MANUALLY),
         (Disposition.MIGRATE, [], None),
@@ -112,6 +113,20 @@ def test_post_that_is_booked_directly_is_taken_off_its_sdv_list() -> None:
     ]
 
 
+def test_first_visit_before_go_live_is_booked_in_pmo_and_nowhere_else() -> None:
+    advice = told(
+        Disposition.BOOK_IN_PMO,
+        "FIRST_VISIT", finding("ENDS_BEFORE_GO_LIVE", "2024-11-18"), "NOT_ELIGIBLE_ON_SDV_LIST", "CATEGORY_UNKNOWN",
+    )  # fmt: skip
+    assert advice is not None
+    assert advice.action.split("\n") == [
+        f"• {finding_text('ENDS_BEFORE_GO_LIVE', '2024-11-18')}",
+        f"• {finding_text('NOT_ELIGIBLE_ON_SDV_LIST', None)}",
+    ]
+    assert "i Millennium" not in advice.action
+    assert advice.label == rule_label("ENDS_BEFORE_GO_LIVE")
+
+
 def test_administrative_post_is_taken_off_and_nobody_is_booked() -> None:
     advice = told(
         Disposition.LEAVE,
@@ -189,10 +204,12 @@ def test_every_finding_is_said_or_named_and_no_advice_contradicts_the_sheet(rule
     assert named == {rule_label(rule) for rule in unsaid} - (
         {rule_label("UNIT_UNPLANNED")} if advice.sheet is Sheet.PLAN_UNIT else set()
     )
-    if advice.sheet in {Sheet.BOOK_IN_MILLENNIUM, Sheet.HANDLE_MANUALLY, Sheet.TAKE_OFF_SDV_LIST}:
+    if advice.sheet in {Sheet.BOOK_IN_PMO, Sheet.BOOK_IN_MILLENNIUM, Sheet.HANDLE_MANUALLY, Sheet.TAKE_OFF_SDV_LIST}:
         assert not advice.recommends
         for move in ("CATEGORY_UNKNOWN", "CATEGORY_NOT_MOVED", "LIST_OUTSIDE_CARE_AREA"):
             assert finding_text(move, None) not in advice.action
+    if advice.sheet is Sheet.BOOK_IN_PMO:
+        assert "i Millennium" not in advice.action
     if advice.sheet is Sheet.TAKE_OFF_SDV_LIST:
         assert "Boka" not in advice.action
     errors = {rule for rule in rules if RULES[rule].severity is Severity.ERROR}

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from waitlist.categories import CategoryMatcher
 from waitlist.dashboard.history import dry_runs
 from waitlist.dashboard.reading import NoBatchError, ask, reading
-from waitlist.mappings import BaseCategory, Mappings, category_key
+from waitlist.mappings import CARE_AREAS, BaseCategory, Mappings, category_key
 from waitlist.messages import RULE_TEXTS
 from waitlist.rules import DISPOSITIONS, RAISED, RULES, Disposition, Rule, Severity
 from waitlist.staging import StagingStore
@@ -62,7 +62,8 @@ class MappingRow:
     """The contact form that the row is for; None for every form that no other row names."""
     list_name: str
     posts: int | None
-    """Posts that it takes now; None before the first dry run. Rows of one category to one list share theirs."""
+    """Posts that it takes now, at units that have the list's care area; None before the first dry run. Rows of one
+    category to one list share theirs."""
     note: str
 
 
@@ -74,8 +75,8 @@ class UnknownCategory:
     """As PMO has it; empty where there is none."""
     posts: int
     units: int
-    suggestion: str | None
-    """The known name closest to it."""
+    suggestions: tuple[str, ...]
+    """The SDV lists closest to it, the closest first, of the care areas of the units where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +127,16 @@ def read_catalogue(store: StagingStore, mappings: Mappings) -> Catalogue:
             categories = ask(connection, "count_categories", batch_id=batch.batch_id).all()
             counting = sa.text(read_sql("count_findings", schema_of(connection.engine)))
             findings = {row.rule: row.posts for row in connection.execute(counting, {"batch_id": batch.batch_id})}
+            use = _Use(mappings, categories)
+            unknown = _with_suggestions(connection, batch.batch_id, use.unknown[:SHOWN], mappings)
     except NoBatchError:
         return Catalogue(None, _rules(mappings, None), _lists(mappings, None), _mapping(mappings, None), (), 0, 0)
-    use = _Use(mappings, categories)
     return Catalogue(
         batch=batch,
         rules=_rules(mappings, findings),
         lists=_lists(mappings, use),
         mapping=_mapping(mappings, use),
-        unknown=tuple(use.unknown[:SHOWN]),
+        unknown=unknown,
         unknown_categories=len(use.unknown),
         unknown_posts=sum(each.posts for each in use.unknown),
     )
@@ -151,16 +153,30 @@ class _Use:
         self.to_list: dict[str, int] = defaultdict(int)
         self.by_row: dict[tuple[str, str], int] = defaultdict(int)
         self.unknown: list[UnknownCategory] = []
-        for row, own, suggestion in zip(rows, matched.own_list.tolist(), matched.suggestion.to_pylist(), strict=True):
+        for row, own in zip(rows, matched.own_list.tolist(), strict=True):
             category = row.kategori or ""
             if own >= 0:
                 self.on_list[mappings.sdv_lists[own].sdv_lista] += row.posts
             elif category_key(category) in known:
-                # Which row of the mapping took the post follows from the list that was recommended then.
-                self.to_list[row.recommended_list] += row.posts
-                self.by_row[category_key(category), row.recommended_list] += row.posts
+                # Which row of the mapping took the post follows from the list that was recommended then; a list
+                # outside the unit's care areas was not.
+                if row.recommended_list is not None:
+                    self.to_list[row.recommended_list] += row.posts
+                    self.by_row[category_key(category), row.recommended_list] += row.posts
             else:
-                self.unknown.append(UnknownCategory(category, row.posts, row.units, suggestion))
+                self.unknown.append(UnknownCategory(category, row.posts, row.units, ()))
+
+
+def _with_suggestions(
+    connection: sa.Connection, batch_id: str, unknown: Sequence[UnknownCategory], mappings: Mappings
+) -> tuple[UnknownCategory, ...]:
+    named = tuple(each.category for each in unknown)
+    areas: dict[str, set[str]] = defaultdict(set)
+    for row in ask(connection, "list_category_units", batch_id=batch_id, categories=named) if named else ():
+        unit = mappings.units.get((row.enhet_hsa_id or "").strip())
+        areas[row.kategori] |= set(CARE_AREAS) if unit is None else unit.vardomraden
+    suggest = CategoryMatcher(mappings).suggest
+    return tuple(replace(each, suggestions=suggest(each.category, None, areas[each.category])) for each in unknown)
 
 
 def _rules(mappings: Mappings, posts: Mapping[str, int] | None) -> tuple[RuleRow, ...]:

@@ -298,7 +298,8 @@ class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
 def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElement[bool]:
     """Return SQL that says whether a text is a Person-ID of twelve digits.
 
-    A real date that is not after the as-of date, of a year that a sign could tell, and the right check digit.
+    A real date that is not after the as-of date, of a year that a sign could tell, a birth number and the right check
+    digit.
     Portable: no regular expression, and no cast that could fail on a letter. Texts are compared as texts where
     that will do, since a row has many digits.
     """
@@ -319,6 +320,7 @@ def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElem
         sa.func.char_length(column) == 12,
         century.in_([str(number) for number in centuries]),
         checksum % 10 == 0,
+        sa.func.substring(column, 9, 3) != "000",
         month.between("01", "12"),
         day.between("01", last_day),
         sa.or_(month != "02", day != "29", leap),

@@ -42,17 +42,18 @@ class Name(IntEnum):
 
 
 class Dates(IntEnum):
-    """The booking window, seen from the as-of date and the unit's cutoff (go-live + 28 days)."""
+    """The booking window, seen from the as-of date, the unit's go-live and its cutoff (go-live + 28 days)."""
 
     LATE = 0
     LATE_FIRST_DAY = 1
     """From the day after the cutoff."""
     LATE_ONE_DAY = 2
     WITHIN = 3
+    """To a day from go-live to the cutoff."""
     WITHIN_LAST_DAY = 4
     """To the cutoff itself."""
-    WITHIN_TODAY = 5
-    """To the as-of date, which is not expired."""
+    TODAY = 5
+    """To the as-of date, which is not expired: before go-live, or within the cutoff at a unit that is live."""
     STRADDLING = 6
     STRADDLING_EDGE = 7
     """From the cutoff to the day after."""
@@ -64,6 +65,12 @@ class Dates(IntEnum):
     NO_FROM_EXPIRED = 13
     INVERTED = 14
     INVERTED_EXPIRED = 15
+    BEFORE_GO_LIVE = 16
+    """To a day from the as-of date to go-live; within the cutoff at a unit that is live."""
+    BEFORE_GO_LIVE_LAST_DAY = 17
+    """To the day before go-live."""
+    WITHIN_FIRST_DAY = 18
+    """To go-live itself."""
 
 
 class Category(IntEnum):

@@ -56,7 +56,8 @@ _MESSY: Final[Mapping[str, Odds]] = {
     },
     "name": {Name.MISSING: 0.001},
     "dates": {
-        Dates.WITHIN: 0.055,
+        Dates.BEFORE_GO_LIVE: 0.02,
+        Dates.WITHIN: 0.035,
         Dates.STRADDLING: 0.022,
         Dates.EXPIRED: 0.035,
         Dates.NO_FROM: 0.008,

@@ -23,7 +23,7 @@ from waitlist.simulator.units import write_units
 MAPPINGS: Final = "mappings"
 TRUTH: Final = "truth.parquet"
 RELEASED: Final = "released_posts.csv"
-_COPIED: Final = ("sdv_lists.csv", "base_categories.csv", "reserve_numbers.csv")
+_COPIED: Final = ("sdv_lists.csv", "base_categories.csv", "reserve_numbers.csv", "test_persons.csv")
 _EMPTIED: Final = "rule_severities.csv"
 """Copied without its rows: the truth is that of the built-in severities."""
 

@@ -68,6 +68,7 @@ _BOOKED: Final = 0.12
 
 _ON_LIST: Final = frozenset({"NOT_WAITING_ON_SDV_LIST", "NOT_ELIGIBLE_ON_SDV_LIST", "ID_UNSAFE_ON_SDV_LIST"})
 _DATES: Final = frozenset({"DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED"})
+_CLOSED: Final = frozenset({"DUPLICATE_POST", "ENDS_BEFORE_GO_LIVE", "TEST_PERSON"})
 _BY_HAND: Final = frozenset({"ID_MISSING", "ID_INVALID", "ID_COORDINATION_NUMBER", "ID_RESERVE_NUMBER", "NAME_MISSING"})
 _OFFICE_HOUR: Final = "10:30:00"
 _COLUMNS: Final = frozenset({"kategori", "boka_from", "boka_fore", "orsak", "registrerad", "avslutad"})
@@ -203,14 +204,14 @@ class History:
     def _remedy(self, random: np.random.Generator, post: _Post, day: dt.date, draws: Sequence[float]) -> Values:
         """Say what is done about a post's findings, all of them at once."""
         found, done = post.findings, Values()
-        closed = "DUPLICATE_POST" in found or (found & _BY_HAND and draws[1] < 0.5)
+        closed = found & _CLOSED or (found & _BY_HAND and draws[1] < 0.5)
         if closed or ("NOT_WAITING" in found and draws[1] < 0.3):
             return {"avslutad": f"{day} {_OFFICE_HOUR}"}
         if found & _ON_LIST:
             done["kategori"] = self._earlier_category(random, post)
         elif post.recommended is not None:
             done["kategori"] = post.recommended
-        elif "CATEGORY_UNKNOWN" in found:
+        elif found & {"CATEGORY_UNKNOWN", "CATEGORY_NOT_MOVED"}:
             done["kategori"] = self._own_list(post.hsa_id)
         if found & _DATES:
             begins = max(self._cutoff(post.hsa_id), day) + dt.timedelta(days=1 + int(draws[2] * 150))

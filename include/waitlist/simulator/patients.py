@@ -71,18 +71,20 @@ class PatientBook:
 
     def rows(
         self, random: np.random.Generator, parts: Components, person: Numbers
-    ) -> tuple[Numbers, pa.Table, npt.NDArray[np.bool_]]:
+    ) -> tuple[Numbers, pa.Table, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Find each post's patient; make the rows that belong to one post, or one group, alone.
 
         Returns:
-            patient ids, shape (n,); the new rows; which posts' patients have a protected identity, shape (n,).
+            patient ids, shape (n,); the new rows; which posts' patients have a protected identity, shape (n,); and
+            which have a number of ten digits with a hyphen, shape (n,).
         """
         people = self._people
-        patient_id, protected = person + 1, people.protected[person]
+        patient_id, protected, short = person + 1, people.protected[person], people.short[person]
         own = np.flatnonzero((person >= people.listed) | (parts.identity != Identity.TRUE))
         draws = random.integers(0, 2**31, len(own))
         rows: list[tuple[int, str | None, str | None, int]] = []
         of_group: dict[int, tuple[int, int]] = {}
+        numbers: dict[int, str | None] = {}
         for place, draw in zip(own.tolist(), draws.tolist(), strict=True):
             group = int(parts.group[place])
             patient, members = of_group.get(group, (0, 0))
@@ -90,14 +92,16 @@ class PatientBook:
             if not members or parts.own_row[place]:
                 patient, self._next_id = self._next_id, self._next_id + 1
                 number = self._number(Identity(int(parts.identity[place])), int(person[place]), members, draw)
+                numbers[patient] = number
                 name = written_name(str(people.name[person[place]]), Name(int(parts.name[place])), draw)
                 rows.append((patient, number, name, int(protected[place])))
             if group >= 0:
                 of_group[group] = patient, members + 1
             patient_id[place] = patient
+            short[place] = persons.is_short(numbers[patient])
         columns = zip(*rows, strict=True) if rows else [()] * len(PATIENT)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, PATIENT, strict=True)]
-        return patient_id, pa.Table.from_arrays(arrays, schema=PATIENT), protected
+        return patient_id, pa.Table.from_arrays(arrays, schema=PATIENT), protected, short
 
     def _number(self, identity: Identity, person: int, member: int, draw: int) -> str | None:
         twelve = str(self._people.twelve[person])

@@ -61,6 +61,8 @@ class People:
     twelve: Texts
     number: Texts
     """The personnummer as somebody wrote it in PMO."""
+    short: npt.NDArray[np.bool_]
+    """Written with ten digits and a hyphen."""
     name: Texts
     protected: npt.NDArray[np.bool_]
     start: Numbers
@@ -112,12 +114,12 @@ def make_people(posts: int, as_of: dt.date, seed: int) -> People:
     twelve = _twelve(births[chosen], serials[chosen])
     styles = random.choice(len(_STYLES), size=len(chosen), p=_STYLES)
     unborn = np.flatnonzero(age < 0)
+    number = [persons.written(text, as_of, style) for text, style in zip(twelve, styles, strict=True)]
     return People(
         birth=births[chosen],
         twelve=twelve,
-        number=np.array(
-            [persons.written(text, as_of, style) for text, style in zip(twelve, styles, strict=True)], dtype=object
-        ),
+        number=np.array(number, dtype=object),
+        short=np.array([persons.is_short(each) for each in number]),
         name=_names(serials[chosen], random),
         protected=random.random(len(chosen)) < _PROTECTED,
         start=np.cumsum(size) - size,

@@ -2,10 +2,12 @@
 
 The Swedish Tax Agency publishes personal numbers for testing as open data (CC0). The spans below
 lie inside that list; nothing else is ever used as a valid number, and every number that is meant to
-be at fault is one of these, changed so that it is no personnummer any more.
+be at fault is one of these, changed so that it is no personnummer any more. The one number besides is that of
+the test patient whom every production system has; it stands in the list as well.
 """
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Final
@@ -65,6 +67,7 @@ class Identity(IntEnum):
     CARELINK = 24
     UNKNOWN_RESERVE = 25
     INTERIM = 26
+    TEST_PERSON = 27
 
 
 def _days(first: str, last: str) -> Days:
@@ -119,6 +122,11 @@ def written(twelve: str, as_of: dt.date, style: int) -> str:
     return (short, twelve, f"{twelve[:8]}-{twelve[8:]}", f" {short} ", f"{short}\u00a0")[style]
 
 
+def is_short(number: str | None) -> bool:
+    """Tell whether a number is written ``ÅÅMMDD-XXXX``, outer spaces aside."""
+    return number is not None and re.fullmatch("[0-9]{6}-[0-9]{4}", number.strip()) is not None
+
+
 def _numbered(head: str, last_three: str) -> str:
     return f"{head}-{last_three}{check_digit(head[-6:] + last_three)}"
 
@@ -130,6 +138,9 @@ def _day_moved(twelve: str, days: int) -> str:
 def _wrong_digit(number: str) -> str:
     return f"{number[:-1]}{(int(number[-1]) + 1) % 10}"
 
+
+TEST_PERSON: Final = "201212121212"
+"""Tolvan Tolvansson; ``121212-1212`` reads so."""
 
 _BLANKS: Final = (None, "", "   ", "\u00a0")
 _RESERVE_LETTERS: Final = "ABCDEFGHJKLMNPRSTUXYZ"
@@ -161,6 +172,7 @@ _FAULTS: Final[Mapping[Identity, Callable[[str, int], str | None]]] = {
     Identity.CARELINK: lambda n, draw: _numbered(f"{n[:6]}{32 + draw % 28}", n[8:11]),
     Identity.UNKNOWN_RESERVE: lambda n, draw: f"{n[:8]}-{draw % 10}ZZ{draw // 10 % 10}",
     Identity.INTERIM: lambda n, draw: f"{n[2:8]}-{_INTERIM_LETTERS[draw % 11]}{n[9:12]}",
+    Identity.TEST_PERSON: lambda _, draw: written(TEST_PERSON, dt.date(2024, 1, 1), draw % 4),
 }
 
 
@@ -169,7 +181,7 @@ def _letters(draw: int, count: int) -> str:
 
 
 def at_fault(fault: Identity, twelve: str, not_yet_born: str, draw: int) -> str | None:
-    """Make a number of the given fault that can be nobody's.
+    """Make a number of the given fault that can be nobody's, the test patient's among them.
 
     Args:
         fault: any but ``TRUE``.

@@ -15,7 +15,7 @@ from waitlist.simulator import texts
 from waitlist.simulator.catalogue import CONTACT_FORMS, Catalogue
 from waitlist.simulator.components import EXTRACTED, Components
 from waitlist.simulator.draws import Draws
-from waitlist.simulator.lists import ListChooser
+from waitlist.simulator.lists import ListChooser, months_between
 from waitlist.simulator.notes import NoteWriter
 from waitlist.simulator.orders import ATTACHMENT, CUTOFF_DAYS, POST, UNIT, Order, day_number
 from waitlist.simulator.patients import PatientBook
@@ -35,6 +35,8 @@ _ID_STEP: Final = 2
 _UNKNOWN_FORMS: Final = ("chatt", "brev", "digitalt formulär", "grupp")
 _DURATIONS: Final = np.array([15, 20, 30, 45, 60, 90], dtype=np.int32)
 _NO_DURATION: Final = 0.3
+_TWO_YEARS: Final = 24
+"""Months."""
 _SCENARIO_NAMES: Final = [scenario.name for scenario in SCENARIOS]
 
 
@@ -107,7 +109,8 @@ class SyntheticPmo:
         birth = self._people.birth[person]
         lists = self._chooser.choose(random, parts, birth, begins, ends)
         form, target = self._chooser.settle_forms(random, parts, lists)
-        patient_id, patients, protected = self._book.rows(random, parts, person)
+        patient_id, patients, protected, short = self._book.rows(random, parts, person)
+        infant = months_between(birth, np.full(count, self._as_of)) < _TWO_YEARS
         post_id = self._post_ids(random, count)
         group = np.where(target >= 0, self._catalogue.groups[target], -1)
         reason, plan, clinician, branch = self._notes.write(random, parts, group)
@@ -132,7 +135,7 @@ class SyntheticPmo:
             _timestamps(changed),
             _timestamps(closed),
         ]
-        outcome = self._outcome(parts, post_id, form, target, protected)
+        outcome = self._outcome(parts, post_id, form, target, protected=protected, infant=short & infant)
         return Chunk(
             patients=patients,
             posts=pa.Table.from_arrays(columns, schema=POST),
@@ -141,7 +144,9 @@ class SyntheticPmo:
             released=pa.array(post_id[parts.released]),
         )
 
-    def _outcome(self, parts: Components, post_id: Numbers, form: Numbers, target: Numbers, protected: Mask) -> Outcome:
+    def _outcome(
+        self, parts: Components, post_id: Numbers, form: Numbers, target: Numbers, *, protected: Mask, infant: Mask
+    ) -> Outcome:
         says = np.where(target >= 0, self._catalogue.forms[target], -1)
         return Outcome(
             post_id=post_id,
@@ -151,6 +156,8 @@ class SyntheticPmo:
             is_live=self._is_live[parts.unit],
             target=self._catalogue.lists[target],
             in_area=self._in_area[parts.unit, target],
+            for_children=(target >= 0) & (self._catalogue.areas[target] == "Bhv"),
+            infant_by_sign=infant,
             says_other_form=(says >= 0) & (says != form),
             protected=protected,
         )

@@ -80,8 +80,12 @@ _IDENTITY: Final = (
     *(
         _one(f"identity: {fault.name.lower()}", times=3, identity=fault)
         for fault in Identity
-        if fault is not Identity.TRUE
+        if fault not in {Identity.TRUE, Identity.TEST_PERSON}
     ),
+    # One alone may be clean: two at one unit would be duplicates of each other.
+    _one("test person", times=1, once=True, identity=Identity.TEST_PERSON, list_=_DIABETES),
+    _one("test person without dates", identity=Identity.TEST_PERSON, list_=_DIABETES, dates=Dates.NEITHER),
+    _one("test person on an unknown category", identity=Identity.TEST_PERSON, category=Category.UNKNOWN),
     _one("no number, on a base category", identity=Identity.MISSING, category=Category.BASE),
     _one("wrong check digit, on a base category", identity=Identity.CHECK_DIGIT, category=Category.BASE),
     _one("samordningsnummer, on a base category", identity=Identity.COORDINATION, category=Category.BASE),
@@ -106,6 +110,8 @@ _WAITING: Final = (
     _one("first visit, on an SDV list", first_visit=True),
     _one("first visit, on a base category", first_visit=True, category=Category.BASE),
     _one("first visit within the cutoff", first_visit=True, dates=Dates.WITHIN),
+    _one("first visit that ends before go-live", first_visit=True, dates=Dates.BEFORE_GO_LIVE),
+    _one("not waiting, ends before go-live", waiting=False, dates=Dates.BEFORE_GO_LIVE),
     _one("first visit without dates", first_visit=True, dates=Dates.NEITHER),
     _one("first visit at a unit without go-live", Where.NO_GO_LIVE, first_visit=True),
     _one(
@@ -126,22 +132,33 @@ _DATES: Final = (
     *(_one(f"dates: {kind.name.lower()}", times=6, dates=kind) for kind in Dates if kind is not Dates.LATE),
     *(
         _one(f"dates on a base category: {kind.name.lower()}", times=3, dates=kind, category=Category.BASE)
-        for kind in (Dates.WITHIN, Dates.STRADDLING, Dates.EXPIRED, Dates.NO_FROM, Dates.INVERTED)
+        for kind in (
+            Dates.BEFORE_GO_LIVE,
+            Dates.WITHIN,
+            Dates.STRADDLING,
+            Dates.EXPIRED,
+            Dates.NO_FROM,
+            Dates.INVERTED,
+        )
     ),
     *(_one(f"date written: {stamp.name.lower()}", stamp=stamp) for stamp in Stamp if stamp is not Stamp.DATE),
     _one("expired, timestamp", dates=Dates.EXPIRED, stamp=Stamp.MIDNIGHT),
     _one("a child's expired window", Where.CHILD, dates=Dates.EXPIRED),
     _one("a child's window within the cutoff", Where.CHILD, dates=Dates.WITHIN),
+    _one("samordningsnummer, ends before go-live", identity=Identity.COORDINATION, dates=Dates.BEFORE_GO_LIVE),
+    _one("unknown category, ends before go-live", category=Category.UNKNOWN, dates=Dates.BEFORE_GO_LIVE),
 )
 _UNITS: Final = (
     _one("unit without go-live", Where.NO_GO_LIVE),
     _one("unit without go-live, expired", Where.NO_GO_LIVE, dates=Dates.EXPIRED),
+    _one("unit without go-live, ends today", Where.NO_GO_LIVE, dates=Dates.TODAY),
     _one("unit without go-live, list of another area", Where.NO_GO_LIVE, outside=True),
     _one("unit without a row", Where.UNLISTED),
     _one("unit without a row, list of another area", Where.UNLISTED, outside=True),
     _one("unit without a row, base category", Where.UNLISTED, category=Category.BASE),
     _one("live unit", Where.LIVE),
     _one("live unit, within the cutoff", Where.LIVE, dates=Dates.WITHIN),
+    _one("live unit, ends today", Where.LIVE, dates=Dates.TODAY),
     _one("live unit, straddling the cutoff", Where.LIVE, dates=Dates.STRADDLING),
     _one("live unit, unknown category", Where.LIVE, category=Category.UNKNOWN),
     _one("released in the pilot", Where.PILOT, times=40, released=True, life=Life.PILOT),
@@ -185,6 +202,7 @@ _AGES: Final = (
     _one("adult on the children's list", wrong_age=True),
     _one("adult without a name on the children's list", times=3, wrong_age=True, name=Name.MISSING),
     _one("minor on the adults' list", wrong_age=True, pool=Pool.MINORS),
+    _one("small child on a list of health centres", times=15, pool=Pool.SMALL_LATE, list_=_DIABETES),
 )
 _TEXTS: Final = (
     *(_one(f"branch: {kind.name.lower()}", branch=kind) for kind in Branch if kind is not Branch.NONE),

@@ -54,7 +54,8 @@ _RESERVE: Final = (
 _NO_DATE: Final = (Dates.NO_FROM, Dates.NO_FORE, Dates.NEITHER, Dates.NO_FROM_EXPIRED)
 _INVERTED: Final = (Dates.INVERTED, Dates.INVERTED_EXPIRED)
 _EXPIRED: Final = (Dates.EXPIRED, Dates.EXPIRED_YESTERDAY, Dates.NO_FROM_EXPIRED, Dates.INVERTED_EXPIRED)
-_WITHIN: Final = (Dates.WITHIN, Dates.WITHIN_LAST_DAY, Dates.WITHIN_TODAY)
+_BEFORE_GO_LIVE: Final = (Dates.BEFORE_GO_LIVE, Dates.BEFORE_GO_LIVE_LAST_DAY, Dates.TODAY)
+_WITHIN: Final = (Dates.WITHIN, Dates.WITHIN_FIRST_DAY, Dates.WITHIN_LAST_DAY)
 _STRADDLING: Final = (Dates.STRADDLING, Dates.STRADDLING_EDGE)
 
 _FIRST_THAT_HOLDS: Final = (
@@ -62,8 +63,16 @@ _FIRST_THAT_HOLDS: Final = (
     ("leave", ("NOT_WAITING",)),
     (
         "handle_manually",
-        ("ID_MISSING", "ID_INVALID", "ID_COORDINATION_NUMBER", "ID_RESERVE_NUMBER", "NAME_MISSING"),
+        (
+            "ID_MISSING",
+            "ID_INVALID",
+            "ID_COORDINATION_NUMBER",
+            "ID_RESERVE_NUMBER",
+            "TEST_PERSON",
+            "NAME_MISSING",
+        ),
     ),
+    ("book_in_pmo", ("ENDS_BEFORE_GO_LIVE",)),
     ("book_in_millennium", ("FIRST_VISIT",)),
     ("fix_in_pmo", ("DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED")),
     ("plan_unit", ("UNIT_UNPLANNED",)),
@@ -88,6 +97,10 @@ class Outcome:
     """Name of the target list; None where the category is unknown."""
     in_area: Mask
     """The target list's care area is one of the unit's."""
+    for_children: Mask
+    """The target list is one of child health."""
+    infant_by_sign: Mask
+    """The person is under two years, and the number is written with ten digits and a hyphen."""
     says_other_form: Mask
     """The target list's name says a contact form, and the post has another."""
     protected: Mask
@@ -103,9 +116,11 @@ def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
     missing = parts.is_any("identity", *_MISSING)
     coordination = parts.is_any("identity", *_COORDINATION)
     reserve = parts.is_any("identity", *_RESERVE)
-    personnummer = parts.identity == Identity.TRUE
+    personnummer = parts.is_any("identity", Identity.TRUE, Identity.TEST_PERSON)
     straddles = outcome.has_go_live & parts.is_any("dates", *_STRADDLING)
-    within = straddles | outcome.has_go_live & parts.is_any("dates", *_WITHIN)
+    early = outcome.has_go_live & parts.is_any("dates", *_BEFORE_GO_LIVE)
+    too_early = early & ~outcome.is_live
+    within = straddles | outcome.has_go_live & parts.is_any("dates", *_WITHIN) | early & outcome.is_live
     return {
         "NOT_WAITING": ~parts.waiting,
         "NOT_WAITING_ON_SDV_LIST": ~parts.waiting & on_list,
@@ -114,13 +129,15 @@ def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
         "ID_COORDINATION_NUMBER": coordination,
         "ID_RESERVE_NUMBER": reserve,
         "ID_UNSAFE_ON_SDV_LIST": ~personnummer & on_list,
+        "TEST_PERSON": parts.identity == Identity.TEST_PERSON,
         "NAME_MISSING": parts.is_any("name", Name.MISSING, Name.CONTROL_ONLY),
         "FIRST_VISIT": parts.first_visit,
         "DATE_MISSING": parts.is_any("dates", *_NO_DATE),
         "DATE_INVERTED": parts.is_any("dates", *_INVERTED),
         "DATE_EXPIRED": parts.is_any("dates", *_EXPIRED),
+        "ENDS_BEFORE_GO_LIVE": too_early,
         "WITHIN_CUTOFF": within,
-        "NOT_ELIGIBLE_ON_SDV_LIST": (parts.first_visit | within) & on_list,
+        "NOT_ELIGIBLE_ON_SDV_LIST": (parts.first_visit | within | too_early) & on_list,
         "STRADDLES_CUTOFF": straddles,
         "UNIT_UNPLANNED": ~outcome.has_go_live,
         "UNIT_ALREADY_LIVE": outcome.is_live,
@@ -132,6 +149,7 @@ def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
         "ATTACHMENT_NOT_MIGRATED": attached,
         "ATTACHMENT_WITHOUT_TEXT": attached & no_text,
         "AGE_MISMATCH": parts.wrong_age & personnummer & in_order,
+        "AGE_IMPLAUSIBLE": (parts.identity == Identity.TRUE) & outcome.infant_by_sign & known & ~outcome.for_children,
         "DUPLICATE_POST": parts.duplicate,
         "CONTACT_FORM_UNKNOWN": parts.contact == Contact.UNKNOWN,
         "DESCRIPTION_OVER_LIMIT": parts.is_any("text", Text.LONG, Text.HUGE),
@@ -163,7 +181,7 @@ def truth_table(parts: Components, outcome: Outcome, extracted: Mask, scenarios:
     findings = pa.ListArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.array(codes, pa.string()).take(pa.array(np.nonzero(fired)[1]))
     )
-    to_move = expected["CATEGORY_NOT_MOVED"]
+    to_move = expected["CATEGORY_NOT_MOVED"] & ~expected["LIST_OUTSIDE_CARE_AREA"]
     planted = pa.array(parts.scenario[extracted], mask=parts.scenario[extracted] < 0)
     columns = [
         pa.array(outcome.post_id[extracted]),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from waitlist.simulator.components import Anchor, Components, Dates, Life, Stamp
-from waitlist.simulator.orders import PILOT_DAYS
+from waitlist.simulator.orders import CUTOFF_DAYS, PILOT_DAYS
 
 Days = npt.NDArray[np.int64]
 Moments = npt.NDArray[np.int64]
@@ -27,6 +27,7 @@ LATE: Final = (
 """Kinds whose real window, as it was before somebody wrote it down, lies after the cutoff."""
 _EXPIRED: Final = (Dates.EXPIRED, Dates.EXPIRED_YESTERDAY, Dates.NO_FROM_EXPIRED, Dates.INVERTED_EXPIRED)
 _STRADDLING: Final = (Dates.STRADDLING, Dates.STRADDLING_EDGE)
+_BEFORE_GO_LIVE: Final = (Dates.BEFORE_GO_LIVE, Dates.BEFORE_GO_LIVE_LAST_DAY)
 _DAY: Final = 86_400
 _NO_DATES: Final = np.array(
     [
@@ -45,7 +46,7 @@ def booking_windows(random: np.random.Generator, parts: Components, as_of: int, 
         random: where chance comes from.
         parts: components, shape (n,).
         as_of: the as-of day.
-        cutoff: the last day of each post's unit that is not migrated, shape (n,).
+        cutoff: the last day of each post's unit that is not migrated, ``CUTOFF_DAYS`` after its go-live, shape (n,).
 
     Returns:
         first and last days, each shape (n,), in order.
@@ -56,19 +57,23 @@ def booking_windows(random: np.random.Generator, parts: Components, as_of: int, 
     begins = np.where(parts.dates == Dates.LATE_FIRST_DAY, cutoff + 1, begins)
     ends = np.where(parts.dates == Dates.LATE_ONE_DAY, begins, begins + length)
 
-    past_end = as_of + (random.random(count) * (cutoff - as_of + 1)).astype(np.int64)
-    past_end = np.where(parts.dates == Dates.WITHIN_LAST_DAY, cutoff, past_end)
-    past_end = np.where(parts.dates == Dates.WITHIN_TODAY, as_of, past_end)
+    live_from = np.maximum(cutoff - CUTOFF_DAYS, as_of)
+    before = parts.is_any("dates", *_BEFORE_GO_LIVE) & (live_from > as_of)
+    first, last = np.where(before, as_of, live_from), np.where(before, live_from - 1, cutoff)
+    past_end = first + (random.random(count) * (last - first + 1)).astype(np.int64)
+    past_end = np.where(parts.is_any("dates", Dates.BEFORE_GO_LIVE_LAST_DAY, Dates.WITHIN_LAST_DAY), last, past_end)
+    past_end = np.where(parts.dates == Dates.WITHIN_FIRST_DAY, live_from, past_end)
+    past_end = np.where(parts.dates == Dates.TODAY, as_of, past_end)
     past_end = np.where(parts.is_any("dates", *_EXPIRED), as_of - 1 - random.integers(0, 180, count), past_end)
     past_end = np.where(parts.dates == Dates.EXPIRED_YESTERDAY, as_of - 1, past_end)
     past = ~parts.is_any("dates", *LATE, *_STRADDLING)
     begins, ends = np.where(past, past_end - length, begins), np.where(past, past_end, ends)
 
-    before, after = random.integers(0, 25, count), random.integers(0, 40, count)
+    early, late = random.integers(0, 25, count), random.integers(0, 40, count)
     edge = parts.dates == Dates.STRADDLING_EDGE
     straddling = parts.is_any("dates", *_STRADDLING)
-    begins = np.where(straddling, cutoff - np.where(edge, 0, before), begins)
-    ends = np.where(straddling, cutoff + 1 + np.where(edge, 0, after), ends)
+    begins = np.where(straddling, cutoff - np.where(edge, 0, early), begins)
+    ends = np.where(straddling, cutoff + 1 + np.where(edge, 0, late), ends)
 
     anchor = np.where(parts.anchor == Anchor.CUTOFF, cutoff + 1, as_of)
     by_hand = parts.anchor != Anchor.NONE

@@ -22,6 +22,7 @@ class Sheet(StrEnum):
 
     FIX_IN_PMO = "fix_in_pmo"
     MOVE_TO_SDV_LIST = "move_to_sdv_list"
+    BOOK_IN_PMO = "book_in_pmo"
     BOOK_IN_MILLENNIUM = "book_in_millennium"
     HANDLE_MANUALLY = "handle_manually"
     CHECK = "check"
@@ -62,6 +63,7 @@ class Advice:
 _ALWAYS: Final = {
     Disposition.FIX_IN_PMO: Sheet.FIX_IN_PMO,
     Disposition.MOVE_TO_SDV_LIST: Sheet.MOVE_TO_SDV_LIST,
+    Disposition.BOOK_IN_PMO: Sheet.BOOK_IN_PMO,
     Disposition.BOOK_IN_MILLENNIUM: Sheet.BOOK_IN_MILLENNIUM,
     Disposition.HANDLE_MANUALLY: Sheet.HANDLE_MANUALLY,
 }
@@ -71,7 +73,9 @@ _BRANCH: Final = "BRANCH_NOT_IN_TEXT"
 _LIVE: Final = "UNIT_ALREADY_LIVE"
 # For the record, yet its text asks somebody to look (policy "migrate").
 _STRADDLES: Final = "STRADDLES_CUTOFF"
-_LEAVING: Final = frozenset({Sheet.BOOK_IN_MILLENNIUM, Sheet.HANDLE_MANUALLY, Sheet.TAKE_OFF_SDV_LIST})
+_LEAVING: Final = frozenset(
+    {Sheet.BOOK_IN_PMO, Sheet.BOOK_IN_MILLENNIUM, Sheet.HANDLE_MANUALLY, Sheet.TAKE_OFF_SDV_LIST}
+)
 
 _PLACE: Final = {code: place for place, code in enumerate(RULES)}
 _GRAVITY: Final = {severity.value: gravity for gravity, severity in enumerate(Severity)}

@@ -65,6 +65,7 @@ _SUMMARY_WIDTHS: Final = (34, 12, 52, 62, 28)
 _SUMMARY_ORDER: Final = (
     Disposition.FIX_IN_PMO,
     Disposition.MOVE_TO_SDV_LIST,
+    Disposition.BOOK_IN_PMO,
     Disposition.BOOK_IN_MILLENNIUM,
     Disposition.HANDLE_MANUALLY,
     Disposition.PLAN_UNIT,

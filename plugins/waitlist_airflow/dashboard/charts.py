@@ -22,6 +22,7 @@ ORDER: Final = tuple(
         Disposition.ALREADY_RELEASED,
         Disposition.BOOK_IN_MILLENNIUM,
         Disposition.LEAVE,
+        Disposition.BOOK_IN_PMO,
         Disposition.MOVE_TO_SDV_LIST,
         Disposition.FIX_IN_PMO,
         Disposition.HANDLE_MANUALLY,
