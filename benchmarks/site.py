@@ -1,6 +1,7 @@
 """A synthetic PMO of a size on a database, and an empty staging database of the same kind."""
 
 import datetime as dt
+import os
 import sqlite3
 import subprocess
 import sys
@@ -51,7 +52,9 @@ def build(database: str, posts: int, folder: Path, server: PostgresServer) -> Si
                 connection.execute(statement)
         return Site(database, posts, folder, f"Driver={{SQLite3}};Database={file}", "")
     name = server.create_database()
-    subprocess.run([*command, "--postgres", server.libpq(name)], check=True, stdout=subprocess.DEVNULL)
+    address = f"postgresql://postgres@127.0.0.1:{server.port}/{name}"
+    known = os.environ | {"PGPASSWORD": server.password}
+    subprocess.run([*command, "--postgres", address], check=True, stdout=subprocess.DEVNULL, env=known)
     with psycopg.connect(server.libpq(name), autocommit=True) as connection:
         # A server that has run for a day writes its log into files that it has.
         log_files = ["SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()"] * _LOG_FILES

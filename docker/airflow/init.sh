@@ -6,6 +6,16 @@ airflow db migrate
 if airflow users list --output plain | awk '{ print $2 }' | grep -qx "$AIRFLOW_ADMIN_USER"; then
     echo "user $AIRFLOW_ADMIN_USER exists"
 else
-    airflow users create --role Admin --username "$AIRFLOW_ADMIN_USER" --password "$AIRFLOW_ADMIN_PASSWORD" \
-        --firstname Waitlist --lastname Administrator --email "$AIRFLOW_ADMIN_EMAIL"
+    # Called in the process: on a command line everybody on the machine could read the password.
+    python - <<'PYTHON'
+import os
+
+from airflow.cli import cli_parser
+
+given = ["users", "create", "--role", "Admin", "--firstname", "Waitlist", "--lastname", "Administrator"]
+for option, name in (("username", "USER"), ("password", "PASSWORD"), ("email", "EMAIL")):
+    given += [f"--{option}", os.environ[f"AIRFLOW_ADMIN_{name}"]]
+arguments = cli_parser.get_parser().parse_args(given)
+arguments.func(arguments)
+PYTHON
 fi

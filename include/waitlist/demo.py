@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from waitlist import gates, paths
 from waitlist.assess import Assessment, assess
+from waitlist.command_line import add_staging, odbc_without_password, staging_url
 from waitlist.facts import Facts
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import RuleContext
@@ -73,13 +74,14 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Release the pilot as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m waitlist.demo", description="Release the demo's pilot.")
-    parser.add_argument("--pmo", required=True, metavar="CONNECTION-STRING")
-    parser.add_argument("--staging", required=True, metavar="URL")
+    parser.add_argument("--pmo", required=True, metavar="CONNECTION-STRING", type=odbc_without_password)
+    add_staging(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="what the simulator wrote")
     given = parser.parse_args(arguments)
-    store = StagingStore(given.staging)
+    settings = Settings.read()
+    store = StagingStore(staging_url(parser, given), connections=settings.connections)
     store.migrate()
-    posts = release_pilot(PmoSource(given.pmo, Settings.read()), store, given.out)
+    posts = release_pilot(PmoSource(given.pmo, settings), store, given.out)
     print(f"{posts} posts of the pilot were released on {RELEASED_AT:%Y-%m-%d}")  # noqa: T201 - a command's output
 
 

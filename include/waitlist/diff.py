@@ -20,10 +20,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from waitlist.command_line import add_staging, staging_url
 from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.messages import DISPOSITION_LABELS, rule_label
 from waitlist.readiness import number
 from waitlist.rules import RULES, Disposition
+from waitlist.settings import Settings
 from waitlist.staging import READABLE, Batch, StagingStore, schema
 from waitlist.staging.database import refusals_named
 
@@ -222,10 +224,15 @@ def _table(title: str, texts: Sequence[str], counts: Sequence[str], rows: Iterab
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the difference; return 0, or 1 with the reason on standard error."""
+def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) -> int:
+    """Print the difference; return 0, or 1 with the reason on standard error.
+
+    Args:
+        arguments: of the command line; None: this process's own.
+        staging: SQLAlchemy URL of the staging database, where the command line names none; None: the environment's.
+    """
     parser = argparse.ArgumentParser(prog="python -m waitlist.diff", description="Print how two batches differ.")
-    parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
+    add_staging(parser)
     parser.add_argument("--posts", action="store_true", help="name the posts as well, by post id")
     parser.add_argument("before", metavar="A", help="the batch to compare with")
     parser.add_argument("after", metavar="B", help="the batch that is compared")
@@ -233,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     console = Console(width=None if console.is_terminal else _WIDTH_OF_A_FILE)
     try:
-        store = StagingStore(given.staging)
+        store = StagingStore(staging_url(parser, given, staging), connections=Settings.read().connections)
         console.print(render(read_difference(store, given.before, given.after)))
         if given.posts:
             for title, posts in post_ids(store, given.before, given.after):

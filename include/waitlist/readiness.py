@@ -3,7 +3,7 @@
 Figures come from ``unit_summary`` and ``finding`` of one batch that counts for readers; names,
 waves and go-lives from ``units.csv``; days are counted from the batch's as-of date.
 
-    python -m waitlist.readiness --staging URL [--batch ID] [--mappings DIR]
+    python -m waitlist.readiness [--staging URL] [--batch ID] [--mappings DIR]
 """
 
 import argparse
@@ -22,6 +22,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from waitlist.command_line import add_staging, staging_url
 from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.mappings import Mappings, load_mappings
@@ -294,13 +295,16 @@ def _findings_table(findings: Sequence[RuleCount]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the readiness table; return 0, or 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m waitlist.readiness", description="Print the readiness table.")
-    parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
+    add_staging(parser)
     parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch; without it the latest dry run")
     parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
     given = parser.parse_args(arguments)
+    url = staging_url(parser, given)
     try:
-        mappings = load_mappings(given.mappings or Settings.read().mappings_dir, raisable=BUILT_IN_SEVERITIES)
-        readiness = read_readiness(StagingStore(given.staging), given.batch, mappings)
+        settings = Settings.read()
+        mappings = load_mappings(given.mappings or settings.mappings_dir, raisable=BUILT_IN_SEVERITIES)
+        store = StagingStore(url, connections=settings.connections)
+        readiness = read_readiness(store, given.batch, mappings)
     except WaitlistError as error:
         Console(stderr=True).print(Text(str(error)), soft_wrap=True)
         return 1

@@ -47,8 +47,16 @@ class RuleSettings(BaseSettings):
     """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 leaves it out)."""
 
 
+class Tls(StrEnum):
+    """Whether a connection to the staging database over a network must be encrypted."""
+
+    PREFER = "prefer"
+    """Where the server can; a warning in the log where it is not."""
+    REQUIRE = "require"
+
+
 class ConnectionSettings(BaseSettings):
-    """How long a database is waited for: PMO's, and the staging database."""
+    """How databases are reached, and how long they are waited for: PMO, and the staging database."""
 
     model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
 
@@ -58,6 +66,8 @@ class ConnectionSettings(BaseSettings):
     """For what another session has locked."""
     answer_seconds: int = Field(600, ge=1, le=86_400)
     """For the next answer of any kind: a statement's end, or the next rows of a result however large it is."""
+    staging_tls: Tls = Tls.PREFER
+    """Of the staging database's alone, and not within one machine."""
 
 
 CONNECTION_DEFAULTS: Final = ConnectionSettings.model_construct()

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return diff.main(["--staging", staging, *given])
+    return diff.main(given, staging=staging)
 
 
 if __name__ == "__main__":

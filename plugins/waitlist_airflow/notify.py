@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONNECTION: Final = "waitlist_messages"
 
 _SECONDS: Final = 10
+_RETRIES: Final = 1
 _FALLBACK_URL: Final = "http://localhost:8080"
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,15 @@ def _base_url() -> str:
 def _by_mail(connection: Connection, notice: "Notice", link: str) -> None:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
+    class Hook(SmtpHook):
+        """Gives up a server that is silent after seconds instead of minutes, unless the connection says otherwise."""
+
+        timeout = int(connection.extra_dejson.get("timeout", _SECONDS))
+        smtp_retry_limit = int(connection.extra_dejson.get("retry_limit", _RETRIES))
+
     paragraphs = "<br>\n".join(html.escape(line) for line in notice.text.splitlines())
     content = f'<p>{paragraphs}</p>\n<p><a href="{html.escape(link)}">{html.escape(link)}</a></p>\n'
-    with SmtpHook(smtp_conn_id=CONNECTION) as hook:
+    with Hook(smtp_conn_id=CONNECTION) as hook:
         hook.send_email_smtp(to=connection.extra_dejson["to"], subject=notice.subject, html_content=content)
 
 

@@ -14,11 +14,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         # Handed on in the process: on a command line everyone on the machine could read the password.
-        found = ["--staging", staging_url(), "--snapshots", Settings.read().snapshot_url]
+        staging, snapshots = staging_url(), Settings.read().snapshot_url
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return command.main([*found, *given])
+    return command.main(["--snapshots", snapshots, *given], staging=staging)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.airflow_home import AirflowHome, sqlite_connection
 from tests.support.mail import MailServer, Webhook, serving, text_of
+from tests.support.waits import outcome
 
 from waitlist.notices import Notice
 
@@ -45,6 +46,19 @@ def connect(monkeypatch: pytest.MonkeyPatch, **connection: Any) -> None:
 
 
 # How a message goes out
+
+
+@pytest.mark.parametrize("conn_type", ["smtp", "http"])
+def test_a_server_that_is_silent_is_given_up(
+    notify: ModuleType, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture, conn_type: str
+) -> None:
+    monkeypatch.setattr(notify, "_SECONDS", 1)
+    extra = {"from_email": "a@example.invalid", "to": "b@example.invalid", "disable_ssl": True, "disable_tls": True}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        connect(monkeypatch, conn_type=conn_type, host="127.0.0.1", port=port, schema="http", extra=extra)
+        assert outcome(lambda: notify.send(NOTICE, LINK)) is None
+    assert "a message could not be sent" in log.text
 
 
 def test_mail_arrives_with_subject_text_and_link(notify: ModuleType, mail: MailServer) -> None:

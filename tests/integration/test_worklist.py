@@ -68,7 +68,7 @@ class Deployment:
     @property
     def arguments(self) -> list[str]:
         snapshots, mappings = str(self.folder / "snapshots"), str(self.folder / MAPPINGS)
-        return ["--staging", self.staging, "--snapshots", snapshots, "--mappings", mappings]
+        return ["--snapshots", snapshots, "--mappings", mappings]
 
     def rows(self, table: sa.Table) -> list[Any]:
         with self.steps.store.database.connected() as connection:
@@ -97,8 +97,10 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     steps.reconcile(run, [Partition(*astuple(part)[:3], part.posts) for part in parts], parts, now=NOW)
     steps.verify(run, now=NOW)
     made = Deployment(out, staging, in_pmo, steps, run.batch_id)
-    assert main([*made.arguments, "--out", str(made.lists), "--csv"]) == 0
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAITLIST_STAGING_URL", staging)
+        assert main([*made.arguments, "--out", str(made.lists), "--csv"]) == 0
+        yield made
     steps.store.engine.dispose()
 
 
@@ -295,7 +297,7 @@ def test_command_names_every_fault_at_once_and_writes_nothing(
     out = tmp_path / "ut"
     out.mkdir()
     (out / "annat.txt").touch()
-    arguments = ["--staging", deployment.staging, "--snapshots", "okand://borta", "--out", str(out)]
+    arguments = ["--snapshots", "okand://borta", "--out", str(out)]
     assert main([*arguments, "--mappings", str(tmp_path / "saknas"), "--unit", "SE2120009999-NONE"]) == 1
     told = capsys.readouterr().err
     for fault in (

@@ -12,9 +12,9 @@ _PIECE = 65_536
 class SilentProxy:
     """Forwards bytes both ways until it is told, or meets what it was told to wait for."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str) -> None:
         self._target = port
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server((host, 0))
         self.port = int(self._listening.getsockname()[1])
         """Where to connect to."""
         self._selector = selectors.DefaultSelector()
@@ -92,9 +92,9 @@ class SilentProxy:
 
 
 @contextmanager
-def silent_proxy(port: int) -> Iterator[SilentProxy]:
-    """Stand before the server at a port of this machine."""
-    proxy = SilentProxy(port)
+def silent_proxy(port: int, host: str = "127.0.0.1") -> Iterator[SilentProxy]:
+    """Stand before the server at a port of the loopback interface, at an address of this machine."""
+    proxy = SilentProxy(port, host)
     try:
         yield proxy
     finally:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from waitlist import paths
+from waitlist.command_line import url_without_password
 from waitlist.simulator.generation import generate
 from waitlist.simulator.orders import Order, SimulatorError
 
@@ -52,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--as-of", type=dt.date.fromisoformat, default=dt.date(2024, 10, 1), metavar="YYYY-MM-DD")
     parser.add_argument("--sqlite", type=Path, metavar="FILE", help="default: pmo.sqlite in the folder")
-    parser.add_argument("--postgres", metavar="URL", help="postgresql://user@host/database")
+    parser.add_argument(
+        "--postgres",
+        metavar="URL",
+        type=url_without_password("put it into PGPASSWORD"),
+        help="postgresql://user@host/database; a password is taken from PGPASSWORD",
+    )
     parser.add_argument("--out", type=Path, default=Path(".demo"), metavar="FOLDER", help="mapping files and truth")
     parser.add_argument("--mappings", type=Path, default=paths.MAPPINGS, metavar="FOLDER")
     parser.add_argument("--replace", action="store_true", help="write anew what is there already")

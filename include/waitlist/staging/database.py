@@ -37,6 +37,7 @@ from waitlist.staging.driver_errors import (
     waited_for_lock,
     was_stopped,
 )
+from waitlist.staging.encryption import warn_of_plain, with_tls
 from waitlist.staging.schema import SCHEMA, schema_of
 from waitlist.waiting import LockedError, SilentError, WaitedError, Watch, Watched
 
@@ -46,11 +47,10 @@ Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
 R = TypeVar("R")
 
 _WHO: Final = "the staging database"
-_POSTGRES_PORT: Final = 5432
 _READ_ROWS: Final = 20_000
 # Of its own accord the driver takes 16 MB at a time, several times over on its way into columns.
 _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**20)}
-# libpq's words for asking a host that is silent whether it is still there: it is given up after a minute.
+# Each side asks the other's host, when it is silent, whether it is still there, and gives it up after a minute.
 _KEEPALIVES: Final = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 # After which the server ends a transaction whose client neither works nor goes, and lets its locks go.
 _IDLE_SECONDS: Final = 1800
@@ -128,9 +128,11 @@ class Database:
         # Imported late: it brings pandas along, a second that SQLite need not wait.
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-        watch = Watch(self._limits.answer_seconds, self._silent, self.engine.url.port or _POSTGRES_PORT)
+        told = self._told(streams=streams)
+        port = str(told.get("port", ""))
+        watch = Watch(self._limits.answer_seconds, self._silent, int(port) if port.isdecimal() else None)
         try:
-            connection = watch.connect(dbapi.connect, self._conninfo(streams=streams))
+            connection = watch.connect(dbapi.connect, make_conninfo(**told))
         except adbc_driver_manager.Error as error:
             raise self._unreachable(error) from None
         with Watched(connection, watch, (dbapi.Cursor, pa.RecordBatchReader)) as watched, self.waits_named():
@@ -164,13 +166,14 @@ class Database:
 
             yield read_by_rows
 
-    def _conninfo(self, *, streams: bool) -> str:
+    def _told(self, *, streams: bool) -> dict[str, Any]:
+        """Return what libpq is told."""
         _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
         told = {name: value for name, value in arguments.items() if name != "context"}
         if streams:
             # The server counts the time that the rows are worked on as well.
             told["options"] += " -c statement_timeout=0"
-        return make_conninfo(**told)
+        return told
 
     @contextmanager
     def waits_named(self) -> Iterator[None]:
@@ -256,12 +259,18 @@ def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Eng
     common |= {"pool_pre_ping": True} if pooled else {"poolclass": NullPool}
     url = sa.make_url(address)
     name = url.get_backend_name()
+    if name in {"postgresql", "mssql"}:
+        url = with_tls(url, limits.staging_tls)
     if name == "postgresql":
         engine = sa.create_engine(_within_limits(url, limits), **common)
         event.listen(engine, "do_connect", partial(_connect_watched, limits.answer_seconds))
         return engine
     if name == "mssql":
-        return sa.create_engine(url, fast_executemany=True, **common)
+        engine = sa.create_engine(
+            url, fast_executemany=True, connect_args={"timeout": limits.connect_seconds}, **common
+        )
+        event.listen(engine, "connect", partial(_prepare_sql_server, limits))
+        return engine
     if name != "sqlite":
         return sa.create_engine(url, **common)
     engine = sa.create_engine(
@@ -284,6 +293,7 @@ def _within_limits(url: sa.URL, limits: ConnectionSettings) -> sa.URL:
         "idle_in_transaction_session_timeout": _IDLE_SECONDS,
     }
     ours = [f"-c {name}={seconds}s" for name, seconds in server.items()]
+    ours += [f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()]
     options = " ".join([*ours, *url.normalized_query.get("options", ())])
     libpq = {
         "connect_timeout": str(limits.connect_seconds),
@@ -297,6 +307,7 @@ def _connect_watched(
     answer_seconds: int, _dialect: object, _record: object, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> psycopg.Connection[Any]:
     connection = _Connection.connect(*arguments, **options)
+    warn_of_plain(connection)
     said = str(SilentError(_WHO, answer_seconds))
     connection.watch = Watch.over(connection.pgconn.socket, answer_seconds, lambda: _SilentConnectionError(said))
     return connection
@@ -308,6 +319,11 @@ def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any]
     if file != ":memory:" and not file.startswith("file:"):
         with suppress(OSError):
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _prepare_sql_server(limits: ConnectionSettings, connection: Any, _record: object) -> None:  # noqa: ANN401 - pyodbc's
+    connection.timeout = limits.answer_seconds
+    connection.execute(f"SET LOCK_TIMEOUT {1000 * limits.lock_seconds}")
 
 
 def _prepare_sqlite(lock_seconds: int, connection: sqlite3.Connection, _record: object) -> None:

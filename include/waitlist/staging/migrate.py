@@ -70,9 +70,10 @@ def _take_turns(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     elif connection.dialect.name == "mssql":
+        # By default it waits as long as LOCK_TIMEOUT says, and then it says so by its answer alone.
         connection.exec_driver_sql(
-            "EXEC sp_getapplock @Resource = 'waitlist migrations', @LockMode = 'Exclusive',"
-            " @LockOwner = 'Transaction', @LockTimeout = -1"
+            "DECLARE @got int; EXEC @got = sp_getapplock @Resource = 'waitlist migrations', @LockMode = 'Exclusive',"
+            " @LockOwner = 'Transaction'; IF @got < 0 THROW 50000, 'another process migrates', 1"
         )
 
 

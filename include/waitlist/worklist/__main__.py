@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from upath import UPath
 
+from waitlist.command_line import add_staging, staging_url
 from waitlist.exceptions import SnapshotError, WaitlistError, WorkListError
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.readiness import LATEST, Readiness, number, read_readiness
@@ -27,9 +28,16 @@ _SILENT_SECONDS: Final = 3.0
 _BETWEEN_SECONDS: Final = 10.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write them; return 0, or 1 with every reason on standard error."""
-    given = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) -> int:
+    """Write them; return 0, or 1 with every reason on standard error.
+
+    Args:
+        arguments: of the command line; None: this process's own.
+        staging: SQLAlchemy URL of the staging database, where the command line names none; None: the environment's.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    url = staging_url(parser, given, staging)
     console = Console(stderr=True)
     faults: list[str] = []
     mappings = _NO_MAPPINGS
@@ -39,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _noted(faults):
         mappings = load_mappings(given.mappings or Settings.read().mappings_dir, raisable=BUILT_IN_SEVERITIES)
     with _noted(faults):
-        store = StagingStore(given.staging)
+        store = StagingStore(url, connections=Settings.read().connections)
         readiness = read_readiness(store, given.batch, mappings)
     if readiness is not None:
         with _noted(faults):
@@ -79,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m waitlist.worklist", description="Write one work list a unit, in Swedish, for a batch."
     )
-    parser.add_argument("--staging", required=True, metavar="URL", help="SQLAlchemy URL of the staging database")
+    add_staging(parser)
     parser.add_argument("--snapshots", required=True, metavar="URL", help="where each batch has its snapshot's folder")
     parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch; without it the latest dry run")
     parser.add_argument(
