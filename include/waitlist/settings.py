@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     """Days that a dry run's snapshot, rows and work lists are kept."""
     keep_migration_days: int = Field(365, ge=1, le=MOST_DAYS_KEPT)
     """The same for a migration, released or not; never shorter than for a dry run."""
+    page_seconds: int = Field(60, ge=5, le=3600)
+    """Seconds that a page of the dashboard may take."""
     worklists_dir: Path | None = None
     """Folder in which each batch's work lists have a folder named by the batch; none when empty."""
     rules: RuleSettings = Field(default_factory=RuleSettings)

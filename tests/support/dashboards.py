@@ -23,6 +23,7 @@ from upath import UPath
 
 import waitlist_plugin
 from tests.support import batches, posts, worklists
+from waitlist.dashboard import reading
 from waitlist.staging import StagingStore, schema
 from waitlist_airflow.dashboard import access, app
 from waitlist_airflow.dashboard import site as site_module
@@ -47,6 +48,9 @@ class Site(site_module.Site):
     @property
     def snapshots(self) -> UPath:
         return UPath(self.folder)
+
+    def answers(self) -> bool:
+        return reading.answers(self.store)
 
 
 def over(staged: worklists.Site) -> FastAPI:

@@ -45,14 +45,16 @@ class RunningAirflow:
     def __post_init__(self) -> None:
         self._client = httpx.Client(base_url=self.url, timeout=120)
 
-    def start(self) -> None:
-        """Start the components and return once tasks would be run."""
-        for name, *options in (["api-server"], ["dag-processor"], ["scheduler", "--skip-serve-logs"]):
+    def start(self, *, runs_tasks: bool = True) -> None:
+        """Start the components and return once tasks would be run, or the api-server alone."""
+        others = (["dag-processor"], ["scheduler", "--skip-serve-logs"]) if runs_tasks else ()
+        for name, *options in (["api-server"], *others):
             self.start_component(name, [name, *options])
         # The tasks' API builds itself at its first request, and takes longer than a task would wait for it.
         self.until("the api-server answers", lambda: self._answers("/execution/health"))
         self._log_in(self._client, _USER)
-        self.until("the DAG is known", lambda: self._answers(f"/api/v2/dags/{DAG}"))
+        if runs_tasks:
+            self.until("the DAG is known", lambda: self._answers(f"/api/v2/dags/{DAG}"))
 
     def start_component(self, name: str, command: Sequence[str], given: Mapping[str, str] | None = None) -> None:
         """Start an ``airflow`` command as a component, with ``given`` on top of the environment."""
@@ -224,7 +226,12 @@ class RunningAirflow:
 
 @contextmanager
 def running_airflow(
-    folder: Path, database: str, given: Mapping[str, str], *, patience: float = DEADLINE_SECONDS
+    folder: Path,
+    database: str,
+    given: Mapping[str, str],
+    *,
+    patience: float = DEADLINE_SECONDS,
+    runs_tasks: bool = True,
 ) -> Iterator[RunningAirflow]:
     """Start an Airflow on free ports with a database of its own, its DAGs paused, and end all of it.
 
@@ -233,6 +240,7 @@ def running_airflow(
         database: URL of an empty PostgreSQL database, as Airflow has in service.
         given: connections and settings of the project, as environment variables.
         patience: seconds that a run may take.
+        runs_tasks: start more than the api-server.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -264,7 +272,7 @@ def running_airflow(
     }
     airflow = RunningAirflow(AirflowHome(folder, {**settings, **given}), url, passwords, patience)
     try:
-        airflow.start()
+        airflow.start(runs_tasks=runs_tasks)
         yield airflow
     finally:
         airflow.stop()

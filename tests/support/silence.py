@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 _PIECE = 65_536
 
@@ -20,6 +21,8 @@ class SilentProxy:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._sockets: set[socket.socket] = {self._listening}
+        self._left_alone: list[tuple[Any, ...]] = []
+        self._unconnected: list[socket.socket] = []
         self._word: bytes | None = None
         self._left: int | None = None
         self.went_silent = threading.Event()
@@ -36,6 +39,11 @@ class SilentProxy:
         """Pass nothing on once a client has said a word and got so many bytes of what follows."""
         self._word, self._left = word, answered
 
+    def speak_again(self) -> None:
+        """Pass on what was said meanwhile, and all that follows."""
+        self._word = self._left = None
+        self.went_silent.clear()
+
     def close(self) -> None:
         """Drop every connection; who still waits gets an end."""
         self._done = True
@@ -45,6 +53,8 @@ class SilentProxy:
 
     def _forward(self) -> None:
         while not self._done:
+            if not self.went_silent.is_set():
+                self._take_up()
             for key, _ in self._selector.select(0.05):
                 if key.fileobj is self._listening:
                     self._accept()
@@ -55,12 +65,26 @@ class SilentProxy:
                 for each in list(self._selector.get_map().values()):
                     if each.fileobj is not self._listening:
                         self._selector.unregister(each.fileobj)
+                        self._left_alone.append((each.fileobj, *each.data))
+
+    def _take_up(self) -> None:
+        """Go on with the connections that nothing was passed on of."""
+        while self._left_alone:
+            one, *rest = self._left_alone.pop()
+            if one in self._sockets:
+                self._selector.register(one, selectors.EVENT_READ, tuple(rest))
+        while self._unconnected:
+            self._connect(self._unconnected.pop())
 
     def _accept(self) -> None:
         client, _ = self._listening.accept()
         self._sockets.add(client)
         if self.went_silent.is_set():
-            return
+            self._unconnected.append(client)
+        else:
+            self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
         server = socket.create_connection(("127.0.0.1", self._target))
         self._sockets.add(server)
         self._selector.register(client, selectors.EVENT_READ, (server, True))

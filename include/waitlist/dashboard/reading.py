@@ -1,5 +1,6 @@
 """Reading a whole page as of one moment."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.migrate import Standing, standing
 from waitlist.staging.queries import read_sql
 from waitlist.staging.schema import schema_of
+
+log = logging.getLogger(__name__)
 
 _CURRENT: Final[WeakSet[Database]] = WeakSet()
 
@@ -49,6 +52,17 @@ def reading(store: StagingStore, doing: str) -> Iterator[sa.Connection]:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
             yield connection
+
+
+def answers(store: StagingStore) -> bool:
+    """Tell whether the staging database answers at all, whatever it holds."""
+    try:
+        with refusals_named("asking whether it answers"), store.database.connected() as connection:
+            connection.scalar(sa.select(1))
+    except StagingError as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def ask(

@@ -19,6 +19,7 @@ from waitlist_airflow.dashboard import (
     what_if,
 )
 from waitlist_airflow.dashboard.access import may_read_runs
+from waitlist_airflow.dashboard.own_threads import OwnThreads
 from waitlist_airflow.dashboard.pages import Pages
 
 ROOMS: Final[tuple[Pages, ...]] = (
@@ -46,6 +47,7 @@ def create_app() -> FastAPI:
         # It would lead to where the Host header says.
         redirect_slashes=False,
     )
+    app.state.threads = OwnThreads()
     app.state.nav = tuple(item for pages in ROOMS for item in pages.nav)
     errors.install(app)
     app.include_router(static_files.router)

@@ -52,7 +52,7 @@ def batch(
     )
 
 
-@pages.router.get("/korningar/{batch_id}/data-docs/{name}")
+@pages.file("/korningar/{batch_id}/data-docs/{name}")
 def data_docs(site: SiteDep, batch_id: str, name: str) -> Response:
     """Return a page of a batch's Data Docs."""
     page = _docs_of(site, batch_id, name)

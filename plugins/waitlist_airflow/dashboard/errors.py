@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waitlist.dashboard.reading import NoBatchError, OtherReleaseError, UnknownError
 from waitlist.exceptions import StagingError, WaitlistError
+from waitlist.waiting import WaitedError
 from waitlist_airflow.dashboard import addresses, pages
 from waitlist_airflow.guard import where
 
@@ -128,6 +129,16 @@ _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
         "Databasen med torrkörningarna går inte att nå just nu. Inget har ändrats och inget har gått förlorat.",
         "Försök igen om en stund. Orsaken står i loggen för Airflows api-server.",
     ),
+    (503, "busy"): Said(
+        "Databasen hinner inte svara",
+        "Databasen är upptagen, eller också hämtar många sidor just nu. Inget har ändrats.",
+        "Försök igen om en stund.",
+    ),
+    (503, "slow"): Said(
+        "Sidan tog för lång tid",
+        "Sidan blev inte klar i tid. Inget har ändrats.",
+        "Försök igen om en stund. Hur länge en sida får ta står i inställningen WAITLIST_PAGE_SECONDS.",
+    ),
     (503, "release"): Said(
         "Databasen hör till en annan version",
         "Tabellerna har inte samma version som sidorna.",
@@ -140,7 +151,8 @@ def install(app: FastAPI) -> None:
     """Let an app answer with these pages, and every answer carry the headers."""
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
-    app.add_exception_handler(WaitlistError, _failed)
+    for kind in (WaitlistError, WaitedError):
+        app.add_exception_handler(kind, _failed)
     app.add_middleware(_Guard)
 
 
@@ -182,7 +194,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     log.error("%s: %s", type(error).__name__, error)
     if isinstance(error, OtherReleaseError):
         return _answer(request, 503, "release")
-    return _answer(request, 503, "staging" if isinstance(error, StagingError) else None)
+    return _answer(request, 503, "staging" if isinstance(error, StagingError | WaitedError) else None)
 
 
 class _Guard:

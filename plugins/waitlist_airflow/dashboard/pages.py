@@ -1,6 +1,7 @@
 """A page and its JSON, made of one dataclass."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -14,8 +15,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from waitlist_airflow.dashboard import formats
 from waitlist_airflow.dashboard.access import Reader, ReaderDep
+from waitlist_airflow.dashboard.own_threads import OwnThreads
+from waitlist_airflow.dashboard.site import Site, SiteDep
 
+T = TypeVar("T")
 Data = TypeVar("Data", bound=Callable[..., Any])
+Answer = TypeVar("Answer", bound=Callable[..., Response])
+Reading = Callable[[], Any]
 
 API: Final = "/api/"
 NOT_KEPT: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
@@ -53,11 +59,13 @@ class Pages:
         """
 
         def register(read: Data) -> Data:
-            def as_html(request: Request, reader: ReaderDep, page: Annotated[object, Depends(read)]) -> Response:
-                return render(request, template, reader=reader, page=page)
+            later = Annotated[Reading, Depends(_later(read))]
 
-            def as_json(page: Annotated[object, Depends(read)]) -> Response:
-                return JSONResponse(to_plain(page), headers=NOT_KEPT)
+            async def as_html(request: Request, site: SiteDep, reader: ReaderDep, reading: later) -> Response:
+                return await read_apart(request, site, lambda: render(request, template, reader=reader, page=reading()))
+
+            async def as_json(request: Request, site: SiteDep, reading: later) -> Response:
+                return await read_apart(request, site, lambda: JSONResponse(to_plain(reading()), headers=NOT_KEPT))
 
             self.router.add_api_route(path, as_html, methods=["GET"], name=template, response_model=None)
             self.router.add_api_route(api, as_json, methods=["GET"], response_model=None)
@@ -66,6 +74,40 @@ class Pages:
             return read
 
         return register
+
+    def file(self, path: str) -> Callable[[Answer], Answer]:
+        """Register a function that returns an answer of another form, read as pages are."""
+
+        def register(read: Answer) -> Answer:
+            async def as_it_is(
+                request: Request, site: SiteDep, reading: Annotated[Reading, Depends(_later(read))]
+            ) -> Response:
+                return await read_apart(request, site, reading)
+
+            self.router.add_api_route(path, as_it_is, methods=["GET"], response_model=None)
+            return read
+
+        return register
+
+
+def _later(read: Callable[..., T]) -> Callable[..., Awaitable[Callable[[], T]]]:
+    """Return what takes the parameters of ``read`` from FastAPI, and gives what reads with them."""
+
+    @functools.wraps(read)
+    async def later(**given: Any) -> Callable[[], T]:  # noqa: ANN401 - as ``read`` has them
+        return functools.partial(read, **given)
+
+    return later
+
+
+async def read_apart(request: Request, site: Site, reading: Callable[[], T]) -> T:
+    """Read in the threads of the app's own.
+
+    Raises:
+        HTTPException: 503: the staging database does not answer, or it would take too long.
+    """
+    threads: OwnThreads = request.app.state.threads
+    return await threads.run(reading, answers=site.answers, seconds=site.settings.page_seconds)
 
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever a page holds

@@ -27,9 +27,28 @@ log = logging.getLogger(__name__)
 _STORES: Final = 4
 
 
+_CONNECT_SECONDS: Final = 2
+_LOCK_SECONDS: Final = 2
+_LOOK_SECONDS: Final = 2
+
+
+def _within(connections: ConnectionSettings, answer_seconds: int) -> ConnectionSettings:
+    # Somebody waits for the page, so the limits are shorter than a step's.
+    limits = {
+        "connect_seconds": _CONNECT_SECONDS, "lock_seconds": _LOCK_SECONDS, "answer_seconds": answer_seconds,
+    }  # fmt: skip
+    return connections.model_copy(update=limits)
+
+
 @functools.lru_cache(maxsize=_STORES)
-def _store(url: str, connections: ConnectionSettings) -> StagingStore:
-    return StagingStore(url, pooled=True, connections=connections)
+def _store(url: str, connections: ConnectionSettings, page_seconds: int) -> StagingStore:
+    return StagingStore(url, pooled=True, connections=_within(connections, page_seconds))
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _looked_at(url: str, connections: ConnectionSettings) -> StagingStore:
+    # A connection that stands may be dead behind a firewall: each look makes its own.
+    return StagingStore(url, connections=_within(connections, _LOOK_SECONDS))
 
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -74,7 +93,11 @@ class Site:
     @cached_property
     def store(self) -> StagingStore:
         """The staging database; one engine a connection for the whole process."""
-        return _store(staging_url(), self.settings.connections)
+        return _store(staging_url(), self.settings.connections, self.settings.page_seconds)
+
+    def answers(self) -> bool:
+        """Tell whether the staging database answers, within a few seconds."""
+        return reading.answers(_looked_at(staging_url(), self.settings.connections))
 
     @property
     def snapshots(self) -> UPath:

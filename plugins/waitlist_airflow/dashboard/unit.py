@@ -86,7 +86,7 @@ def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) 
     return dataclasses.replace(page, persons=found)
 
 
-@pages.router.get("/enhet/{unit}/arbetslista", response_model=None)
+@pages.file("/enhet/{unit}/arbetslista")
 def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
     """Make a unit's work list, put it on record, and send it; nothing is left of it here."""
     key = key_of(unit)

@@ -1,0 +1,206 @@
+"""A staging database that goes silent while many ask for pages: everybody is told so, and soon."""
+
+import inspect
+import itertools
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from tests.support import dashboards, posts, worklists
+from tests.support.dashboards import Answer, Server
+from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.silence import SilentProxy, silent_proxy
+from tests.support.waits import locked_tables, stopped_postgres
+
+from waitlist.settings import CONNECTION_DEFAULTS
+from waitlist.staging import StagingStore
+from waitlist_airflow.dashboard import site as site_module
+from waitlist_airflow.dashboard.app import create_app
+
+MANY = 40
+PATIENCE_SECONDS = 8.0
+"""Three and some for a machine that does other things: before, all of them waited until the database spoke."""
+OF_BATCHES = ("", f"enhet/{posts.UNIT}", "korningar", "api/oversikt")
+PATHS = (*OF_BATCHES, "regler", "overfort", "atkomstlogg", "vad-hander-om?dagar=9")
+LOOKS = (f"enhet/{posts.UNIT}/personer", f"enhet/{posts.UNIT}/arbetslista")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What somebody was told, and when."""
+
+    answer: Answer
+    seconds: float
+
+    @property
+    def said(self) -> str:
+        """The title of the page, or of the error."""
+        found = re.search(r"<h1>(.*?)</h1>|\"title\": *\"(.*?)\"", self.answer.text)
+        return f"{self.answer.status} {found[1] or found[2] if found else ''}"
+
+
+class Site(dashboards.Site):
+    """A deployment whose stores are those of the product: pooled, and with its limits."""
+
+    def __init__(self, url: str, snapshots: Path) -> None:
+        super().__init__(site_module._store(url, CONNECTION_DEFAULTS, 60), snapshots)
+        self.url = url
+
+    def answers(self) -> bool:
+        return site_module.reading.answers(site_module._looked_at(self.url, CONNECTION_DEFAULTS))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, str, Path]]:
+    """A server of this file's own, since it is stopped, with one dry run."""
+    with running_postgres() as server:
+        name = server.create_database()
+        folder = tmp_path_factory.mktemp("silent")
+        site = worklists.site(folder, url=server.libpq(name))
+        site.stage({}, {"kategori": "Diabetesmottagning"})
+        site.store.engine.dispose()
+        yield server, name, folder
+
+
+@dataclass(frozen=True)
+class Page:
+    """The dashboard beside a page of Airflow's, with the proxy before its database."""
+
+    server: Server
+    proxy: SilentProxy
+    database: str
+
+    def ask(self, path: str) -> Told:
+        begun = time.monotonic()
+        answer = self.server.ask(path, {"Authorization": "Bearer lead"})
+        return Told(answer, time.monotonic() - begun)
+
+    def ask_many(self, paths: Sequence[str] = PATHS, *, meanwhile: Callable[[], None] = lambda: None) -> list[Told]:
+        """Let many ask at once."""
+        with ThreadPoolExecutor(MANY) as clients:
+            waiting = [clients.submit(self.ask, paths[number % len(paths)]) for number in range(MANY)]
+            meanwhile()
+            return [each.result() for each in waiting]
+
+    def heals(self) -> None:
+        """Require that a page is shown again, soon."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while (told := self.ask("")).answer.status != 200 and time.monotonic() < until:
+            time.sleep(0.2)
+        assert told.answer.status == 200, told.said
+
+    def heals_for_many(self) -> None:
+        """Require that pages are shown again, soon, and all of them."""
+        self.heals()
+        assert [told.said for told in self.ask_many() if told.answer.status != 200] == []
+
+
+@pytest.fixture
+def page(database: tuple[PostgresServer, str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    server, name, folder = database
+    monkeypatch.setenv("WAITLIST_APPROVERS", dashboards.LEADS)
+    monkeypatch.setenv("WAITLIST_PERSON_READERS", dashboards.READERS)
+    with silent_proxy(server.port) as proxy:
+        url = PostgresServer(proxy.port, server.password).libpq(name)
+        made = dashboards.over(worklists.Site(StagingStore(url), folder / "snapshots", posts.context()))
+        made.dependency_overrides[site_module.site] = lambda: Site(url, folder / "snapshots")
+        with dashboards.serving(made) as serving:
+            found = Page(serving, proxy, server.libpq(name))
+            assert found.ask("").answer.status == 200
+            yield found
+        # Whoever still waits gets an end.
+        site_module._store(url, CONNECTION_DEFAULTS, 60).engine.dispose()
+
+
+def requires_told_at_once(told: Sequence[Told]) -> None:
+    said = Counter(each.said for each in told)
+    # Some come while every thread is taken, before it is known why.
+    assert set(said) <= {"503 Databasen svarar inte", "503 Databasen hinner inte svara"}
+    assert said["503 Databasen svarar inte"]
+    assert max(each.seconds for each in told) < PATIENCE_SECONDS
+
+
+def test_pages_that_come_while_the_database_is_silent_say_so_soon(page: Page) -> None:
+    page.proxy.be_silent()
+    requires_told_at_once(page.ask_many())
+    requires_told_at_once(page.ask_many(LOOKS))
+    page.proxy.speak_again()
+    page.heals_for_many()
+
+
+def test_pages_that_are_being_read_when_the_database_goes_silent_say_so_soon(page: Page) -> None:
+    page.proxy.be_silent_after(b"unit_summary")
+    told = page.ask_many()
+    assert page.proxy.went_silent.is_set()
+    assert {each.answer.status for each in told} <= {200, 503}
+    assert max(each.seconds for each in told) < PATIENCE_SECONDS
+    page.proxy.speak_again()
+    page.heals_for_many()
+
+
+def test_pages_that_wait_for_a_lock_say_so_soon(page: Page) -> None:
+    with locked_tables(page.database, "millennium_staging.batch"):
+        requires_told_at_once(page.ask_many(OF_BATCHES))
+    page.heals_for_many()
+
+
+def test_pages_of_a_server_that_is_stopped_say_so_soon(page: Page) -> None:
+    with stopped_postgres(page.database) as stop:
+        stop()
+        requires_told_at_once(page.ask_many())
+    page.heals_for_many()
+
+
+def test_threads_that_never_come_back_do_not_take_the_pages_with_them(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr("waitlist_airflow.dashboard.overview.read_overview", lambda *_, **__: never.wait())
+    monkeypatch.setattr(site_module.Settings, "read", lambda: site_module.Settings.model_construct(page_seconds=3))
+    for _ in range(2):
+        told = page.ask_many([""])
+        assert {each.answer.status for each in told} == {503}
+        assert max(each.seconds for each in told) < PATIENCE_SECONDS
+    told = page.ask("korningar")
+    assert told.answer.status == 200, told
+    never.set()
+    monkeypatch.undo()
+
+
+def test_nothing_of_the_pages_waits_in_airflows_threads() -> None:
+    def calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from calls_of(inner)
+
+    routes = [route for route in create_app().routes if isinstance(route, APIRoute)]
+    calls = {call for route in routes for call in calls_of(route.dependant)}
+    ours = [call for call in calls if call.__module__.startswith("waitlist")]
+    assert len(ours) > len(dashboards.ROUTES)
+    assert [call for call in ours if not inspect.iscoroutinefunction(call)] == []
+
+
+@pytest.mark.attack
+def test_a_page_whose_database_goes_silent_at_any_moment_says_so_soon(
+    page: Page, attack_table: Callable[..., None]
+) -> None:
+    lost, tries = [], 0
+    for path, answered in itertools.product((*PATHS, *LOOKS), (0, 1, 30, 100, 300, 1_000, 3_000)):
+        page.proxy.be_silent_after(b"SELECT", answered)
+        told = page.ask(path)
+        page.proxy.speak_again()
+        tries += 1
+        if told.answer.status not in {200, 503} or told.seconds > PATIENCE_SECONDS:
+            lost.append(f"{path} after {answered} bytes: {told.said}, {told.seconds:.1f} s")
+        page.heals()
+    assert lost == []
+    attack_table("dashboard: silent at any moment", tries=tries, held=tries - len(lost))
