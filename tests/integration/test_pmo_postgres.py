@@ -2,14 +2,17 @@
 
 import datetime as dt
 import logging
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import arrow_odbc
 import psycopg
 import pyarrow as pa
 import pytest
-from tests.support.pmo import AS_OF, SmallPmo, post, postgres_pmo, posts, shipped_query, source_settings
+from tests.support.pmo import AS_OF, SmallPmo, post, postgres_pmo, posts, read_by_row, shipped_query, source_settings
 from tests.support.postgres import PostgresServer, free_port, running_postgres
 from upath import UPath
 
@@ -138,7 +141,8 @@ def test_texts_of_unbounded_columns_go_the_fast_way(postgres: PostgresServer, ca
 
     with caplog.at_level(logging.INFO):
         assert read(pmo, 1)["orsak"].to_pylist() == ["å" * 2_000]
-    assert "row by row" not in caplog.text
+    assert read_by_row(pmo) in caplog.text
+    assert "row by row, a text" not in caplog.text
 
 
 def test_chunks_are_full_however_many_posts_the_reader_s_buffer_takes(postgres: PostgresServer) -> None:
@@ -156,6 +160,8 @@ def test_after_three_long_texts_a_partition_stays_with_the_slow_way(
 ) -> None:
     long_ones = [5, 25, 45, 65, 85]
     pmo = postgres_pmo(postgres, [post(n, orsak="x" * (5_000 if n in long_ones else 5)) for n in range(100)])
+    if reason := read_by_row(pmo):
+        pytest.skip(reason)
 
     with caplog.at_level(logging.INFO):
         table = read(pmo, 100, chunk_posts=10)
@@ -184,6 +190,37 @@ def test_a_driver_that_nothing_is_known_of_gives_the_same(
     monkeypatch.setattr(connection, "_DIALECTS", {})
 
     assert read(pmo, 2, max_text_bytes=max_text_bytes).equals(known)
+
+
+def test_a_driver_that_would_end_the_process_is_read_row_by_row_with_the_same_outcome(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pmo = postgres_pmo(postgres, posts(range(1_300), orsak="Ring 😀 " + LONG))
+    known = read(pmo, 1_300)
+    monkeypatch.setattr(connection, "_ABORTS", re.compile(""))
+    monkeypatch.delattr(arrow_odbc, "connect")
+
+    with caplog.at_level(logging.INFO):
+        assert read(pmo, 1_300, chunk_posts=500).equals(known)
+    assert [record.args[1] for record in caplog.records if "row by row" in record.msg] == [None]
+    assert "would end this process when the connection is lost" in caplog.text
+
+
+def test_no_connection_stays_open_once_it_is_used(postgres: PostgresServer) -> None:
+    pmo = postgres_pmo(postgres, posts(range(20)))
+    for max_text_bytes in (64, 4_096):
+        read(pmo, 20, max_text_bytes=max_text_bytes)
+
+    with psycopg.connect(pmo.native, autocommit=True) as other:
+        # A session that was left needs a moment to go.
+        for _ in range(50):
+            (left,) = other.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+            if not left:
+                break
+            time.sleep(0.1)
+    assert left == 0
 
 
 # Faults of a server

@@ -12,6 +12,8 @@ import psycopg
 
 from tests.support.postgres import PostgresServer
 from waitlist import paths
+from waitlist.pmo.connection import OdbcSource
+from waitlist.pmo.query import SourceQuery
 from waitlist.settings import Settings
 
 AS_OF = dt.date(2024, 10, 1)
@@ -155,6 +157,13 @@ def source_settings(folder: Path, query: str | None = None, **values: Any) -> Se
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(query, encoding="utf-8")
     return Settings(sql_dir=folder / "sql", **values)
+
+
+def read_by_row(pmo: SmallPmo) -> str:
+    """Return why this machine's driver is read row by row throughout; empty where it is not."""
+    source = OdbcSource(pmo.odbc, SourceQuery.load(paths.SQL))
+    with source.rows() as connection:
+        return source.dialect(connection).by_row
 
 
 def shipped_query() -> str:

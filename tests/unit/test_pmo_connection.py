@@ -1,5 +1,7 @@
 """Connection strings get what their driver needs; errors get our words instead of the driver's."""
 
+from dataclasses import dataclass
+
 import pyodbc
 import pytest
 from tests.support.pmo import official_number
@@ -72,3 +74,28 @@ def test_an_error_of_sql_server_gets_our_words(source: OdbcSource, state: str, m
 
 def test_an_error_without_a_state_has_none(source: OdbcSource) -> None:
     assert str(source.failure(UnicodeError(SECRET))).endswith("(SQLSTATE none)")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What a driver says of itself."""
+
+    name: str
+    version: str
+
+    def getinfo(self, asked: int) -> str:
+        return {pyodbc.SQL_DRIVER_NAME: self.name, pyodbc.SQL_DRIVER_VER: self.version}.get(asked, "PostgreSQL")
+
+
+@pytest.mark.parametrize(
+    ("driver", "aborts"),
+    [
+        (Driver("psqlodbcw.so", "13.02.0000"), False),
+        (Driver("psqlodbcw.so", "16.00.0005"), True),
+        (Driver("psqlodbcw.so", "17.00.0004"), True),
+        (Driver("psqlodbcw.so", "18.00.0005"), False),
+        (Driver("libmsodbcsql-18.so", "17.10.0001"), False),
+    ],
+)
+def test_only_a_psqlodbc_that_would_end_the_process_is_read_row_by_row(source, driver, aborts):
+    assert bool(source.dialect(driver).by_row) is aborts

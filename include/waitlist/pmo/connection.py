@@ -8,7 +8,7 @@ carries the SQLSTATE, the driver's name and our words.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,10 @@ from waitlist.pmo.query import SourceQuery
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.waiting import LockedError, SilentError, Watch, Watched
 
+# unixODBC keeps connections for later from 2.3.12 on: one that is closed would stay open in PMO, and one that is
+# taken again opens no socket by which it could be watched.
+pyodbc.pooling = False
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -32,12 +36,14 @@ class Dialect:
             result in memory; None where it streams.
         types_in_values: the columns have no types of their own, their values have.
         encoding: how arrow-odbc asks for texts.
+        by_row: why whole columns may not be fetched, where they may not.
     """
 
     as_text: str
     page: str | None
     types_in_values: bool
     encoding: TextEncoding
+    by_row: str = ""
 
 
 # Read as numbers, SQLite's driver cuts keys to 32 bits and 1.5 to 1.
@@ -49,6 +55,9 @@ POSTGRES: Final = Dialect("CAST({} AS VARCHAR(64))", None, types_in_values=False
 OTHER: Final = Dialect("{}", None, types_in_values=False, encoding=TextEncoding.UTF16)
 
 _DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRES}
+
+# These versions of psqlODBC refuse to free a statement whose connection is lost, and arrow-odbc aborts then.
+_ABORTS: Final = re.compile(r"1[67]\.")
 
 _SQLITE_DRIVER: Final = re.compile("sqlite", re.IGNORECASE)
 _POSTGRES_DRIVER: Final = re.compile("postgres|psqlodbc", re.IGNORECASE)
@@ -205,12 +214,17 @@ class OdbcSource:
         Raises:
             SourceError: the driver is one that would spoil texts.
         """
-        if str(connection.getinfo(pyodbc.SQL_DRIVER_NAME)).startswith("psqlodbca"):
+        driver = str(connection.getinfo(pyodbc.SQL_DRIVER_NAME))
+        if driver.startswith("psqlodbca"):
             raise SourceRefusedError(
                 f"the ODBC driver {self.driver} cannot carry all letters: use psqlODBC's Unicode driver "
                 "(`PostgreSQL Unicode`) in the connection `pmo`"
             )
-        return _DIALECTS.get(str(connection.getinfo(pyodbc.SQL_DBMS_NAME)).lower(), OTHER)
+        found = _DIALECTS.get(str(connection.getinfo(pyodbc.SQL_DBMS_NAME)).lower(), OTHER)
+        version = str(connection.getinfo(pyodbc.SQL_DRIVER_VER))
+        if driver.startswith("psqlodbc") and _ABORTS.match(version):
+            return replace(found, by_row=f"psqlODBC {version} would end this process when the connection is lost")
+        return found
 
     def bulk_failure(self, error: arrow_odbc.Error) -> Exception:
         """Tell what row-by-row reading may overcome, as ``BulkReadError``, from what it may not."""

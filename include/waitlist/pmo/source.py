@@ -234,17 +234,20 @@ class PmoSource:
         long_texts = 0
         while lower is None or lower <= KEY_MAX:
             rows = 0
-            reason = ""
-            try:
-                for chunk in self._by_column(self._statement(selection, lower, partition.upper, shape), shape.dialect):
-                    yield chunk
-                    rows, lower = chunk.num_rows, _next_key(chunk)
-            except BulkReadError as error:
-                reason = str(error)
+            reason = shape.dialect.by_row
+            rest = bool(reason)
+            if not reason:
+                try:
+                    statement = self._statement(selection, lower, partition.upper, shape)
+                    for chunk in self._by_column(statement, shape.dialect):
+                        yield chunk
+                        rows, lower = chunk.num_rows, _next_key(chunk)
+                except BulkReadError as error:
+                    reason = str(error)
+                    long_texts += 1
+                    rest = shape.dialect.page is None and long_texts >= _BULK_TRIES
             if reason:
                 log.info("partition %s, from post_id %s: read row by row, %s", partition.number, lower, reason)
-                long_texts += 1
-                rest = shape.dialect.page is None and long_texts >= _BULK_TRIES
                 with closing(self._by_row(self._statement(selection, lower, partition.upper, shape))) as chunks:
                     for chunk in islice(chunks, None if rest else 1):
                         yield chunk
