@@ -1,9 +1,9 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists test attacks bench scale-out lint lock clean
+.PHONY: help setup demo up dry-run diff worklists test attacks bench scale-out clean-machine lint lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: system packages, .venv, locked Python packages
 	@scripts/setup.sh
@@ -34,6 +34,9 @@ bench: setup ## Measure the pipeline beside a raw read and a naive script: make 
 
 scale-out: setup ## Run the dry run on two Celery workers, one killed on the way, beside one machine: make scale-out [POSTS=20000] [PARTITION=5000] [KILL_IN=extract]
 	@POSTS="$(POSTS)" PARTITION="$(PARTITION)" KILL_IN="$(KILL_IN)" scripts/scale_out.sh
+
+clean-machine: ## Run a command in a fresh clone on a clean Debian, as root: make clean-machine [RELEASE=trixie] [COMMAND="make test"]
+	@RELEASE="$(RELEASE)" COMMAND="$(COMMAND)" MIRROR="$(MIRROR)" scripts/clean_machine.sh
 
 lint: setup ## Style, types, rings, SQL, compose file
 	@scripts/lint.sh
