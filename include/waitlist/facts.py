@@ -1,4 +1,4 @@
-"""What decides a batch besides the posts and the as-of date: mapping files, limits of the gates, suites, rule settings.
+"""What decides a batch besides the posts and the as-of date: rules, mapping files, gates, suites and settings.
 
 A batch is opened with the facts of that moment, and keeps a digest of each file and the value of each setting. A
 later step works by the same facts or refuses: otherwise some posts would be judged by other rules than the rest, or a
@@ -16,8 +16,9 @@ from waitlist import gates, quality
 from waitlist.gates import Gate
 from waitlist.mappings import Mappings, load_mappings
 from waitlist.quality import Suite
-from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.rules import BUILT_IN_SEVERITIES, EDITION
 from waitlist.settings import RuleSettings, Settings
+from waitlist.staging.dry_runs import RULES
 
 _SETTING: Final = "WAITLIST_"
 
@@ -47,9 +48,10 @@ class Facts:
 
     @cached_property
     def digests(self) -> Mapping[str, str]:
-        """What each file says, as SHA-256, by its name; and each rule setting's value, by the variable's."""
+        """The rules' edition, what each file says (SHA-256), and each rule setting's value, by name."""
         values = self.rules.model_dump(mode="json")
         return {
+            RULES: EDITION,
             **self.mappings.digests,
             gates.FILE: gates.digest(self.limits),
             **{f"{name}.json": quality.digest(suite) for name, suite in self.suites.items()},

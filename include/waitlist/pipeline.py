@@ -33,7 +33,7 @@ from waitlist.replay import Plan, SnapshotSource, write_plan
 from waitlist.schema import POSTS
 from waitlist.settings import MOST_DAYS_KEPT, Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
-from waitlist.staging import IMMUTABLE, BatchState, StagingStore
+from waitlist.staging import IMMUTABLE, BatchKind, BatchState, StagingStore
 from waitlist.staging.events import PIPELINE
 
 log = logging.getLogger(__name__)
@@ -239,7 +239,10 @@ class Pipeline:
         """
         context = self._context(run)
         duplicates = artefacts.read(self._folder(run) / _DUPLICATES).column("post_id").to_numpy()
-        released = self.store.released_post_ids(part.lower, part.upper)
+        batch = self.store.batch(run.batch_id)
+        # A past night says what it said, also after a release. No wave releases a post that any other has.
+        up_to = batch.as_of if batch.kind is BatchKind.DRY_RUN else None
+        released = self.store.released_post_ids(part.lower, part.upper, up_to=up_to)
         hashes: list[pa.Table] = []
 
         def chunks() -> Iterator[Assessment]:

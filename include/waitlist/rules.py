@@ -462,6 +462,9 @@ DISPOSITIONS: Final[tuple[tuple[Disposition, tuple[str, ...]], ...]] = (
 )
 """What a blocking finding leads to; the first row that holds decides, and a post with none is migrated."""
 
+EDITION: Final = "2"
+"""Another one when a rule or a disposition comes, goes or means something else: counts of two do not compare."""
+
 RAISED: Final = Disposition.FIX_IN_PMO
 """What a rule outside ``DISPOSITIONS`` leads to once it blocks, just before ``MOVE_TO_SDV_LIST``."""
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waitlist.dashboard.batch import Step
+from waitlist.dashboard.history import TrendPoint
 from waitlist.rules import Disposition
-from waitlist_airflow.dashboard import flow
+from waitlist_airflow.dashboard import charts, flow
 
 COUNTS = st.dictionaries(st.sampled_from([each.value for each in Disposition]), st.integers(0, 10**7), min_size=1)
 BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
@@ -51,3 +52,21 @@ def test_a_step_that_runs_reaches_to_the_end_and_the_whole_is_not_known() -> Non
     assert [(span.x, span.width) for span in flow.spans(steps)] == [(0, 100), (50, 50)]
     assert flow.whole_time(steps) is None
     assert (flow.spans([]), flow.whole_time([])) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("alike", "since"),
+    [
+        ([], None),
+        ([True, True], None),
+        ([False, True, True], BEGUN.date() + dt.timedelta(1)),
+        # A past day that is run again is judged by the present rules too.
+        ([True, False, True], BEGUN.date() + dt.timedelta(2)),
+    ],
+)
+def test_a_trend_tells_from_which_day_on_the_rules_are_the_present_ones(
+    alike: list[bool], since: dt.date | None
+) -> None:
+    days = [BEGUN.date() + dt.timedelta(number) for number in range(len(alike))]
+    trend = [TrendPoint(day, 10, 5, 3, same) for day, same in zip(days, alike, strict=True)]
+    assert charts.rules_changed(trend) == since

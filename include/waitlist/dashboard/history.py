@@ -42,6 +42,8 @@ class TrendPoint:
     """Posts that migrate."""
     left: int
     """Posts left to handle."""
+    same_rules: bool
+    """Judged by the rules of the latest; by others, posts are counted differently."""
 
 
 def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
@@ -57,11 +59,16 @@ def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
 
 
 def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
-    """Return the dry run of PMO begun last, when it came after the latest shown and does not count for readers."""
+    """Return the dry run of PMO begun last, when it came after the latest shown and does not count for readers.
+
+    A past day that is run again is none: what is shown does not hang on it.
+    """
     table = schema.batch.c
     query = sa.select(table.batch_id, table.run_id, table.as_of, table.state, table.started_at).where(
         table.kind == BatchKind.DRY_RUN.value, table.reuse_snapshot.is_(None)
     )
+    if latest is not None:
+        query = query.where(table.as_of >= latest.as_of)
     last = connection.execute(query.order_by(table.started_at.desc(), table.batch_id.desc()).limit(1)).one_or_none()
     hidden = {BatchState.OPEN, BatchState.STAGED, BatchState.FAILED}
     if last is None or BatchState(last.state) not in hidden or (latest and last.started_at < latest.started_at):
@@ -101,7 +108,10 @@ def unit_trends(
         for place, figure in enumerate((row.posts, row.ready, row.posts_left)):
             point[place] += int(figure)
     return {
-        key: tuple(TrendPoint(run.as_of, *point) for run, point in zip(runs, points, strict=True))
+        key: tuple(
+            TrendPoint(run.as_of, posts, ready, left, run.edition == runs[-1].edition)
+            for run, (posts, ready, left) in zip(runs, points, strict=True)
+        )
         for key, points in sums.items()
     }
 
@@ -114,6 +124,7 @@ def add_up(trends: Collection[Sequence[TrendPoint]]) -> tuple[TrendPoint, ...]:
             sum(point.posts for point in points),
             sum(point.ready for point in points),
             sum(point.left for point in points),
+            points[0].same_rules,
         )
         for points in zip(*trends, strict=True)
     )

@@ -218,7 +218,7 @@ def left_of(progress: Progress) -> int:
 def unit_line(unit: UnitReadiness, trend: Sequence[TrendPoint]) -> UnitLine:
     """Bring together what is known of a unit."""
     left = left_of(unit.progress)
-    outlook = forecast([(point.as_of, point.left) for point in trend])
+    outlook = forecast([(point.as_of, point.left) for point in trend if point.same_rules])
     return UnitLine(
         key=unit.hsa_id,
         name=unit.name or UNKNOWN_NAME,

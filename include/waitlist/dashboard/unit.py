@@ -113,7 +113,7 @@ class Unit:
     unit: UnitLine
     rules: tuple[RuleLine, ...]
     change: Change | None
-    """None where there is no dry run before, or retention has removed its posts."""
+    """None where no dry run before was judged by the same rules, or retention has removed its posts."""
     lists: Mapping[str, int]
     """Posts by the list that they lie on in PMO."""
     asked: Asked
@@ -293,6 +293,8 @@ def _post(row: sa.Row[Any], findings: tuple[Finding, ...]) -> Post:
 
 def _change(connection: sa.Connection, runs: tuple[DryRun, ...], left: int, named: Mapping[str, Any]) -> Change | None:
     before, latest = runs[-2:]
+    if before.edition != latest.edition:
+        return None
     row = ask(
         connection,
         "compare_unit",

@@ -255,7 +255,7 @@ def consider(
     columns = [name for name in columns_that_decide(then) if name in set(columns_that_decide(now)) | {_UNIT}]
     counts: Counter[tuple[str, int, int]] = Counter()
     for part in snapshot.parts:
-        released = store.released_post_ids(part.lower, part.upper)
+        released = store.released_post_ids(part.lower, part.upper, up_to=batch.as_of)
         for table in read_part(snapshot.folder, part, columns):
             before, after = (
                 decide(table, context, duplicates=twice, released=released)

@@ -8,12 +8,15 @@ one of several.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
 from waitlist.staging import schema
 from waitlist.staging.states import Batch, BatchKind, BatchState
+
+RULES: Final = "rules"
+"""The name under which a batch's facts hold the edition of the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class DryRun:
     posts: int
     units: frozenset[str] | None
     """HSA-ids of the units that were read; None for all."""
+    edition: str | None
+    """Of the rules that it was judged by (``rules.EDITION``); None in a batch of a release before editions."""
 
     def has_read(self, units: Collection[str] | None) -> bool:
         """Tell whether it has read all of some units; None for every unit."""
@@ -48,14 +53,21 @@ def read_dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
         batch.finished_at,
         batch.posts_extracted.label("posts"),
         batch.units,
+        batch.facts,
     ).where(
         batch.kind == BatchKind.DRY_RUN.value,
         batch.state == BatchState.VERIFIED.value,
         batch.reuse_snapshot.is_(None),
     )
     rows = connection.execute(query).mappings()
-    runs = (DryRun(**{**row, "units": None if row["units"] is None else frozenset(row["units"])}) for row in rows)
-    return tuple(sorted(runs, key=_order))
+    return tuple(sorted(map(_dry_run, rows), key=_order))
+
+
+def _dry_run(row: sa.RowMapping) -> DryRun:
+    told = dict(row)
+    facts = told.pop("facts") or {}
+    units = None if told["units"] is None else frozenset(told["units"])
+    return DryRun(**{**told, "units": units, "edition": facts.get(RULES)})
 
 
 def verified_dry_runs(batches: Iterable[Batch]) -> list[Batch]:

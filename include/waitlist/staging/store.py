@@ -286,10 +286,22 @@ class StagingStore:
         with refusals_named(f"audit trail of batch {batch_id}"), self.database.connected() as connection:
             return read_events(connection, batch_id)
 
-    def released_post_ids(self, lower: int | None, upper: int | None) -> npt.NDArray[np.int64]:
-        """Return the posts with ``lower <= post_id < upper`` that were released in any batch, sorted."""
-        column = schema.released_post.c.post_id
+    def released_post_ids(
+        self, lower: int | None, upper: int | None, *, up_to: date | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Return the posts with ``lower <= post_id < upper`` that were released in some batch, sorted.
+
+        Args:
+            lower: first key, None for no bound.
+            upper: first key that is no longer wanted, None for no bound.
+            up_to: batches as of a later day are left out: they know more than a run as of this day. None for all.
+        """
+        released, batch = schema.released_post.c, schema.batch.c
+        column = released.post_id
         query = sa.select(column).where(KeyRange(lower, upper).holds(column)).order_by(column)
+        if up_to is not None:
+            earlier = sa.select(batch.batch_id).where(batch.as_of <= up_to)
+            query = query.where(released.batch_id.in_(earlier))
         with refusals_named("reading released posts"), self.database.reading() as read:
             found = [table["post_id"].to_numpy() for table in read(query, _POST_IDS)]
         return np.concatenate(found) if found else np.empty(0, np.int64)

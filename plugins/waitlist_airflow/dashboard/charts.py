@@ -136,6 +136,12 @@ def left_of(trend: Sequence[TrendPoint]) -> list[tuple[date, int]]:
     return [(point.as_of, point.left) for point in trend]
 
 
+def rules_changed(trend: Sequence[TrendPoint]) -> date | None:
+    """Return the first day after the last that was judged by other rules than the latest; None where none was."""
+    others = [place for place, point in enumerate(trend) if not point.same_rules]
+    return trend[others[-1] + 1].as_of if others else None
+
+
 def frame(as_of: date, go_live: date | None, clean_on: date | None) -> date:
     """Return the last day of a drawing in which one can see whether a unit will make it.
 
