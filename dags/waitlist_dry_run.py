@@ -15,6 +15,7 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 8. `verify` comes after all of these: only then does the batch count for readers.
 9. `report` tells each unit's readiness in its log; `watch_gates` measures the gates and tells the leads when one has
    turned red; `mark_failed` runs only when a step has failed, and closes the batch as failed.
+10. `conclude` ends every run: it fails unless the batch is verified, whatever the other steps' states say.
 
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
@@ -73,6 +74,7 @@ PARAMS: Final = {
     params=PARAMS,
     tags=["waitlist", "dry-run"],
     on_failure_callback=notify.RunFailed(),
+    on_success_callback=notify.RunEnded(KIND),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",
@@ -84,9 +86,10 @@ PARAMS: Final = {
 def waitlist_dry_run() -> None:
     """Wire the steps in their order."""
     prepared = flow.prepare(KIND)
-    # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
+    failed = steps.mark_failed(KIND)
     chain(prepared.verified, [steps.report(KIND), steps.watch_gates(KIND)])
-    chain(prepared.steps, steps.mark_failed(KIND))
+    chain(prepared.steps, failed)
+    flow.end([*prepared.steps, failed], steps.conclude(KIND))
 
 
 waitlist_dry_run()

@@ -4,16 +4,18 @@ Reads, checks, stages and reconciles the posts of one wave by the same steps as 
 gates, asks a human, and releases exactly the rows that were approved: from then on RevenueCycle's load reads them.
 
 1. `open_batch` ... `verify`: as in `waitlist_dry_run`, for the units of the wave.
-2. `request_approval` measures the gates (`gates.csv`), fixes the batch's rows, and tells what is to be approved.
+2. `request_approval` measures the gates (`gates.csv`) and fixes the batch's rows.
 3. `approve` waits for one of the approvers (`WAITLIST_APPROVERS`) under *Required Actions*: counts by unit, gates,
-   what has changed since the latest dry run. A gate that failed is overridden only with a written reason.
-4. `release` releases all of it or nothing, in one transaction; after a rejection it closes the batch instead.
+   what has changed since the latest dry run. A gate that failed is overridden only with a written reason. The same
+   step takes the answer: it releases all of it or nothing, in one transaction, or closes the batch as rejected.
+4. `release` confirms from the database what was decided, and skips what follows after a rejection.
 5. `verify_released` proves that the view shows what was approved; `report` tells each unit's readiness in its log.
 6. `mark_failed` runs only when a step has failed.
+7. `conclude` ends every run: it fails unless somebody has decided, whatever the other steps' states say.
 
 **Schedule** none: trigger it by hand, for one wave. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task before approval is
-asked for. After that the batch is fixed: clear `approve` with what follows to ask again, `release` to finish. A
+asked for. After that the batch is fixed: clear `approve` with what follows to ask again, or to finish. A
 released batch is never run again; `waitlist_withdrawal` takes it back. **When it fails** see `docs/operations.md`.
 """
 
@@ -53,7 +55,8 @@ PARAMS: Final = {
     catchup=False,
     params=PARAMS,
     tags=["waitlist", "migration"],
-    on_failure_callback=notify.RunFailed(),
+    on_failure_callback=notify.RunFailed(KIND),
+    on_success_callback=notify.RunEnded(KIND),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",
@@ -66,19 +69,13 @@ def waitlist_migration() -> None:
     """Wire the steps in their order."""
     prepared = flow.prepare(KIND)
     asked = steps.request_approval(KIND)
-    answer = approval.ask(
-        "approve",
-        subject="Ska våg {{ params.wave }} släppas till Millennium?",
-        body="{{ ti.xcom_pull(task_ids='request_approval')['summary'] }}",
-        options=(approval.APPROVE, approval.REJECT),
-        asks_from="Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter.",
-        told="{{ ti.xcom_pull(task_ids='request_approval')['told'] }}",
-    )
-    released = steps.release(KIND, answer.output)
-    verified = steps.verify_released(KIND)
-    # The report ends every good run; were mark_failed the only end, a failed run would count as a success.
-    chain(prepared.verified, asked, answer, released, verified, steps.report(KIND))
-    chain([*prepared.steps, asked, answer, released, verified], steps.mark_failed(KIND))
+    decided = approval.ask_for_approval(KIND)
+    released, verified = steps.release(KIND), steps.verify_released(KIND)
+    failed = steps.mark_failed(KIND)
+    chain(prepared.verified, asked, decided, released, verified, steps.report(KIND))
+    every = [*prepared.steps, asked, decided, released, verified]
+    chain(every, failed)
+    flow.end([*every, failed], steps.conclude(KIND))
 
 
 waitlist_migration()

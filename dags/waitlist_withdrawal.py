@@ -3,22 +3,21 @@
 For a wave that was released by mistake and that RevenueCycle has not loaded yet. Its posts are free again for a later
 wave; the audit trail keeps who took it back, when and why.
 
-1. `describe_release` tells what the batch released.
-2. `decide` waits for one of the approvers (`WAITLIST_APPROVERS`), who must write why.
-3. `withdraw` empties the view of the batch and frees its posts, in one transaction.
+1. `describe_release` looks whether the batch is released.
+2. `decide` waits for one of the approvers (`WAITLIST_APPROVERS`), who must write why. The same step takes the answer:
+   it empties the view of the batch and frees its posts, in one transaction, or records that the release stands.
+3. `withdraw` confirms from the database that the batch is withdrawn.
+4. `conclude` ends every run: it fails unless somebody has decided, whatever the other steps' states say.
 
 **Schedule** none: trigger it by hand, for one batch. **Reads and writes** connection `millennium_staging`.
 **Rerun** clear any task: a withdrawal that is repeated changes nothing. **When it fails** see `docs/operations.md`.
 """
 
 import datetime as dt
-from typing import Final
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, notify, steps
-
-BATCH: Final = "{{ params.batch_id }}"
+from waitlist_airflow import approval, flow, notify, steps
 
 
 @dag(
@@ -32,6 +31,7 @@ BATCH: Final = "{{ params.batch_id }}"
     },
     tags=["waitlist", "migration"],
     on_failure_callback=notify.RunFailed(),
+    on_success_callback=notify.WithdrawalEnded(),
     doc_md=__doc__,
     default_args={
         "owner": "migreringsledningen",
@@ -42,16 +42,10 @@ BATCH: Final = "{{ params.batch_id }}"
 )
 def waitlist_withdrawal() -> None:
     """Wire the steps in their order."""
-    described = steps.describe_release(BATCH)
-    answer = approval.ask(
-        "decide",
-        subject="Ska körningen återtas från Millennium?",
-        body="{{ ti.xcom_pull(task_ids='describe_release')['summary'] }}",
-        options=(approval.WITHDRAW, approval.KEEP),
-        asks_from="Krävs: skriv varför, minst tio tecken och inga patientuppgifter.",
-        told="{{ ti.xcom_pull(task_ids='describe_release')['told'] }}",
-    )
-    chain(described, answer, steps.withdraw(BATCH, answer.output))
+    decided = approval.ask_for_withdrawal()
+    every = [steps.describe_release(), decided, steps.withdraw()]
+    chain(*every)
+    flow.end(every, steps.conclude_withdrawal.override(task_id="conclude")())
 
 
 waitlist_withdrawal()

@@ -5,6 +5,7 @@ Posts by unit and disposition, the gates, and what has changed since the latest 
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -29,6 +30,19 @@ _OUTCOMES: Final[Mapping[Outcome | None, str]] = {
 }
 _WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED, Outcome.NOT_APPLICABLE)
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an approver is asked; made from the database alone."""
+
+    subject: str
+    body: str
+    """What there is to know, as Markdown."""
+    told: str
+    """What the message that an answer is waited for says besides the question."""
+    entry: int
+    """The entry of the audit trail that an answer is bound to: what it was asked by, or what it would undo."""
 
 
 def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from waitlist.approval import figure
 from waitlist.gates import GATE_LABELS, Gate, GateResult
 from waitlist.readiness import number
-from waitlist.staging import Batch
+from waitlist.staging import Batch, BatchState
 
 RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -24,6 +24,15 @@ RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
 """What the runs of a DAG are called."""
 
 
+_DECIDED: Final[Mapping[BatchState, str]] = MappingProxyType(
+    {
+        BatchState.RELEASED: "en våg är överförd till Millennium",
+        BatchState.REJECTED: "överföringen är avslagen",
+        BatchState.WITHDRAWN: "överföringen är återtagen",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A message; where it leads to is added on the way."""
@@ -32,19 +41,58 @@ class Notice:
     text: str
 
 
-def run_failed(dag_id: str, step: str | None) -> Notice:
+def run_failed(dag_id: str, steps: Sequence[str] = (), standing: str | None = None) -> Notice:
     """Tell that a run has failed.
 
     Args:
         dag_id: the DAG.
-        step: the step that failed; None where that is not known.
+        steps: those that failed, as far as it is known.
+        standing: where its batch stands, a sentence (``standing_of``).
     """
-    label = RUN_LABELS.get(dag_id, dag_id)
-    where = f"Steget {step} misslyckades. " if step else ""
+    which = f"Steget {steps[0]}" if len(steps) == 1 else f"Stegen {', '.join(steps)}"
+    said = [f"{which} misslyckades."] if steps else []
+    said += [standing] if standing else []
+    said += ["Loggen säger varför. Vad som ska göras vid varje fel står i docs/runbook.md."]
+    return Notice(f"{RUN_LABELS.get(dag_id, dag_id)} misslyckades", " ".join(said))
+
+
+def run_ended_untruly(dag_id: str, standing: str) -> Notice:
+    """Tell that Airflow shows a run as a success which has not done what it is for.
+
+    Args:
+        dag_id: the DAG.
+        standing: where its batch stands, a sentence (``standing_of``).
+    """
     return Notice(
-        f"{label} misslyckades",
-        f"{where}Loggen säger varför. Vad som ska göras vid varje fel står i docs/runbook.md.",
+        f"{RUN_LABELS.get(dag_id, dag_id)} står som lyckad men är inte klar",
+        f"{standing} Någon har markerat steg som klara i Airflow. Vad som ska göras står i docs/runbook.md.",
     )
+
+
+def decision_taken(batch: Batch, *, stands: bool = False) -> Notice:
+    """Tell what an approver has decided.
+
+    Args:
+        batch: a batch that was released, rejected or withdrawn.
+        stands: whether it was asked about its withdrawal, and its release stands.
+    """
+    what = "överföringen står kvar" if stands else _DECIDED[batch.state]
+    return Notice(f"Väntelistorna: {what}", standing_of(batch))
+
+
+def standing_of(batch: Batch | None) -> str:
+    """Return where a batch stands, as a sentence; None is one that was never opened."""
+    if batch is None:
+        return "Ingen körning har öppnats: inget är läst och inget är överfört."
+    what = f"våg {batch.wave}, per {batch.as_of}" if batch.wave else f"per {batch.as_of}"
+    posts = f"{number(batch.posts_staged or 0)} poster"
+    return {
+        BatchState.RELEASED: f"Överfört till Millennium: {posts}, {what}.",
+        BatchState.WITHDRAWN: f"Överföringen är återtagen: {posts}, {what}.",
+        BatchState.REJECTED: f"Avslaget: {what}. Inget är överfört.",
+        BatchState.AWAITING_APPROVAL: f"Inget är överfört: {what} väntar på beslut.",
+        BatchState.VERIFIED: f"Siffrorna gäller ({what}). Inget är överfört.",
+    }.get(batch.state, f"Siffrorna räknas inte ({what}), och inget är överfört.")
 
 
 def turned_red(now: Iterable[GateResult], known: Collection[str]) -> list[GateResult]:

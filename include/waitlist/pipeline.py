@@ -18,13 +18,23 @@ from rich.console import Console
 from upath import UPath
 
 from waitlist import approval, artefacts, changes, gates, quality, readiness, release, retention
+from waitlist.approval import Question
 from waitlist.assess import Assessment, assess
 from waitlist.dates import STOCKHOLM
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import find as find_duplicates
 from waitlist.exceptions import RefusedError, SettingsError
 from waitlist.facts import Facts
-from waitlist.notices import Notice, approval_waits, gates_turned_red, turned_red, withdrawal_waits
+from waitlist.notices import (
+    Notice,
+    approval_waits,
+    decision_taken,
+    gates_turned_red,
+    run_ended_untruly,
+    standing_of,
+    turned_red,
+    withdrawal_waits,
+)
 from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
@@ -33,7 +43,7 @@ from waitlist.replay import Plan, SnapshotSource, write_plan
 from waitlist.schema import POSTS
 from waitlist.settings import MOST_DAYS_KEPT, Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
-from waitlist.staging import IMMUTABLE, BatchKind, BatchState, StagingStore
+from waitlist.staging import DECIDED, IMMUTABLE, BatchKind, BatchState, EventName, StagingStore
 from waitlist.staging.events import PIPELINE
 
 log = logging.getLogger(__name__)
@@ -337,28 +347,71 @@ class Pipeline:
         self._require_approvers()
         measured = self._measure_gates(run)
         release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
-        before = gates.latest_dry_run(self.store, run.batch_id)
-        told = approval.summary(self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None)
         failed = [result.gate.value for result in measured if not result.passed]
         log.info("batch %s awaits approval; gates that failed: %s", run.batch_id, ", ".join(failed) or "none")
-        waits = approval_waits(self.store.batch(run.batch_id), measured)
-        return {"summary": told, "told": waits, "gates_failed": failed}
+        return {"gates_failed": failed}
 
-    def release(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> Record:
+    def approval_question(self, run: Run) -> Question | None:
+        """Return what an approver is asked of the run's batch; None where it has been decided.
+
+        Raises:
+            RefusedError: approval has not been asked for.
+        """
+        batch = self.store.batch(run.batch_id)
+        if batch.state in DECIDED:
+            return None
+        if batch.state is not BatchState.AWAITING_APPROVAL:
+            raise RefusedError(f"batch {run.batch_id} is {batch.state}: request_approval has not fixed it yet")
+        before = gates.latest_dry_run(self.store, run.batch_id)
+        body = approval.summary(self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None)
+        waits = approval_waits(batch, gates.stored(self.store, run.batch_id))
+        entry = release.last_entry(self.store, run.batch_id, EventName.AWAITING_APPROVAL)
+        return Question(f"Ska våg {batch.wave} släppas till Millennium?", body, waits, entry)
+
+    def release(self, run: Run, person: str, reason: str | None, *, asked: int | None, now: dt.datetime) -> Record:
         """Release the batch's rows as they were approved.
+
+        Args:
+            run: what the run is.
+            person: who approved.
+            reason: why, in the approver's words.
+            asked: the ``Question.entry`` of what the approver read; None where that was another question.
+            now: the moment, for the audit trail.
 
         Raises:
             RefusedError: nothing was released, and why.
             SettingsError: the facts have changed since the batch was opened; nothing was released.
         """
+        self._require_approver(person)
         self._same_facts(run)
-        posts = release.release(self.store, run.batch_id, person, reason, now)
+        posts = release.release(self.store, run.batch_id, person, reason, now, asked=_read(asked, run.batch_id, person))
         log.info("batch %s: %d posts released", run.batch_id, posts)
-        return {"posts": posts}
+        return {"decided": BatchState.RELEASED.value, "posts": posts}
 
-    def reject(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> None:
-        """Close the batch; nothing of it is released."""
+    def reject(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> Record:
+        """Close the batch; nothing of it is released.
+
+        Raises:
+            RefusedError: nothing was changed, and why.
+        """
+        self._require_approver(person)
         release.reject(self.store, run.batch_id, person, reason, now)
+        return {"decided": BatchState.REJECTED.value}
+
+    def decided(self, batch_id: str) -> BatchState:
+        """Return what was decided about a migration.
+
+        Raises:
+            RefusedError: nobody has decided.
+        """
+        state = self.store.batch(batch_id).state
+        if state not in DECIDED:
+            raise RefusedError(
+                f"batch {batch_id} is {_plain(state)}: nobody has approved or rejected it and nothing of it is "
+                "released, whatever Airflow says of the run's tasks. Clear the first task that did not do its work, "
+                "with what follows it"
+            )
+        return state
 
     def verify_released(self, run: Run) -> Record:
         """Prove that the view shows exactly what was approved.
@@ -368,26 +421,67 @@ class Pipeline:
         """
         return {"posts": release.verify_released(self.store, run.batch_id)}
 
-    def describe_release(self, batch_id: str) -> Record:
-        """Say in Swedish what a withdrawal would take back, to who answers and in the message that it is asked.
+    def withdrawal_question(self, batch_id: str) -> Question | None:
+        """Return what an approver is asked of a released batch; None where it is withdrawn already.
 
         Raises:
             SettingsError: nobody is named who may take it back.
-            RefusedError: the batch is unknown or not released.
+            RefusedError: the batch is unknown, or was never released.
         """
         self._require_approvers()
         batch = self.store.batch(batch_id)
+        if batch.state is BatchState.WITHDRAWN:
+            return None
         if batch.state is not BatchState.RELEASED:
-            raise RefusedError(f"batch {batch_id} is {batch.state}: only a released one can be withdrawn")
-        return {"summary": approval.withdrawal(batch), "told": withdrawal_waits(batch)}
+            raise RefusedError(f"batch {batch_id} is {_plain(batch.state)}: only a released one can be withdrawn")
+        entry = release.last_entry(self.store, batch_id, EventName.RELEASED)
+        body, waits = approval.withdrawal(batch), withdrawal_waits(batch)
+        return Question("Ska körningen återtas från Millennium?", body, waits, entry)
 
-    def withdraw(self, batch_id: str, person: str, reason: str | None, *, now: dt.datetime) -> Record:
+    def withdraw(
+        self, batch_id: str, person: str, reason: str | None, *, asked: int | None, now: dt.datetime
+    ) -> Record:
         """Take a released batch back; its posts are free again.
+
+        Args:
+            batch_id: the batch.
+            person: who takes it back.
+            reason: why, in their words.
+            asked: the ``Question.entry`` of what that person read; None where that was another question.
+            now: the moment, for the audit trail.
 
         Raises:
             RefusedError: nothing was withdrawn, and why.
         """
-        return {"posts": release.withdraw(self.store, batch_id, person, reason, now)}
+        self._require_approver(person)
+        posts = release.withdraw(self.store, batch_id, person, reason, now, asked=_read(asked, batch_id, person))
+        return {"decided": BatchState.WITHDRAWN.value, "posts": posts}
+
+    def keep(self, batch_id: str, person: str, reason: str | None, *, asked_by: str, now: dt.datetime) -> Record:
+        """Let a release stand, as somebody decided whom a run asked to take it back.
+
+        Raises:
+            RefusedError: nothing was changed, and why.
+        """
+        self._require_approver(person)
+        release.keep(self.store, batch_id, person, reason, now, asked_by=asked_by)
+        return {"decided": EventName.KEPT.value}
+
+    def decided_withdrawal(self, batch_id: str, *, asked_by: str) -> bool:
+        """Tell whether a batch was withdrawn, or else that somebody whom the run asked let it stand.
+
+        Raises:
+            RefusedError: the batch is unknown, or nobody has decided.
+        """
+        state = self.store.batch(batch_id).state
+        if state is BatchState.WITHDRAWN:
+            return True
+        if not release.was_kept(self.store, batch_id, asked_by=asked_by):
+            raise RefusedError(
+                f"batch {batch_id} is {_plain(state)}: nobody has answered whether to take it back, whatever Airflow "
+                "says of the run's tasks. Clear decide with what follows it"
+            )
+        return False
 
     def watch_gates(self, run: Run, tell: Callable[[Notice], None]) -> Record:
         """Measure the gates of a dry run, and tell when one has turned red.
@@ -470,6 +564,62 @@ class Pipeline:
         """
         if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
             self.store.mark_failed(request.batch_id, now, reason=f"failed: {', '.join(failed)}" if failed else None)
+
+    def conclude(self, request: Request, *, now: dt.datetime) -> str | None:
+        """Tell from the database how a run has ended, whatever Airflow says of its tasks.
+
+        Args:
+            request: what the run was asked for.
+            now: the moment; it tells whether there was anything left to rehearse.
+
+        Returns:
+            the state of its batch; None where there was nothing to do.
+
+        Raises:
+            RefusedError: it has not done what it is for.
+        """
+        if not self.store.knows(request.batch_id):
+            if request.kind == BatchKind.DRY_RUN and self.is_past_last_go_live(request, now=now):
+                return None
+            raise RefusedError("the run has opened no batch, whatever Airflow says of its tasks: clear all of it")
+        if request.kind == BatchKind.MIGRATION:
+            return self.decided(request.batch_id)
+        state = self.store.batch(request.batch_id).state
+        if state is not BatchState.VERIFIED:
+            raise RefusedError(
+                f"batch {request.batch_id} is {_plain(state)} and not verified: its figures do not count, whatever "
+                "Airflow says of the run's tasks. Clear the first task that did not do its work, with what follows it"
+            )
+        return state
+
+    def standing(self, batch_id: str) -> str:
+        """Say in Swedish where a batch stands."""
+        return standing_of(self.store.batch(batch_id) if self.store.knows(batch_id) else None)
+
+    def ended(self, request: Request, *, now: dt.datetime) -> Notice | None:
+        """Return what is told of a run that Airflow shows as a success; None where it is no news.
+
+        Args:
+            request: what the run was asked for.
+            now: the moment, as for ``conclude``.
+        """
+        try:
+            state = self.conclude(request, now=now)
+        except RefusedError:
+            return run_ended_untruly(request.dag_id, self.standing(request.batch_id))
+        return decision_taken(self.store.batch(request.batch_id)) if state in DECIDED else None
+
+    def ended_withdrawal(self, dag_id: str, batch_id: str, *, asked_by: str) -> Notice:
+        """Return what is told of a withdrawal that Airflow shows as a success."""
+        try:
+            withdrawn = self.decided_withdrawal(batch_id, asked_by=asked_by)
+        except RefusedError:
+            return run_ended_untruly(dag_id, self.standing(batch_id))
+        return decision_taken(self.store.batch(batch_id), stands=not withdrawn)
+
+    def _require_approver(self, person: str) -> None:
+        if person not in self._settings.approver_ids:
+            raise RefusedError(f"{person!r} is not named in WAITLIST_APPROVERS; nothing was changed")
 
     def _require_approvers(self) -> None:
         if not self._settings.approver_ids:
@@ -604,6 +754,19 @@ def _named(facts: Facts, opened_with: Mapping[str, str] | None) -> str:
     if opened_with is None:
         return "an earlier release opened it, which did not keep them file by file"
     return ", ".join(facts.differing(opened_with))
+
+
+def _plain(state: BatchState) -> str:
+    return state.value.replace("_", " ")
+
+
+def _read(asked: int | None, batch_id: str, person: str) -> int:
+    if asked is None:
+        raise RefusedError(
+            f"batch {batch_id}: {person} read an older question, which Airflow goes on showing once it is asked, and "
+            "which is no longer true; nothing was changed. Start a new run, and answer no to this one"
+        )
+    return asked
 
 
 def _selection(run: Run) -> Selection:

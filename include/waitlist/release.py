@@ -31,11 +31,14 @@ __all__ = [
     "SHORTEST_REASON",
     "Rows",
     "has_reason",
+    "keep",
+    "last_entry",
     "reject",
     "release",
     "request_approval",
     "summary",
     "verify_released",
+    "was_kept",
     "withdraw",
 ]
 
@@ -92,7 +95,9 @@ def request_approval(
     return rows
 
 
-def release(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime) -> int:
+def release(
+    store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
+) -> int:
     """Release exactly the rows that approval was asked for, all of them or none, in one transaction.
 
     Args:
@@ -101,14 +106,16 @@ def release(store: StagingStore, batch_id: str, actor: str, reason: str | None, 
         actor: who approves.
         reason: why, in the approver's words; must be written where a gate has failed.
         now: the moment, aware.
+        asked: the entry of the audit trail by which approval was asked, as the approver was shown it; None for the
+            last one.
 
     Returns:
         the number of posts released; of a release that is repeated, the number from then.
 
     Raises:
-        RefusedError: the batch is unknown, a dry run, or does not await approval; a gate has failed and no reason
-            is written; a row has changed since approval was asked for; or another batch has released one of the
-            posts. Nothing has changed then.
+        RefusedError: the batch is unknown, a dry run, or does not await approval; approval was asked for again
+            since; a gate has failed and no reason is written; a row has changed since approval was asked for; or
+            another batch has released one of the posts. Nothing has changed then.
     """
     approval = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
     with store.holding("releasing batch", batch_id) as (connection, state):
@@ -116,6 +123,7 @@ def release(store: StagingStore, batch_id: str, actor: str, reason: str | None, 
         if before is not None:
             return int(before.details["posts"])
         approval.require(connection, state, {BatchState.AWAITING_APPROVAL}, "released")
+        _require_asked(connection, batch_id, EventName.AWAITING_APPROVAL, asked)
         failed = _failed(read_gates(connection, batch_id))
         if failed:
             names = ", ".join(result.gate.value for result in failed)
@@ -184,7 +192,9 @@ def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, n
             rejection.take(connection, _told(_approved(connection, batch_id)))
 
 
-def withdraw(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime) -> int:
+def withdraw(
+    store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
+) -> int:
     """Take a released batch back, before RevenueCycle has loaded it; a repetition changes nothing.
 
     The view shows nothing of it any more, and later batches may release its posts. The audit trail keeps how
@@ -196,6 +206,7 @@ def withdraw(store: StagingStore, batch_id: str, actor: str, reason: str | None,
         actor: who takes it back.
         reason: why, in their words; must be written.
         now: the moment, aware.
+        asked: the entry of the audit trail that tells of the release, as that person was shown it; None for the last.
 
     Returns:
         the number of posts that are free again.
@@ -209,11 +220,48 @@ def withdraw(store: StagingStore, batch_id: str, actor: str, reason: str | None,
         if before is not None:
             return int(before.details["posts"])
         withdrawal.require(connection, state, {BatchState.RELEASED}, "withdrawn")
+        _require_asked(connection, batch_id, EventName.RELEASED, asked)
         withdrawal.require_reason("to withdraw it")
         released, posts = schema.released_post, _released(connection, batch_id)
         connection.execute(released.delete().where(released.c.batch_id == batch_id))
         withdrawal.take(connection, {"posts": posts, "rows_hash": _approved(connection, batch_id).rows_hash})
     return posts
+
+
+def keep(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked_by: str) -> None:
+    """Put on record that somebody was asked to withdraw a released batch, and let it stand.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        actor: who lets it stand.
+        reason: why, in their words.
+        now: the moment, aware.
+        asked_by: the run that asked.
+
+    Raises:
+        RefusedError: the batch is unknown or not released.
+    """
+    decision = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
+    with store.holding("keeping batch", batch_id) as (connection, state):
+        decision.require(connection, state, {BatchState.RELEASED}, "kept")
+        decision.tell(connection, EventName.KEPT, {**_told(_approved(connection, batch_id)), "asked_by": asked_by})
+
+
+def was_kept(store: StagingStore, batch_id: str, *, asked_by: str) -> bool:
+    """Tell whether somebody whom a run asked to withdraw a batch let it stand."""
+    events = store.events(batch_id)
+    return any(each.event is EventName.KEPT and each.details["asked_by"] == asked_by for each in events)
+
+
+def last_entry(store: StagingStore, batch_id: str, event: EventName) -> int:
+    """Return the number of a batch's last entry of an event.
+
+    Raises:
+        RefusedError: its audit trail has none.
+    """
+    with refusals_named(f"audit trail of batch {batch_id}"), store.database.connected() as connection:
+        return _last(connection, batch_id, event).event_no
 
 
 def has_reason(reason: str | None) -> bool:
@@ -320,10 +368,20 @@ def _require_approved(batch_id: str, rows: Rows, approved: Rows) -> None:
 
 def _approved(connection: sa.Connection, batch_id: str) -> Rows:
     """Return what approval was asked for last."""
-    asked = [each for each in read_events(connection, batch_id) if each.event is EventName.AWAITING_APPROVAL]
-    if not asked:
-        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that approval was asked for")
-    return Rows(asked[-1].details["posts"], asked[-1].details["rows_hash"])
+    details = _last(connection, batch_id, EventName.AWAITING_APPROVAL).details
+    return Rows(details["posts"], details["rows_hash"])
+
+
+def _last(connection: sa.Connection, batch_id: str, event: EventName) -> Event:
+    entries = [each for each in read_events(connection, batch_id) if each.event is event]
+    if not entries:
+        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that it was {_plain(event)}")
+    return entries[-1]
+
+
+def _require_asked(connection: sa.Connection, batch_id: str, event: EventName, asked: int | None) -> None:
+    if asked not in {None, _last(connection, batch_id, event).event_no}:
+        raise RefusedError(f"batch {batch_id}: the question was about another state of it; nothing was changed")
 
 
 def _sound_rows(store: StagingStore, batch_id: str) -> Rows:
@@ -371,5 +429,5 @@ def _failed(gates: Iterable[GateResult]) -> list[GateResult]:
     return [result for result in gates if not result.passed]
 
 
-def _plain(state: BatchState) -> str:
+def _plain(state: BatchState | EventName) -> str:
     return state.value.replace("_", " ")

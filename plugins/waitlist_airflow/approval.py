@@ -1,68 +1,211 @@
-"""The human step: who may answer, what the form asks, and what an answer means. Light, since DAG files read it."""
+"""The human steps: who may answer, what they are asked, and what an answer leads to. Light, since DAG files read it.
+
+The task that receives an answer takes it: it asks again whether the person may decide, and releases, rejects or
+withdraws. Airflow lets nobody but the persons that a question names write its answer, and hands it to that task alone.
+What a task hands to another one (an XCom), and every task's state, can be written by all who may edit a DAG's runs: no
+question is made from it, no answer read from it, and nothing decided by it.
+"""
 
 import datetime as dt
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param
+from airflow.sdk import Param, get_current_context
+from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser
 
+from waitlist.exceptions import RefusedError, StagingError
 from waitlist.settings import Settings
+from waitlist_airflow.guard import guarded
 from waitlist_airflow.notify import AnswerWaits
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from waitlist.approval import Question
 
 APPROVE: Final = "Godkänn"
 REJECT: Final = "Avslå"
 WITHDRAW: Final = "Återta"
 KEEP: Final = "Behåll"
 REASON: Final = "motivering"
+LONGEST_REASON: Final = 2_000
+"""Characters."""
 
 _NOBODY: Final = HITLUser(id="", name="")
+_PAUSES: Final = (30.0, 30.0)
+"""Seconds before what an answer leads to is tried again, where staging did not answer."""
+
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a human said."""
 
-    agreed: bool
+    option: str
     person: str
     reason: str | None
 
     @classmethod
-    def from_result(cls, result: Mapping[str, Any]) -> "Answer":
-        """Read what the human step handed on."""
-        return cls(
-            agreed=result["chosen_options"] in ([APPROVE], [WITHDRAW]),
-            person=str(result["responded_by_user"]["id"]),
-            reason=result["params_input"].get(REASON) or None,
+    def from_event(cls, event: Mapping[str, Any]) -> "Answer":
+        """Read what Airflow resumes a human step with.
+
+        Raises:
+            RefusedError: it is the answer of nobody, or none that was offered as such.
+        """
+        person, options = event["responded_by_user"], event["chosen_options"]
+        reason = (event["params_input"] or {}).get(REASON)
+        if person is None or len(options) != 1:
+            raise RefusedError("the question was answered by nobody, or with several options; nothing was changed")
+        if not isinstance(reason, str | None) or len(reason or "") > LONGEST_REASON:
+            raise RefusedError(f"the reason is no text of at most {LONGEST_REASON} characters; nothing was changed")
+        return cls(str(options[0]), str(person["id"]), reason or None)
+
+
+class _HumanStep(HITLOperator):
+    """A question that the database gives, and the taking of its answer."""
+
+    template_fields: Collection[str] = ()
+    told: str = ""
+    """What the message that an answer is waited for says besides the question."""
+
+    def execute(self, context: "Context") -> None:
+        """Ask, and wait for the answer; done at once where it has been decided already."""
+        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        question = guarded(self.question)()
+        if question is None:
+            self.log.info("it has been decided already: there is nothing to ask")
+            return
+        self.subject, self.body, self.told = question.subject, question.body, question.told
+        kept: Any = SUPERVISOR_COMMS.send(
+            CreateHITLDetailPayload(
+                ti_id=context["ti"].id,
+                options=self.options,
+                subject=self.subject,
+                body=self.body,
+                params=self.serialized_params,
+                assigned_users=self.assigned_users,
+            )
         )
+        for notifier in self.notifiers:
+            notifier(context)
+        # A step that is cleared keeps the question that it asked first, and Airflow shows that one again.
+        same = (kept.subject, kept.body) == (question.subject, question.body)
+        asked = question.entry if same else None
+        raise TaskAwaitingInput(method_name="resume", kwargs={"asked": asked}, timeout=self.response_timeout)
+
+    def resume(self, context: "Context", event: dict[str, Any], asked: int | None) -> Record:  # noqa: ARG002
+        """Take what the answer decides."""
+        if "error" in event:
+            self.process_trigger_event_error(event)
+        return guarded(self._take)(event, asked)
+
+    def question(self) -> "Question | None":
+        """Return what is asked; None where it has been decided."""
+        raise NotImplementedError
+
+    def take(self, answer: Answer, asked: int | None) -> Record:
+        """Do what the answer decides; ``asked`` is the entry that it is bound to, if its giver read of that one."""
+        raise NotImplementedError
+
+    def _take(self, event: Mapping[str, Any], asked: int | None) -> Record:
+        answer = Answer.from_event(event)
+        for pause in _PAUSES:
+            try:
+                return self.take(answer, asked)
+            except RefusedError:
+                raise
+            except StagingError as error:
+                self.log.warning("%s; once more in %.0f s", error, pause)
+            time.sleep(pause)
+        return self.take(answer, asked)
 
 
-def ask(
-    task_id: str, *, subject: str, body: str, options: tuple[str, ...], asks_from: str, told: str = ""
-) -> HITLOperator:
-    """Make the human step.
+class Approval(_HumanStep):
+    """Asks whether a wave is released, and releases or rejects it."""
 
-    Args:
-        task_id: its name.
-        subject: the question, a template.
-        body: what there is to know, a template of Markdown.
-        options: the answers.
-        asks_from: what the reason is asked for, in Swedish.
-        told: what the message that an answer is waited for says besides the question, a template.
-    """
+    def __init__(self, *, kind: str, **kwargs: Any) -> None:  # noqa: ANN401 - as its base
+        super().__init__(**kwargs)
+        self.kind = kind
+
+    def question(self) -> "Question | None":
+        """Return what is asked; None where it has been decided."""
+        from waitlist_airflow import runs
+
+        pipeline, run = runs.opened(self.kind)
+        return pipeline.approval_question(run)
+
+    def take(self, answer: Answer, asked: int | None) -> Record:
+        """Release the wave, or close its batch as rejected."""
+        from waitlist_airflow import runs
+
+        pipeline, run = runs.opened(self.kind)
+        if answer.option == APPROVE:
+            return pipeline.release(run, answer.person, answer.reason, asked=asked, now=_now())
+        if answer.option == REJECT:
+            return pipeline.reject(run, answer.person, answer.reason, now=_now())
+        raise _unknown(answer)
+
+
+class Withdrawal(_HumanStep):
+    """Asks whether a release is taken back, and takes it back or lets it stand."""
+
+    def question(self) -> "Question | None":
+        """Return what is asked; None where the release is taken back already."""
+        from waitlist_airflow import runs
+
+        return runs.pipeline().withdrawal_question(runs.named_batch())
+
+    def take(self, answer: Answer, asked: int | None) -> Record:
+        """Take the release back, or put on record that it stands."""
+        from waitlist_airflow import runs
+
+        pipeline, batch_id = runs.pipeline(), runs.named_batch()
+        if answer.option == WITHDRAW:
+            return pipeline.withdraw(batch_id, answer.person, answer.reason, asked=asked, now=_now())
+        if answer.option == KEEP:
+            run_id = get_current_context()["dag_run"].run_id
+            return pipeline.keep(batch_id, answer.person, answer.reason, asked_by=run_id, now=_now())
+        raise _unknown(answer)
+
+
+def ask_for_approval(kind: str) -> Approval:
+    """Make the step that asks whether a wave is released."""
+    asks_from = "Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter."
+    return Approval(task_id="approve", kind=kind, **_asking((APPROVE, REJECT), asks_from))
+
+
+def ask_for_withdrawal() -> Withdrawal:
+    """Make the step that asks whether a release is taken back."""
+    asks_from = "Krävs: skriv varför, minst tio tecken och inga patientuppgifter."
+    return Withdrawal(task_id="decide", **_asking((WITHDRAW, KEEP), asks_from))
+
+
+def _asking(options: tuple[str, str], asks_from: str) -> Record:
     settings = Settings.read_or_defaults()
-    return HITLOperator(
-        task_id=task_id,
-        subject=subject,
-        body=body,
-        options=list(options),
-        params={REASON: Param("", type="string", maxLength=2000, title="Motivering", description_md=asks_from)},
+    reason = Param("", type="string", maxLength=LONGEST_REASON, title="Motivering", description_md=asks_from)
+    return {
+        "subject": "",
+        "options": list(options),
+        "params": {REASON: reason},
         # Airflow takes an empty list for everybody.
-        assigned_users=[HITLUser(id=user, name=user) for user in settings.approver_ids] or [_NOBODY],
-        response_timeout=dt.timedelta(hours=settings.approval_hours),
-        notifiers=AnswerWaits(told),
-        execution_timeout=None,
-        retries=0,
-    )
+        "assigned_users": [HITLUser(id=user, name=user) for user in settings.approver_ids] or [_NOBODY],
+        "response_timeout": dt.timedelta(hours=settings.approval_hours),
+        "notifiers": AnswerWaits(),
+        "execution_timeout": None,
+        "retries": 0,
+    }
+
+
+def _unknown(answer: Answer) -> RefusedError:
+    return RefusedError(f"{answer.option!r} is no answer to this question; nothing was changed")
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -14,6 +14,7 @@ from airflow.sdk import DAG, DagRunState, TaskInstanceState
 from airflow.utils.cli import get_bagged_dag
 
 from waitlist.dates import STOCKHOLM
+from waitlist_airflow.runs import CONCLUDE
 
 DAG_ID: Final = "waitlist_dry_run"
 NIGHTLY: Final = dt.time(4, tzinfo=STOCKHOLM)
@@ -38,7 +39,9 @@ def run(dag: DAG, as_of: dt.date | None) -> int:
     done = dag.test(run_after=moment, logical_date=moment, run_conf=conf)
     if done.state == DagRunState.SUCCESS:
         return 0
-    failed = sorted(task.task_id for task in done.get_task_instances(state=[TaskInstanceState.FAILED]))
+    every = {task.task_id for task in done.get_task_instances(state=[TaskInstanceState.FAILED])}
+    # It fails with any other.
+    failed = sorted(every - {CONCLUDE} or every)
     told = "its error is above" if len(failed) == 1 else "their errors are above"
     sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {told}, and docs/operations.md says what to do.\n")
     return 1

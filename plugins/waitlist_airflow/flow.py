@@ -1,5 +1,6 @@
 """From an empty batch to one that adds up: the part of the flow that the dry run and the migration share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +45,11 @@ def prepare(kind: str) -> Prepared:
     chain(contract, snapshot_suites, verified)
     every = (opened, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
     return Prepared(verified, (*every, reconciled, verified))
+
+
+def end(every: Sequence[Any], conclusion: Any) -> None:  # noqa: ANN401 - a task as Airflow wires it
+    """Wire the step that ends a run: it runs whatever states the others have, and fails the run when it fails.
+
+    As Airflow's teardown it runs too where the run itself is marked as a success, which leaves out every other step.
+    """
+    chain(every, conclusion.as_teardown(on_failure_fail_dagrun=True))

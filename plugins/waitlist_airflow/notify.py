@@ -5,8 +5,10 @@ Where it goes is the Airflow connection ``waitlist_messages``: type ``smtp`` is 
 message that cannot be sent never fails a run. Light at the top, since DAG files read it.
 """
 
+import datetime as dt
 import html
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -22,6 +24,7 @@ CONNECTION: Final = "waitlist_messages"
 
 _SECONDS: Final = 10
 _RETRIES: Final = 1
+_PART: Final = re.compile(r"_\d+$")
 _FALLBACK_URL: Final = "http://localhost:8080"
 
 log = logging.getLogger(__name__)
@@ -65,29 +68,70 @@ class _Message(BaseNotifier):
 
 
 class RunFailed(_Message):
-    """For ``on_failure_callback`` of a DAG: tells once that a run has failed, and in which step."""
+    """For ``on_failure_callback`` of a DAG: tells once that a run has failed, and in which steps.
+
+    Args:
+        kind: of the batch that the run opens, where the message says where that batch stands.
+    """
+
+    def __init__(self, kind: str | None = None) -> None:
+        super().__init__()
+        self._kind = kind
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
         from waitlist import notices
 
-        failed = context.get("ti")
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
-        send(notices.run_failed(dag_id, failed.task_id if failed else None), link_to_run(dag_id, run_id))
+        notice = notices.run_failed(dag_id, _failed_steps(context), self._standing(context))
+        send(notice, link_to_run(dag_id, run_id))
+
+    def _standing(self, context: Mapping[str, Any]) -> str | None:
+        if self._kind is None:
+            return None
+        from waitlist_airflow import runs
+
+        try:
+            return runs.pipeline().standing(runs.request(self._kind, context).batch_id)
+        except Exception as error:  # noqa: BLE001 - a failed run is told whatever else does not work
+            log.warning("where the batch stands could not be read: %s", type(error).__name__)
+            return None
+
+
+class RunEnded(_Message):
+    """For ``on_success_callback`` of a DAG that opens batches: tells what was decided, by the database.
+
+    Where Airflow shows a success although the run has not done what it is for, somebody has marked steps as done: that
+    is told too.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def notify(self, context: Mapping[str, Any]) -> None:
+        """Tell it."""
+        from waitlist_airflow import runs
+
+        notice = runs.pipeline().ended(runs.request(self._kind, context), now=_now())
+        if notice is not None:
+            send(notice, link_to_run(context["dag"].dag_id, context["run_id"]))
+
+
+class WithdrawalEnded(_Message):
+    """The same for the DAG that takes a release back."""
+
+    def notify(self, context: Mapping[str, Any]) -> None:
+        """Tell it."""
+        from waitlist_airflow import runs
+
+        dag_id, run_id = context["dag"].dag_id, context["run_id"]
+        notice = runs.pipeline().ended_withdrawal(dag_id, runs.named_batch(context), asked_by=run_id)
+        send(notice, link_to_run(dag_id, run_id))
 
 
 class AnswerWaits(_Message):
-    """For ``notifiers`` of a human step: tells that its question waits for an answer.
-
-    Args:
-        told: what there is to know besides the question: counts, as a template.
-    """
-
-    template_fields = ("told",)
-
-    def __init__(self, told: str = "") -> None:
-        super().__init__()
-        self.told = told
+    """For ``notifiers`` of a human step: tells that its question waits for an answer, with its ``told``."""
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
@@ -95,7 +139,27 @@ class AnswerWaits(_Message):
 
         step = context["task"]
         link = step.generate_link_to_ui(task_instance=context["ti"], base_url=_base_url())
-        send(Notice(f"Svar väntas: {step.subject}", self.told), link)
+        send(Notice(f"Svar väntas: {step.subject}", step.told), link)
+
+
+def _failed_steps(context: Mapping[str, Any]) -> list[str]:
+    """Return the steps that failed, the parts of a mapped one as the step; as much as is known."""
+    last = context.get("ti")
+    if last is None:
+        return []
+    from waitlist_airflow import runs
+
+    try:
+        # Somebody may have cleared them by now.
+        return sorted({_PART.sub("", step) for step in runs.failed_steps(context)}) or [last.task_id]
+    except Exception as error:  # noqa: BLE001 - the last of them is better than no message
+        log.warning("which steps failed could not be asked: %s", type(error).__name__)
+        # ``airflow dags test`` has nobody to ask. ``conclude`` fails with any other, so alone it says nothing.
+        return [] if last.task_id == runs.CONCLUDE else [last.task_id]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _base_url() -> str:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
 from upath import UPath
@@ -13,6 +13,9 @@ from waitlist.pipeline import Pipeline, Record, Request, Run, batch_id_of
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart
 from waitlist_airflow.connections import pmo_connection_string, staging_url
+
+CONCLUDE: Final = "conclude"
+"""The step that ends every run."""
 
 
 def as_of(context: Mapping[str, Any]) -> dt.date:
@@ -36,9 +39,9 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
         raise SettingsError("the run's logical date is too early or too late to be a date in Stockholm") from None
 
 
-def request(kind: str) -> Request:
-    """Describe the run of the task that asks."""
-    context: Mapping[str, Any] = get_current_context()
+def request(kind: str, context: Mapping[str, Any] | None = None) -> Request:
+    """Describe the run of the task that asks, or of another context of Airflow."""
+    context = context or get_current_context()
     dag_run = context["dag_run"]
     params = context["params"]
     reused = params.get("reuse_snapshot") or None
@@ -54,12 +57,21 @@ def request(kind: str) -> Request:
     )
 
 
-def failed_steps() -> list[str]:
-    """Return the tasks that have failed for good in the run of the task that asks, a mapped one with its number."""
-    context: Mapping[str, Any] = get_current_context()
+def named_batch(context: Mapping[str, Any] | None = None) -> str:
+    """Return the batch that the run was triggered for."""
+    return str((context or get_current_context())["params"]["batch_id"])
+
+
+def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
+    """Return the tasks that have failed for good in the run, a mapped one with its number.
+
+    ``conclude`` fails with any other, so it is told only where it is the only one.
+    """
+    context = context or get_current_context()
     dag_run = context["dag_run"]
     states = context["ti"].get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
-    return sorted(task for task, state in states[dag_run.run_id].items() if state == TaskInstanceState.FAILED)
+    failed = {task for task, state in states[dag_run.run_id].items() if state == TaskInstanceState.FAILED}
+    return sorted(failed - {CONCLUDE} or failed)
 
 
 def pipeline() -> Pipeline:

@@ -166,17 +166,16 @@ def request_approval(kind: str) -> Record:
 
 @task
 @guarded
-def release(kind: str, answer: Record) -> Record:
-    """Release the batch as a human approved it, or close it as rejected."""
+def release(kind: str) -> Record:
+    """Confirm from the database that the batch was released; skip what follows where it was rejected."""
+    from waitlist.staging import BatchState
     from waitlist_airflow import runs
-    from waitlist_airflow.approval import Answer
 
-    said = Answer.from_result(answer)
     pipeline, run = runs.opened(kind)
-    if not said.agreed:
-        pipeline.reject(run, said.person, said.reason, now=_now())
-        raise AirflowSkipException("the wave was rejected: its batch is closed and nothing is released")
-    return pipeline.release(run, said.person, said.reason, now=_now())
+    state = pipeline.decided(run.batch_id)
+    if state is not BatchState.RELEASED:
+        raise AirflowSkipException(f"batch {run.batch_id} is {state}: nothing of it is released")
+    return {"decided": state.value}
 
 
 @task
@@ -191,24 +190,27 @@ def verify_released(kind: str) -> Record:
 
 @task
 @guarded
-def describe_release(batch_id: str) -> Record:
-    """Tell what would be withdrawn."""
+def describe_release() -> None:
+    """Look whether there is a release to take back, and somebody who may."""
     from waitlist_airflow import runs
 
-    return runs.pipeline().describe_release(batch_id)
+    runs.pipeline().withdrawal_question(runs.named_batch())
 
 
 @task
 @guarded
-def withdraw(batch_id: str, answer: Record) -> Record:
-    """Withdraw a released batch as a human decided."""
-    from waitlist_airflow import runs
-    from waitlist_airflow.approval import Answer
-
-    said = Answer.from_result(answer)
-    if not said.agreed:
+def withdraw() -> Record:
+    """Confirm from the database that the batch was withdrawn; skip where its release stands."""
+    if not _decided_withdrawal():
         raise AirflowSkipException("the batch stays released")
-    return runs.pipeline().withdraw(batch_id, said.person, said.reason, now=_now())
+    return {"decided": "withdrawn"}
+
+
+@task
+@guarded
+def conclude_withdrawal() -> None:
+    """Fail where nobody has decided, whatever the other steps' states say."""
+    _decided_withdrawal()
 
 
 @task
@@ -233,6 +235,27 @@ def mark_failed(kind: str) -> None:
     from waitlist_airflow import runs
 
     runs.pipeline().mark_failed(runs.request(kind), failed=runs.failed_steps(), now=_now())
+
+
+@task
+@guarded
+def conclude(kind: str) -> Record:
+    """Fail where the run has not done what it is for, whatever the other steps' states say."""
+    from waitlist_airflow import runs
+
+    state = runs.pipeline().conclude(runs.request(kind), now=_now())
+    if state is None:
+        raise AirflowSkipException("every unit is live: there was nothing left to rehearse")
+    return {"state": state}
+
+
+def _decided_withdrawal() -> bool:
+    from airflow.sdk import get_current_context
+
+    from waitlist_airflow import runs
+
+    run_id = get_current_context()["dag_run"].run_id
+    return runs.pipeline().decided_withdrawal(runs.named_batch(), asked_by=run_id)
 
 
 def _now() -> dt.datetime:

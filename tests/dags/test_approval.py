@@ -3,13 +3,18 @@
 import datetime as dt
 import importlib
 from collections.abc import Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from waitlist.approval import Question
+from waitlist.exceptions import RefusedError, StagingError
+
 REASON = "Avstämt med enheten"
+QUESTION = Question("Ska våg 2 släppas till Millennium?", "11 av 12 poster migreras.", "11 av 12 poster", entry=7)
+RUN_ID = "manual__1"
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +32,26 @@ def approval(airflow_home: None) -> ModuleType:
 @pytest.fixture
 def pipeline(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     """Stands for the pipeline; remembers what it was told to do."""
-    runs = importlib.import_module("waitlist_airflow.runs")
+    runs, approval = (importlib.import_module(f"waitlist_airflow.{name}") for name in ("runs", "approval"))
     stand_in = mock.Mock()
+    stand_in.approval_question.return_value = stand_in.withdrawal_question.return_value = QUESTION
     monkeypatch.setattr(runs, "pipeline", lambda: stand_in)
     monkeypatch.setattr(runs, "opened", lambda _: (stand_in, "run"))
+    monkeypatch.setattr(runs, "named_batch", lambda: "batch")
+    monkeypatch.setattr(approval, "get_current_context", lambda: {"dag_run": SimpleNamespace(run_id=RUN_ID)})
+    monkeypatch.setattr(approval.time, "sleep", lambda _: None)
     return stand_in
 
 
-def asked(approval: ModuleType) -> Any:
-    return approval.ask("approve", subject="?", body="", options=(approval.APPROVE, approval.REJECT), asks_from="")
+def approve(approval: ModuleType) -> Any:
+    return approval.ask_for_approval("migration")
+
+
+def decide(approval: ModuleType) -> Any:
+    return approval.ask_for_withdrawal()
+
+
+# Who is asked, and what
 
 
 def test_those_whom_the_settings_name_may_answer_for_as_many_hours_as_they_say(
@@ -43,64 +59,158 @@ def test_those_whom_the_settings_name_may_answer_for_as_many_hours_as_they_say(
 ) -> None:
     monkeypatch.setenv("WAITLIST_APPROVERS", "lead, chef")
     monkeypatch.setenv("WAITLIST_APPROVAL_HOURS", "5")
-    step = asked(approval)
-    assert [user["id"] for user in step.assigned_users] == ["lead", "chef"]
-    assert step.response_timeout == dt.timedelta(hours=5)
-    assert step.defaults is None, "no answer is no approval"
+    for step in (approve(approval), decide(approval)):
+        assert [user["id"] for user in step.assigned_users] == ["lead", "chef"]
+        assert step.response_timeout == dt.timedelta(hours=5)
+        assert step.defaults is None, "no answer is no approval"
 
 
 def test_where_the_settings_name_nobody_the_step_is_not_open_to_everybody(
     approval: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WAITLIST_APPROVERS", raising=False)
-    assert [user["id"] for user in asked(approval).assigned_users] == [""]
+    assert [user["id"] for user in approve(approval).assigned_users] == [""]
 
 
-def answer(*options: str, reason: str = REASON) -> dict[str, Any]:
-    """What Airflow hands on from the human step."""
-    user = {"id": "lead", "name": "lead"}
-    return {"chosen_options": list(options), "params_input": {"motivering": reason}, "responded_by_user": user}
+def test_no_template_stands_in_a_question_since_templates_read_what_others_may_write(approval: ModuleType) -> None:
+    for step in (approve(approval), decide(approval)):
+        assert tuple(step.template_fields) == ()
+        assert (step.subject, step.body, step.told) == ("", None, "")
 
 
-def take(step: str, *given: object) -> BaseException | None:
-    """Take a step as its task does; return what it was ended by, if by anything."""
-    steps = importlib.import_module("waitlist_airflow.steps")
+@pytest.fixture
+def airflow_keeps(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
+    """Stands for the way to Airflow's API; what it keeps is what it is sent, unless a test says otherwise."""
+    runner = importlib.import_module("airflow.sdk.execution_time.task_runner")
+    way = mock.Mock()
+    way.send.side_effect = lambda message: message
+    monkeypatch.setattr(runner, "SUPERVISOR_COMMS", way, raising=False)
+    return way.send
+
+
+def ask(step: Any) -> Any:
+    """Let a step ask; return how it waits, or None where it does not."""
+    exceptions = importlib.import_module("airflow.sdk.exceptions")
+    step.notifiers = []
     try:
-        getattr(steps, step).function(*given)
-    except Exception as ended:  # noqa: BLE001 - what Airflow is told is what the test is about
-        return ended
+        assert step.execute({"ti": SimpleNamespace(id="01995de0-6d2e-7aaf-a9f8-000000000001")}) is None
+    except exceptions.TaskAwaitingInput as waits:
+        return waits
     return None
 
 
-def names(ended: BaseException | None) -> str:
-    return type(ended).__name__
+def test_the_question_is_made_by_the_step_that_asks_it_and_the_answer_bound_to_it(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    step = approve(approval)
+    waits = ask(step)
+    assert (waits.method_name, waits.kwargs, waits.timeout) == (
+        "resume", {"asked": QUESTION.entry}, step.response_timeout,
+    )  # fmt: skip
+    (sent,) = (call.args[0] for call in airflow_keeps.call_args_list)
+    assert (sent.subject, sent.body, sent.options) == (QUESTION.subject, QUESTION.body, ["Godkänn", "Avslå"])
+    assert step.told == QUESTION.told
 
 
-def test_an_approval_releases_in_the_name_and_with_the_words_of_who_answered(pipeline: mock.Mock) -> None:
+def test_where_airflow_shows_an_older_question_the_answer_is_bound_to_nothing(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    airflow_keeps.side_effect = lambda _: SimpleNamespace(subject=QUESTION.subject, body="alla grindar godkända")
+    waits = ask(approve(approval))
+    assert waits.kwargs == {"asked": None}
+
+
+def test_what_has_been_decided_is_not_asked_again(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    pipeline.approval_question.return_value = pipeline.withdrawal_question.return_value = None
+    assert ask(approve(approval)) is None
+    assert ask(decide(approval)) is None
+    airflow_keeps.assert_not_called()
+
+
+# What an answer leads to
+
+
+def answer(*options: str, person: str | None = "lead", **params: object) -> dict[str, Any]:
+    """What Airflow resumes the human step with."""
+    return {
+        "chosen_options": list(options),
+        "params_input": params or {"motivering": REASON},
+        "responded_by_user": None if person is None else {"id": person, "name": "Någon Annan"},
+        "responded_at": dt.datetime.now(dt.UTC),
+        "timedout": False,
+    }
+
+
+def resume(step: Any, event: dict[str, Any], asked: int | None = QUESTION.entry) -> BaseException | dict[str, Any]:
+    """Resume a step as Airflow does; return what it hands on, or what it was ended by."""
+    try:
+        return dict(step.resume({}, event=event, asked=asked))
+    except Exception as ended:  # noqa: BLE001 - what Airflow is told is what the test is about
+        return ended
+
+
+def test_an_approval_releases_in_the_name_and_with_the_words_of_who_answered(
+    approval: ModuleType, pipeline: mock.Mock
+) -> None:
     pipeline.release.return_value = {"posts": 1}
-    assert take("release", "migration", answer("Godkänn")) is None
-    pipeline.release.assert_called_once_with("run", "lead", REASON, now=mock.ANY)
+    assert resume(approve(approval), answer("Godkänn")) == {"posts": 1}
+    pipeline.release.assert_called_once_with("run", "lead", REASON, asked=QUESTION.entry, now=mock.ANY)
     pipeline.reject.assert_not_called()
 
 
-@pytest.mark.parametrize("options", [("Avslå",), (), ("Godkänn", "Avslå"), ("Behåll",)])
-def test_whatever_is_no_approval_closes_the_batch_and_skips_what_follows(
-    pipeline: mock.Mock, options: tuple[str, ...]
-) -> None:
-    assert names(take("release", "migration", answer(*options, reason=""))) == "AirflowSkipException"
+def test_a_rejection_closes_the_batch(approval: ModuleType, pipeline: mock.Mock) -> None:
+    pipeline.reject.return_value = {}
+    assert resume(approve(approval), answer("Avslå", motivering="")) == {}
     pipeline.reject.assert_called_once_with("run", "lead", None, now=mock.ANY)
     pipeline.release.assert_not_called()
 
 
-def test_a_withdrawal_is_taken_by_who_answered_and_another_answer_keeps_the_release(pipeline: mock.Mock) -> None:
-    pipeline.withdraw.return_value = {"posts": 1}
-    assert names(take("withdraw", "batch", answer("Behåll"))) == "AirflowSkipException"
-    pipeline.withdraw.assert_not_called()
-    assert take("withdraw", "batch", answer("Återta")) is None
-    pipeline.withdraw.assert_called_once_with("batch", "lead", REASON, now=mock.ANY)
+def test_a_withdrawal_is_taken_and_a_release_that_stands_put_on_record(
+    approval: ModuleType, pipeline: mock.Mock
+) -> None:
+    pipeline.withdraw.return_value = pipeline.keep.return_value = {}
+    assert resume(decide(approval), answer("Återta")) == {}
+    pipeline.withdraw.assert_called_once_with("batch", "lead", REASON, asked=QUESTION.entry, now=mock.ANY)
+    pipeline.keep.assert_not_called()
+    assert resume(decide(approval), answer("Behåll")) == {}
+    pipeline.keep.assert_called_once_with("batch", "lead", REASON, asked_by=RUN_ID, now=mock.ANY)
 
 
-def test_a_human_step_that_somebody_marked_as_done_decides_nothing(pipeline: mock.Mock) -> None:
-    assert names(take("release", "migration", None)) == "AirflowException"
-    assert names(take("withdraw", "batch", None)) == "AirflowException"
+NO_ANSWERS = {
+    "by nobody": answer("Godkänn", person=None),
+    "no option": answer(),
+    "both options": answer("Godkänn", "Avslå"),
+    "the other question's option": answer("Återta"),
+    "a reason that is no text": answer("Godkänn", motivering={"a": 1}),
+    "a reason without an end": answer("Godkänn", motivering="x" * 2_001),
+}
+
+
+@pytest.mark.parametrize("event", NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_whatever_is_no_answer_to_the_question_decides_nothing(
+    approval: ModuleType, pipeline: mock.Mock, event: dict[str, Any]
+) -> None:
+    ended = resume(approve(approval), event)
+    assert (type(ended).__name__, "RefusedError" in str(ended)) == ("AirflowFailException", True)
+    assert not [call for call in pipeline.method_calls if call[0] in {"release", "reject", "withdraw", "keep"}]
+
+
+def test_time_that_is_up_is_no_answer(approval: ModuleType, pipeline: mock.Mock) -> None:
+    ended = resume(approve(approval), {"error": "The timeout has passed", "error_type": "timeout"})
+    assert type(ended).__name__ == "HITLTimeoutError"
     assert pipeline.mock_calls == []
+
+
+def test_a_staging_that_does_not_answer_is_asked_again_and_one_that_refuses_is_not(
+    approval: ModuleType, pipeline: mock.Mock
+) -> None:
+    pipeline.release.side_effect = [StagingError("gone"), StagingError("gone"), {"posts": 1}]
+    assert resume(approve(approval), answer("Godkänn")) == {"posts": 1}
+    pipeline.release.side_effect = StagingError("gone")
+    assert "gone" in str(resume(approve(approval), answer("Godkänn")))
+    assert pipeline.release.call_count == 3 + 3
+    pipeline.release.side_effect = RefusedError("not this one")
+    assert "not this one" in str(resume(approve(approval), answer("Godkänn")))
+    assert pipeline.release.call_count == 3 + 3 + 1

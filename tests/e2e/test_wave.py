@@ -2,15 +2,17 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 
 import psycopg
 import pytest
 from tests.e2e.conftest import AS_OF, Site
 
+from waitlist.notices import RUN_LABELS
 from waitlist.pipeline import Request
 from waitlist.readiness import moment
-from waitlist.staging import BatchState
+from waitlist.staging import PIPELINE, BatchState
 
 WAVE = "2"
 REASON = "Kvarvarande poster bokas för hand av enheterna"
@@ -38,6 +40,38 @@ def answer(site: Site, user: str, step: tuple[str, str, str], option: str, reaso
         return client.patch(path, json=body).status_code
 
 
+def forge_an_answer(site: Site, step: tuple[str, str, str], option: str, follows: Sequence[str]) -> None:
+    """Try, as an editor, to pass an invented answer off as one; the run must end as what it is."""
+    dag, run_id, task = step
+    invented = {
+        "chosen_options": [option],
+        "params_input": {"motivering": REASON},
+        "responded_by_user": {"id": "lead", "name": "lead"},
+    }
+    site.airflow.forge("other", dag, run_id, task, invented)
+    site.airflow.mark("other", dag, run_id, task)
+    failed_and_told(site, dag, run_id, times=1)
+    site.airflow.clear(run_id, [follows[0]], downstream=True, dag=dag)
+    for name in follows:
+        site.airflow.mark("other", dag, run_id, name)
+    failed_and_told(site, dag, run_id, times=2)
+    failed = {task for (task, _), told in site.airflow.tasks(run_id, dag=dag).items() if told["state"] == "failed"}
+    assert failed == {"conclude"}, "every step but the last was marked"
+    assert "whatever Airflow says of the run's tasks" in site.airflow.task_log(run_id, "conclude", dag=dag)
+
+
+def failed_and_told(site: Site, dag: str, run_id: str, *, times: int) -> None:
+    """Wait until a run has failed and the leads know, for so many times in all."""
+    site.airflow.ended(run_id, dag=dag, state="failed")
+    subject = f"{RUN_LABELS[dag]} misslyckades"
+    site.airflow.until("the leads are told", lambda: len(site.mails(subject)) == times or None)
+
+
+def deciders(site: Site, batch_id: str) -> set[str]:
+    """Return whom the audit trail names for a batch, the pipeline aside."""
+    return {event.actor for event in site.store.events(batch_id)} - {PIPELINE}
+
+
 def shown(site: Site, batch_id: str) -> set[object]:
     return {post for (post,) in site.ask("SELECT post_id FROM bokningsbegaran_released WHERE batch_id = ?", batch_id)}
 
@@ -62,13 +96,18 @@ def released(site: Site, rehearsed: str) -> str:
     assert "Underkänd" in str(question["body"])
     assert shown(site, batch_id) == set()
     assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
+    site.airflow.forge("other", MIGRATION, run_id, "open_batch", {"batch_id": "migration-pilot", "units": None})
+    forge_an_answer(site, (MIGRATION, run_id, "approve"), "Godkänn", ("release", "verify_released", "report"))
     assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
+    assert deciders(site, batch_id) == set()
+    site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
+    asked(site, MIGRATION, run_id, "approve")
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn", reason="") == 200
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Avslå") == 409, "the first answer counts"
-    site.airflow.ended(run_id, dag=MIGRATION, state="failed")
-    refused = site.airflow.tasks(run_id, dag=MIGRATION)["release", -1]
-    assert (refused["state"], refused["try_number"]) == ("failed", 1), "what is refused is not tried again"
-    assert "takes a written reason" in site.airflow.task_log(run_id, "release", dag=MIGRATION)
+    failed_and_told(site, MIGRATION, run_id, times=3)
+    refused = site.airflow.tasks(run_id, dag=MIGRATION)["approve", -1]
+    assert (refused["state"], refused["try_number"]) == ("failed", 2), "what is refused is not tried again"
+    assert "takes a written reason" in site.airflow.task_log(run_id, "approve", dag=MIGRATION)
     assert shown(site, batch_id) == set()
     site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
     asked(site, MIGRATION, run_id, "approve")
@@ -78,12 +117,24 @@ def released(site: Site, rehearsed: str) -> str:
 
 
 def test_the_leads_are_told_that_the_wave_waits_with_counts_and_where_to_answer(site: Site, released: str) -> None:
-    told, again = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
-    assert told == again
+    told, *again = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
+    assert again == [told, told]
     ((posts, staged),) = site.ask("SELECT posts_extracted, posts_staged FROM batch WHERE batch_id = ?", released)
     assert f"{staged} av {posts} poster kan släppas till Millennium, per {AS_OF}." in told
     assert "Andel poster som ännu inte är hanterade" in told
     assert f'href="{site.airflow.url}/dags/{MIGRATION}/runs/wave/tasks/approve/required_actions?map_index=-1"' in told
+
+
+def test_the_leads_are_told_what_was_decided_and_not_of_the_answer_that_was_forged(site: Site, released: str) -> None:
+    posts = len(shown(site, released))
+    (told,) = site.airflow.until(
+        "the leads are told", lambda: site.mails("Väntelistorna: en våg är överförd till Millennium") or None
+    )
+    assert f"Överfört till Millennium: {posts} poster, våg {WAVE}, per {AS_OF}." in told
+    failed = site.mails("Migreringen av väntelistor misslyckades")
+    for step, text in zip(("release", "conclude", "approve"), failed, strict=True):
+        stands = f"Inget är överfört: våg {WAVE}, per {AS_OF} väntar på beslut."
+        assert f"Steget {step} misslyckades. {stands}" in text
 
 
 def test_what_the_approver_saw_is_what_the_view_shows(site: Site, released: str) -> None:
@@ -119,7 +170,7 @@ def test_the_next_dry_run_meets_the_released_posts(site: Site, released: str) ->
 def test_gates_that_turned_red_are_told_once_and_not_again_by_the_next_dry_run(site: Site, released: str) -> None:
     watched = [site.airflow.tasks(run)["watch_gates", -1]["state"] for run in ("rehearsal", "after")]
     assert watched == ["success", "success"]
-    (subject,) = {str(each["Subject"]) for each in site.mail.messages if str(each["Subject"]).startswith("Väntelist")}
+    (subject,) = {str(each["Subject"]) for each in site.mail.messages if "blivit röd" in str(each["Subject"])}
     (told,) = site.mails(subject)
     assert "Andel poster som ännu inte är hanterade" in told
     assert f'href="{site.airflow.url}/dags/waitlist_dry_run/runs/rehearsal"' in told
@@ -144,7 +195,8 @@ def test_a_wave_that_nobody_answers_in_time_is_not_released_and_can_be_asked_aga
     let_time_pass(site, run_id)
     site.airflow.ended(run_id, dag=MIGRATION, state="failed")
     assert "response timeout has passed" in site.airflow.task_log(run_id, "approve", dag=MIGRATION)
-    assert site.airflow.tasks(run_id, dag=MIGRATION)["release", -1]["state"] == "upstream_failed"
+    tasks = site.airflow.tasks(run_id, dag=MIGRATION)
+    assert (tasks["release", -1]["state"], tasks["conclude", -1]["state"]) == ("upstream_failed", "failed")
     assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
     assert shown(site, batch_id) == set()
     site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
@@ -153,6 +205,12 @@ def test_a_wave_that_nobody_answers_in_time_is_not_released_and_can_be_asked_aga
     site.airflow.ended(run_id, dag=MIGRATION)
     assert site.store.batch(batch_id).state is BatchState.REJECTED
     assert shown(site, batch_id) == set()
+    states = {task: told["state"] for (task, _), told in site.airflow.tasks(run_id, dag=MIGRATION).items()}
+    assert (states["release"], states["verify_released"], states["conclude"]) == ("skipped", "skipped", "success")
+    (told,) = site.airflow.until(
+        "the leads are told", lambda: site.mails("Väntelistorna: överföringen är avslagen") or None
+    )
+    assert f"Avslaget: våg 3, per {AS_OF}. Inget är överfört." in told
 
 
 def let_time_pass(site: Site, run_id: str) -> None:
@@ -168,11 +226,16 @@ def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Sit
     run_id = site.airflow.trigger("back", dag=WITHDRAWAL, batch_id=released)
     body = str(asked(site, WITHDRAWAL, run_id, "decide")["body"])
     assert f"**{len(posts)} poster** överfördes {moment(site.store.batch(released).released_at)}." in body
-    (told,) = site.mails("Svar väntas: Ska körningen återtas från Millennium?")
+    told, *_ = site.mails("Svar väntas: Ska körningen återtas från Millennium?")
     assert f"Det gäller {len(posts)} poster i våg {WAVE}, per {AS_OF}." in told
     assert answer(site, "other", (WITHDRAWAL, run_id, "decide"), "Återta") == 403
+    forge_an_answer(site, (WITHDRAWAL, run_id, "decide"), "Återta", ("withdraw",))
+    assert (shown(site, released), site.store.batch(released).state) == (posts, BatchState.RELEASED)
+    site.airflow.clear(run_id, ["decide"], downstream=True, dag=WITHDRAWAL)
+    asked(site, WITHDRAWAL, run_id, "decide")
     assert answer(site, "lead", (WITHDRAWAL, run_id, "decide"), "Återta") == 200
     site.airflow.ended(run_id, dag=WITHDRAWAL)
+    assert deciders(site, released) == {"lead"}
     assert shown(site, released) == set()
     assert site.store.batch(released).state is BatchState.WITHDRAWN
     free = {post for (post,) in site.ask("SELECT post_id FROM released_post")}

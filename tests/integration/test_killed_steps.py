@@ -22,6 +22,7 @@ from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
 from upath import UPath
 
 from waitlist import demo
+from waitlist.approval import Question
 from waitlist.pipeline import Pipeline, Request
 from waitlist.pmo import PmoSource
 from waitlist.settings import Settings
@@ -59,11 +60,14 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
     if name == "open_batch":
         return steps.open_batch(WAVE, now=NOW).batch_id
     if name == "withdraw":
-        return steps.withdraw(WAVE.batch_id, WHO, REASON, now=NOW)
+        asked = bound_to(steps.withdrawal_question(WAVE.batch_id))
+        return steps.withdraw(WAVE.batch_id, WHO, REASON, asked=asked, now=NOW)
     if name == "remove_expired":
         return steps.remove_expired(LATER.date(), keep_days=None, only_tell=False, now=LATER)
     if name == "mark_failed":
         return steps.mark_failed(WAVE, failed=["assess_1"], now=NOW)
+    if name == "conclude":
+        return steps.conclude(WAVE, now=NOW)
     run, (partitions, parts) = steps.opened(WAVE.batch_id), handed.taken
     taken: dict[str, Callable[[], Any]] = {
         "plan_extract": lambda: [each.to_dict() for each in steps.plan_extract(run)],
@@ -79,22 +83,35 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
         "report": lambda: steps.report(run),
         "watch_gates": lambda: steps.watch_gates(run, lambda _: None),
         "request_approval": lambda: steps.request_approval(run, now=NOW),
-        "release": lambda: steps.release(run, WHO, REASON, now=NOW),
+        "release": lambda: steps.release(run, WHO, REASON, asked=bound_to(steps.approval_question(run)), now=NOW),
         "verify_released": lambda: steps.verify_released(run),
         "reject": lambda: steps.reject(run, WHO, REASON, now=NOW),
     }
     return taken[name]()
 
 
+def bound_to(question: Question | None) -> int:
+    """Return what an answer is bound to; of what has been decided already, nothing that counts."""
+    return question.entry if question else 0
+
+
 LINE = (
     "open_batch", "plan_extract", "extract", "check_contract", "find_duplicates", "assess", "find_changes",
     "check_snapshot", "check_staged", "reconcile", "verify", "report", "watch_gates", "request_approval", "release",
-    "verify_released", "withdraw", "remove_expired",
+    "verify_released", "conclude", "withdraw", "remove_expired",
 )  # fmt: skip
 """The steps of a wave one after the other, with what a dry run has besides."""
 ASIDE = {"reject": "release", "mark_failed": "reconcile"}
 """Steps that are taken in another's place."""
-WRITES_FILES_ALONE = {"plan_extract", "extract", "find_duplicates", "report", "watch_gates", "verify_released"}
+WRITES_FILES_ALONE = {
+    "plan_extract",
+    "extract",
+    "find_duplicates",
+    "report",
+    "watch_gates",
+    "verify_released",
+    "conclude",
+}
 """Steps that leave nothing in staging, so that one database is enough for them."""
 TELLS_WHAT_IT_STILL_FOUND = "remove_expired"
 
@@ -111,7 +128,7 @@ def pipeline_in(folder: Path, staging: str) -> Pipeline:
     settings = Settings(
         mappings_dir=folder / MAPPINGS,
         partition_posts=PARTITION_POSTS,
-        approvers="lead",
+        approvers=WHO,
         data_docs_dir=work / "data_docs",
         worklists_dir=work / "worklists",
     )

@@ -421,11 +421,13 @@ def test_where_nobody_is_named_who_may_approve_nobody_is_asked(store: StagingSto
     with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody who may release a wave or take it back"):
         nobody.request_approval(Run(WAVE, batches.AS_OF, None, nobody.facts.version), now=LATER)
     assert store.batch(WAVE).state is BatchState.VERIFIED
-    refused(store, "is verified: only a released one can be withdrawn", lambda: steps("lead").describe_release(WAVE))
+    refused(store, "is verified: only a released one can be withdrawn", lambda: steps("lead").withdrawal_question(WAVE))
     put_released(store)
     with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody"):
-        nobody.describe_release(WAVE)
-    assert steps("lead").describe_release(WAVE)["summary"] == approval.withdrawal(store.batch(WAVE))
+        nobody.withdrawal_question(WAVE)
+    question = steps("lead").withdrawal_question(WAVE)
+    assert question is not None
+    assert question.body == approval.withdrawal(store.batch(WAVE))
 
 
 # The audit trail

@@ -27,5 +27,9 @@ dags = [getattr(module, name)() for name, module in parsed if hasattr(module, na
 after = {
     dag.dag_id: {task.task_id: sorted(task.get_flat_relative_ids(upstream=True)) for task in dag.tasks} for dag in dags
 }
+ends = {
+    dag.dag_id: {task.task_id: task.trigger_rule for task in dag.teardowns if task.on_failure_fail_dagrun}
+    for dag in dags
+}
 readers = {dag.dag_id: dag.get_task("extract").max_active_tis_per_dag for dag in dags if dag.has_task("extract")}
-print("PARSED" + json.dumps(told | {"readers": readers, "after": after}))
+print("PARSED" + json.dumps(told | {"readers": readers, "after": after, "ends": ends}))

@@ -23,11 +23,11 @@ def green(gate: Gate) -> GateResult:
 
 
 def test_a_failed_run_is_named_with_its_step() -> None:
-    told = run_failed("waitlist_dry_run", "reconcile")
+    told = run_failed("waitlist_dry_run", ["reconcile"])
     assert told.subject == "Torrkörningen av väntelistorna misslyckades"
     assert told.text.startswith("Steget reconcile misslyckades. Loggen säger varför.")
     assert "docs/runbook.md" in told.text
-    assert "Steget" not in run_failed("waitlist_dry_run", None).text
+    assert "Steget" not in run_failed("waitlist_dry_run").text
 
 
 def test_every_dag_has_a_name_to_be_told_by() -> None:

@@ -6,10 +6,11 @@ them; ``states`` says what a batch may turn into. The statements lie in ``sql/st
 
 from waitlist.staging.events import PIPELINE, Event
 from waitlist.staging.loading import AssessedChunk, StagedPartition
-from waitlist.staging.states import IMMUTABLE, READABLE, Batch, BatchKind, BatchState, EventName
+from waitlist.staging.states import DECIDED, IMMUTABLE, READABLE, Batch, BatchKind, BatchState, EventName
 from waitlist.staging.store import StagingStore
 
 __all__ = [
+    "DECIDED",
     "IMMUTABLE",
     "PIPELINE",
     "READABLE",

@@ -64,6 +64,9 @@ IMMUTABLE: Final = frozenset(
 )
 """States in which a batch refuses every change of its rows."""
 
+DECIDED: Final = IMMUTABLE - {BatchState.AWAITING_APPROVAL}
+"""States that an approver has brought a batch to."""
+
 READABLE: Final = IMMUTABLE | {BatchState.VERIFIED}
 """States in which a batch counts for readers; the view ``readable_batch`` holds the same list."""
 
