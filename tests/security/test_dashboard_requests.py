@@ -224,6 +224,12 @@ def test_bytes_that_no_browser_sends_are_refused(server: Server, target: bytes) 
         assert server.ask(target, bearer(user) if user else {}).status in {400, 401, 404, 422}
 
 
+@pytest.mark.parametrize("length", [256, 300, 4_096, 7_000])
+def test_a_name_that_no_file_can_have_leads_nowhere(server: Server, length: int) -> None:
+    for place in ("korningar/{}/data-docs/index.html", "korningar/natt-1/data-docs/{}.html", "korningar/{}"):
+        assert server.ask(place.format("a" * length), bearer("lead")).status == 404
+
+
 def test_a_category_with_a_tab_and_a_tag_is_found_by_its_link(server: Server) -> None:
     page = server.ask(f"{UNIT}?lista={quote('Diabetes	mottagning <b>')}", bearer("viewer"))
     assert page.status == 200

@@ -21,8 +21,9 @@ _DOCS_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 """Data Docs bring their style along, and nothing else."""
-_BATCH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
-_PAGE: Final = re.compile(r"[a-z_]+\.html")
+# No longer than a file's name may be.
+_BATCH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,199}")
+_PAGE: Final = re.compile(r"[a-z_]{1,200}\.html")
 _NEVER_RAN: Final = ("upstream_failed", "removed")
 _WORST_FIRST: Final = ("failed", "running", "up_for_retry", "queued", "success", "skipped")
 
