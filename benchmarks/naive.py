@@ -20,7 +20,7 @@ import pyodbc
 import sqlalchemy as sa
 
 from waitlist.mappings import Mappings, Unit, category_key, list_key, load_mappings
-from waitlist.pmo.query import Selection, SourceQuery
+from waitlist.pmo.query import Scope, SourceQuery
 from waitlist.rules import BUILT_IN_SEVERITIES, DISPOSITIONS
 from waitlist.settings import Settings
 
@@ -112,7 +112,7 @@ class Facts:
         return None, self.base.get((key, row.kontaktform), self.base.get((key, None)))
 
     def unit(self, row: Any) -> Unit | None:
-        return self.mappings.units.get((row.enhet_hsa_id or "").strip())
+        return self.mappings.units.get(row.enhet_hsa_id)
 
 
 def judge(row: Any, facts: Facts) -> list[str]:  # noqa: C901, PLR0912, PLR0915 - as such scripts are
@@ -218,11 +218,14 @@ def duplicates(posts: pd.DataFrame, facts: Facts) -> set[int]:
 
 def script(pmo: str, staging: str, settings: Settings, as_of: dt.date) -> int:
     """Read everything, judge row by row, write everything; returns the posts."""
-    statement = SourceQuery.load(settings.sql_dir).select(Selection(as_of), "q.*", None, None)
+    statement = SourceQuery.load(settings.sql_dir).select(Scope(as_of), "q.*")
     warnings.filterwarnings("ignore", "pandas only supports SQLAlchemy", UserWarning)
     with pyodbc.connect(pmo, autocommit=True) as connection:
         posts = pd.read_sql(statement.sql, connection, params=list(statement.parameters))
-    posts = posts.astype(object).where(posts.notna(), None)
+    posts = posts.astype(object).where(posts.notna() & (posts != ""), None)
+    outer = " \t\u00a0\u2007\u202f"
+    posts["enhet_hsa_id"] = posts.enhet_hsa_id.apply(lambda text: text and (text.strip(outer).upper() or None))
+    posts["kontaktform"] = posts.kontaktform.apply(lambda text: text and (text.strip(outer).casefold() or None))
     facts = Facts(load_mappings(settings.mappings_dir, raisable=BUILT_IN_SEVERITIES), as_of)
 
     posts["rule"] = posts.apply(lambda row: judge(row, facts), axis=1)

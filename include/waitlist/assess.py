@@ -131,7 +131,7 @@ def _dispositions(posts: Posts, disposition: npt.NDArray[np.int8], recommended: 
     return pa.Table.from_arrays(
         [
             posts.column("post_id"),
-            texts.clean(posts.column("enhet_hsa_id"))[0],
+            texts.mark_control(posts.column("enhet_hsa_id")),
             texts.clean(posts.column("kategori"))[0],
             pc.take(labels, pa.array(disposition)),
             pc.take(lists, to),

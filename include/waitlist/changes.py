@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from waitlist import booking_request
+from waitlist.forms import formed, hsa_id
 from waitlist.posts import Posts, RuleContext
 from waitlist.schema import POSTS
 from waitlist.staging import StagingStore, schema
@@ -92,9 +93,9 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     changed = _named(before["post_id"], differs)
     missing = released.filter(pc.invert(stays))
     if units is not None:
-        missing = missing.filter(
-            pc.is_in(pc.utf8_trim_whitespace(missing["enhet_hsa_id"]), pa.array(sorted(units), pa.string()))
-        )
+        # What an earlier release of this project released stays as it was written then.
+        unit = formed(missing["enhet_hsa_id"].combine_chunks(), hsa_id)
+        missing = missing.filter(pc.is_in(unit, pa.array(sorted(units), pa.string())))
     gone = _rows(missing["post_id"], GONE, pa.repeat("", missing.num_rows))
     return pa.concat_tables([changed, gone]).unify_dictionaries().sort_by("post_id")
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waitlist.files import read_kept
+from waitlist.forms import FORMS
 from waitlist.number_patterns import DIGITS, NumberPattern, PatternError, numbers_of
 
 EARLIEST: Final = dt.date(2000, 1, 1)
@@ -95,7 +96,7 @@ class CsvTable:
             elif len(cells) != len(header):
                 self._unreadable(line, f"{len(cells)} fields where the header has {len(header)}")
             else:
-                self._add_row(line, dict(zip(header, map(_canonical, cells), strict=True)))
+                self._add_row(line, {name: _canonical(name, cell) for name, cell in zip(header, cells, strict=True)})
         if header is None and self.whole:
             self._has_columns(1, [])
 
@@ -133,7 +134,7 @@ class CsvTable:
 
 
 class CsvRow:
-    """A row's cells by column, outer white space trimmed and in Unicode form NFC.
+    """A row's cells by column, outer white space trimmed, in Unicode form NFC, HSA-ids and contact forms in theirs.
 
     A method that reads a cell notes what is wrong with it and then returns a stand-in of the right type.
     """
@@ -241,5 +242,6 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
-def _canonical(cell: str) -> str:
-    return unicodedata.normalize("NFC", cell).strip()
+def _canonical(column: str, cell: str) -> str:
+    text = unicodedata.normalize("NFC", cell).strip()
+    return FORMS[column](text) if column in FORMS else text

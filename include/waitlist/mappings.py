@@ -258,7 +258,7 @@ def _base_categories(table: CsvTable, sdv_lists: CsvTable) -> Iterator[BaseCateg
 def _units(table: CsvTable) -> Iterator[Unit]:
     for row in table.rows:
         hsa_id = row.required("hsa_id")
-        row.unique("hsa_id", hsa_id.casefold())
+        row.unique("hsa_id", hsa_id)
         if hsa_id and not is_hsa_id(hsa_id):
             row.fault(f"hsa_id: {shown(hsa_id)} is no HSA-id")
         yield Unit(

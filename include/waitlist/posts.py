@@ -133,8 +133,10 @@ class Posts:
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
     def flag(self, name: str) -> Mask:
-        """Return a 0/1 column; the contract rules null out."""
-        return np.asarray(self.column(name).to_numpy(zero_copy_only=False), dtype=np.bool_)
+        """Return a 0/1 column; null, which ``sekretess`` alone may be, is no."""
+        column = self.column(name)
+        known = column.fill_null(False) if column.null_count else column
+        return np.asarray(known.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
     def text(self, name: str) -> CleanText:
         """Return one of the three texts or the name, cleaned."""
@@ -212,7 +214,7 @@ class Posts:
     @cached_property
     def units(self) -> UnitColumns:
         """What the mapping says of each post's unit."""
-        encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(self.column("enhet_hsa_id")))
+        encoded = pc.dictionary_encode(self.column("enhet_hsa_id"))
         by_id = self.context.row_of_unit
         row_of = [by_id.get(hsa_id, -1) for hsa_id in encoded.dictionary.to_pylist()]
         codes = pc.fill_null(encoded.indices, len(row_of)).to_numpy(zero_copy_only=False)

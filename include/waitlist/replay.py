@@ -95,15 +95,13 @@ class SnapshotSource:
         Raises:
             SnapshotError: a part is missing or damaged, or nothing is left.
         """
-        parts = [(partition, self._part(partition)) for partition in self._plan.partitions]
-        if selection.units != self._plan.selection.units:
-            parts = [
-                (replace(each, posts=sum(table.num_rows for table in self._read(part, selection, [_UNIT]))), part)
-                for each, part in parts
-            ]
-        if not sum(partition.posts for partition, _ in parts):
+        partitions = [
+            replace(partition, posts=self._count(self._part(partition), selection))
+            for partition in self._plan.partitions
+        ]
+        if not sum(partition.posts for partition in partitions):
             raise SnapshotError(f"the snapshot of batch {self._batch_id} holds no post of the units that are asked for")
-        return [partition for partition, _ in parts]
+        return partitions
 
     def extract(self, selection: Selection, partition: Partition, folder: UPath) -> SnapshotPart:
         """Copy one partition, or what the selection leaves of it, into another snapshot's folder.
@@ -142,9 +140,14 @@ class SnapshotSource:
             raise SnapshotError(f"{part.path} of batch {self._batch_id} is of another extract than its plan")
         return part
 
+    def _count(self, part: SnapshotPart, selection: Selection) -> int:
+        if selection.units == self._plan.selection.units:
+            return part.posts
+        return sum(table.num_rows for table in self._read(part, selection, [_UNIT]))
+
     def _read(self, part: SnapshotPart, selection: Selection, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         tables = read_part(self._folder, part, columns)
         if selection.units == self._plan.selection.units:
             return tables
         wanted = pa.array(selection.units, pa.string())
-        return (table.filter(pc.is_in(pc.utf8_trim_whitespace(table[_UNIT]), wanted)) for table in tables)
+        return (table.filter(pc.is_in(table[_UNIT], wanted)) for table in tables)

@@ -12,7 +12,9 @@ POSTS: Final = pa.schema(
         pa.field("post_id", pa.int64(), nullable=False),
         pa.field("personnummer", pa.string()),
         pa.field("patient", pa.string()),
-        pa.field("sekretess", pa.bool_(), nullable=False),
+        # Null where PMO names nobody: neither number nor name.
+        pa.field("sekretess", pa.bool_()),
+        # HSA-id and contact form: in their one form (``forms``).
         pa.field("enhet_hsa_id", pa.string()),
         pa.field("enhet", pa.string()),
         pa.field("kategori", pa.string()),

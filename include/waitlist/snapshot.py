@@ -35,7 +35,7 @@ class Partition:
         number: place among the partitions of the plan, from 0.
         lower: first key, None for "from the lowest".
         upper: first key that is no longer in it, None for "to the highest".
-        posts: posts that the source counted in it when the plan was made.
+        posts: posts that the source counted in it when the plan was made; it only divides the work.
     """
 
     number: int
@@ -64,6 +64,7 @@ class SnapshotPart:
         path: file name inside the snapshot's folder.
         posts: rows in the file.
         sha256: of the file's bytes, lower-case hex.
+        counted: posts that the source counted in the transaction in which they were read.
     """
 
     partition: int
@@ -72,6 +73,7 @@ class SnapshotPart:
     path: str
     posts: int
     sha256: str
+    counted: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for JSON and XCom."""
@@ -83,13 +85,16 @@ class SnapshotPart:
         return cls(**values)
 
 
-def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) -> SnapshotPart:
+def write_part(
+    folder: UPath, partition: Partition, tables: Iterable[pa.Table], *, counted: int | None = None
+) -> SnapshotPart:
     """Write one partition; an earlier file of it is replaced, and nothing new is left when this fails.
 
     Args:
         folder: the snapshot's folder, on any file system that fsspec knows; made when it is missing.
         partition: what is written; numbers the file.
         tables: chunks of schema ``POSTS``, each a row group; drawn one at a time.
+        counted: posts that the source has counted; None: those that come. It is kept with the part.
 
     Returns:
         The part, also written beside the file as JSON.
@@ -123,6 +128,7 @@ def write_part(folder: UPath, partition: Partition, tables: Iterable[pa.Table]) 
             path=f"{name}.parquet",
             posts=posts,
             sha256=sink.sha256,
+            counted=posts if counted is None else counted,
         )
         with writing_aside(folder / f"{name}.json") as described:
             described.write(json.dumps(part.to_dict(), indent=2).encode() + b"\n")

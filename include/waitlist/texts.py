@@ -43,6 +43,11 @@ def clean(column: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.bool_]
     return _replace(column, dirty, lambda some: pc.replace_substring_regex(some, _CONTROL, "")), dirty
 
 
+def mark_control(column: pa.StringArray) -> pa.StringArray:
+    """Put U+FFFD in place of what ``clean`` removes: a key that has it stays apart from the one that does not."""
+    return pc.replace_substring_regex(column, _CONTROL, "\ufffd")
+
+
 def fold_white_space(column: pa.StringArray) -> pa.StringArray:
     """Make every run of white space one space and trim the ends; null stays null."""
     data, offsets = text_bytes(column)

@@ -17,8 +17,10 @@
 --                  post_id BETWEEN CAST(:from_post_id AS BIGINT) AND CAST(:to_post_id AS BIGINT).
 --
 -- Being a subquery, it has no ORDER BY, no WITH and no semicolon. Comments are taken out before it is sent.
--- Nothing drops out of sight: patient and unit are joined from the left, and a post without registrerad is
--- returned, so that the extract stops and names it.
+-- Nothing drops out of sight: patient and unit are joined from the left, and only a moment that is written
+-- YYYY-MM-DD... keeps a post out, as registered later or closed before. Whatever else stands in registrerad or
+-- avslutad is returned: an empty avslutad is an open post, and what is no moment stops the extract, which names the
+-- post. Where PMO's columns are timestamps, only infinity is no moment.
 SELECT
     v.post_id,
     p.personnummer,
@@ -44,6 +46,27 @@ SELECT
 FROM vantelistepost AS v
 LEFT JOIN patient AS p ON v.patient_id = p.patient_id
 LEFT JOIN enhet AS e ON v.enhet_id = e.enhet_id
+-- noqa: disable=LT02
 WHERE
-    (v.registrerad IS NULL OR v.registrerad < :as_of)
-    AND (v.avslutad IS NULL OR v.avslutad >= :as_of)
+    (
+        v.registrerad IS NULL
+        OR v.registrerad < :as_of
+        -- With 0 for every digit: the one test of a text's form that all databases share.
+        OR replace(replace(replace(replace(replace(replace(replace(replace(replace(
+            cast(v.registrerad AS varchar(40)),
+            '1', '0'), '2', '0'), '3', '0'), '4', '0'), '5', '0'), '6', '0'), '7', '0'), '8', '0'), '9', '0'
+        ) NOT LIKE '0000-00-00%'
+        OR substring(cast(v.registrerad AS varchar(40)), 6, 2) NOT BETWEEN '01' AND '12'
+        OR substring(cast(v.registrerad AS varchar(40)), 9, 2) NOT BETWEEN '01' AND '31'
+    )
+    AND (
+        v.avslutad IS NULL
+        OR v.avslutad >= :as_of
+        -- With 0 for every digit: the one test of a text's form that all databases share.
+        OR replace(replace(replace(replace(replace(replace(replace(replace(replace(
+            cast(v.avslutad AS varchar(40)),
+            '1', '0'), '2', '0'), '3', '0'), '4', '0'), '5', '0'), '6', '0'), '7', '0'), '8', '0'), '9', '0'
+        ) NOT LIKE '0000-00-00%'
+        OR substring(cast(v.avslutad AS varchar(40)), 6, 2) NOT BETWEEN '01' AND '12'
+        OR substring(cast(v.avslutad AS varchar(40)), 9, 2) NOT BETWEEN '01' AND '31'
+    )

@@ -13,10 +13,12 @@ import pytest
 import sqlalchemy as sa
 from tests.support.dump import dump
 from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
+from upath import UPath
 
 from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError, SnapshotError
 from waitlist.pipeline import Pipeline
+from waitlist.replay import SnapshotSource
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import schema
 
@@ -206,13 +208,22 @@ def test_a_part_of_another_extract_is_not_taken_for_the_planned_one(spoilt: Site
         spoilt.replay("mixed")
 
 
-def test_a_part_that_was_read_anew_since_the_plan_is_not_taken_for_the_planned_one(spoilt: Site) -> None:
+def test_a_plan_that_had_counted_other_posts_than_were_read_is_no_fault(spoilt: Site) -> None:
     plan = spoilt.snapshot / "plan.json"
     told = json.loads(plan.read_text(encoding="utf-8"))
     told["partitions"][1]["posts"] += 1
     plan.write_text(json.dumps(told), encoding="utf-8")
+    assert spoilt.dispositions(spoilt.replay("by-day")) == spoilt.dispositions(NIGHT.batch_id)
+
+
+def test_a_part_that_is_read_anew_between_plan_and_copy_is_not_taken_for_the_planned_one(
+    spoilt: Site, tmp_path: Path
+) -> None:
+    source = SnapshotSource(UPath(spoilt.out / "snapshots"), NIGHT.batch_id)
+    selection = source.select(None, None)
+    partition = source.plan(selection)[1]
     with pytest.raises(SnapshotError, match="changed meanwhile: rerun, beginning with the plan"):
-        spoilt.replay("read-anew")
+        source.extract(selection, replace(partition, posts=partition.posts + 1), UPath(tmp_path / "copy"))
 
 
 def test_parts_left_over_from_an_earlier_plan_are_not_read(spoilt: Site) -> None:

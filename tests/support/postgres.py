@@ -23,11 +23,13 @@ class PostgresServer:
     port: int
     password: str
 
-    def create_database(self) -> str:
+    def create_database(self, encoding: str = "UTF8") -> str:
         """Create an empty database and return its name."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.libpq("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE \"{name}\" ENCODING 'UTF8' TEMPLATE template0")
+            # Only a locale that knows no letters goes with every encoding.
+            locale = "" if encoding == "UTF8" else "LOCALE 'C'"
+            connection.execute(f"CREATE DATABASE \"{name}\" ENCODING '{encoding}' {locale} TEMPLATE template0")
         return name
 
     def libpq(self, database: str) -> str:

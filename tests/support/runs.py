@@ -1,10 +1,14 @@
 """A whole dry run by the pipeline's own steps, without Airflow."""
 
 import datetime as dt
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from upath import UPath
 
+from waitlist import paths
 from waitlist.pipeline import Pipeline, Request, Run
 from waitlist.settings import Settings
 from waitlist.snapshot import SnapshotPart
@@ -13,7 +17,7 @@ AS_OF = dt.date(2024, 10, 1)
 NOW = dt.datetime(2024, 10, 1, 4, 0, tzinfo=dt.UTC)
 
 
-def request(run_id: str = "run", *, as_of: dt.date = AS_OF, **asked: tuple[str, ...]) -> Request:
+def request(run_id: str = "run", *, as_of: dt.date = AS_OF, **asked: Any) -> Request:
     """Ask for a dry run."""
     return Request("waitlist_dry_run", run_id, "dry_run", as_of, **asked)
 
@@ -22,6 +26,15 @@ def pipeline(folder: Path | UPath, *, pmo: str, staging: str, mappings: Path, **
     """Return a pipeline whose snapshots lie in a folder."""
     chosen = Settings(mappings_dir=mappings, **settings)
     return Pipeline(chosen, snapshots=UPath(folder / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
+
+
+def planned(folder: Path, units: Mapping[str, str]) -> Path:
+    """Return a folder of mapping files in which units, HSA-id and wave, go live in five weeks."""
+    shutil.copytree(paths.MAPPINGS, folder / "mappings")
+    with (folder / "mappings" / "units.csv").open("a", encoding="utf-8") as file:
+        for hsa_id, wave in units.items():
+            file.write(f"{hsa_id},Enligt plan,Pv,{AS_OF + dt.timedelta(35)},{wave},,,,\n")
+    return folder / "mappings"
 
 
 def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[SnapshotPart]]:

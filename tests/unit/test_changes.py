@@ -142,7 +142,7 @@ def test_a_post_that_is_no_longer_read_is_gone() -> None:
 
 
 def test_a_post_of_a_unit_that_was_not_read_is_not_missed() -> None:
-    before = released({}, {"enhet_hsa_id": UNIT_CHILD_HEALTH}, {"enhet_hsa_id": f" {UNIT} "})
+    before = released({}, {"enhet_hsa_id": UNIT_CHILD_HEALTH}, {"enhet_hsa_id": f" {UNIT.lower()} "})
     nothing = table().slice(0, 0)
     assert found(nothing, before, units=frozenset({UNIT})) == [(1, "gone", ""), (3, "gone", "")]
     assert found(nothing, before) == [(1, "gone", ""), (2, "gone", ""), (3, "gone", "")]

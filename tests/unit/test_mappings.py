@@ -298,15 +298,32 @@ def test_units_and_raised_severities_are_for_a_deployment_to_fill_in(shipped):
 # What a lead may write
 
 
+@pytest.mark.parametrize("again", ["se2321000016-DEMO1", " SE2321000016-demo1\u00a0", "\u202fSE2321000016-Demo1\t"])
+def test_two_units_whose_ids_become_one_are_a_fault_with_both_lines(folder, again):
+    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,,,,,,", f"{again},Två,Pv,,,,,,")
+    assert faults(folder) == ["units.csv:3: hsa_id: the same as on line 2"]
+
+
+def test_two_contact_forms_that_become_one_are_a_fault_with_both_lines(folder):
+    append(
+        folder,
+        "base_categories.csv",
+        "Läkarmottagning,Telefon,SDV Pv Läk Telefon Återbesök,,",
+        "Ny mottagning,\u00a0VIDEO\t,SDV Pv Läk Telefon Återbesök,,",
+    )
+    (first,) = faults(folder)
+    assert re.fullmatch(r"base_categories.csv:39: kategori and kontaktform: the same as on line \d+", first)
+
+
 def test_units_are_found_by_their_hsa_id(folder):
     append(
         folder,
         "units.csv",
-        "SE2321000016-demo1,Vårdcentralen Ett,Pv;Bhv,2025-03-03,1,Ett plats,Ett inrättning,Lead,",
+        " se2321000016-demo1\u00a0,Vårdcentralen Ett,Pv;Bhv,2025-03-03,1,Ett plats,Ett inrättning,Lead,",
         "SE165560000000-Demo2,Mottagningen Två,Um,,,,,Lead,ännu inte beslutad",
     )
     units = load_mappings(folder, raisable=RAISABLE).units
-    first, second = units["SE2321000016-demo1"], units["SE165560000000-Demo2"]
+    first, second = units["SE2321000016-DEMO1"], units["SE165560000000-DEMO2"]
     assert (first.enhet, first.vardomraden, first.vag) == ("Vårdcentralen Ett", {"Pv", "Bhv"}, "1")
     assert (first.driftstart.isoformat(), first.begard_plats, first.vardinrattning) == (
         "2025-03-03",
@@ -392,9 +409,9 @@ def test_a_base_category_has_no_aliases():
             "SDV Bvc Ssk Återbesök (3 mån),,SDV Pv Läk Återbesök,,",
             "39: kategori: 'SDV Bvc Ssk Återbesök (3 mån)' is the name of an SDV list",
         ),
-        ("units", "SE2321000016_demo1,Ett,Pv,,,,,,", "2: hsa_id: 'SE2321000016_demo1' is no HSA-id"),
-        ("units", "SE232100001-demo1,Ett,Pv,,,,,,", "2: hsa_id: 'SE232100001-demo1' is no HSA-id"),
-        ("units", f"SE2321000016-{'x' * 19},Ett,Pv,,,,,,", f"2: hsa_id: 'SE2321000016-{'x' * 19}' is no HSA-id"),
+        ("units", "SE2321000016_demo1,Ett,Pv,,,,,,", "2: hsa_id: 'SE2321000016_DEMO1' is no HSA-id"),
+        ("units", "SE232100001-demo1,Ett,Pv,,,,,,", "2: hsa_id: 'SE232100001-DEMO1' is no HSA-id"),
+        ("units", f"SE2321000016-{'x' * 19},Ett,Pv,,,,,,", f"2: hsa_id: 'SE2321000016-{'X' * 19}' is no HSA-id"),
         ("units", ",Ett,Pv,,,,,,", "2: hsa_id: empty"),
         ("units", "SE2321000016-demo1,,Pv,,,,,,", "2: enhet: empty"),
         ("units", "SE2321000016-demo1,Ett,,,,,,,", "2: vardomraden: empty"),
@@ -454,7 +471,7 @@ def test_all_faults_of_all_files_are_named_at_once(folder):
         "sdv_lists.csv:1: columns missing: 'alder_fran_man', 'alder_till_man', 'besokstyp', 'kontaktform', 'note',"
         " 'owner', 'vardkontaktsorsak', 'vardomrade', 'yrkeskategori'",
         "base_categories.csv:39: kontaktform: 'brev' is not one of besok, telefon, video, hembesok",
-        "units.csv:2: hsa_id: 'x' is no HSA-id",
+        "units.csv:2: hsa_id: 'X' is no HSA-id",
         "units.csv:2: driftstart: 'snart' is no date YYYY-MM-DD",
         "reserve_numbers.csv:1: not UTF-8",
         "rule_severities.csv:1: the file is missing",

@@ -1,13 +1,15 @@
 """Connection strings get what their driver needs; errors get our words instead of the driver's."""
 
+import struct
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyodbc
 import pytest
 from tests.support.pmo import official_number
 
-from waitlist import paths
-from waitlist.pmo.connection import OdbcSource, with_options
+from waitlist import dates, paths
+from waitlist.pmo.connection import OdbcSource, offset_text, with_options
 from waitlist.pmo.query import SourceQuery
 from waitlist.settings import ConnectionSettings
 
@@ -20,7 +22,7 @@ def source() -> OdbcSource:
 
 
 POSTGRES = (
-    "Debug=0;CommLog=0;"
+    "MaxVarcharSize=1048576;MaxLongVarcharSize=1048576;Debug=0;CommLog=0;"
     "pqopt={keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000 "
     r"options='-c default_transaction_read_only=on -c default_transaction_isolation=read\\ committed "
     "-c statement_timeout=60s -c lock_timeout=20s'}"
@@ -36,12 +38,11 @@ LIMITS = ConnectionSettings(connect_seconds=5, lock_seconds=20, answer_seconds=6
         (
             "Driver={PostgreSQL Unicode};Pwd={a;UseDeclareFetch=0}}};",
             "Driver={PostgreSQL Unicode};Pwd={a;UseDeclareFetch=0}}};"
-            "UseDeclareFetch=1;Fetch=10000;BoolsAsChar=0;MaxVarcharSize=8190;" + POSTGRES,
+            "UseDeclareFetch=1;Fetch=10000;BoolsAsChar=0;" + POSTGRES,
         ),
         (
             "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0",
-            "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0;BoolsAsChar=0;MaxVarcharSize=8190;"
-            + POSTGRES,
+            "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0;BoolsAsChar=0;" + POSTGRES,
         ),
         ("Driver={ODBC Driver 18 for SQL Server};Server=pmo", "Driver={ODBC Driver 18 for SQL Server};Server=pmo"),
         ("DSN=pmo;Uid=sqlite", "DSN=pmo;Uid=sqlite"),
@@ -72,19 +73,50 @@ def test_an_error_of_sql_server_gets_our_words(source: OdbcSource, state: str, m
     assert "Microsoft" not in str(error)
 
 
-def test_an_error_without_a_state_has_none(source: OdbcSource) -> None:
-    assert str(source.failure(UnicodeError(SECRET))).endswith("(SQLSTATE none)")
+@pytest.mark.parametrize(
+    ("hours", "minutes", "offset", "day"),
+    [(0, 0, "+00:00", "2024-11-06"), (5, 30, "+05:30", "2024-11-05"), (-3, -30, "-03:30", "2024-11-06")],
+)
+def test_a_datetimeoffset_is_written_as_sql_server_does_and_read_as_an_instant(
+    hours: int, minutes: int, offset: str, day: str
+) -> None:
+    """After Microsoft's description of the structure; no such server was at hand."""
+    written = struct.pack("<hHHHHHIhh", 2024, 11, 5, 23, 30, 1, 123_456_700, hours, minutes)
+
+    assert offset_text(written) == f"2024-11-05 23:30:01.1234567 {offset}"
+    assert str(dates.parse(pa.array([offset_text(written)]))[0]) == day
 
 
-@dataclass(frozen=True)
+@dataclass
 class Driver:
-    """What a driver says of itself."""
+    """What a driver says of itself, and its database answers before anything is read."""
 
     name: str
     version: str
+    database: str = "PostgreSQL"
+    answer: object = None
 
     def getinfo(self, asked: int) -> str:
-        return {pyodbc.SQL_DRIVER_NAME: self.name, pyodbc.SQL_DRIVER_VER: self.version}.get(asked, "PostgreSQL")
+        return {pyodbc.SQL_DRIVER_NAME: self.name, pyodbc.SQL_DRIVER_VER: self.version}.get(asked, self.database)
+
+    def execute(self, _: str) -> "Driver":
+        return self
+
+    def fetchval(self) -> object:
+        return self.answer
+
+
+def test_sql_server_reads_one_state_where_its_database_allows_it(source: OdbcSource) -> None:
+    """The statements were never run: no such server was at hand."""
+    on, off = (Driver("libmsodbcsql-18.so", "18.04.0001", "Microsoft SQL Server", state) for state in (1, 0))
+
+    assert source.dialect(on).begin == ("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRANSACTION")
+    assert source.dialect(off).begin == ()
+    assert source.dialect(Driver("sqora.so", "23.01", "Oracle")).begin == ()
+
+
+def test_an_error_without_a_state_has_none(source: OdbcSource) -> None:
+    assert str(source.failure(UnicodeError(SECRET))).endswith("(SQLSTATE none)")
 
 
 @pytest.mark.parametrize(

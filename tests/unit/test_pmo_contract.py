@@ -1,5 +1,7 @@
 """Values in their one form: what can be read is read alike, what cannot is a fault with its post."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pytest
 
@@ -17,9 +19,9 @@ ORDINARY = {
 }
 
 
-def convert(column: str, texts: list[str | None], *typed_dates: str) -> list[object]:
+def convert(column: str, texts: Sequence[str | None], *typed_dates: str, **others: str | None) -> list[object]:
     """Convert posts 1, 2, ... that differ in one column."""
-    rows = [{**ORDINARY, "post_id": str(n), column: text} for n, text in enumerate(texts, start=1)]
+    rows = [{**ORDINARY, **others, "post_id": str(n), column: text} for n, text in enumerate(texts, start=1)]
     chunk = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in POSTS.names})
     faults = ValueFaults("query.sql")
     table = to_posts(chunk, typed_dates, faults)
@@ -45,7 +47,7 @@ def test_whole_numbers_are_read_however_a_database_writes_them() -> None:
     assert convert("tidsatgang_min", ["30", "-5", "45.00", None, "2147483647"]) == [30, -5, 45, None, 2**31 - 1]
 
 
-@pytest.mark.parametrize("number", ["30.5", "", "0x1F", "1e3", " 30", "+30", "2147483648", "٣٠", "30\n"])
+@pytest.mark.parametrize("number", ["30.5", "0x1F", "1e3", " 30", "+30", "2147483648", "٣٠", "30\n"])
 def test_no_other_number_is_guessed(number: str) -> None:
     with pytest.raises(SchemaDriftError, match="tidsatgang_min is no whole number of 32 bits in 1 post: post_id 2"):
         convert("tidsatgang_min", ["30", number])
@@ -90,7 +92,7 @@ def test_of_a_moment_the_seventh_decimal_goes() -> None:
         "2024-09-01 08:30:00Z",
         "0044-03-15 10:00:00 BC",
         "2024-09-01 08:30:00.123456 och mer",
-        "",
+        " ",
         "1 sep 2024",
     ],
 )
@@ -104,6 +106,71 @@ def test_of_a_booking_date_that_the_database_types_the_date_counts() -> None:
 
     assert convert("boka_from", texts, "boka_from") == ["2025-03-01"] * 3 + texts[3:]
     assert convert("boka_from", texts) == texts
+
+
+def test_of_a_booking_date_that_the_database_types_with_a_time_zone_the_date_in_stockholm_counts() -> None:
+    texts = ["2025-03-01 23:30:00+00", "2025-03-01 22:30:00.5+00", "2025-03-01 23:30:00+01", None]
+
+    assert convert("boka_fore", texts, "boka_fore") == ["2025-03-02", "2025-03-01", "2025-03-01", None]
+    assert convert("boka_fore", texts) == texts
+
+
+def test_an_empty_text_is_null_wherever_there_may_be_none() -> None:
+    may_be_empty = [field.name for field in POSTS if field.nullable]
+
+    assert {name: convert(name, [""], patient=None) for name in may_be_empty} == {name: [None] for name in may_be_empty}
+
+
+@pytest.mark.parametrize("column", ["vantar_pa_besok", "nybesok", "har_bilaga", "registrerad", "post_id"])
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_what_must_be_there_stops_the_extract_when_it_is_empty(column: str, nothing: str | None) -> None:
+    with pytest.raises(SchemaDriftError, match=f"{column} is (empty|neither|no)"):
+        convert(column, [nothing])
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "formed"),
+    [
+        ("enhet_hsa_id", "SE0000000000-TEST1", "SE0000000000-TEST1"),
+        ("enhet_hsa_id", " \u00a0\u202f\u2007\tse0000000000-test1\t\u2007\u202f\u00a0 ", "SE0000000000-TEST1"),
+        ("enhet_hsa_id", "SE0000000000- TEST1", "SE0000000000- TEST1"),
+        ("enhet_hsa_id", "SE0000000000-TEST1\n", "SE0000000000-TEST1\n"),
+        ("enhet_hsa_id", "\u2003SE0000000000-TEST1", "\u2003SE0000000000-TEST1"),
+        ("enhet_hsa_id", " \t\u00a0", None),
+        ("kontaktform", "telefon   ", "telefon"),
+        ("kontaktform", "\tTELEFON\u00a0", "telefon"),
+        ("kontaktform", "Straße", "strasse"),
+        ("kontaktform", "          ", None),
+        ("kategori", " SDV Pv ", " SDV Pv "),
+        ("enhet", "Vårdcentralen ", "Vårdcentralen "),
+    ],
+)
+def test_hsa_id_and_contact_form_get_their_one_form_and_nothing_else_does(
+    column: str, written: str, formed: str | None
+) -> None:
+    assert convert(column, ["x", written, None, written])[1:] == [formed, None, formed]
+
+
+def test_the_mark_of_protection_may_be_missing_where_nobody_is_named() -> None:
+    assert convert("sekretess", [None, "", "1"], personnummer=None, patient="") == [None, None, True]
+
+
+@pytest.mark.parametrize("named", [{"personnummer": "?"}, {"patient": "Tolvan"}, {"patient": " "}])
+def test_the_mark_of_protection_may_not_be_missing_where_somebody_is_named(named: dict[str, str]) -> None:
+    nobody: dict[str, str | None] = {"personnummer": None, "patient": None}
+
+    with pytest.raises(SchemaDriftError, match="sekretess is empty although number or name say who waits in 1 post"):
+        convert("sekretess", [None], **(nobody | named))
+
+
+def test_bytes_that_are_no_text_are_a_fault_with_their_post() -> None:
+    rows = {name: pa.array([ORDINARY.get(name)] * 3, pa.string()) for name in POSTS.names}
+    rows |= {"post_id": pa.array(["7", "8", "9"]), "orsak": pa.array([b"\xc3\xa5", b"A\xe5B", None], pa.binary())}
+    faults = ValueFaults("query.sql")
+
+    assert to_posts(pa.table(rows), (), faults) is None
+    with pytest.raises(SchemaDriftError, match="orsak is no UTF-8 text in 1 post: post_id 8"):
+        faults.stop()
 
 
 def test_faults_are_counted_and_the_first_ten_named() -> None:

@@ -35,6 +35,7 @@ from waitlist.quality import (
     check_snapshot,
     load_suites,
     merge,
+    over_some_units,
     require_contract,
 )
 from waitlist.quality import engine as quality_engine
@@ -182,7 +183,7 @@ class TestContract:
         assert self.fails({"avslutad": MOMENT}, {"avslutad": None}) == set()
         assert self.fails({"avslutad": before}) == {("expect_column_values_to_not_be_before_as_of", "avslutad")}
 
-    @pytest.mark.parametrize("flag", ["sekretess", "vantar_pa_besok", "nybesok", "har_bilaga"])
+    @pytest.mark.parametrize("flag", ["vantar_pa_besok", "nybesok", "har_bilaga"])
     def test_a_flag_without_a_value_breaks_it(self, flag: str) -> None:
         posts = table({}, {})
         column = pa.array([True, None])
@@ -191,6 +192,30 @@ class TestContract:
         found = check(CONTRACT_SUITE, posts=posts)
 
         assert found["expect_column_values_to_not_be_null", flag].outcome is Outcome.FAILED
+
+    def test_a_mark_of_protection_may_be_missing_where_nobody_is_named(self) -> None:
+        nobody = {"sekretess": None, "personnummer": None, "patient": None}
+        breach = {("expect_protection_to_be_known", "personnummer, patient, sekretess")}
+
+        assert self.fails(nobody) == set()
+        assert self.fails({**nobody, "personnummer": "x"}) == self.fails({**nobody, "patient": "x"}) == breach
+
+    @pytest.mark.parametrize("column", ["boka_from", "boka_fore"])
+    def test_a_column_of_dates_that_are_none_breaks_it(self, column: str) -> None:
+        none, nothing = [{column: "05/11/2024"}] * 20, [{column: None}] * 100
+
+        def outcome(*posts: Mapping[str, Any], units: bool = False) -> tuple[Outcome, FailureSeverity]:
+            tables = [table(each) for each in posts]  # a chunk a post: what counts is the sum
+            found = check_snapshot([CONTRACT_SUITE], tables, context(), chunk_posts=1)
+            found = over_some_units(found) if units else found
+            (held,) = (row for row in found if (row.expectation, row.column) == ("expect_column_to_hold_dates", column))
+            return held.outcome, held.severity
+
+        assert outcome(*none, *nothing) == (Outcome.FAILED, FailureSeverity.CRITICAL)
+        assert outcome(*none, units=True) == (Outcome.FAILED, FailureSeverity.WARNING)
+        assert outcome(*none[1:], *nothing)[0] is Outcome.PASSED
+        assert outcome(*none, {column: "2024-11-05T23:30:00Z"})[0] is Outcome.PASSED
+        assert outcome(*nothing)[0] is Outcome.NOT_APPLICABLE
 
     @pytest.mark.parametrize(
         "posts",

@@ -95,7 +95,7 @@ def test_columns_needed_are_those_that_the_suites_look_at() -> None:
         "post_id", "enhet_hsa_id", "kategori", "kontaktform", "nybesok", "boka_from", "boka_fore"
     ]  # fmt: skip
     assert set(POSTS.names) - set(columns_needed([SHIPPED["dates"], SHIPPED[CONTRACT]])) == {
-        "personnummer", "patient", "enhet", "orsak", "planerade_atgarder", "anvandare", "tidsatgang_min", "filial"
+        "enhet", "orsak", "planerade_atgarder", "anvandare", "tidsatgang_min", "filial"
     }  # fmt: skip
 
 
@@ -171,13 +171,14 @@ def test_a_key_that_stands_twice_is_named(folder: Path) -> None:
 
 
 SNAPSHOT_TYPES = (
-    "expect_column_pair_values_a_to_be_greater_than_b, expect_column_value_lengths_to_be_between, "
+    "expect_column_pair_values_a_to_be_greater_than_b, expect_column_to_hold_dates, "
+    "expect_column_value_lengths_to_be_between, "
     "expect_column_value_lengths_to_equal, expect_column_values_to_be_before_as_of, "
     "expect_column_values_to_be_in_set, expect_column_values_to_be_personnummer, "
     "expect_column_values_to_be_sdv_lists, expect_column_values_to_be_unique, "
     "expect_column_values_to_match_regex, expect_column_values_to_not_be_before_as_of, "
     "expect_column_values_to_not_be_null, expect_compound_columns_to_be_unique, expect_posts_to_pass_rule, "
-    "expect_table_columns_to_match_ordered_list, expect_table_row_count_to_be_between"
+    "expect_protection_to_be_known, expect_table_columns_to_match_ordered_list, expect_table_row_count_to_be_between"
 )
 
 

@@ -67,7 +67,7 @@ def test_comes_back_chunk_by_chunk_as_it_was_written(folder: UPath) -> None:
 
     assert tables == [chunk(1), chunk(4, posts=2)]
     assert part == SnapshotPart(
-        partition=3, lower=1, upper=None, path="part-00003.parquet", posts=5, sha256=part.sha256
+        partition=3, lower=1, upper=None, path="part-00003.parquet", posts=5, sha256=part.sha256, counted=5
     )
     assert part.sha256 == hashlib.sha256((folder / part.path).read_bytes()).hexdigest()
 
@@ -201,7 +201,7 @@ def test_columns_of_another_version_are_refused(folder: UPath) -> None:
     pq.write_table(pa.table({"post_id": [1]}), sink)
     content = sink.getvalue().to_pybytes()
     (folder / "part-00003.parquet").write_bytes(content)
-    part = SnapshotPart(3, 1, None, "part-00003.parquet", 1, hashlib.sha256(content).hexdigest())
+    part = SnapshotPart(3, 1, None, "part-00003.parquet", 1, hashlib.sha256(content).hexdigest(), 1)
 
     with pytest.raises(SnapshotError, match="another version"):
         read_part(folder, part)

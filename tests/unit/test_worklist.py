@@ -296,7 +296,7 @@ def test_finding_alone_protects_too(place: Site, out: Path) -> None:
 
 def test_each_unit_gets_its_own_and_the_summary_tells_which(place: Site, out: Path) -> None:
     units = (UNIT, UNIT_LIVE, UNIT_WITHOUT_GO_LIVE, UNIT_UNLISTED, UNIT_CHILD_HEALTH)
-    place.stage(*({"enhet_hsa_id": f" {unit} ", **RED} for unit in units))
+    place.stage(*({"enhet_hsa_id": unit, **RED} for unit in units))
     assert place.write(out).units == 5
     assert facts_of(book_of(out)) == {
         "Läget per": day("2024-10-01"),

@@ -68,7 +68,7 @@ def read_persons(
                 rows["sekretess"].to_pylist(),
                 strict=True,
             ):
-                hidden = bool(secret) or post_id in protected
+                hidden = secret is not False or post_id in protected
                 found[post_id] = (
                     Person(PERSON_MASKED, PERSON_MASKED, hidden) if hidden else Person(number, name, hidden)
                 )

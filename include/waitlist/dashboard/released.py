@@ -199,7 +199,7 @@ def _columns(text: str) -> tuple[str, ...]:
 
 
 def _unit(hsa_id: str | None, mappings: Mappings) -> str | None:
-    known = mappings.units.get((hsa_id or "").strip())
+    known = mappings.units.get(hsa_id or "")
     return known.enhet if known else hsa_id
 
 

@@ -363,7 +363,7 @@ def _count(
     after: npt.NDArray[np.int8],
 ) -> None:
     """Add a chunk's posts by unit, disposition before and disposition after."""
-    encoded = pc.dictionary_encode(pc.fill_null(pc.utf8_trim_whitespace(units.combine_chunks()), ""))
+    encoded = pc.dictionary_encode(pc.fill_null(units.combine_chunks(), ""))
     size = len(_CODES)
     place = (encoded.indices.to_numpy().astype(np.int64) * size + before) * size + after
     for code, posts in enumerate(np.bincount(place).tolist()):

@@ -5,7 +5,9 @@ length. A driver's own message may quote patients' data or the login, so none is
 carries the SQLSTATE, the driver's name and our words.
 """
 
+import logging
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,6 +23,8 @@ from waitlist.pmo.query import SourceQuery
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.waiting import LockedError, SilentError, Watch, Watched
 
+log: Final = logging.getLogger(__name__)
+
 # unixODBC keeps connections for later from 2.3.12 on: one that is closed would stay open in PMO, and one that is
 # taken again opens no socket by which it could be watched.
 pyodbc.pooling = False
@@ -28,33 +32,71 @@ pyodbc.pooling = False
 
 @dataclass(frozen=True)
 class Dialect:
-    """What must be known of a database to read it.
+    """What must be known of a database to read it; ``{}`` in SQL is the column.
 
     Attributes:
-        as_text: SQL that turns a column which is no text into one; ``{}`` is the column.
+        as_text: SQL that turns a column which is no text into one.
+        unit: SQL of an HSA-id by which equal means the same letters; as ``hex`` where there is that.
+        encoding: how arrow-odbc asks for texts.
         page: SQL that ends a query after ``{}`` rows, where the driver would otherwise hold the whole
             result in memory; None where it streams.
+        begin: statements after which one transaction sees one state of the database; none where there is no such.
+        begins_if: SQL that gives 1 where the database allows that; None: it always does.
+        octets: SQL of a text's length in bytes, where the driver may hand over less of it; None where it never does.
+        hex: SQL of a text's bytes in UTF-8, as hexadecimal digits, where the driver may alter letters row by row.
         types_in_values: the columns have no types of their own, their values have.
-        encoding: how arrow-odbc asks for texts.
+        type_of: SQL of a column's type, where the driver describes a flag as text.
         by_row: why whole columns may not be fetched, where they may not.
     """
 
     as_text: str
-    page: str | None
-    types_in_values: bool
+    unit: str
     encoding: TextEncoding
+    page: str | None = None
+    begin: tuple[str, ...] = ()
+    begins_if: str | None = None
+    octets: str | None = None
+    hex: str | None = None
+    types_in_values: bool = False
+    type_of: str | None = None
     by_row: str = ""
 
 
-# Read as numbers, SQLite's driver cuts keys to 32 bits and 1.5 to 1.
-SQLITE: Final = Dialect("CAST({} AS TEXT)", "LIMIT {}", types_in_values=True, encoding=TextEncoding.UTF8)
+# Read as numbers, SQLite's driver cuts keys to 32 bits and 1.5 to 1. It ends a text at a NUL; row by row it
+# makes other letters of plane 16 and of bytes that are no UTF-8.
+_SQLITE_HEX: Final = "CASE WHEN {} IS NOT NULL THEN HEX(CAST({} AS TEXT)) END"
+SQLITE: Final = Dialect(
+    "CAST({} AS TEXT)",
+    _SQLITE_HEX,
+    TextEncoding.UTF8,
+    page="LIMIT {}",
+    begin=("BEGIN",),
+    octets="LENGTH(CAST({} AS BLOB))",
+    hex=_SQLITE_HEX,
+    types_in_values=True,
+)
 # Read as dates, psqlODBC gives today for 'infinity' and the year 1234 for 12345. Its UTF-16 needs a UTF-8
 # locale, its UTF-8 none. 64 characters hold any date, moment, flag or number of minutes.
-POSTGRES: Final = Dialect("CAST({} AS VARCHAR(64))", None, types_in_values=False, encoding=TextEncoding.UTF8)
+POSTGRES: Final = Dialect(
+    "CAST({} AS VARCHAR(64))",
+    'CAST({} AS TEXT) COLLATE "C"',
+    TextEncoding.UTF8,
+    begin=("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+    type_of="CAST(pg_typeof({}) AS VARCHAR(64))",
+)
+# Under SQL_ASCII the server knows no letters: it hands over whatever bytes are UTF-8 and refuses the rest.
+_ASCII_HEX: Final = "encode(convert_to(CAST({} AS TEXT), 'SQL_ASCII'), 'hex')"
+POSTGRES_ASCII: Final = replace(POSTGRES, unit=_ASCII_HEX, hex=_ASCII_HEX)
 # Any other driver's narrow texts are in whatever encoding the process's locale names; UTF-16 is UTF-16.
-OTHER: Final = Dialect("{}", None, types_in_values=False, encoding=TextEncoding.UTF16)
+OTHER: Final = Dialect("{}", "{}", TextEncoding.UTF16)
+SQL_SERVER: Final = replace(
+    OTHER,
+    unit="{} COLLATE Latin1_General_100_BIN2",
+    begin=("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRANSACTION"),
+    begins_if="SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()",
+)
 
-_DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRES}
+_DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRES, "microsoft sql server": SQL_SERVER}
 
 # These versions of psqlODBC refuse to free a statement whose connection is lost, and arrow-odbc aborts then.
 _ABORTS: Final = re.compile(r"1[67]\.")
@@ -84,8 +126,9 @@ def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
         "UseDeclareFetch": "1",
         "Fetch": "10000",
         "BoolsAsChar": "0",
-        # An unbounded varchar says it holds 255 characters, and each longer text would go the slow way.
-        "MaxVarcharSize": "8190",
+        # An unbounded text says it holds 255 or 8,190 characters, and each longer one would go the slow way.
+        "MaxVarcharSize": "1048576",
+        "MaxLongVarcharSize": "1048576",
         # Debian's driver writes each statement to a file in /tmp unless it is told not to.
         "Debug": "0",
         "CommLog": "0",
@@ -107,8 +150,25 @@ _QUERY: Final = re.compile(r"^(42|3F|3D)")
 _CONVERSION: Final = re.compile(r"^(01|07|22|HY)")
 
 
+# SQL Server's own type, which pyodbc does not know: SQL_SS_TIMESTAMPOFFSET_STRUCT.
+_DATETIMEOFFSET: Final = -155
+_OFFSET_STRUCT: Final = struct.Struct("<hHHHHHIhh")
+
+
+def offset_text(value: bytes) -> str:
+    """Write a ``datetimeoffset`` as SQL Server writes it as text."""
+    year, month, day, hour, minute, second, nanoseconds, hours, minutes = _OFFSET_STRUCT.unpack(value)
+    sign = "-" if hours < 0 or minutes < 0 else "+"
+    time = f"{hour:02}:{minute:02}:{second:02}.{nanoseconds // 100:07}"
+    return f"{year:04}-{month:02}-{day:02} {time} {sign}{abs(hours):02}:{abs(minutes):02}"
+
+
 class BulkReadError(Exception):
     """arrow-odbc cannot fetch these rows as columns; row by row may do. The text is safe to log."""
+
+
+class TextTooLongError(BulkReadError):
+    """There was no room for a text; with more room there may be."""
 
 
 def with_options(connection_string: str, limits: ConnectionSettings = CONNECTION_DEFAULTS) -> str:
@@ -167,6 +227,7 @@ class OdbcSource:
         except pyodbc.Error as error:
             raise self.failure(error, connecting=True) from None
         connection = Watched(inner, watch, (pyodbc.Cursor,))
+        connection.add_output_converter(_DATETIMEOFFSET, offset_text)
         try:
             yield connection
         except (pyodbc.Error, UnicodeError) as error:
@@ -221,16 +282,39 @@ class OdbcSource:
                 "(`PostgreSQL Unicode`) in the connection `pmo`"
             )
         found = _DIALECTS.get(str(connection.getinfo(pyodbc.SQL_DBMS_NAME)).lower(), OTHER)
+        if found is SQLITE and connection.execute("PRAGMA encoding").fetchval() != "UTF-8":
+            raise SourceRefusedError(
+                "the SQLite file of the connection `pmo` holds its texts in UTF-16, where the ODBC driver may "
+                "alter them unnoticed: convert it to UTF-8"
+            )
+        if found is POSTGRES and connection.execute("SHOW server_encoding").fetchval() == "SQL_ASCII":
+            found = POSTGRES_ASCII
+        if found.begins_if and connection.execute(found.begins_if).fetchval() != 1:
+            log.info("PMO's database does not allow snapshot isolation: posts are counted before and after")
+            found = replace(found, begin=())
         version = str(connection.getinfo(pyodbc.SQL_DRIVER_VER))
         if driver.startswith("psqlodbc") and _ABORTS.match(version):
-            return replace(found, by_row=f"psqlODBC {version} would end this process when the connection is lost")
+            found = replace(found, by_row=f"psqlODBC {version} would end this process when the connection is lost")
         return found
 
-    def bulk_failure(self, error: arrow_odbc.Error) -> Exception:
-        """Tell what row-by-row reading may overcome, as ``BulkReadError``, from what it may not."""
+    @contextmanager
+    def bulk_errors(self, dialect: Dialect) -> Iterator[None]:
+        """Turn arrow-odbc's errors into ours inside the block.
+
+        Raises:
+            TextTooLongError: there was no room for a text.
+            BulkReadError: reading row by row may overcome it.
+            SourceError: see ``failure``.
+        """
+        try:
+            yield
+        except arrow_odbc.Error as error:
+            raise self._bulk_failure(error, dialect) from None
+
+    def _bulk_failure(self, error: arrow_odbc.Error, dialect: Dialect) -> Exception:
         text = str(error)
         state = _state(error)
-        if state is None and "UTF-8" in text:
+        if state is None and "UTF-8" in text and not dialect.hex:
             return SourceRefusedError(
                 f"PMO returned text that is not UTF-8 through the ODBC driver {self.driver}: "
                 "correct the driver's character set, or the text in PMO"
@@ -238,7 +322,7 @@ class OdbcSource:
         if state is not None and (_is_locked(state, text) or _is_stopped(state) or not _CONVERSION.match(state)):
             return self.failure(error)
         if "too large" in text:
-            return BulkReadError("a text is longer than WAITLIST_MAX_TEXT_BYTES or than its column says")
+            return TextTooLongError("a text is longer than WAITLIST_MAX_TEXT_BYTES or than its column says")
         return BulkReadError(f"the driver could not convert a column (SQLSTATE {state or 'none'})")
 
     def failure(self, error: Exception, *, connecting: bool = False) -> SourceError:

@@ -15,7 +15,9 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waitlist import dates
 from waitlist.exceptions import SchemaDriftError
+from waitlist.forms import FORMS, formed
 from waitlist.schema import POSTS
 
 Text: TypeAlias = pa.StringArray
@@ -25,6 +27,7 @@ BOOKING_DATES: Final = ("boka_from", "boka_fore")
 NAMED_IDS: Final = 10
 """Post ids that an error names for each fault; it counts the rest."""
 
+_GUESSED: Final = "is empty although number or name say who waits"
 _MICROSECONDS: Final = len("2024-10-01 12:00:00.123456")
 _TIMESTAMP: Final = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?\z"
 _FLAGS: Final = pa.array(["0", "1", "false", "true"], pa.string())
@@ -149,9 +152,9 @@ def to_posts(chunk: pa.Table, typed_dates: Sequence[str], faults: ValueFaults) -
     """Give every column its type.
 
     Args:
-        chunk: the contract's columns, each as text, one chunk a column.
-        typed_dates: booking dates that the database types as date or timestamp; their date counts. Others
-            stay as they were written.
+        chunk: the contract's columns, each as text (or its bytes), one chunk a column.
+        typed_dates: booking dates that the database types as date or timestamp; their date counts, in Stockholm
+            where they have a time zone. Others stay as they were written.
         faults: takes what is wrong.
 
     Returns:
@@ -167,34 +170,72 @@ class _Reader:
         self._chunk = chunk
         self._faults = faults
         # Not a fault yet: this only names the posts in which there is one.
-        self._post_ids = _whole(self._text("post_id"), pa.int64())[0]
+        self._post_ids = _whole(self._text("post_id")[0], pa.int64())[0]
 
     def read(self, field_: "pa.Field[Any]", *, typed: bool) -> "pa.Array[Any]":
-        text = self._text(field_.name)
-        if not field_.nullable and text.null_count:
+        text, strange = self._text(field_.name)
+        if strange is not None:
+            self._complain(field_.name, "is no UTF-8 text", strange)
+        if field_.nullable:
+            text = _without_empty(text)
+        else:
             self._complain(field_.name, "is empty", text.is_null())
         values: pa.Array[Any]
         if pa.types.is_boolean(field_.type):
             values, wrong = _flag(text)
             self._complain(field_.name, "is neither 0 nor 1", wrong)
+            if field_.nullable:
+                self._complain(field_.name, _GUESSED, pc.and_(text.is_null(), self._has_person()))
         elif pa.types.is_integer(field_.type):
             values, wrong = _whole(text, field_.type)
             self._complain(field_.name, f"is no whole number of {field_.type.bit_width} bits", wrong)
         elif pa.types.is_timestamp(field_.type):
             values, wrong = _moment(text, field_.type)
             self._complain(field_.name, "is no local timestamp", wrong)
+        elif field_.name in FORMS:
+            values = formed(text, FORMS[field_.name])
         else:
-            values = pc.replace_substring_regex(text, _TIMESTAMP, r"\1") if typed else text
+            values = _days(text) if typed else text
         return values
 
-    def _text(self, name: str) -> Text:
+    def _has_person(self) -> Mask:
+        """Tell where a number or a name says who waits."""
+        said = (_without_empty(self._text(name)[0]).is_valid() for name in ("personnummer", "patient"))
+        return pc.or_(*said)
+
+    def _text(self, name: str) -> tuple[Text, Mask | None]:
+        """Return a column, and where it is no text if it is not one everywhere; there it is null."""
         column = self._chunk.column(name)
-        text: Text = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-        return text
+        whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        if not pa.types.is_binary(whole.type):
+            return whole, None
+        texts = pa.array([_utf8(value) for value in whole.to_pylist()], pa.string())
+        return texts, pc.and_(texts.is_null(), whole.is_valid())
 
     def _complain(self, column: str, complaint: str, wrong: Mask) -> None:
         if wrong.true_count:
             self._faults.add(column, complaint, self._post_ids.filter(wrong))
+
+
+def _without_empty(text: Text) -> Text:
+    """Make an empty text null."""
+    empty = pc.equal(pc.binary_length(text), 0)
+    return pc.if_else(empty, pa.scalar(None, pa.string()), text) if empty.true_count else text
+
+
+def _utf8(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _days(text: Text) -> Text:
+    """Write what is a date as its date alone."""
+    encoded = text.dictionary_encode()
+    written = encoded.dictionary
+    days = pa.array(dates.parse(written), pa.date32()).cast(pa.string())
+    return pc.take(pc.coalesce(days, written), encoded.indices)
 
 
 def _flag(text: Text) -> "tuple[pa.Array[Any], Mask]":

@@ -40,7 +40,7 @@ class Selection:
 
     Attributes:
         as_of: the list is read as it stood at the end of this day.
-        units: HSA-ids of the units wanted, None for all.
+        units: HSA-ids of the units wanted, in their one form, None for all.
     """
 
     as_of: dt.date
@@ -49,6 +49,25 @@ class Selection:
     def __post_init__(self) -> None:
         if self.units is not None and not self.units:
             raise SettingsError("no unit is selected: name at least one, or leave the units empty for all")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The posts that a statement is about.
+
+    Attributes:
+        as_of: as in ``Selection``.
+        lower: first key, None for no bound.
+        upper: first key that is no longer wanted, None for no bound.
+        units: HSA-ids as PMO writes them (``SourceQuery.units``), None for all.
+        unit: SQL of the HSA-id that these are compared with, ``{}`` in place of the column.
+    """
+
+    as_of: dt.date
+    lower: int | None = None
+    upper: int | None = None
+    units: tuple[str, ...] | None = None
+    unit: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -110,30 +129,45 @@ class SourceQuery:
         """The names that occur in the query, lower case: what an error may repeat."""
         return frozenset(re.findall(r"\w+", self.text.lower()))
 
-    def describe(self, selection: Selection) -> Statement:
+    def describe(self, scope: Scope) -> Statement:
         """Ask for the columns and no row."""
-        return self._posts(selection).within("SELECT * FROM (SELECT q.* FROM", ") AS p WHERE 1 = 0")
+        return self._posts(scope).within("SELECT * FROM (SELECT q.* FROM", ") AS p WHERE 1 = 0")
 
-    def probe(self, selection: Selection, columns: Sequence[str], posts: int) -> Statement:
+    def probe(self, scope: Scope, columns: Sequence[str], posts: int) -> Statement:
         """Ask SQLite for the types of some posts' values."""
         types = ", ".join(f"typeof(q.{column})" for column in columns)
-        return self._posts(selection).within(f"SELECT {types} FROM", f"LIMIT {posts}")
+        return self._posts(scope).within(f"SELECT {types} FROM", f"LIMIT {posts}")
 
-    def count(self, selection: Selection) -> Statement:
-        """Ask for the number of posts."""
-        return self._posts(selection).within("SELECT COUNT(*) FROM")
+    def types(self, scope: Scope, columns: Sequence[str], type_of: str) -> Statement:
+        """Ask for the types of some columns, in one row; ``type_of`` is SQL of one, ``{}`` in place of the column."""
+        types = ", ".join(type_of.replace("{}", f"p.{column}") for column in columns)
+        return self._posts(scope).within(
+            f"SELECT {types} FROM (SELECT 1 AS one) AS o LEFT JOIN (SELECT q.* FROM",  # noqa: S608 - no input
+            ") AS p ON 1 = 0",
+        )
 
-    def cut(self, selection: Selection, size: int, key: str) -> Statement:
+    def count(self, scope: Scope, as_text: str) -> Statement:
+        """Ask for the number of posts, as text."""
+        return self._posts(scope).within(f"SELECT {_counted(as_text)} AS posts FROM")
+
+    def units(self, scope: Scope, as_text: str) -> Statement:
+        """Ask for each HSA-id as PMO writes it, and the number of its posts, as text."""
+        unit = scope.unit.replace("{}", "q.enhet_hsa_id")
+        return self._posts(scope).within(
+            f"SELECT {unit} AS unit, {_counted(as_text)} AS posts FROM", f"GROUP BY {unit}"
+        )
+
+    def cut(self, scope: Scope, size: int, as_text: str) -> Statement:
         """Ask for each ``size`` posts, by key: their number, first key, empty keys and repeated keys.
 
         Args:
-            selection: as-of date and units.
+            scope: the posts.
             size: posts in a row of the result.
-            key: SQL for the first key, ``{}`` in place of it.
+            as_text: SQL of the first key as text, ``{}`` in place of it.
         """
-        first = key.replace("{}", "MIN(n.post_id)")
+        first = as_text.replace("{}", "MIN(n.post_id)")
         bucket = f"(n.place - 1) / {size}"
-        return self._posts(selection).within(
+        return self._posts(scope).within(
             f"SELECT COUNT(*), {first}, SUM(CASE WHEN n.post_id IS NULL THEN 1 ELSE 0 END),"  # noqa: S608 - no input
             " SUM(CASE WHEN n.post_id = n.previous THEN 1 ELSE 0 END) "
             "FROM (SELECT q.post_id, ROW_NUMBER() OVER (ORDER BY q.post_id) AS place,"
@@ -141,35 +175,31 @@ class SourceQuery:
             f") AS n GROUP BY {bucket} ORDER BY {bucket}",
         )
 
-    def repeated(self, selection: Selection, key: str) -> Statement:
-        """Ask for the keys that several posts have; ``key`` as in ``cut``."""
-        return self._posts(selection).within(
-            f"SELECT {key.replace('{}', 'q.post_id')} FROM",
+    def repeated(self, scope: Scope, as_text: str) -> Statement:
+        """Ask for the keys that several posts have; ``as_text`` as in ``cut``."""
+        return self._posts(scope).within(
+            f"SELECT {as_text.replace('{}', 'q.post_id')} FROM",
             "GROUP BY q.post_id HAVING COUNT(q.post_id) > 1 ORDER BY q.post_id",
         )
 
-    def select(
-        self, selection: Selection, columns: str, lower: int | None, upper: int | None, page: str = ""
-    ) -> Statement:
+    def select(self, scope: Scope, columns: str, page: str = "") -> Statement:
         """Ask for posts in the order of their keys.
 
         Args:
-            selection: as-of date and units.
+            scope: the posts.
             columns: SQL of the columns.
-            lower: first key, None for no bound.
-            upper: first key that is no longer wanted, None for no bound.
             page: SQL that limits the rows.
         """
-        return self._posts(selection, lower, upper).within(f"SELECT {columns} FROM", f"ORDER BY q.post_id {page}")
+        return self._posts(scope).within(f"SELECT {columns} FROM", f"ORDER BY q.post_id {page}")
 
-    def _posts(self, selection: Selection, lower: int | None = None, upper: int | None = None) -> Statement:
+    def _posts(self, scope: Scope) -> Statement:
         """Return ``(<the file>) AS q WHERE ...``, to stand after FROM."""
         values: Mapping[str, str] = {
             # A date without a time: as text, every moment of that day sorts after it, with or without
             # fractions, with a space or a T.
-            _REQUIRED: (selection.as_of + dt.timedelta(days=1)).isoformat(),
-            "from_post_id": str(KEY_MIN if lower is None else lower),
-            "to_post_id": str(KEY_MAX if upper is None else upper - 1),
+            _REQUIRED: (scope.as_of + dt.timedelta(days=1)).isoformat(),
+            "from_post_id": str(KEY_MIN if scope.lower is None else scope.lower),
+            "to_post_id": str(KEY_MAX if scope.upper is None else scope.upper - 1),
         }
         parameters: list[str] = []
 
@@ -181,16 +211,17 @@ class SourceQuery:
 
         inner = _TOKEN.sub(bind, self.text)
         conditions: list[str] = []
-        for operator, key in ((">=", lower), ("<", upper)):
+        for operator, key in ((">=", scope.lower), ("<", scope.upper)):
             if key is not None:
                 conditions.append(f"q.post_id {operator} CAST(? AS BIGINT)")
                 parameters.append(str(key))
-        if selection.units is not None:
-            conditions.append(f"q.enhet_hsa_id IN ({_places(selection.units)})")
-            parameters.extend(selection.units)
+        if scope.units is not None:
+            unit = scope.unit.replace("{}", "q.enhet_hsa_id")
+            conditions.append(f"{unit} IN ({', '.join('?' * len(scope.units))})")
+            parameters.extend(scope.units)
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return Statement(f"(\n{inner}\n) AS q{where}", tuple(parameters))
 
 
-def _places(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
+def _counted(as_text: str) -> str:
+    return as_text.replace("{}", "COUNT(*)")

@@ -134,7 +134,8 @@ class Validation:
         kept = (looked_into | {"post_id"}).intersection(table.column_names)
         names = table.column_names if names is None else names
         columns = [table.column(name) if name in kept else nothing for name in names]
-        by_rules = judge(table, [*sorted(rules), *_beside_rules(looked_into, table)], self._context)
+        beside = _beside_rules({(it.type, it.column) for _, it in self._asked}, table)
+        by_rules = judge(table, [*sorted(rules), *beside], self._context)
         return JudgedPosts(pa.table(columns, names=names), by_rules)
 
     def of_posts(self, posts: "JudgedPosts") -> list[Count]:
@@ -290,12 +291,12 @@ def _rule(expectation: Expectation) -> str | None:
     return expectation.name if expectation.type == RULE_TYPE else None
 
 
-def _beside_rules(looked_into: Collection[str], table: pa.Table) -> list[str]:
+def _beside_rules(expectations: Collection[tuple[str, str]], table: pa.Table) -> list[str]:
     """Name what is asked of the posts besides the rules of the suites."""
     asked = []
-    if "personnummer" in looked_into:
+    if ("expect_column_values_to_be_personnummer", "personnummer") in expectations:
         asked.append(IS_PERSONNUMMER)
-    if "kategori" in looked_into and "kontaktform" in table.column_names:
+    if ("expect_column_values_to_be_sdv_lists", "kategori") in expectations and "kontaktform" in table.column_names:
         asked.append(IS_SDV_LIST)
     return asked
 

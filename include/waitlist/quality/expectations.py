@@ -41,6 +41,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from waitlist import dates
 from waitlist.identity import Kind, classify
 from waitlist.posts import Posts, RuleContext
 from waitlist.rules import RULES
@@ -143,6 +144,42 @@ class ExpectColumnValuesToNotBeBeforeAsOf(ColumnMapExpectation):
     """Expect every timestamp to lie at or after the moment that the list was taken at, or to be empty."""
 
     map_metric = "column_values.not_before_as_of"
+
+
+class _Dates(ColumnMapMetricProvider):
+    condition_metric_name = "column_values.dates"
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        is_date: npt.NDArray[np.bool_] = ~np.isnat(dates.parse(pa.array(column, pa.string())))
+        return pd.Series(is_date, index=column.index)
+
+
+class ExpectColumnToHoldDates(ColumnMapExpectation):
+    """Expect a column that is not empty to hold dates: one at least among ``min_values`` values or more.
+
+    It is judged over the whole batch, where its counts are added up (``run``).
+    """
+
+    min_values: int
+    map_metric = "column_values.dates"
+
+
+class _ProtectionKnown(MulticolumnMapMetricProvider):
+    condition_metric_name = "multicolumn_values.protection_known"
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, **_: object) -> "pd.Series[bool]":
+        named = column_list["personnummer"].notna() | column_list["patient"].notna()
+        return column_list["sekretess"].notna() | ~named
+
+
+class ExpectProtectionToBeKnown(MulticolumnMapExpectation):
+    """Expect to know of every post whether its patient is protected, unless neither number nor name says who it is."""
+
+    column_list: list[str] = ["personnummer", "patient", "sekretess"]  # noqa: RUF012 - a field of the model
+    map_metric = "multicolumn_values.protection_known"
+    ignore_row_if: Literal["never"] = "never"
 
 
 class _Personnummer(ColumnMapMetricProvider):

@@ -1,7 +1,7 @@
 """Holds suites against a snapshot or a staged batch, adds up what the chunks say, and judges the sums."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from waitlist.exceptions import ContractBrokenError, SuiteError
 from waitlist.posts import RuleContext
 from waitlist.quality.quiet import quieten
 from waitlist.quality.results import FailureSeverity, Outcome, QualityResult
-from waitlist.quality.suites import CONTRACT, ROW_COUNT_TYPE, Expectation, Looks, Suite
+from waitlist.quality.suites import CONTRACT, HOLDS_DATES_TYPE, ROW_COUNT_TYPE, Expectation, Looks, Suite
 
 if TYPE_CHECKING:
     from waitlist.quality.engine import JudgedPosts, Validation
@@ -138,6 +138,14 @@ def merge(suites: Iterable[Suite], parts: Iterable[Sequence[QualityResult]]) -> 
     return _judge_all(wanted, list(tallies.values()))
 
 
+def over_some_units(results: Iterable[QualityResult]) -> list[QualityResult]:
+    """Return results as they count in a run over some units: few posts may well have no date, and that is a warning."""
+    return [
+        replace(result, severity=FailureSeverity.WARNING) if result.expectation == HOLDS_DATES_TYPE else result
+        for result in results
+    ]
+
+
 def require_contract(results: Iterable[QualityResult]) -> None:
     """Stop the run when the extract broke its contract.
 
@@ -210,6 +218,8 @@ def _judge(suite: Suite, expectation: Expectation, tally: _Tally) -> QualityResu
     if expectation.type == ROW_COUNT_TYPE:
         unexpected = int(not _within(tally.evaluated, expectation))
         held = not unexpected
+    elif expectation.type == HOLDS_DATES_TYPE:
+        held = unexpected < tally.evaluated or tally.evaluated < expectation.kwargs["min_values"]
     else:
         held = tally.evaluated > 0 and (tally.evaluated - unexpected) / tally.evaluated >= expectation.threshold
     if tally.raised:

@@ -107,6 +107,15 @@ class _Column(_MapKwargs):
         return (self.column,)
 
 
+class _HoldsDates(_Kwargs):
+    column: str
+    min_values: int = Field(20, ge=1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+
 class _ValueSet(_Column):
     value_set: tuple[str | bool | int, ...] = Field(min_length=1)
 
@@ -184,6 +193,12 @@ class _Window(_MapKwargs):
         return ("begart_startdatum", "begart_slutdatum")
 
 
+class _Protection(_MapKwargs):
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("personnummer", "patient", "sekretess")
+
+
 class _TableColumns(_Kwargs):
     column_list: tuple[str, ...] = Field(min_length=1)
 
@@ -200,6 +215,7 @@ class _Type:
 
 RULE_TYPE: Final = "expect_posts_to_pass_rule"
 ROW_COUNT_TYPE: Final = "expect_table_row_count_to_be_between"
+HOLDS_DATES_TYPE: Final = "expect_column_to_hold_dates"
 TABLE_COLUMNS_TYPE: Final = "expect_table_columns_to_match_ordered_list"
 
 TYPES: Final[Mapping[str, _Type]] = MappingProxyType(
@@ -216,6 +232,8 @@ TYPES: Final[Mapping[str, _Type]] = MappingProxyType(
         "expect_compound_columns_to_be_unique": _Type(_Compound, _BOTH),
         "expect_column_values_to_be_before_as_of": _Type(_Column, _SNAPSHOT),
         "expect_column_values_to_not_be_before_as_of": _Type(_Column, _SNAPSHOT),
+        HOLDS_DATES_TYPE: _Type(_HoldsDates, _SNAPSHOT),
+        "expect_protection_to_be_known": _Type(_Protection, _SNAPSHOT),
         "expect_column_values_to_be_personnummer": _Type(_Column, _BOTH),
         "expect_column_values_to_be_sdv_lists": _Type(_Column, _SNAPSHOT),
         RULE_TYPE: _Type(_Rule, _SNAPSHOT),
@@ -421,10 +439,10 @@ def _expectation(entry: _ExpectationFile, place: str, suite: str, looks: Looks, 
     except ValidationError as error:
         _report_all(error, f"{place}.kwargs", report)
         return None
-    threshold = kwargs.mostly if isinstance(kwargs, _MapKwargs) else 1.0
+    threshold = kwargs.mostly if isinstance(kwargs, _MapKwargs) else 0.0 if isinstance(kwargs, _HoldsDates) else 1.0
     faults = [*kwargs.faults()]
     faults += [f"column: {looks} has no column {name!r}" for name in kwargs.columns if name not in _COLUMNS[looks]]
-    if suite == CONTRACT and severity is FailureSeverity.CRITICAL and threshold < 1:
+    if suite == CONTRACT and severity is FailureSeverity.CRITICAL and isinstance(kwargs, _MapKwargs) and threshold < 1:
         faults.append("mostly: what is critical in the contract must hold for every post")
     for fault in faults:
         report(f"{place}.kwargs.{fault}")

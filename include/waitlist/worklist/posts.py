@@ -56,8 +56,7 @@ class UnitFacts:
 
 def unit_key(hsa_id: str | None, mappings: Mappings) -> str:
     """Return the HSA-id that names a post's unit; ``UNKNOWN`` when it is none at all."""
-    trimmed = (hsa_id or "").strip()
-    return trimmed if trimmed in mappings.units or is_hsa_id(trimmed) else UNKNOWN
+    return hsa_id if hsa_id and (hsa_id in mappings.units or is_hsa_id(hsa_id)) else UNKNOWN
 
 
 class Gathering:

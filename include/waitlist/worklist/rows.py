@@ -76,14 +76,15 @@ def make_rows(
         posts: the columns ``POSTS``, shape (n,).
         units: places of the units, shape (n,).
         advices: what is said about each post, shape (n,).
-        protected: a finding says that the identity is protected, shape (n,); ``sekretess`` counts besides.
+        protected: a finding says that the identity is protected, shape (n,); ``sekretess`` counts besides, and where
+            it says nothing.
         unknown: the unit is not known, shape (n,).
         recommended: the SDV lists that the mapping recommends, shape (n,).
 
     Returns:
         a table of ``ROWS``, shape (n,).
     """
-    hidden = pa.array(protected | posts["sekretess"].to_numpy())
+    hidden = pc.or_(pa.array(protected), pc.fill_null(posts["sekretess"], True))
     from_day, fore_day = (dates.parse(posts[name].combine_chunks()) for name in ("boka_from", "boka_fore"))
     may_move = pa.array([advice.recommends for advice in advices], pa.bool_())
     names_branch = pa.array([advice.names_branch for advice in advices], pa.bool_())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from waitlist.exceptions import WorkListError
+from waitlist.forms import hsa_id
 from waitlist.mappings import Mappings
 from waitlist.readiness import Readiness
 from waitlist.staging import StagingStore
@@ -48,7 +49,7 @@ def unit_keys(readiness: Readiness, mappings: Mappings, asked: Collection[str]) 
         WorkListError: with every one that has no post in the batch.
     """
     known = {unit_key(each.hsa_id, mappings) for wave in readiness.waves for each in wave.units}
-    keys = {each: UNKNOWN if each == UNKNOWN_UNIT else each for each in asked}
+    keys = {each: UNKNOWN if each == UNKNOWN_UNIT else hsa_id(each) for each in asked}
     if missing := [each for each, key in keys.items() if not each or key not in known]:
         batch_id = readiness.batch.batch_id
         raise WorkListError("\n".join(f"unit {each} has no posts in batch {batch_id}" for each in missing))
