@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists test attacks bench scale-out clean-machine lint lock clean
+.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ diff: setup ## Print how two batches of the same posts differ: make diff A=<batc
 
 worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [BATCH=<id>] [UNIT=<HSA-id>] [CSV=1] [REPLACE=1]
 	@OUT="$(OUT)" BATCH="$(BATCH)" UNIT="$(UNIT)" CSV="$(CSV)" REPLACE="$(REPLACE)" scripts/worklists.sh
+
+migrate: setup ## Bring the staging schema up to date, as the account that owns its tables
+	@scripts/migrate.sh
 
 test: setup ## Lint, types, rings, then every test
 	@scripts/test.sh

@@ -16,6 +16,8 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 9. `report` tells each unit's readiness in its log; `watch_gates` measures the gates and tells the leads when one has
    turned red; `mark_failed` runs only when a step has failed, and closes the batch as failed.
 10. `conclude` ends every run: it fails unless the batch is verified, whatever the other steps' states say.
+11. `verify_releases`, beside all of these and also after the last go-live, proves that what was released is still
+   exactly what was approved.
 
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
@@ -90,6 +92,7 @@ def waitlist_dry_run() -> None:
     chain(prepared.verified, [steps.report(KIND), steps.watch_gates(KIND)])
     chain(prepared.steps, failed)
     flow.end([*prepared.steps, failed], steps.conclude(KIND))
+    steps.verify_releases()
 
 
 waitlist_dry_run()

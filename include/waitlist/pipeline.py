@@ -23,7 +23,7 @@ from waitlist.assess import Assessment, assess
 from waitlist.dates import STOCKHOLM
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import find as find_duplicates
-from waitlist.exceptions import RefusedError, SettingsError
+from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
 from waitlist.facts import Facts
 from waitlist.notices import (
     Notice,
@@ -423,6 +423,25 @@ class Pipeline:
             ReconciliationError: it does not.
         """
         return {"posts": release.verify_released(self.store, run.batch_id)}
+
+    def verify_releases(self) -> Record:
+        """Prove of every released batch whose rows are still there that the view shows exactly what was approved.
+
+        Raises:
+            ReconciliationError: with every batch of which it does not, and each check that failed.
+        """
+        self.store.migrate()
+        faults, batches, posts = list[str](), 0, 0
+        for batch_id in release.provable(self.store):
+            try:
+                posts += release.verify_released(self.store, batch_id)
+            except (ReconciliationError, RefusedError) as error:
+                faults.append(str(error))
+            batches += 1
+        if faults:
+            raise ReconciliationError("\n".join(faults))
+        log.info("%d released batches are what was approved: %d posts", batches, posts)
+        return {"batches": batches, "posts": posts}
 
     def withdrawal_question(self, batch_id: str) -> Question | None:
         """Return what an approver is asked of a released batch; None where it is withdrawn already.

@@ -9,23 +9,34 @@ release of anything else is refused. A post is released once: the key of ``relea
 database, and releases wait for each other, so that the one that comes too late can name the posts.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.approval import SHORTEST_REASON, summary
-from waitlist.exceptions import ReconciliationError, RefusedError, StagingError
+from waitlist.exceptions import RefusedError, StagingError
 from waitlist.gates import Gate, GateResult, read_gates, write_gates
-from waitlist.reconcile import find_changed_requests
+from waitlist.proof import (
+    GATES,
+    Approved,
+    Rows,
+    approved,
+    changed_requests,
+    differing,
+    find_posts,
+    gates_digest,
+    named,
+    plain,
+    provable,
+    read_contents,
+    read_rows,
+    verify_released,
+)
 from waitlist.staging import BatchKind, BatchState, Event, EventName, StagingStore, schema
-from waitlist.staging.database import Read, refusals_named
+from waitlist.staging.database import refusals_named
 from waitlist.staging.events import entry, read_events
-from waitlist.staging.queries import read_sql
 
 __all__ = [
     "SHORTEST_REASON",
@@ -33,6 +44,7 @@ __all__ = [
     "has_reason",
     "keep",
     "last_entry",
+    "provable",
     "reject",
     "release",
     "request_approval",
@@ -42,20 +54,9 @@ __all__ = [
     "withdraw",
 ]
 
-_NAMED: Final = 20
 _ELSEWHERE: Final = "that another batch has released"
-_KEY: Final = pa.schema({"post_id": pa.int64()})
-_HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
+_NOTHING: Final = "nothing was changed"
 _RELEASE_LOCK: Final = 7_712_024_002
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Booking requests as an approval binds them."""
-
-    posts: int
-    rows_hash: str
-    """Hex SHA-256 over ``post_id``, U+001F, ``row_hash``, line feed of each, by ``post_id``."""
 
 
 def request_approval(
@@ -84,15 +85,17 @@ def request_approval(
     with store.holding("asking for approval of batch", batch_id) as (connection, state):
         asked.require(connection, state, {BatchState.VERIFIED, BatchState.AWAITING_APPROVAL}, "approved")
         _require_gates(batch_id, gates)
-        rows = _sound_rows(store, batch_id)
-        _refuse_posts(batch_id, _ELSEWHERE, _ask(store, connection, "released_elsewhere", batch_id))
+        found = _sound(store, batch_id)
+        _refuse_posts(batch_id, _ELSEWHERE, find_posts(store, connection, "released_elsewhere", batch_id))
         if state is BatchState.AWAITING_APPROVAL:
-            _require_approved(batch_id, rows, _approved(connection, batch_id))
+            _require_approved(batch_id, found, approved(connection, batch_id))
             if read_gates(connection, batch_id) == list(gates):
-                return rows
+                return found.rows
         write_gates(connection, batch_id, gates)
-        asked.take(connection, {**_told(rows), "gates_failed": [result.gate.value for result in _failed(gates)]})
-    return rows
+        failed = [result.gate.value for result in _failed(gates)]
+        contents = {**found.contents, GATES: gates_digest(gates)}
+        asked.take(connection, {**_told(found.rows), "gates_failed": failed, "contents": contents})
+    return found.rows
 
 
 def release(
@@ -124,52 +127,26 @@ def release(
             return int(before.details["posts"])
         approval.require(connection, state, {BatchState.AWAITING_APPROVAL}, "released")
         _require_asked(connection, batch_id, EventName.AWAITING_APPROVAL, asked)
-        failed = _failed(read_gates(connection, batch_id))
+        measured = read_gates(connection, batch_id)
+        failed = _failed(measured)
         if failed:
             names = ", ".join(result.gate.value for result in failed)
             approval.require_reason(f"gates have failed ({names}), and to release it all the same")
         _wait_for_other_releases(connection)
-        rows = _sound_rows(store, batch_id)
-        _require_approved(batch_id, rows, _approved(connection, batch_id))
-        _refuse_posts(batch_id, _ELSEWHERE, _ask(store, connection, "released_elsewhere", batch_id))
+        found, wanted = _sound(store, batch_id), approved(connection, batch_id)
+        _require_approved(batch_id, found, wanted)
+        if wanted.contents.get(GATES, gates_digest(measured)) != gates_digest(measured):
+            raise RefusedError(f"batch {batch_id}: its gates have changed since approval was asked for; {_NOTHING}")
+        _refuse_posts(batch_id, _ELSEWHERE, find_posts(store, connection, "released_elsewhere", batch_id))
         _release_posts(connection, batch_id, now)
-        if _released(connection, batch_id) != rows.posts:
+        if _released(connection, batch_id) != found.rows.posts:
             raise StagingError(f"batch {batch_id}: rows came or went while it was released; nothing was changed")
         if failed:
             figures = {each.gate.value: {"measured": each.measured, "threshold": each.threshold} for each in failed}
             approval.tell(connection, EventName.OVERRIDE, {"gates": figures})
-        approval.take(connection, _told(rows), approved_by=approval.person, approved_at=now, released_at=now)
-    return rows.posts
-
-
-def verify_released(store: StagingStore, batch_id: str) -> int:
-    """Prove that the view shows exactly what was approved, and nothing of it twice; return the number of posts.
-
-    Raises:
-        ReconciliationError: it does not; the message has every check that failed, with counts and post ids.
-        RefusedError: the batch is unknown or not released.
-    """
-    with refusals_named(f"verifying the release of batch {batch_id}"), store.database.connected() as connection:
-        state = store.batch(batch_id).state
-        if state is not BatchState.RELEASED:
-            raise RefusedError(f"batch {batch_id} is {_plain(state)}: only a released one can be verified")
-        approved = _approved(connection, batch_id)
-        unlike = _ask(store, connection, "shown_unlike_released", batch_id)
-        twice = _ask(store, connection, "shown_twice", batch_id)
-        with store.database.reading() as read:
-            changed = _changed(store, read, batch_id)
-            shown = _rows(read, schema.bokningsbegaran_released, batch_id)
-    checks = {
-        "posts that the view and released_post have differently": unlike,
-        "posts that another released batch shows too": twice,
-        "booking requests that their row_hash does not fit": changed,
-    }
-    faults = [f"{check}: {len(posts)}: {_post_ids(posts)}" for check, posts in checks.items() if posts]
-    if shown != approved:
-        faults.append(f"approved were {approved.posts} posts, shown are {shown.posts}, and their hashes differ")
-    if faults:
-        raise ReconciliationError("\n  ".join([f"batch {batch_id}: the view is not what was approved:", *faults]))
-    return shown.posts
+        told = _told(found.rows)
+        approval.take(connection, told, approved_by=approval.person, approved_at=now, released_at=now)
+    return found.rows.posts
 
 
 def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime) -> None:
@@ -189,7 +166,7 @@ def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, n
     with store.holding("rejecting batch", batch_id) as (connection, state):
         if rejection.taken_before(connection, state) is None:
             rejection.require(connection, state, {BatchState.AWAITING_APPROVAL}, "rejected")
-            rejection.take(connection, _told(_approved(connection, batch_id)))
+            rejection.take(connection, _told(approved(connection, batch_id).rows))
 
 
 def withdraw(
@@ -223,8 +200,9 @@ def withdraw(
         _require_asked(connection, batch_id, EventName.RELEASED, asked)
         withdrawal.require_reason("to withdraw it")
         released, posts = schema.released_post, _released(connection, batch_id)
+        withdrawal.take(connection, {"posts": posts, "rows_hash": approved(connection, batch_id).rows.rows_hash})
+        # The database lets go of the posts of a withdrawn batch alone.
         connection.execute(released.delete().where(released.c.batch_id == batch_id))
-        withdrawal.take(connection, {"posts": posts, "rows_hash": _approved(connection, batch_id).rows_hash})
     return posts
 
 
@@ -245,7 +223,7 @@ def keep(store: StagingStore, batch_id: str, actor: str, reason: str | None, now
     decision = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
     with store.holding("keeping batch", batch_id) as (connection, state):
         decision.require(connection, state, {BatchState.RELEASED}, "kept")
-        decision.tell(connection, EventName.KEPT, {**_told(_approved(connection, batch_id)), "asked_by": asked_by})
+        decision.tell(connection, EventName.KEPT, {**_told(approved(connection, batch_id).rows), "asked_by": asked_by})
 
 
 def was_kept(store: StagingStore, batch_id: str, *, asked_by: str) -> bool:
@@ -295,9 +273,9 @@ class _Decision:
         if kind != BatchKind.MIGRATION:
             raise RefusedError(f"batch {self._batch_id} is a dry run: it can never be {done}; nothing was changed")
         if state not in states:
-            wanted = " or ".join(_plain(each) for each in BatchState if each in states)
+            wanted = " or ".join(plain(each) for each in BatchState if each in states)
             raise RefusedError(
-                f"batch {self._batch_id} is {_plain(state)}: only one that is {wanted} can be {done}; "
+                f"batch {self._batch_id} is {plain(state)}: only one that is {wanted} can be {done}; "
                 "nothing was changed"
             )
 
@@ -315,11 +293,11 @@ class _Decision:
         connection.execute(told)
 
     def take(self, connection: sa.Connection, details: Mapping[str, Any], **columns: str | datetime) -> None:
-        """Bring the batch to its new state, and add the entry."""
+        """Add the entry, and bring the batch to its new state: the database takes no step that is not on record."""
+        self.tell(connection, self._leads_to, details)
         table = schema.batch
         values = {"state": self._leads_to.value, **columns}
         connection.execute(table.update().where(table.c.batch_id == self._batch_id).values(values))
-        self.tell(connection, self._leads_to, details)
 
 
 def _release_posts(connection: sa.Connection, batch_id: str, now: datetime) -> None:
@@ -358,24 +336,23 @@ def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
         )
 
 
-def _require_approved(batch_id: str, rows: Rows, approved: Rows) -> None:
-    if rows != approved:
+def _require_approved(batch_id: str, found: Approved, wanted: Approved) -> None:
+    if found.rows != wanted.rows:
         raise RefusedError(
-            f"batch {batch_id} has changed since approval was asked for: {approved.posts} posts then, {rows.posts} "
-            "now, and their hashes differ; nothing was released. Reject it and start a new run"
+            f"batch {batch_id} has changed since approval was asked for: {wanted.rows.posts} posts then, "
+            f"{found.rows.posts} now, and their hashes differ; nothing was released. Reject it and start a new run"
         )
-
-
-def _approved(connection: sa.Connection, batch_id: str) -> Rows:
-    """Return what approval was asked for last."""
-    details = _last(connection, batch_id, EventName.AWAITING_APPROVAL).details
-    return Rows(details["posts"], details["rows_hash"])
+    if others := differing(found.contents, wanted.contents):
+        raise RefusedError(
+            f"batch {batch_id} has changed since approval was asked for, in {', '.join(others)}; nothing was released. "
+            "Reject it and start a new run"
+        )
 
 
 def _last(connection: sa.Connection, batch_id: str, event: EventName) -> Event:
     entries = [each for each in read_events(connection, batch_id) if each.event is event]
     if not entries:
-        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that it was {_plain(event)}")
+        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that it was {plain(event)}")
     return entries[-1]
 
 
@@ -384,41 +361,18 @@ def _require_asked(connection: sa.Connection, batch_id: str, event: EventName, a
         raise RefusedError(f"batch {batch_id}: the question was about another state of it; nothing was changed")
 
 
-def _sound_rows(store: StagingStore, batch_id: str) -> Rows:
-    """Return the batch's rows as they are committed, each proved to be what its hash was made from."""
+def _sound(store: StagingStore, batch_id: str) -> Approved:
+    """Return the batch's rows as they are committed, each request proved to be what its hash was made from."""
     with store.database.reading() as read:
-        changed = _changed(store, read, batch_id)
+        changed = changed_requests(store, read, batch_id)
         _refuse_posts(batch_id, "that are no longer what their row_hash was made from", changed)
-        return _rows(read, schema.bokningsbegaran, batch_id)
-
-
-def _changed(store: StagingStore, read: Read, batch_id: str) -> list[int]:
-    return [int(post) for found in find_changed_requests(store.database, read, batch_id) for post in found]
-
-
-def _rows(read: Read, source: sa.Table, batch_id: str) -> Rows:
-    digest, posts = hashlib.sha256(), 0
-    query = sa.select(source.c.post_id, source.c.row_hash).where(source.c.batch_id == batch_id)
-    for table in read(query.order_by(source.c.post_id), _HASHED_KEY):
-        pairs = zip(table["post_id"].to_pylist(), table["row_hash"].to_pylist(), strict=True)
-        digest.update("".join(f"{post}\x1f{row_hash}\n" for post, row_hash in pairs).encode())
-        posts += table.num_rows
-    return Rows(posts, digest.hexdigest())
-
-
-def _ask(store: StagingStore, connection: sa.Connection, what: str, batch_id: str) -> list[int]:
-    statement = sa.text(read_sql(f"find_{what}", store.database.schema)).bindparams(batch_id=batch_id)
-    return [int(post) for post in connection.scalars(statement)]
+        rows = read_rows(read, schema.bokningsbegaran, batch_id)
+        return Approved(rows, read_contents(store.database, read, batch_id))
 
 
 def _refuse_posts(batch_id: str, why: str, posts: Sequence[int]) -> None:
     if posts:
-        raise RefusedError(f"batch {batch_id} has {len(posts)} posts {why}: {_post_ids(posts)}; nothing was changed")
-
-
-def _post_ids(posts: Sequence[int]) -> str:
-    more = f" and {len(posts) - _NAMED} more" if len(posts) > _NAMED else ""
-    return f"post_id {', '.join(str(post) for post in posts[:_NAMED])}{more}"
+        raise RefusedError(f"batch {batch_id} has {len(posts)} posts {why}: {named(posts)}; nothing was changed")
 
 
 def _told(rows: Rows) -> dict[str, Any]:
@@ -427,7 +381,3 @@ def _told(rows: Rows) -> dict[str, Any]:
 
 def _failed(gates: Iterable[GateResult]) -> list[GateResult]:
     return [result for result in gates if not result.passed]
-
-
-def _plain(state: BatchState | EventName) -> str:
-    return state.value.replace("_", " ")

@@ -133,10 +133,11 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
         held = _survey(connection, batch, places)
         if not held:
             return held
+        counts = {**held.rows, **held.files}
+        # First: the database lets go of the rows of a decided batch only once its trail says so.
+        connection.execute(entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts))
         for table in (*_ROWS, _ACCOUNTS):
             connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
-        counts = {**held.rows, **held.files}
-        connection.execute(entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts))
     for folder in _folders(batch, places).values():
         _clear(folder)
     return held

@@ -190,6 +190,15 @@ def verify_released(kind: str) -> Record:
 
 @task
 @guarded
+def verify_releases() -> Record:
+    """Prove of every released batch that the view still shows exactly what was approved."""
+    from waitlist_airflow import runs
+
+    return runs.pipeline().verify_releases()
+
+
+@task
+@guarded
 def describe_release() -> None:
     """Look whether there is a release to take back, and somebody who may."""
     from waitlist_airflow import runs

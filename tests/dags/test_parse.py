@@ -64,7 +64,7 @@ def test_a_batch_is_shown_only_after_every_check_and_nothing_is_told_of_it_befor
     checks = {"check_contract", "assess", "find_changes", "check_snapshot", "check_staged", "reconcile"}
     assert checks <= set(after["verify"])
     assert all("verify" in after[task] for task in {"report", "watch_gates", "request_approval"} & after.keys())
-    last = {"report", "watch_gates", "mark_failed", "conclude"}
+    last = {"report", "watch_gates", "verify_releases", "mark_failed", "conclude"}
     assert set(after["mark_failed"]) >= after.keys() - last
 
 
@@ -73,5 +73,5 @@ def test_a_run_ends_with_what_the_database_says_of_it_whatever_states_the_other_
     parsed: dict[str, Any], dag: str
 ) -> None:
     after = parsed["after"][dag]
-    assert set(after["conclude"]) == after.keys() - {"report", "watch_gates", "conclude"}
+    assert set(after["conclude"]) == after.keys() - {"report", "watch_gates", "verify_releases", "conclude"}
     assert parsed["ends"][dag] == {"conclude": "all_done_setup_success"}

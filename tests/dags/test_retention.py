@@ -1,14 +1,17 @@
 """The retention DAG as Airflow runs it: what it says, what it removes, and that it says no more than counts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from tests.support import batches
-from tests.support.airflow_home import AirflowHome, sqlite_connection
+from tests.support.airflow_home import ROOT, AirflowHome, sqlite_connection
 
 from waitlist.staging import StagingStore, schema
+from waitlist.staging.migrate import Standing, standing
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +53,14 @@ def test_it_removes_all_but_the_latest_dry_run_and_says_counts_alone(home: Airfl
     assert snapshots(home) == ["older"]
     assert batches.person_id(1) not in said
     assert "Testsson" not in said
+
+
+def test_the_owner_of_the_tables_migrates_them_by_a_command(home: AirflowHome) -> None:
+    store = StagingStore(f"sqlite:///{home.folder.parent / 'new.sqlite'}")
+    given = {**home.env, "AIRFLOW_CONN_MILLENNIUM_STAGING": sqlite_connection(home.folder.parent / "new.sqlite")}
+    command = [sys.executable, "-m", "waitlist_airflow.migrate"]
+    subprocess.run(command, env=given, cwd=ROOT, check=True)
+    assert standing(store.database) is Standing.CURRENT
+    batches.execute(store, sa.text("UPDATE staging_version SET version_num = '9999'"))
+    done = subprocess.run(command, env=given, cwd=ROOT, check=False, text=True, capture_output=True)
+    assert (done.returncode, "revision 9999" in done.stderr) == (1, True)

@@ -1,5 +1,6 @@
 """Releases at once and releases that are killed: one wins, and there is all of it or nothing."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +120,8 @@ def test_partition_that_arrives_after_approval_was_asked_for_is_refused_and_what
     release.request_approval(store, "vecka-1", PASSED, PIPELINE, LATER)
     go.touch()
     assert batches.exit_codes([staging]) == [0]
-    assert said.read_text().startswith("RefusedError: batch vecka-1 is awaiting approval and immutable")
+    # PostgreSQL's guard refuses the last chunk, before the partition is accounted for.
+    assert re.search("^RefusedError: .*batch vecka-1 is (awaiting approval and immutable|fixed)", said.read_text())
     assert batches.contents(store)["bokningsbegaran"] == rows
     finish(store)
 

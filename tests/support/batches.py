@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -209,7 +210,7 @@ Contents = Mapping[str, Sequence[Mapping[str, Any]]]
 
 def _fill(store: StagingStore, contents: Contents) -> None:
     tables = schema.METADATA.sorted_tables
-    with store.database.writing() as connection:
+    with unguarded(store) as connection:
         for table in reversed(tables):
             connection.execute(table.delete())
         for table in tables:
@@ -261,9 +262,31 @@ def contents(store: StagingStore) -> Contents:
 
 
 def execute(store: StagingStore, statement: sa.Executable) -> None:
-    """Change the database behind the store's back."""
-    with store.database.writing() as connection:
+    """Change the database behind the store's back, as its owner may, who can switch the guards off."""
+    with unguarded(store) as connection:
         connection.execute(statement)
+
+
+@contextmanager
+def unguarded(store: StagingStore) -> Iterator[sa.Connection]:
+    """Give a transaction in which the database's guards do not look."""
+    with store.database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            yield connection
+            return
+        made = drop_guards(connection)
+        yield connection
+        for guard in made:
+            connection.exec_driver_sql(guard)
+
+
+def drop_guards(connection: sa.Connection) -> list[str]:
+    """Drop the guards of a SQLite database and return what makes them again."""
+    guards = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+    for name, _ in guards:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    return [made for _, made in guards]
 
 
 def set_state(store: StagingStore, state: str, batch_id: str = "natt-1") -> None:

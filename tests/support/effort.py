@@ -91,7 +91,7 @@ def _count_postgres(store: StagingStore, effort: Effort) -> Iterator[None]:
 
     def note_bulk(statement: sa.Executable) -> str:
         text = inlined(statement)
-        with psycopg.connect(store.database._conninfo()) as connection:
+        with psycopg.connect(store.database._conninfo(streams=True)) as connection:
             explain(connection, text, None)
         return text
 

@@ -18,6 +18,8 @@ from waitlist.waiting import WaitedError
 DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error, WaitedError)
 
 _SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
+# What the guards raise in PostgreSQL (migration 0006).
+_GUARD: Final = "P0W01"
 # PostgreSQL's lock_timeout, SQLite's busy timeout.
 _LOCKED: Final = {"55P03", "SQLITE_BUSY", "SQLITE_LOCKED"}
 # PostgreSQL's statement_timeout, ODBC's query timeout.
@@ -42,6 +44,8 @@ def refusal(doing: str, error: BaseException) -> StagingError:
         return StagingError(f"{doing}: {driver}")
     if _is_lost(driver):
         return StagingError(f"{doing}: the connection to the staging database was lost")
+    if (why := _guard(driver)) is not None:
+        return RefusedError(f"{doing}: the database's guard refused: {why}")
     refused = RefusedError if _NEVER_CURED.fullmatch(_code(driver)) else StagingError
     return refused(f"{doing}: the database refused ({_explain(driver)})")
 
@@ -94,13 +98,27 @@ def _is_lost(driver: BaseException) -> bool:
     return bool(_LOST.fullmatch(code)) or (isinstance(driver, psycopg.OperationalError) and not code)
 
 
+def _guard(driver: BaseException) -> str | None:
+    """Return the words of one of the guards, which are the project's own and carry no value; None for another error."""
+    if isinstance(driver, sqlite3.Error):
+        return str(driver) if getattr(driver, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER" else None
+    if _code(driver) != _GUARD:
+        return None
+    if isinstance(driver, adbc_driver_manager.Error):
+        return _details(driver)["PG_DIAG_MESSAGE_PRIMARY"]
+    return driver.diag.message_primary if isinstance(driver, psycopg.Error) else None
+
+
+def _details(driver: adbc_driver_manager.Error) -> dict[str, str]:
+    words = [[part.decode() if isinstance(part, bytes) else part for part in pair] for pair in driver.details]
+    return {str(name): str(value) for name, value in words}
+
+
 def _explain(driver: BaseException) -> str:
     known: list[str] = [type(driver).__name__]
     table = constraint = None
     if isinstance(driver, adbc_driver_manager.Error):
-        details = {str(key, "ascii") if isinstance(key, bytes) else key: value for key, value in driver.details}
-        found = (details.get(f"PG_DIAG_{name}") for name in ("TABLE_NAME", "CONSTRAINT_NAME"))
-        table, constraint = (value.decode() if isinstance(value, bytes) else value for value in found)
+        table, constraint = (_details(driver).get(f"PG_DIAG_{name}") for name in ("TABLE_NAME", "CONSTRAINT_NAME"))
     elif isinstance(driver, psycopg.Error):
         table, constraint = driver.diag.table_name, driver.diag.constraint_name
     if isinstance(driver, sqlite3.Error):

@@ -261,7 +261,7 @@ class StagingStore:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_STATISTICS_LOCK)))
             stale = connection.execute(sa.text(read_sql("find_stale_statistics.postgresql", schema.SCHEMA))).scalars()
             for name in stale.all():
-                connection.execute(sa.text(f"ANALYZE {schema.SCHEMA}.{name}"))
+                connection.execute(sa.select(sa.func.millennium_staging.analyze_rows(name)))
 
     def knows(self, batch_id: str) -> bool:
         """Tell whether the batch was ever opened here; false where there are no tables yet."""

@@ -1,0 +1,19 @@
+-- What the account of the pipeline and the dashboard needs, where another account owns the tables. To be run by that
+-- owner, under the name of your account, and again after each migration. It may neither change nor remove what is
+-- on record; the guards hold for what it may.
+GRANT USAGE ON SCHEMA millennium_staging TO waitlist_loader;
+GRANT SELECT ON ALL TABLES IN SCHEMA millennium_staging TO waitlist_loader;
+GRANT INSERT, UPDATE ON millennium_staging.batch TO waitlist_loader;
+GRANT INSERT, DELETE ON
+millennium_staging.batch_partition,
+millennium_staging.bokningsbegaran,
+millennium_staging.disposition,
+millennium_staging.finding,
+millennium_staging.gate_result,
+millennium_staging.quality_result,
+millennium_staging.released_change,
+millennium_staging.released_post,
+millennium_staging.unit_summary
+TO waitlist_loader;
+GRANT INSERT ON millennium_staging.access_log, millennium_staging.batch_event TO waitlist_loader;
+GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;

@@ -1,0 +1,423 @@
+"""What was approved, released or written to a trail cannot be changed in place, and what is changed is noticed.
+
+Every attack goes to the database itself, past the store: on PostgreSQL as the loader's account with the privileges that
+the project recommends and as the tables' owner, on SQLite through the driver.
+"""
+
+import functools
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from tests.support import batches, releases
+from tests.support.postgres import PostgresServer
+from upath import UPath
+
+from waitlist import gates, paths, release, retention
+from waitlist.booking_request import row_hashes
+from waitlist.dashboard import access_log
+from waitlist.exceptions import ReconciliationError, RefusedError
+from waitlist.quality import FailureSeverity, Outcome, QualityResult
+from waitlist.staging import PIPELINE, BatchState, StagingStore, schema
+from waitlist.staging.states import EventName
+
+RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"
+FIXED = (
+    schema.batch_partition,
+    schema.bokningsbegaran,
+    schema.disposition,
+    schema.finding,
+    schema.gate_result,
+    schema.quality_result,
+    schema.released_change,
+    schema.unit_summary,
+)
+TRAILS = (schema.batch_event, schema.access_log)
+GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post)
+LOADER, PASSWORD = "waitlist_loader", "loader"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A released wave, one that awaits its approval and a night, and the accounts that reach the database."""
+
+    store: StagingStore
+    url: str
+    accounts: Mapping[str, Callable[[], Any]]
+    """Connections, each in autocommit, by the account's name."""
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.store.database.schema}." if self.store.database.schema else ""
+
+    def tried(self, account: str, statement: str) -> str | None:
+        """Run a statement; return why it was refused, None where it went through."""
+        with closing(self.accounts[account]()) as connection:
+            try:
+                connection.execute(statement.replace("{}", self.prefix))
+            except sqlite3.Error as error:
+                return str(error)
+            except psycopg.Error as error:
+                return f"{error.sqlstate} {error}"
+        return None
+
+
+def fill(store: StagingStore) -> None:
+    """Stage two waves and a night with rows in every table; release the first wave and put the second to a human."""
+    for batch_id, posts, kind in ((RELEASED, range(1, 25), "migration"), (WAITS, range(25, 50), "migration")):
+        releases.verified(store, batch_id, posts, kind=kind, wave=batch_id)
+        add_results(store, batch_id)
+        release.request_approval(store, batch_id, releases.PASSED, PIPELINE, releases.NOW)
+    release.release(store, RELEASED, "lead", None, releases.LATER)
+    batches.verified(store, NIGHT)
+    add_results(store, NIGHT)
+    with store.database.writing() as connection:
+        gates.write_gates(connection, NIGHT, releases.PASSED)
+    access_log.record(
+        store, at=releases.NOW, user_id="lead", action=access_log.Action.PERSONS, batch_id=NIGHT, unit="", posts=1
+    )
+
+
+def add_results(store: StagingStore, batch_id: str) -> None:
+    result = QualityResult("dates", "expect", "boka_fore", FailureSeverity.CRITICAL, 5, 0, 1.0, Outcome.PASSED)
+    store.replace_quality(batch_id, "dates", [result])
+    change = {"batch_id": batch_id, "post_id": 900, "change": "gone", "columns": ""}
+    batches.execute(store, schema.released_change.insert().values(change))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    store = batches.store_of_its_own(request, tmp_path)
+    url = store.engine.url.render_as_string(hide_password=False)
+    if request.param == "sqlite":
+        file = str(store.engine.url.database)
+        yield Site(store, url, {"owner": lambda: sqlite3.connect(file, isolation_level=None)})
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        database = str(store.engine.url.database)
+        owner = functools.partial(psycopg.connect, server.libpq(database), autocommit=True)
+        loader = functools.partial(psycopg.connect, as_loader(server, database), autocommit=True)
+        let_loader_in(owner)
+        yield Site(store, url, {"owner": owner, "loader": loader})
+    store.engine.dispose()
+
+
+def as_loader(server: PostgresServer, database: str) -> str:
+    return server.libpq(database).replace(f"postgres:{server.password}@", f"{LOADER}:{PASSWORD}@")
+
+
+def let_loader_in(owner: Callable[[], Any]) -> None:
+    grants = (paths.SQL / "staging" / "grant_loader.postgresql.sql").read_text(encoding="utf-8")
+    with closing(owner()) as connection:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [LOADER]).fetchone():
+            connection.execute(f"CREATE ROLE {LOADER} LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute(grants)
+
+
+VALID = {
+    "change": "changed",
+    "disposition": "leave",
+    "event": "open",
+    "kind": "dry_run",
+    "outcome": "failed",
+    "state": "open",
+}
+
+
+def other(column: sa.Column[Any]) -> str:
+    """Return another value that the column takes, as SQL."""
+    number = isinstance(column.type, sa.BigInteger | sa.Integer)
+    if column.primary_key:
+        return f'"{column.name}" + 4711' if number else f"\"{column.name}\" || 'x'"
+    if column.name in VALID:
+        return f"'{VALID[column.name]}'"
+    if isinstance(column.type, sa.Boolean):
+        return f'NOT "{column.name}"'
+    if isinstance(column.type, sa.Date):
+        return "'2031-03-04'"
+    if isinstance(column.type, schema.UtcDateTime):
+        return "'2031-03-04 05:06:07'"
+    return "4711" if number or isinstance(column.type, sa.Double) else "'annat'"
+
+
+def listed(columns: Iterable[sa.Column[Any]]) -> str:
+    return ", ".join(f'"{column.name}"' for column in columns)
+
+
+def changes(table: sa.Table, batch_id: str) -> Iterator[str]:
+    """Yield every change of a batch's rows in place: each column, rows removed, added, moved in and moved out."""
+    name = f"{{}}{table.name}"
+    where = f"WHERE batch_id = '{batch_id}'" if table is not schema.access_log else "WHERE true"
+    for column in table.columns:
+        if column.name not in {"batch_id", "state"} or table is schema.access_log:
+            yield f'UPDATE {name} SET "{column.name}" = {other(column)} {where}'
+    yield f"DELETE FROM {name} {where}"
+    yield f"DELETE FROM {name}"
+    keys = [column for column in table.primary_key.columns if column.name != "batch_id"]
+    if table in FIXED:
+        shifted = ", ".join(f'"{key.name}" = {other(key)}' for key in keys if key.name != "disposition")
+        yield f"UPDATE {name} SET batch_id = '{batch_id}', {shifted} WHERE batch_id = '{NIGHT}'"
+        yield f"UPDATE {name} SET batch_id = '{NIGHT}', {shifted} {where}"
+    if table in FIXED or table is schema.released_post:
+        copied = ", ".join(other(column) if column in keys else f'"{column.name}"' for column in table.columns)
+        yield f"INSERT INTO {name} ({listed(table.columns)}) SELECT {copied} FROM {name} {where} LIMIT 1"
+
+
+def replacements(table: sa.Table, dialect: str) -> Iterator[str]:
+    """Yield what a database has for writing over a row that is there."""
+    name, where = (
+        f"{{}}{table.name}",
+        f"WHERE batch_id = '{RELEASED}'" if table is not schema.access_log else "WHERE true",
+    )
+    rest = [column for column in table.columns if not column.primary_key]
+    values = ", ".join(other(column) if column in rest else f'"{column.name}"' for column in table.columns)
+    row = f"({listed(table.columns)}) SELECT {values} FROM {name} {where}"
+    written = ", ".join(f'"{column.name}" = excluded."{column.name}"' for column in rest)
+    yield f"INSERT INTO {name} {row} ON CONFLICT ({listed(table.primary_key.columns)}) DO UPDATE SET {written}"
+    if dialect == "sqlite":
+        yield f"INSERT OR REPLACE INTO {name} {row}"
+        yield f"REPLACE INTO {name} {row}"
+    else:
+        yield f"TRUNCATE {name} CASCADE"
+        same = " AND ".join(f'mine."{key.name}" = "{table.name}"."{key.name}"' for key in table.primary_key.columns)
+        first = ", ".join(
+            f'"{column.name}" = {other(column)}'.replace('NOT "', f'NOT {table.name}."') for column in rest
+        )
+        merged = f"MERGE INTO {name} USING (SELECT * FROM {name} {where}) AS mine ON {same}"
+        yield f"{merged} WHEN MATCHED THEN UPDATE SET {first}"
+        yield f"{merged} WHEN MATCHED THEN DELETE"
+
+
+def attacks(dialect: str) -> list[str]:
+    """Return what may not go through, past the store and in place."""
+    states = {RELEASED: BatchState.RELEASED, WAITS: BatchState.AWAITING_APPROVAL}
+    found = [
+        *(statement for table in GUARDED for statement in changes(table, RELEASED)),
+        *(statement for table in FIXED if table is not schema.gate_result for statement in changes(table, WAITS)),
+        *(statement for table in GUARDED for statement in replacements(table, dialect)),
+        *(
+            f"UPDATE {{}}batch SET state = '{state}' WHERE batch_id = '{batch_id}'"
+            for batch_id, now in states.items()
+            for state in BatchState
+            if state is not now
+        ),
+        f"UPDATE {{}}batch SET state = 'withdrawn', approved_by = 'x' WHERE batch_id = '{RELEASED}'",
+        f"UPDATE {{}}batch SET state = 'released', released_at = '2024-10-01' WHERE batch_id = '{NIGHT}'",
+        "INSERT INTO {}batch (batch_id, dag_id, run_id, kind, as_of, state, rules_version, started_at)"
+        " VALUES ('new', '', '', 'migration', '2024-10-01', 'released', '', '2024-10-01')",
+    ]
+    if dialect == "sqlite":
+        found += [
+            f"UPDATE OR REPLACE {table} SET batch_id = '{RELEASED}' WHERE batch_id = '{NIGHT}'"
+            for table in ("batch", "bokningsbegaran", "disposition", "finding")
+        ]
+        found += [f"UPDATE OR REPLACE released_post SET post_id = 1 WHERE batch_id = '{RELEASED}'"]
+    return found
+
+
+def test_every_table_has_its_guard() -> None:
+    assert {table.name for table in GUARDED} == {table.name for table in schema.METADATA.sorted_tables}
+
+
+def test_no_change_in_place_goes_through(site: Site, attack_table: Callable[..., None]) -> None:
+    fill(site.store)
+    dialect = site.store.database.dialect
+    before = {table.name: batches.rows(site.store, table) for table in GUARDED}
+    statements = attacks(dialect)
+    for account in site.accounts:
+        said = {statement: site.tried(account, statement) for statement in statements}
+        assert {table.name: batches.rows(site.store, table) for table in GUARDED} == before
+        by = ("guard: ", "P0W01", *(["permission denied"] if account == "loader" else []))
+        other_reasons = {statement: why for statement, why in said.items() if not why or not any(w in why for w in by)}
+        assert other_reasons == {}, "what would have gone through, or was refused for another reason than the guards"
+        attack_table(
+            f"rows that are fixed and trails changed in place ({dialect}, as {account})",
+            tries=len(said),
+            held=sum(why is not None for why in said.values()),
+        )
+    assert release.verify_released(site.store, RELEASED) == len(releases.migrating(range(1, 25)))
+
+
+def test_a_batch_that_nobody_has_been_asked_about_may_be_changed(site: Site) -> None:
+    fill(site.store)
+    for table in FIXED:
+        last = list(table.columns)[-1]
+        change = f"UPDATE {{}}{table.name} SET \"{last.name}\" = {other(last)} WHERE batch_id = '{NIGHT}'"
+        assert site.tried("owner", change) is None
+        assert site.tried("owner", f"DELETE FROM {{}}{table.name} WHERE batch_id = '{NIGHT}'") is None
+
+
+DDL = [
+    *(f"ALTER TABLE {{}}{table.name} DISABLE TRIGGER ALL" for table in GUARDED),
+    *(f"DROP TABLE {{}}{table.name} CASCADE" for table in GUARDED),
+    *(f"ALTER TABLE {{}}{table.name} RENAME TO gone" for table in GUARDED),
+    *(f"DROP TRIGGER guard_update ON {{}}{table.name}" for table in GUARDED),
+    "CREATE OR REPLACE FUNCTION {}refuse_frozen() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "ALTER FUNCTION {}refuse_frozen() RESET search_path",
+    "CREATE FUNCTION {}more() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "SET session_replication_role = replica",
+    "CREATE SCHEMA ours",
+    "DROP SCHEMA millennium_staging CASCADE",
+    "ALTER VIEW {}bokningsbegaran_released RENAME TO gone",
+    "CREATE OR REPLACE VIEW {}bokningsbegaran_released AS SELECT * FROM {}bokningsbegaran",
+    f"GRANT ALL ON {{}}batch_event TO {LOADER}; UPDATE {{}}batch_event SET actor = 'x'",
+    "UPDATE {}staging_version SET version_num = '0001'",
+    # A table of the session's own does not stand in for the one that the guards ask.
+    *(
+        "CREATE TEMPORARY TABLE batch AS SELECT * FROM {}batch WHERE false; SET search_path = pg_temp;"
+        f" DELETE FROM {{}}{table.name}"
+        for table in FIXED
+    ),
+]
+
+
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
+def test_the_loaders_account_cannot_take_the_guards_away(site: Site, attack_table: Callable[..., None]) -> None:
+    fill(site.store)
+    held = [statement for statement in DDL if site.tried("loader", statement) is not None]
+    attack_table("guards taken away by the loader's account", tries=len(DDL), held=len(held))
+    assert release.verify_released(site.store, RELEASED) > 0
+
+
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
+def test_with_the_recommended_privileges_everything_that_a_batch_goes_through_works(
+    site: Site, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    store = StagingStore(as_loader(server, str(site.store.engine.url.database)))
+    store.migrate()
+    releases.awaiting(store, "first", range(1, 40))
+    release.release(store, "first", "lead", None, releases.NOW)
+    assert release.verify_released(store, "first") > 0
+    release.withdraw(store, "first", "lead", releases.REASON, releases.NOW)
+    releases.awaiting(store, "second", range(1, 40))
+    release.reject(store, "second", "lead", None, releases.NOW)
+    releases.awaiting(store, "third", range(1, 40))
+    release.request_approval(store, "third", releases.failing(releases.Gate.UNHANDLED_SHARE), PIPELINE, releases.NOW)
+    release.release(store, "third", "lead", releases.REASON, releases.NOW)
+    batches.verified(store, NIGHT)
+    batches.verified(store, NIGHT)
+    access_log.record(
+        store, at=releases.NOW, user_id="lead", action=access_log.Action.PERSONS, batch_id=NIGHT, unit="", posts=1
+    )
+    for batch_id in ("first", "second", "third", NIGHT):
+        removed = retention.remove(
+            store, store.batch(batch_id), retention.Places(UPath(tmp_path), None), reason="old", now=releases.NOW
+        )
+        assert removed
+    assert releases.shown(store) == []
+    store.refresh_statistics()
+    with site.store.engine.connect() as connection:
+        counted = "SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'disposition' AND analyze_count > 0"
+        assert connection.exec_driver_sql(counted).scalar() == 1
+
+
+def test_rows_of_a_wave_that_waits_cannot_be_removed_by_an_entry_in_its_trail(site: Site) -> None:
+    fill(site.store)
+    with pytest.raises(RefusedError, match="guard"):
+        retention.remove(
+            site.store, site.store.batch(WAITS), retention.Places(UPath("/nowhere"), None), reason="", now=releases.NOW
+        )
+    assert site.store.batch(WAITS).state is BatchState.AWAITING_APPROVAL
+
+
+# What is changed all the same
+
+
+def consistently(store: StagingStore) -> None:
+    """Change a booking request as somebody would who knows how its hash is made."""
+    table, post = schema.bokningsbegaran, schema.released_post
+    with batches.unguarded(store) as connection:
+        (first,) = connection.execute(sa.select(table).where(table.c.batch_id == RELEASED).limit(1)).mappings().all()
+        row = {**first, "beskrivning": "Orsak: annan"}
+        form = schema.arrow_rows(table)
+        row["row_hash"] = row_hashes(pa.Table.from_pylist([row], schema=form))[0].as_py()
+        key = sa.and_(table.c.batch_id == RELEASED, table.c.post_id == row["post_id"])
+        connection.execute(table.update().where(key).values(dict(row)))
+        connection.execute(post.update().where(post.c.post_id == row["post_id"]).values(row_hash=row["row_hash"]))
+
+
+IN_PLACE = {
+    "UPDATE {}bokningsbegaran SET beskrivning = 'x' WHERE": "row_hash does not fit",
+    "DELETE FROM {}bokningsbegaran WHERE post_id = 1 AND": "their hashes differ",
+    "DELETE FROM {}released_post WHERE post_id = 1 AND": "have differently",
+    "UPDATE {}released_post SET row_hash = 'x' WHERE": "have differently",
+    "UPDATE {}disposition SET disposition = 'leave' WHERE": "rows of disposition",
+    "UPDATE {}finding SET detail = 'x' WHERE": "rows of finding",
+    "DELETE FROM {}finding WHERE": "rows of finding",
+    "UPDATE {}unit_summary SET posts = posts + 1 WHERE": "rows of unit_summary",
+    "UPDATE {}quality_result SET outcome = 'failed' WHERE": "rows of quality_result",
+    "UPDATE {}gate_result SET measured = 9 WHERE": "rows of gate_result",
+    "UPDATE {}batch_partition SET posts = posts + 1 WHERE": "rows of batch_partition",
+    "UPDATE {}released_change SET change = 'changed' WHERE": "rows of released_change",
+    "UPDATE {}batch SET as_of = '2024-01-01' WHERE": "another opening",
+    "UPDATE {}batch SET wave = '9' WHERE": "another opening",
+    "UPDATE {}batch SET rules_version = 'x' WHERE": "another opening",
+    "UPDATE {}batch SET posts_staged = posts_staged + 1 WHERE": "other counts",
+    "UPDATE {}batch SET approved_by = 'x' WHERE": "another approval",
+    "UPDATE {}batch SET released_at = '2024-01-01 00:00:00' WHERE": "another approval",
+    "UPDATE {}batch_event SET actor = 'x' WHERE event = 'released' AND": "another approval",
+    "DELETE FROM {}batch_event WHERE event = 'staged' AND": "entries of its audit trail are missing",
+    "DELETE FROM {}batch_event WHERE event = 'awaiting_approval' AND": "does not tell that approval",
+    "UPDATE {}batch_event SET details = replace(details, 'hash\": \"', 'hash\": \"0') WHERE": "their hashes differ",
+}
+"""Each on the released batch, and what the proof says of it."""
+
+
+def proof_of(store: StagingStore) -> str:
+    """Return what the proof of the released batch has against it; nothing where it holds."""
+    try:
+        release.verify_released(store, RELEASED)
+    except (ReconciliationError, RefusedError) as error:
+        return str(error)
+    return ""
+
+
+def test_what_is_changed_with_the_guards_off_is_noticed(site: Site, attack_table: Callable[..., None]) -> None:
+    fill(site.store)
+    assert proof_of(site.store) == ""
+    whole = {table.name: batches.rows(site.store, table) for table in schema.METADATA.sorted_tables}
+    noticed = 0
+    for change, said in IN_PLACE.items():
+        with batches.unguarded(site.store) as connection:
+            done = connection.exec_driver_sql(f"{change.replace('{}', site.prefix)} batch_id = '{RELEASED}'")
+        assert done.rowcount > 0, change
+        assert said in proof_of(site.store), change
+        noticed += 1
+        batches._fill(site.store, whole)
+    attack_table("changes with the guards off noticed by the proof", tries=len(IN_PLACE), held=noticed)
+
+
+def test_a_request_changed_with_every_hash_of_it_is_noticed(site: Site) -> None:
+    fill(site.store)
+    consistently(site.store)
+    with pytest.raises(ReconciliationError, match="their hashes differ"):
+        release.verify_released(site.store, RELEASED)
+
+
+def test_an_approval_of_the_release_before_without_digests_still_verifies(site: Site) -> None:
+    fill(site.store)
+    table = schema.batch_event.c
+    trail = site.store.events(RELEASED)
+    (asked,) = [event for event in trail if event.event is EventName.AWAITING_APPROVAL]
+    assert asked.details["contents"].keys() == {table.name for table in FIXED} - {"bokningsbegaran"}
+    told = json.dumps({name: value for name, value in asked.details.items() if name != "contents"})
+    here = sa.and_(table.batch_id == RELEASED, table.event_no == asked.event_no)
+    batches.execute(site.store, schema.batch_event.update().where(here).values(details=told))
+    assert release.verify_released(site.store, RELEASED) > 0
+
+
+def test_a_batch_whose_rows_retention_removed_says_so(site: Site, tmp_path: Path) -> None:
+    fill(site.store)
+    places = retention.Places(UPath(tmp_path), None)
+    retention.remove(site.store, site.store.batch(RELEASED), places, reason="old", now=releases.LATER)
+    with pytest.raises(RefusedError, match="retention removed its rows on 2024-10-01"):
+        release.verify_released(site.store, RELEASED)
