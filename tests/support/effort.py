@@ -91,8 +91,8 @@ def _count_postgres(store: StagingStore, effort: Effort) -> Iterator[None]:
 
     def note_bulk(statement: sa.Executable) -> str:
         text = inlined(statement)
-        with psycopg.connect(store.database._conninfo(streams=True)) as connection:
-            explain(connection, text, None)
+        with store.engine.connect() as connection:
+            explain(connection.connection.driver_connection, text, None)
         return text
 
     sa.event.listen(store.engine, "before_cursor_execute", note)
