@@ -131,7 +131,7 @@ class SnapshotSource:
             raise SnapshotError(f"{place} is missing: it read nothing, or retention has removed it") from None
         except OSError as error:
             raise SnapshotError(f"{place} could not be read: {reason_of(error)}") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise SnapshotError(f"{place} is damaged") from None
 
     def _part(self, partition: Partition) -> SnapshotPart:

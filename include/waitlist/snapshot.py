@@ -153,7 +153,7 @@ def read_sidecar(folder: UPath, partition: int) -> SnapshotPart:
         raise SnapshotError(f"partition {partition} is missing in {folder}") from None
     except OSError as error:
         raise SnapshotError(f"{path.name} in {folder} could not be read: {reason_of(error)}") from None
-    except (ValueError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SnapshotError(f"{path.name} in {folder} is damaged") from None
 
 

@@ -24,6 +24,7 @@ class SilentProxy:
         self._left_alone: list[tuple[Any, ...]] = []
         self._unconnected: list[socket.socket] = []
         self._word: bytes | None = None
+        self._hangs_up = False
         self._left: int | None = None
         self.went_silent = threading.Event()
         """Set once it passes nothing on; connections made later get no answer either."""
@@ -43,6 +44,11 @@ class SilentProxy:
         """Pass on what was said meanwhile, and all that follows."""
         self._word = self._left = None
         self.went_silent.clear()
+
+    def hang_up_after(self, word: bytes, answered: int = 0) -> None:
+        """As ``be_silent_after``, but end every connection then, as a server does that is killed."""
+        self._hangs_up = True
+        self.be_silent_after(word, answered)
 
     def close(self) -> None:
         """Drop every connection; who still waits gets an end."""
@@ -65,7 +71,11 @@ class SilentProxy:
                 for each in list(self._selector.get_map().values()):
                     if each.fileobj is not self._listening:
                         self._selector.unregister(each.fileobj)
-                        self._left_alone.append((each.fileobj, *each.data))
+                        if self._hangs_up:
+                            self._sockets.discard(each.fileobj)
+                            each.fileobj.close()
+                        else:
+                            self._left_alone.append((each.fileobj, *each.data))
 
     def _take_up(self) -> None:
         """Go on with the connections that nothing was passed on of."""
@@ -78,6 +88,9 @@ class SilentProxy:
 
     def _accept(self) -> None:
         client, _ = self._listening.accept()
+        if self.went_silent.is_set() and self._hangs_up:
+            client.close()
+            return
         self._sockets.add(client)
         if self.went_silent.is_set():
             self._unconnected.append(client)

@@ -160,6 +160,12 @@ def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
     assert faults(folder) == ["dates.json: not UTF-8"]
 
 
+def test_a_suite_of_100_000_brackets_is_named(folder: Path) -> None:
+    (folder / "dates.json").write_text("[" * 100_000, encoding="utf-8")
+
+    assert faults(folder) == ["dates.json: nested too deeply"]
+
+
 def test_a_key_that_stands_twice_is_named(folder: Path) -> None:
     path = folder / "dates.json"
     path.write_text(

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
-from waitlist.exceptions import SettingsError, SourceError
+from waitlist.exceptions import SettingsError, SourceRefusedError
 from waitlist.files import read_kept
 
 FILE_NAME: Final = "select_waitlist.sql"
@@ -100,7 +100,7 @@ class SourceQuery:
         try:
             written = read_kept(path).decode()
         except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(
+            raise SourceRefusedError(
                 f"PMO's query {path} could not be read ({type(error).__name__}): "
                 "check WAITLIST_SQL_DIR and that the file is UTF-8"
             ) from None
@@ -119,7 +119,7 @@ class SourceQuery:
         if any(token["question"] for token in tokens):
             faults.append("a bare ? (parameters have names here)")
         if faults:
-            raise SourceError(
+            raise SourceRefusedError(
                 f"PMO's query {self.path} is at fault: {'; '.join(faults)}; "
                 f"it takes {', '.join(':' + name for name in _MARKERS)}"
             )

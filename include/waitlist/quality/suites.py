@@ -401,8 +401,8 @@ def _read(path: Path, name: str, looks: Looks, report: Report) -> Suite | None:
     except ValidationError as error:
         _report_all(error, "", report)
         return None
-    except ValueError as error:
-        report(str(error))
+    except (ValueError, RecursionError) as error:
+        report(str(error) if isinstance(error, ValueError) else "nested too deeply")
         return None
     if file.name != name:
         report(f"name: is {file.name!r}, the file's name says {name!r}")

@@ -104,7 +104,7 @@ def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], Snapsh
         parts = [_read_description(file) for file in beside]
     except FileNotFoundError:
         raise SnapshotError(f"{folder} is missing: the snapshot was removed, or lies elsewhere") from None
-    except (ValueError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SnapshotError(f"a description of a part in {folder} is damaged: rerun the extract") from None
     except OSError as error:
         raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
