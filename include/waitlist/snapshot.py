@@ -171,8 +171,11 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
     Raises:
         SnapshotError: the file is missing, damaged or another than the one that was written.
     """
-    place = f"{part.path} in {folder}"
     remedy = f"rerun the extract of partition {part.partition}"
+    # What a task was handed may have been written by anybody: a place outside the folder is no part's.
+    if part.path != f"{_name(part.partition)}.parquet":
+        raise SnapshotError(f"what was handed on names another file than partition {part.partition}'s: {remedy}")
+    place = f"{part.path} in {folder}"
     with ExitStack() as opened, _faults_named(place, remedy):
         file = opened.enter_context(open_checked(folder / part.path))
         if file.sha256 != part.sha256:

@@ -277,16 +277,19 @@ def unguarded(store: StagingStore) -> Iterator[sa.Connection]:
             return
         made = drop_guards(connection)
         yield connection
-        for guard in made:
-            connection.exec_driver_sql(guard)
+        # A guard goes with its table.
+        tables = sa.inspect(connection).get_table_names()
+        for table, guard in made:
+            if table in tables:
+                connection.exec_driver_sql(guard)
 
 
-def drop_guards(connection: sa.Connection) -> list[str]:
-    """Drop the guards of a SQLite database and return what makes them again."""
-    guards = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
-    for name, _ in guards:
+def drop_guards(connection: sa.Connection) -> list[tuple[str, str]]:
+    """Drop the guards of a SQLite database; return the table of each and what makes it again."""
+    guards = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+    for name, *_ in guards:
         connection.exec_driver_sql(f"DROP TRIGGER {name}")
-    return [made for _, made in guards]
+    return [(table, made) for _, table, made in guards]
 
 
 def set_state(store: StagingStore, state: str, batch_id: str = "natt-1") -> None:

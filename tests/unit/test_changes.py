@@ -160,4 +160,4 @@ def test_posts_that_were_never_released_are_nobodys_change() -> None:
 
 def test_every_column_that_may_be_told_has_its_swedish_name() -> None:
     of_the_request = {name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"}}
-    assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok"}
+    assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok", "enhet"}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -221,3 +222,15 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(SnapshotError, match=r"partition 3 could not be written to .*file/snapshot: Not a directory"):
         write_part(UPath(tmp_path / "file" / "snapshot"), PARTITION, [chunk(1)])
+
+
+@pytest.mark.parametrize("path", ["../other/part-00003.parquet", "part-00004.parquet", "/part-00003.parquet", ""])
+def test_no_other_file_is_read_than_the_partitions_own(folder: UPath, path: str) -> None:
+    part = write_part(folder, PARTITION, [chunk(1)])
+    elsewhere = folder.parent / "other"
+    elsewhere.mkdir()
+    for place in (elsewhere / "part-00003.parquet", folder / "part-00004.parquet"):
+        place.write_bytes((folder / part.path).read_bytes())
+
+    with pytest.raises(SnapshotError, match="another file than partition 3's"):
+        list(read_part(folder, replace(part, path=path)))
