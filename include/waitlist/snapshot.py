@@ -17,6 +17,7 @@ from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.files import CheckedFile, make_folder, open_checked, writing_aside
+from waitlist.forms import FORMS, formed
 from waitlist.schema import POSTS
 
 _COMPRESSION: Final = "zstd"
@@ -25,6 +26,10 @@ _COMPRESSION_LEVEL: Final = 1
 _REPEATED: Final = [
     "enhet_hsa_id", "enhet", "kategori", "kontaktform", "boka_from", "boka_fore", "anvandare", "filial",
 ]  # fmt: skip
+
+_SEKRETESS: Final = POSTS.get_field_index("sekretess")
+_EARLIER: Final = POSTS.set(_SEKRETESS, POSTS.field(_SEKRETESS).with_nullable(False))
+"""The columns of the releases before ``sekretess`` could be null, which kept HSA-ids and contact forms as written."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,12 @@ class SnapshotPart:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` was made of."""
-        return cls(**values)
+        """Return what ``to_dict`` was made of.
+
+        An earlier release kept no ``counted``: it kept no part either of which other posts were counted than read.
+        """
+        given = {**values}
+        return cls(**{"counted": given.get("posts"), **given})
 
 
 def write_part(
@@ -183,10 +192,13 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
         parquet = pq.ParquetFile(file)
         if parquet.metadata.num_rows != part.posts:
             raise SnapshotError(f"{place} has {parquet.metadata.num_rows} posts, not {part.posts}: {remedy}")
-        if not parquet.schema_arrow.equals(POSTS):
+        earlier = parquet.schema_arrow.equals(_EARLIER)
+        if not earlier and not parquet.schema_arrow.equals(POSTS):
             raise SnapshotError(f"{place} has the columns of another version: {remedy}")
         opened.pop_all()
-        return _row_groups(file, parquet, list(columns) if columns is not None else POSTS.names, place, remedy)
+        wanted = list(columns) if columns is not None else POSTS.names
+        tables = _row_groups(file, parquet, wanted, place, remedy)
+        return map(_as_read_now, tables) if earlier else tables
 
 
 def _name(partition: int) -> str:
@@ -199,6 +211,14 @@ def _row_groups(
     with file, _faults_named(place, remedy):
         for group in range(parquet.num_row_groups):
             yield parquet.read_row_group(group, columns=columns).select(columns)
+
+
+def _as_read_now(table: pa.Table) -> pa.Table:
+    """Bring posts that an earlier release read to the form in which this one reads them."""
+    for name in FORMS.keys() & set(table.column_names):
+        place = table.column_names.index(name)
+        table = table.set_column(place, POSTS.field(name), formed(table[name].combine_chunks(), FORMS[name]))
+    return table.cast(pa.schema([POSTS.field(name) for name in table.column_names]))
 
 
 @contextmanager

@@ -196,6 +196,38 @@ def test_a_row_count_that_does_not_fit_is_named(folder: UPath) -> None:
         read_part(folder, claimed)
 
 
+def test_what_an_earlier_release_wrote_comes_back_as_this_one_reads(folder: UPath) -> None:
+    part = write_part(folder, PARTITION, [chunk(1), chunk(4, posts=2)])
+    place = POSTS.get_field_index("sekretess")
+    columns = POSTS.set(place, POSTS.field(place).with_nullable(False))
+    written = {
+        "enhet_hsa_id": "\u00a0se2120009999-Test01 ",
+        "kontaktform": "Besok   ",
+        "kategori": " Kvar  som den är ",
+    }
+    table = chunk(1)
+    for name, text in written.items():
+        at = table.column_names.index(name)
+        table = table.set_column(at, POSTS.field(name), pa.array([text, "", None], pa.string()))
+    file = folder / part.path
+    with file.fs.open(file.path, "wb") as sink, pq.ParquetWriter(sink, columns) as writer:
+        writer.write_table(table.cast(columns))
+    described = json.loads((folder / "part-00003.json").read_text(encoding="utf-8"))
+    del described["counted"]
+    earlier = SnapshotPart.from_dict(
+        {**described, "posts": 3, "sha256": hashlib.sha256(file.fs.cat_file(file.path)).hexdigest()}
+    )
+
+    (found,) = read_part(folder, earlier)
+    (some,) = read_part(folder, earlier, ["kontaktform", "post_id"])
+
+    assert earlier.counted == 3
+    assert found.schema.equals(POSTS)
+    assert found["enhet_hsa_id"].to_pylist() == ["SE2120009999-TEST01", None, None]
+    assert found["kontaktform"].to_pylist() == some["kontaktform"].to_pylist() == ["besok", None, None]
+    assert found["kategori"].to_pylist() == [" Kvar  som den är ", "", None]
+
+
 def test_columns_of_another_version_are_refused(folder: UPath) -> None:
     folder.mkdir(parents=True)
     sink = pa.BufferOutputStream()
