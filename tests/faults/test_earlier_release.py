@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.support import batches
 from tests.support.runs import AS_OF, NOW, dry_run, pipeline
 from upath import UPath
 
@@ -188,7 +189,7 @@ def test_a_past_night_knows_nothing_of_a_later_release(deployment: Deployment) -
     migrating = sa.select(schema.disposition.c.post_id).where(
         schema.disposition.c.batch_id == deployment.batches[-1], schema.disposition.c.disposition == "migrate"
     )
-    with deployment.store.database.connected() as connection, connection.begin():
+    with batches.unguarded(deployment.store) as connection:
         released = connection.scalars(migrating).all()[:10]
         connection.execute(
             schema.batch.insert().values(
