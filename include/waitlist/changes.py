@@ -6,7 +6,7 @@ the columns that differ, never their values. Staff correct Millennium by hand.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from waitlist import booking_request
 from waitlist.forms import formed, hsa_id
-from waitlist.posts import Posts, RuleContext
+from waitlist.posts import PostIds, Posts, RuleContext
 from waitlist.schema import POSTS
 from waitlist.staging import StagingStore, schema
 from waitlist.staging.database import refusals_named
@@ -28,7 +28,7 @@ CODE: Final = "CHANGED_SINCE_RELEASE"
 """The public name of the report."""
 
 CHANGED: Final = "changed"
-"""The post gives another booking request now, or none."""
+"""The post gives another booking request now, or none, or lies at another unit."""
 GONE: Final = "gone"
 """The post is no longer on the waiting list: closed in PMO, or removed."""
 
@@ -40,6 +40,12 @@ SCHEMA: Final = pa.schema(
     ]
 )
 """One row a post that differs, in the order of ``post_id``; ``columns`` as in the table ``released_change``."""
+
+UNIT: Final = "enhet"
+"""Stands among the columns of a post that has moved to another unit."""
+
+Search = Callable[[PostIds], tuple[PostIds, PostIds]]
+"""Takes posts that a run over some units has not read; returns those that PMO still has, and those that it has not."""
 
 _REQUEST: Final = tuple(name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"})
 _RELEASED: Final = pa.schema(
@@ -81,7 +87,7 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     Returns:
         A table of ``SCHEMA``. A column counts as changed too when the post no longer gives a usable value for it.
         ``vantar_pa_besok`` and ``nybesok`` stand among the columns when the post would give no request because
-        nobody waits any more, or because it has become a first visit.
+        nobody waits any more, or because it has become a first visit; ``enhet`` when it has moved to another unit.
     """
     stays = pc.is_in(released["post_id"], posts["post_id"].combine_chunks())
     before = released.filter(stays)
@@ -90,6 +96,7 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     differs = {name: _differs(before[name], now[name]) for name in _REQUEST}
     differs["vantar_pa_besok"] = pa.chunked_array([pa.array(~read.waits)])
     differs["nybesok"] = pa.chunked_array([pa.array(read.flag("nybesok"))])
+    differs[UNIT] = _moved(before["enhet_hsa_id"], read.column("enhet_hsa_id"))
     changed = _named(before["post_id"], differs)
     missing = released.filter(pc.invert(stays))
     if units is not None:
@@ -101,7 +108,11 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
 
 
 def find_changes(
-    store: StagingStore, stretches: Iterable[Stretch], context: RuleContext, units: tuple[str, ...] | None
+    store: StagingStore,
+    stretches: Iterable[Stretch],
+    context: RuleContext,
+    units: tuple[str, ...] | None,
+    search: Search,
 ) -> Iterator[pa.Table]:
     """Compare everything released up to the as-of date with what a run read.
 
@@ -113,6 +124,7 @@ def find_changes(
         stretches: what the run read; together they cover every key.
         context: as-of date, mappings and rule settings of the run.
         units: HSA-ids that the run read, None for all.
+        search: where a run over some units looks for the posts that it has not read.
 
     Yields:
         Tables of ``SCHEMA``, without empty ones.
@@ -128,6 +140,8 @@ def find_changes(
             for keys, posts in _cut(stretch):
                 for released in read(_released(keys, context.as_of), _RELEASED):
                     found = compare(posts, released, context, chosen)
+                    if chosen is not None:
+                        found = _searched(found, search)
                     if found.num_rows:
                         yield found
 
@@ -155,6 +169,26 @@ def replace_changes(store: StagingStore, batch_id: str, found: Iterable[pa.Table
         for kind in (CHANGED, GONE)
     )
     return Counts(changed, gone)
+
+
+def _searched(found: pa.Table, search: Search) -> pa.Table:
+    """Tell which of the posts that are missed have moved to a unit that was not read, and which are gone."""
+    is_gone = pc.equal(pc.cast(found["change"], pa.string()), GONE)
+    missed = found.filter(is_gone)["post_id"].to_numpy()
+    if not len(missed):
+        return found
+    moved, gone = (pa.chunked_array([pa.array(ids, pa.int64())]) for ids in search(missed))
+    told = [_rows(moved, CHANGED, pa.repeat(UNIT, len(moved))), _rows(gone, GONE, pa.repeat("", len(gone)))]
+    return pa.concat_tables([found.filter(pc.invert(is_gone)), *told]).unify_dictionaries().sort_by("post_id")
+
+
+def _moved(before: pa.ChunkedArray, now: pa.Array) -> pa.ChunkedArray:
+    """Tell where a post's unit is another one than that it was released at."""
+    # An earlier release of this project kept HSA-ids as they were written.
+    released_at = formed(before.combine_chunks(), hsa_id)
+    return pa.chunked_array(
+        [pc.and_(pc.is_valid(released_at), pc.invert(pc.fill_null(pc.equal(released_at, now), False)))]
+    )
 
 
 def _cut(stretch: Stretch) -> Iterator[tuple[KeyRange, pa.Table]]:

@@ -270,10 +270,20 @@ class Pipeline:
         return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
 
     def find_changes(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
-        """Report which posts that were released before PMO has changed or closed since."""
+        """Report which posts that were released before PMO has changed or closed since.
+
+        A run over some units asks PMO where the posts are that it misses.
+
+        Raises:
+            SourceError, WindowClosedError: PMO cannot be asked.
+            SettingsError: the facts have changed since the batch was opened.
+        """
         context = self._context(run)
         stretches = (changes.Stretch(part.lower, part.upper, read_part(self._folder(run), part)) for part in parts)
-        found = changes.find_changes(self.store, stretches, context, run.units)
+        source, selection = self._source(run), _selection(run)
+        found = changes.find_changes(
+            self.store, stretches, context, run.units, lambda posts: source.search(selection, posts)
+        )
         counts = changes.replace_changes(self.store, run.batch_id, found)
         log.info("%s: %d released posts changed in PMO, %d gone", changes.CODE, counts.changed, counts.gone)
         return asdict(counts)

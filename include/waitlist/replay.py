@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
@@ -19,6 +20,7 @@ from upath import UPath
 from waitlist.exceptions import SettingsError, SnapshotError, reason_of
 from waitlist.files import make_folder, open_checked, writing_aside
 from waitlist.pmo import Selection
+from waitlist.posts import PostIds
 from waitlist.snapshot import Partition, SnapshotPart, read_part, read_sidecar, write_part
 
 _PLAN: Final = "plan.json"
@@ -116,6 +118,21 @@ class SnapshotSource:
                 f"the snapshot of batch {self._batch_id} changed meanwhile: rerun, beginning with the plan"
             )
         return part
+
+    def search(self, selection: Selection, post_ids: PostIds) -> tuple[PostIds, PostIds]:  # noqa: ARG002 - as PmoSource
+        """Look for posts in the whole snapshot; where it was taken of some units, what is not in it is not known.
+
+        Returns:
+            the keys that it has, and those that PMO had no more, each sorted.
+
+        Raises:
+            SnapshotError: a part is missing or damaged.
+        """
+        parts = map(self._part, self._plan.partitions)
+        keys = (table["post_id"].to_numpy() for part in parts for table in read_part(self._folder, part, ["post_id"]))
+        there = np.isin(post_ids, np.concatenate([np.empty(0, np.int64), *keys]))
+        gone = post_ids[~there]
+        return post_ids[there], gone if self._plan.selection.units is None else gone[:0]
 
     @cached_property
     def _plan(self) -> Plan:

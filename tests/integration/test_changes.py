@@ -154,6 +154,36 @@ def test_a_run_over_some_units_misses_only_their_posts(site: Site, night: Night)
     assert {unit_of[post_id] for post_id in found} <= others
 
 
+def test_a_post_that_moved_to_another_unit_is_changed_and_never_gone_whatever_a_run_reads(
+    site: Site, night: Night
+) -> None:
+    unit_of = site.units()
+    moved = site.released[5]
+    own = unit_of[moved]
+    other = next(unit for post, unit in unit_of.items() if unit != own and post in site.released)
+    place = "(SELECT enhet_id FROM enhet WHERE hsa_id = ?)"
+    site.change(f"UPDATE vantelistepost SET enhet_id = {place} WHERE post_id = ?", other, moved)
+    try:
+        left = site.run(request("left", units=(own,)))
+        assert left[moved] == ("changed", "enhet")
+        came, everywhere = site.run(request("came", units=(other,))), site.run(request("everywhere"))
+        assert came[moved] == everywhere[moved]
+        assert (came[moved][0], "enhet" in came[moved][1].split(", ")) == ("changed", True)
+        replays = {
+            "whole": Request(
+                "waitlist_dry_run", "r1", "dry_run", None, units=(own,), reuse_snapshot=request("everywhere").batch_id
+            ),
+            "partial": Request("waitlist_dry_run", "r2", "dry_run", None, reuse_snapshot=request("left").batch_id),
+        }
+        assert site.run(replays["whole"])[moved] == ("changed", "enhet")
+        # A snapshot of the unit alone cannot tell.
+        assert moved not in site.run(replays["partial"])
+        gone = {post for post, (change, _) in left.items() if change == "gone"}
+        assert gone == {post for post in (night.closed, night.lost) if unit_of[post] == own}
+    finally:
+        site.change(f"UPDATE vantelistepost SET enhet_id = {place} WHERE post_id = ?", own, moved)
+
+
 def test_a_run_as_of_a_day_before_the_release_compares_nothing(site: Site, night: Night) -> None:
     assert site.run(request("yesterday", as_of=AS_OF - dt.timedelta(days=1))) == {}
 

@@ -151,7 +151,20 @@ def test_a_post_of_a_unit_that_was_not_read_is_not_missed() -> None:
 def test_a_post_that_moved_to_a_unit_that_was_read_is_compared() -> None:
     before = released({"enhet_hsa_id": UNIT_CHILD_HEALTH})
     moved = table({"enhet": "Vårdcentralen Ny"})
-    assert found(moved, before, units=frozenset({UNIT})) == [(1, "changed", "begard_plats, vardinrattning")]
+    assert found(moved, before, units=frozenset({UNIT})) == [(1, "changed", "begard_plats, enhet, vardinrattning")]
+
+
+@pytest.mark.parametrize("now", [UNIT_CHILD_HEALTH, UNIT_UNLISTED, None])
+def test_a_post_that_moved_to_another_unit_of_the_same_name_is_told_by_its_unit(now: str | None) -> None:
+    assert columns(enhet_hsa_id=now) == "enhet"
+
+
+@pytest.mark.parametrize("before", [f" {UNIT.lower()} ", None])
+def test_a_unit_that_was_written_otherwise_or_is_not_known_any_more_is_no_move(before: str | None) -> None:
+    request = released({})
+    place = request.column_names.index("enhet_hsa_id")
+    given = request.set_column(place, "enhet_hsa_id", pa.array([before], pa.string()))
+    assert found(table({}), given) == []
 
 
 def test_posts_that_were_never_released_are_nobodys_change() -> None:

@@ -9,7 +9,7 @@ the one type that arrow-odbc and pyodbc bind alike.
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
@@ -181,6 +181,14 @@ class SourceQuery:
             f"SELECT {as_text.replace('{}', 'q.post_id')} FROM",
             "GROUP BY q.post_id HAVING COUNT(q.post_id) > 1 ORDER BY q.post_id",
         )
+
+    def among(self, scope: Scope, post_ids: Sequence[int], as_text: str) -> Statement:
+        """Ask which of some keys there are; ``as_text`` as in ``cut``."""
+        posts = self._posts(replace(scope, lower=min(post_ids), upper=max(post_ids) + 1))
+        listed = ", ".join(["CAST(? AS BIGINT)"] * len(post_ids))
+        key = as_text.replace("{}", "q.post_id")
+        sql = f"SELECT {key} FROM {posts.sql} AND q.post_id IN ({listed})"  # noqa: S608 - no input
+        return Statement(sql, (*posts.parameters, *map(str, post_ids)))
 
     def select(self, scope: Scope, columns: str, page: str = "") -> Statement:
         """Ask for posts in the order of their keys.

@@ -16,6 +16,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyodbc  # type: ignore[import-not-found]  # its stub lies where mypy does not look
 from upath import UPath
@@ -27,6 +28,7 @@ from waitlist.pmo.contract import BOOKING_DATES, KINDS, NAMED_IDS, ValueFaults, 
 from waitlist.pmo.pace import Pace
 from waitlist.pmo.query import FILE_NAME, KEY_MAX, Scope, Selection, SourceQuery, Statement
 from waitlist.pmo.reading import OCTETS, Reading, Row, Way, bulk_options, by_column, by_row
+from waitlist.posts import PostIds
 from waitlist.schema import POSTS
 from waitlist.settings import Settings
 from waitlist.snapshot import Partition, SnapshotPart, write_part
@@ -40,6 +42,8 @@ _WIDEST_BYTES: Final = 2**20
 _LONG_TEXTS: Final = 3
 """Long texts in a partition after which its rest gets more room: each costs a streaming query anew."""
 _READ_TRIES: Final = 3
+_SEARCHED: Final = 500
+"""Keys that are asked for in one statement: databases bind a thousand values or more."""
 _FLAG_TYPES: Final = {"bit": bool, "boolean": bool}
 """Types that psqlODBC describes as text, and what they are."""
 _PROBED_POSTS: Final = 1_000
@@ -151,6 +155,31 @@ class PmoSource:
                     raise
                 log.info("partition %s: PMO changed while it was read, which begins again", partition.number)
                 tries += 1
+
+    def search(self, selection: Selection, post_ids: PostIds) -> tuple[PostIds, PostIds]:
+        """Look for posts at every unit, as of the selection's day.
+
+        Args:
+            selection: as-of date; its units do not count.
+            post_ids: keys, sorted.
+
+        Returns:
+            the keys that PMO has, and those that it has not, each sorted.
+
+        Raises:
+            SourceError: PMO cannot be read.
+            WindowClosedError: not at this hour.
+        """
+        self._pace.begin()
+        found: list[int | None] = []
+        with self._odbc.rows() as connection:
+            as_text = self._odbc.dialect(connection).as_text
+            for begin in range(0, len(post_ids), _SEARCHED):
+                some = post_ids[begin : begin + _SEARCHED].tolist()
+                among = self._query.among(Scope(selection.as_of), some, as_text)
+                found += [_key(row[0]) for row in _fetch(connection, among)]
+        there = np.isin(post_ids, [post_id for post_id in found if post_id is not None])
+        return post_ids[there], post_ids[~there]
 
     def bulk_read(
         self, selection: Selection, partitions: Sequence[Partition]
