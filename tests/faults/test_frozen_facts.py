@@ -24,7 +24,7 @@ from waitlist.staging import BatchState, schema
 
 LEAD = "lead"
 WHY = "Testad och godkänd i prov."
-PART = SnapshotPart(0, None, None, "part-00000.parquet", 1, "0" * 64)
+PART = SnapshotPart(0, None, None, "part-00000.parquet", 1, "0" * 64, 1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ STEPS: dict[str, Callable[[Pipeline, Run], Any]] = {
     "verify": lambda steps, run: steps.verify(run, now=NOW),
     "watch_gates": lambda steps, run: steps.watch_gates(run, lambda _: None),
     "request_approval": lambda steps, run: steps.request_approval(run, now=NOW),
-    "release": lambda steps, run: steps.release(run, LEAD, WHY, now=NOW),
+    "release": lambda steps, run: steps.release(run, LEAD, WHY, asked=1, now=NOW),
 }
 
 
@@ -135,7 +135,7 @@ def test_a_batch_of_an_earlier_release_is_refused_and_told_why(deployment: Deplo
     with pytest.raises(
         SettingsError, match=r"an earlier release opened it, .* or reject the wave, and start a new run"
     ):
-        steps.release(replace(run, rules_version="0" * 64), LEAD, WHY, now=NOW)
+        steps.release(replace(run, rules_version="0" * 64), LEAD, WHY, asked=1, now=NOW)
 
 
 def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_back(tmp_path: Path) -> None:
@@ -153,6 +153,9 @@ def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_
     )
     first.verify(run, now=NOW)
     first.request_approval(run, now=NOW)
+    question = first.approval_question(run)
+    assert question is not None
+    asked = question.entry
     approved, before = first.store.batch(run.batch_id), units.read_bytes()
 
     with units.open(encoding="utf-8", newline="") as file:
@@ -161,12 +164,16 @@ def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    for attempt in (lambda: steps().request_approval(run, now=NOW), lambda: steps().release(run, LEAD, WHY, now=NOW)):
+
+    def release() -> dict[str, Any]:
+        return steps().release(run, LEAD, WHY, asked=asked, now=NOW)
+
+    for attempt in (lambda: steps().request_approval(run, now=NOW), release):
         with pytest.raises(SettingsError, match=r"now: units\.csv; .* or reject the wave, and start a new run"):
             attempt()
     assert first.store.batch(run.batch_id) == approved
     assert releases.shown(first.store) == []
 
     units.write_bytes(before)
-    assert steps().release(run, LEAD, WHY, now=NOW) == {"posts": approved.posts_staged}
+    assert release()["posts"] == approved.posts_staged
     assert len(releases.shown(first.store)) == approved.posts_staged
