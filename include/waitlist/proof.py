@@ -62,7 +62,7 @@ def approved(connection: sa.Connection, batch_id: str) -> Approved:
     Raises:
         RefusedError: the audit trail does not tell.
     """
-    asked = _last(read_events(connection, batch_id), EventName.AWAITING_APPROVAL)
+    asked = last_event(read_events(connection, batch_id), EventName.AWAITING_APPROVAL)
     if asked is None:
         raise RefusedError(f"batch {batch_id}: its audit trail does not tell that approval was asked for")
     return Approved(Rows(asked.details["posts"], asked.details["rows_hash"]), asked.details.get("contents", {}))
@@ -129,7 +129,7 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
         if batch.state is not BatchState.RELEASED:
             raise RefusedError(f"batch {batch_id} is {plain(batch.state)}: only a released one can be verified")
         trail = read_events(connection, batch_id)
-        if purged := _last(trail, EventName.PURGED):
+        if purged := last_event(trail, EventName.PURGED):
             raise RefusedError(f"batch {batch_id}: retention removed its rows on {purged.at:%Y-%m-%d}: nothing is left")
         wanted = approved(connection, batch_id)
         unlike = find_posts(store, connection, "shown_unlike_released", batch_id)
@@ -184,11 +184,11 @@ def _trail_faults(batch: Batch, trail: Sequence[Event]) -> list[str]:
     opened |= {"rules_version": batch.rules_version}
     if not begun or any(begun[-1].get(name) != opened[name] for name in _OPENED):
         faults.append("its audit trail tells of another opening")
-    verified = _last(trail, EventName.VERIFIED)
+    verified = last_event(trail, EventName.VERIFIED)
     counts = {"posts": batch.posts_extracted, "staged": batch.posts_staged}
     if verified is None or any(verified.details.get(name) != count for name, count in counts.items()):
         faults.append("its audit trail tells of other counts")
-    asked, released = _last(trail, EventName.AWAITING_APPROVAL), _last(trail, EventName.RELEASED)
+    asked, released = last_event(trail, EventName.AWAITING_APPROVAL), last_event(trail, EventName.RELEASED)
     if (
         asked is None
         or released is None
@@ -199,7 +199,8 @@ def _trail_faults(batch: Batch, trail: Sequence[Event]) -> list[str]:
     return faults
 
 
-def _last(trail: Sequence[Event], name: EventName) -> Event | None:
+def last_event(trail: Sequence[Event], name: EventName) -> Event | None:
+    """Return the last entry of an event in a batch's audit trail."""
     return next((event for event in reversed(trail) if event.event is name), None)
 
 

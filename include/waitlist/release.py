@@ -27,6 +27,7 @@ from waitlist.proof import (
     differing,
     find_posts,
     gates_digest,
+    last_event,
     named,
     plain,
     provable,
@@ -350,10 +351,10 @@ def _require_approved(batch_id: str, found: Approved, wanted: Approved) -> None:
 
 
 def _last(connection: sa.Connection, batch_id: str, event: EventName) -> Event:
-    entries = [each for each in read_events(connection, batch_id) if each.event is event]
-    if not entries:
+    found = last_event(read_events(connection, batch_id), event)
+    if found is None:
         raise RefusedError(f"batch {batch_id}: its audit trail does not tell that it was {plain(event)}")
-    return entries[-1]
+    return found
 
 
 def _require_asked(connection: sa.Connection, batch_id: str, event: EventName, asked: int | None) -> None:
