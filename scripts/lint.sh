@@ -22,6 +22,7 @@ compose_config() {
 check ruff check .
 check ruff format --check .
 check mypy
+check mypy --config-file mypy-tests.ini --cache-dir .mypy_cache/tests
 check lint-imports --no-logo
 check sqlfluff lint --disable-progress-bar sql
 if command -v docker-compose >/dev/null; then

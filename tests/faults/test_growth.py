@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from tests.support import batches, effort, releases
 from tests.support.batches import AS_OF, NOW, UNITS, chunk
+from tests.support.runs import never_asked
 from upath import UPath
 
 from waitlist import approval, changes, diff, gates, paths, quality, readiness, release, retention
@@ -111,7 +112,7 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
         ),
         "verify": lambda: store.mark_verified("natt-2", NOW),
         "find_changes": lambda: changes.replace_changes(
-            store, "natt-1", changes.find_changes(store, whole, context, None)
+            store, "natt-1", changes.find_changes(store, whole, context, None, never_asked)
         ),
         "gates": lambda: gates.evaluate(store, "waiting", limits, mappings=MAPPINGS, suites=SUITES),
         "overtaken": lambda: gates.is_overtaken(store, "waiting"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support import attacks, batches, releases
 from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.runs import never_asked
 from tests.support.silence import SilentProxy, silent_proxy
 from tests.support.waits import HUNG, locked_sqlite, locked_tables, outcome, outcomes, stopped_postgres
 
@@ -101,7 +102,7 @@ OPERATIONS: Mapping[str, tuple[Callable[[StagingStore], None], Operation]] = {
             store, NIGHT, gates.load_gates(paths.MAPPINGS), mappings=MAPPINGS, suites=SUITES.values()
         ),
     ),
-    "find_changes": (is_released, lambda store: list(find_changes(store, [Changed()], CONTEXT, None))),
+    "find_changes": (is_released, lambda store: list(find_changes(store, [Changed()], CONTEXT, None, never_asked))),
     "replace_changes": (
         batches.put_verified,
         lambda store: replace_changes(store, NIGHT, [SCHEMA.empty_table()]),

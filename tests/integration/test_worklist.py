@@ -9,7 +9,7 @@ import subprocess
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         in_pmo = {row[0]: row for row in database.cursor().execute(IN_PMO).fetchall()}
     steps = pipeline(out, pmo=pmo, staging=staging, mappings=out / MAPPINGS, partition_posts=1_000, chunk_posts=300)
     run, parts = assessed(steps, asked())
-    steps.reconcile(run, [Partition(*astuple(part)[:3], part.posts) for part in parts], parts, now=NOW)
+    partitions = [Partition(part.partition, part.lower, part.upper, part.posts) for part in parts]
+    steps.reconcile(run, partitions, parts, now=NOW)
     steps.verify(run, now=NOW)
     made = Deployment(out, staging, in_pmo, steps, run.batch_id)
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,7 @@ import datetime as dt
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from upath import UPath
 
@@ -64,3 +64,8 @@ def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
     steps.report(run)
     steps.watch_gates(run, lambda _: None)
     return run.batch_id
+
+
+def never_asked(posts: object) -> NoReturn:
+    """Stand for the search of a run over every unit, which has read all posts and misses none that it could find."""
+    raise AssertionError(f"a run over every unit searched for {posts}")

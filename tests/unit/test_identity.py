@@ -321,8 +321,9 @@ def reference_birth(date, sign, as_of):
         years = years[:100] if sign == "+" else years[100:]
     fitting = [year for year in years if str(year).endswith(date[:-4])]
     try:
-        return dt.date(*fitting, int(date[-4:-2]), int(date[-2:]))
-    except (TypeError, ValueError):
+        [year] = fitting
+        return dt.date(year, int(date[-4:-2]), int(date[-2:]))
+    except ValueError:
         return None
 
 
