@@ -73,6 +73,8 @@ PARAMS: Final = {
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,
     max_active_runs=1,
+    # A run that is stuck, or has a date ahead, does not keep the next night waiting.
+    dagrun_timeout=dt.timedelta(hours=20),
     params=PARAMS,
     tags=["waitlist", "dry-run"],
     on_failure_callback=notify.RunFailed(),

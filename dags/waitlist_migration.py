@@ -53,6 +53,7 @@ PARAMS: Final = {
     schedule=None,
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,
+    dagrun_timeout=approval.longest_run(dt.timedelta(hours=24)),
     params=PARAMS,
     tags=["waitlist", "migration"],
     on_failure_callback=notify.RunFailed(KIND),

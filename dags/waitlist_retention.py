@@ -44,6 +44,7 @@ PARAMS: Final = {
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,
     max_active_runs=1,
+    dagrun_timeout=dt.timedelta(hours=20),
     params=PARAMS,
     tags=["waitlist", "retention"],
     on_failure_callback=notify.RunFailed(),

@@ -24,6 +24,7 @@ from waitlist_airflow import approval, flow, notify, steps
     schedule=None,
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,
+    dagrun_timeout=approval.longest_run(dt.timedelta(hours=6)),
     params={
         "batch_id": Param(
             type="string", minLength=1, title="Körning", description_md="Batch-id för den överförda körningen."

@@ -3,6 +3,7 @@
 Only what is new is told: a gate that was red already is not.
 """
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Final
 
 from waitlist.approval import figure
 from waitlist.gates import GATE_LABELS, Gate, GateResult
-from waitlist.readiness import number
+from waitlist.readiness import moment, number
 from waitlist.staging import Batch, BatchState
 
 RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
@@ -19,6 +20,7 @@ RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "waitlist_migration": "Migreringen av väntelistor",
         "waitlist_withdrawal": "Återtagandet av en överföring",
         "waitlist_retention": "Gallringen av väntelistornas uppgifter",
+        "waitlist_watch": "Bevakningen av torrkörningarna",
     }
 )
 """What the runs of a DAG are called."""
@@ -54,6 +56,22 @@ def run_failed(dag_id: str, steps: Sequence[str] = (), standing: str | None = No
     said += [standing] if standing else []
     said += ["Loggen säger varför. Vad som ska göras vid varje fel står i docs/runbook.md."]
     return Notice(f"{RUN_LABELS.get(dag_id, dag_id)} misslyckades", " ".join(said))
+
+
+def no_night(since: dt.datetime, longest: dt.timedelta) -> Notice:
+    """Tell that no night has been verified.
+
+    Args:
+        since: when the last one was, or when the first one began.
+        longest: how long that may be.
+    """
+    hours = int(longest.total_seconds() // 3600)
+    return Notice(
+        f"Väntelistorna: ingen torrkörning är klar sedan {moment(since)}",
+        f"Ingen torrkörning av alla enheter har blivit klar på mer än {hours} timmar. Nyare siffror än så finns inte. "
+        "Se i Airflow om waitlist_dry_run är pausad, om en körning misslyckades, står still eller väntar på en annan, "
+        "och om schemaläggaren går. Vad som ska göras står i docs/runbook.md. Detta avbrott meddelas inte igen.",
+    )
 
 
 def run_ended_untruly(dag_id: str, standing: str) -> Notice:

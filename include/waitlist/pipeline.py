@@ -17,7 +17,7 @@ import pyarrow as pa
 from rich.console import Console
 from upath import UPath
 
-from waitlist import approval, artefacts, changes, forms, gates, quality, readiness, release, retention
+from waitlist import approval, artefacts, changes, forms, gates, nights, quality, readiness, release, retention
 from waitlist.approval import Question
 from waitlist.assess import Assessment, assess
 from waitlist.dates import STOCKHOLM
@@ -44,7 +44,10 @@ from waitlist.schema import POSTS
 from waitlist.settings import MOST_DAYS_KEPT, Settings
 from waitlist.snapshot import Partition, SnapshotPart, read_part
 from waitlist.staging import DECIDED, IMMUTABLE, BatchKind, BatchState, EventName, StagingStore
+from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.events import PIPELINE
+from waitlist.staging.migrate import Standing, standing
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +146,26 @@ class Pipeline:
         """
         if request.as_of is None or request.reuse_snapshot is not None or request.as_of > _today(now):
             return False
+        return self._is_live_on(request.as_of)
+
+    def nights(self, *, now: dt.datetime) -> nights.Nights | None:
+        """Return what is known of the nights; None where every unit is live, so that none is due.
+
+        Raises:
+            MappingError: ``units.csv`` is at fault.
+            StagingError: the staging database cannot be asked.
+        """
+        if self._is_live_on(_today(now)):
+            return None
+        if standing(self.store.database) is Standing.NONE:
+            return nights.Nights()
+        with refusals_named("looking for the last night"), self.store.database.connected() as connection:
+            verified, begun = read_dry_runs(connection), read_begun(connection)
+        return nights.Nights(nights.last_verified(verified), nights.first_begun(begun))
+
+    def _is_live_on(self, day: dt.date) -> bool:
         planned = [unit.driftstart for unit in self.facts.mappings.units.values() if unit.driftstart is not None]
-        return bool(planned) and request.as_of > max(planned)
+        return bool(planned) and day > max(planned)
 
     def open_batch(self, request: Request, *, now: dt.datetime) -> Run:
         """Check settings, mapping files and suites, bring the staging schema up to date, and open the batch.
@@ -515,7 +536,7 @@ class Pipeline:
             )
         return False
 
-    def watch_gates(self, run: Run, tell: Callable[[Notice], None]) -> Record:
+    def watch_gates(self, run: Run, tell: Callable[[Notice], object]) -> Record:
         """Measure the gates of a dry run, and tell when one has turned red.
 
         A gate that was red already, in the latest dry run before or when this one was watched before, is no news,

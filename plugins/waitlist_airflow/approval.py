@@ -66,6 +66,11 @@ class Answer:
         return cls(str(options[0]), str(person["id"]), reason or None)
 
 
+def longest_run(besides: dt.timedelta) -> dt.timedelta:
+    """Return how long a run may take that waits for an answer, and takes so long besides."""
+    return dt.timedelta(hours=Settings.read_or_defaults().approval_hours) + besides
+
+
 class _HumanStep(HITLOperator):
     """A question that the database gives, and the taking of its answer."""
 

@@ -30,20 +30,28 @@ _FALLBACK_URL: Final = "http://localhost:8080"
 log = logging.getLogger(__name__)
 
 
-def send(notice: "Notice", link: str) -> None:
-    """Send a message with a link; whatever hinders it is logged, without the words of a server."""
+def send(notice: "Notice", link: str) -> bool:
+    """Send a message with a link and tell whether it went out; what hinders it is logged, without a server's words."""
     try:
         connection = BaseHook.get_connection(CONNECTION)
         way = _WAYS.get(connection.conn_type or "")
         if way is None:
             log.warning("connection %r is no %s: nobody is told", CONNECTION, " or ".join(sorted(_WAYS)))
-            return
+            return False
         way(connection, notice, link)
         log.info("told by %s: %s", connection.conn_type, notice.subject)
     except AirflowNotFoundException:
         log.info("there is no connection %r: nobody is told", CONNECTION)
     except Exception as error:  # noqa: BLE001 - a message must never fail a run, and its error may quote a password
         log.warning("a message could not be sent by connection %r: %s", CONNECTION, type(error).__name__)
+    else:
+        return True
+    return False
+
+
+def link_to_dag(dag_id: str) -> str:
+    """Return where Airflow shows a DAG."""
+    return f"{_base_url()}/dags/{quote(dag_id, safe='')}"
 
 
 def link_to_run(dag_id: str, run_id: str) -> str:

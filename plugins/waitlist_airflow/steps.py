@@ -6,6 +6,7 @@ no step takes from it which batch it works on: that follows from the DAG and its
 """
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from waitlist_airflow.guard import guarded
 
 Record = dict[str, Any]
+
+_NIGHTLY = "waitlist_dry_run"
+_WATCH = "waitlist_watch"
 
 
 @task
@@ -224,6 +228,35 @@ def conclude_withdrawal() -> None:
 
 @task
 @guarded
+def watch_nights() -> Record:
+    """Tell the leads, once for each outage, when no night was verified for too long."""
+    from airflow.sdk import Variable
+
+    from waitlist import nights
+    from waitlist.exceptions import WaitlistError
+    from waitlist_airflow import notify, runs
+
+    now = _now()
+    known = Variable.get(_WATCH, default="null", deserialize_json=False)
+    fault: WaitlistError | None = None
+    try:
+        seen = runs.pipeline().nights(now=now)
+    except WaitlistError as error:
+        # What was told before is enough to tell an outage by.
+        seen, fault = nights.Nights(), error
+    watch = nights.Watch(now) if seen is None else nights.Watch.look(_parsed(known), seen, now)
+    if watch is not None:
+        notice = watch.notice(now)
+        if notice is not None and notify.send(notice, notify.link_to_dag(_NIGHTLY)):
+            watch = nights.Watch(watch.since, told=True)
+        Variable.set(_WATCH, watch.to_record(), serialize_json=True)
+    if fault is not None:
+        raise fault
+    return {} if watch is None else watch.to_record()
+
+
+@task
+@guarded
 def remove_expired() -> Record:
     """Remove what batches hold of persons when their time is up."""
     from airflow.sdk import get_current_context
@@ -265,6 +298,13 @@ def _decided_withdrawal() -> bool:
 
     run_id = get_current_context()["dag_run"].run_id
     return runs.pipeline().decided_withdrawal(runs.named_batch(), asked_by=run_id)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _now() -> dt.datetime:

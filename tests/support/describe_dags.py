@@ -13,6 +13,7 @@ dags = {
         "catchup": dag.catchup,
         "schedule": repr(dag.schedule),
         "tells": bool(dag.on_failure_callback),
+        "longest_hours": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds() / 3600,
         "tasks": {
             task.task_id: {
                 "owner": task.owner,

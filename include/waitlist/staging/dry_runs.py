@@ -63,6 +63,15 @@ def read_dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
     return tuple(sorted(map(_dry_run, rows), key=_order))
 
 
+def read_begun(connection: sa.Connection) -> tuple[tuple[date, datetime], ...]:
+    """Return the as-of date and the beginning of every dry run of PMO over every unit, however it ended."""
+    batch = schema.batch.c
+    query = sa.select(batch.as_of, batch.started_at, batch.units).where(
+        batch.kind == BatchKind.DRY_RUN.value, batch.reuse_snapshot.is_(None)
+    )
+    return tuple((row.as_of, row.started_at) for row in connection.execute(query) if row.units is None)
+
+
 def _dry_run(row: sa.RowMapping) -> DryRun:
     told = dict(row)
     facts = told.pop("facts") or {}
