@@ -8,6 +8,7 @@ Nothing is asked of the other system for that, which may have stopped, or be gon
 import os
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -111,6 +112,10 @@ class Watch:
 
     def _end(self) -> None:
         self._expired = True
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Shut down the sockets, so that a call over them returns at once."""
         for descriptor, inode in self._sockets():
             # On a copy: between the look and the shutdown the number could become another file's.
             with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
@@ -157,9 +162,13 @@ class Watched:
         return self._watch.call(next, self._inner)
 
     def __del__(self) -> None:
-        # Some objects talk to their server as they go, and some at a moment when no thread can start any more.
+        # Some objects talk to their server as they go. At the interpreter's end no thread starts any more, and whoever
+        # starts one waits for ever; nothing is said to a server then.
         with suppress(Exception):
-            self._watch.call(object.__setattr__, self, "_inner", None)
+            if sys.is_finalizing():
+                self._watch.hang_up()
+            else:
+                self._watch.call(object.__setattr__, self, "_inner", None)
 
     def _watched(self, given: object) -> Any:  # noqa: ANN401 - as the object gives it
         if given is self._inner:
