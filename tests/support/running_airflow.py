@@ -24,7 +24,7 @@ DEADLINE_SECONDS = 240
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 5
 _USER = "admin"
-USERS = {_USER: "admin", "lead": "op", "other": "op", "viewer": "viewer"}
+USERS = {_USER: "admin", "lead": "op", "other": "op", "editor": "user", "viewer": "viewer"}
 """Who can log in, and their roles: the lead may approve a wave and see persons, nobody else may."""
 _LOG_TAIL = 4_000
 _ENDED = {"success", "failed"}
