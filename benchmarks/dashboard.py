@@ -99,13 +99,13 @@ def build_staging(site: Path, url: str, runs: int) -> None:
 
 def night(steps: Pipeline, day: dt.date) -> str:
     """Take every step of a dry run, the database's statistics made in between as they would be by themselves."""
-    run, parts = assessed(steps, request(f"night-{day}", as_of=day))
+    run, _ = assessed(steps, request(f"night-{day}", as_of=day))
     analyze(steps.store)
-    steps.check_contract(run, parts)
-    steps.find_changes(run, parts)
-    steps.check_snapshot(run, parts)
+    steps.check_contract(run)
+    steps.find_changes(run)
+    steps.check_snapshot(run)
     steps.check_staged(run)
-    steps.reconcile(run, steps.plan_extract(run), parts, now=_at(day))
+    steps.reconcile(run, now=_at(day))
     steps.verify(run, now=_at(day))
     steps.watch_gates(run, lambda _: None)
     return run.batch_id

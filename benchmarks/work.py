@@ -23,7 +23,6 @@ from benchmarks.site import AS_OF, Site
 from waitlist.pipeline import Pipeline, Run
 from waitlist.pmo import PmoSource, Selection
 from waitlist.settings import Settings
-from waitlist.snapshot import Partition, SnapshotPart
 
 Steps = dict[str, float]
 Work = Callable[[], tuple[int, Steps]]
@@ -79,12 +78,12 @@ def _pipeline(site: Site) -> Pipeline:
     )
 
 
-def _extract(site: Site, run: Run, partition: Partition) -> SnapshotPart:
-    return _pipeline(site).extract(run, partition)
+def _extract(site: Site, run: Run, number: int) -> int:
+    return int(_pipeline(site).extract(run, number)["posts"])
 
 
-def _assess(site: Site, run: Run, part: SnapshotPart) -> int:
-    return int(_pipeline(site).assess(run, part, now=NOW)["posts"])
+def _assess(site: Site, run: Run, number: int) -> int:
+    return int(_pipeline(site).assess(run, number, now=NOW)["posts"])
 
 
 def _direct(site: Site, pool: Executor | None) -> tuple[int, Steps]:
@@ -103,13 +102,13 @@ def _direct(site: Site, pool: Executor | None) -> tuple[int, Steps]:
     with step("open"):
         run = pipeline.open_batch(request(), now=NOW)
     with step("plan"):
-        partitions = pipeline.plan_extract(run)
+        numbers = pipeline.plan_extract(run)
     with step("extract"):
-        parts = each(_extract, run, partitions)
+        each(_extract, run, numbers)
     with step("duplicates"):
-        pipeline.find_duplicates(run, parts)
+        pipeline.find_duplicates(run)
     with step("assess and load"):
-        posts = sum(each(_assess, run, parts))
+        posts = sum(each(_assess, run, numbers))
     if pool:
         pool.shutdown()
     return posts, steps

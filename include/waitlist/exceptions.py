@@ -38,6 +38,10 @@ class SnapshotError(WaitlistError):
     """A snapshot is missing, damaged or not the one that was written."""
 
 
+class OutdatedFileError(SnapshotError):
+    """A file of a batch was made of others than there are now: clear the step that makes it, and what follows."""
+
+
 class SuiteError(WaitlistError):
     """An expectation suite is broken, incomplete or could not be evaluated."""
 

@@ -13,7 +13,7 @@ import os
 import stat
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -110,23 +110,35 @@ class CheckedFile(io.RawIOBase):
         return self._source.read(end - start)
 
 
-def open_checked(path: UPath) -> CheckedFile:
-    """Open a file of the pipeline's own folders and hash it.
+def open_checked(path: UPath, *, size: int | None, sha256: str | None) -> CheckedFile:
+    """Open a file of the pipeline's own folders, which must be the one that was written.
+
+    Args:
+        path: where it is.
+        size: the bytes that were written; a file of another size is not read at all. None: not known.
+        sha256: of these bytes, lower-case hex. None: not known.
 
     Raises:
         FileNotFoundError: there is none.
-        OSError: it is no regular file, or cannot be read.
+        OSError: it is no regular file, is another one, or cannot be read.
     """
-    source: IO[bytes] = (
-        _open_regular(path.path, _READ | os.O_NOFOLLOW)
-        if isinstance(path.fs, LocalFileSystem)
-        else _asked(lambda: path.fs.open(path.path, "rb", block_size=_STORE_BLOCK))
-    )
-    try:
-        return CheckedFile(source)
-    except BaseException:
-        source.close()
-        raise
+    if isinstance(path.fs, LocalFileSystem):
+        source = _open_regular(path.path, _READ | os.O_NOFOLLOW)
+    else:
+        # A store's client remembers what it has listed, and another process may have written since.
+        path.fs.invalidate_cache(path.path)
+        source = _asked(lambda: path.fs.open(path.path, "rb", block_size=_STORE_BLOCK))
+    with ExitStack() as opened:
+        opened.callback(source.close)
+        found = _asked(lambda: source.seek(0, os.SEEK_END))
+        if size is not None and found != size:
+            raise OSError(errno.EINVAL, f"it is damaged or another file: {found} bytes, not {size}")
+        source.seek(0)
+        file = CheckedFile(source)
+        if sha256 is not None and file.sha256 != sha256:
+            raise OSError(errno.EINVAL, "it is damaged or another file: its checksum is not the one that was written")
+        opened.pop_all()
+        return file
 
 
 def read_kept(path: Path) -> bytes:

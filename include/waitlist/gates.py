@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
-from upath import UPath
 
-from waitlist import artefacts, paths
+from waitlist import paths
+from waitlist.batch_files import BatchFiles
 from waitlist.csv_table import CsvTable, shown
 from waitlist.exceptions import MappingError, SnapshotError
 from waitlist.mappings import Mappings
@@ -29,7 +29,6 @@ from waitlist.staging.database import refusals_named
 from waitlist.staging.queries import read_sql
 
 FILE: Final = "gates.csv"
-MEASURED: Final = "gates.json"
 
 
 class Gate(StrEnum):
@@ -193,26 +192,25 @@ def read_gates(connection: sa.Connection, batch_id: str) -> list[GateResult]:
     return [GateResult(gate, *rows[gate][1:]) for gate in Gate if gate in rows]
 
 
-def write_measured(folder: UPath, results: Iterable[GateResult]) -> None:
-    """Leave what was measured of a dry run beside its snapshot: it depends on other batches, so it is no result of it.
+def write_measured(files: BatchFiles, results: Iterable[GateResult]) -> None:
+    """Leave what was measured of a dry run in its folder: it depends on other batches, so it is no result of it.
 
     Raises:
         SnapshotError: the folder cannot be written to.
     """
-    artefacts.write_records(folder / MEASURED, [asdict(result) for result in results])
+    files.write_gates(asdict(result) for result in results)
 
 
-def read_measured(folder: UPath) -> list[GateResult]:
+def read_measured(files: BatchFiles) -> list[GateResult]:
     """Read what ``write_measured`` left; nothing where it left nothing.
 
     Raises:
-        SnapshotError: it is damaged.
+        SnapshotError: it cannot be read, or is another file.
     """
-    rows = artefacts.read_records(folder / MEASURED)
     try:
-        return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in rows]
+        return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in files.gates()]
     except (KeyError, TypeError, ValueError):
-        raise SnapshotError(f"{folder / MEASURED} is damaged: remove it") from None
+        raise SnapshotError(f"what was measured of the gates in {files.folder} is damaged: remove it") from None
 
 
 def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[GateResult]) -> None:

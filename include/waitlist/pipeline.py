@@ -1,6 +1,6 @@
 """The steps of a run, in the order in which the DAGs wire them; each is idempotent and passes references only.
 
-A step takes and returns small records (ids, file names, counts), never rows: those go through the snapshot and
+A step takes and returns small values (numbers, counts), never rows: those go through the snapshot and
 the staging schema. ``Pipeline`` knows neither Airflow nor the clock.
 """
 
@@ -17,13 +17,15 @@ import pyarrow as pa
 from rich.console import Console
 from upath import UPath
 
-from waitlist import approval, artefacts, changes, forms, gates, nights, quality, readiness, release, retention
+from waitlist import approval, changes, forms, gates, nights, quality, readiness, release, retention
 from waitlist.approval import Question
 from waitlist.assess import Assessment, assess
+from waitlist.batch_files import BatchFiles, Plan
 from waitlist.dates import STOCKHOLM
 from waitlist.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.duplicates import find as find_duplicates
-from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
+from waitlist.earlier_files import files_of
+from waitlist.exceptions import OutdatedFileError, ReconciliationError, RefusedError, SettingsError
 from waitlist.facts import Facts
 from waitlist.notices import (
     Notice,
@@ -39,10 +41,10 @@ from waitlist.pmo import PmoSource, Selection
 from waitlist.posts import PostIds, RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
 from waitlist.reconcile import PartitionEvidence, reconcile
-from waitlist.replay import Plan, SnapshotSource, write_plan
+from waitlist.replay import SnapshotSource
 from waitlist.schema import POSTS
 from waitlist.settings import MOST_DAYS_KEPT, Settings
-from waitlist.snapshot import Partition, SnapshotPart, read_part
+from waitlist.snapshot import SnapshotPart, read_part
 from waitlist.staging import DECIDED, IMMUTABLE, BatchKind, BatchState, EventName, StagingStore
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
@@ -55,9 +57,7 @@ Record = dict[str, Any]
 
 _LOG_WIDTH: Final = 100
 _FIRST_DAY: Final = dt.date(2000, 1, 1)
-_DUPLICATES: Final = "duplicates.parquet"
-_DIGEST: Final = "requests_digest"
-_HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
+_HASHED: Final = ("post_id", "row_hash")
 
 
 def batch_id_of(kind: str, dag_id: str, run_id: str) -> str:
@@ -208,42 +208,54 @@ class Pipeline:
         batch = self.store.batch(batch_id)
         return Run(batch_id, batch.as_of, batch.units, batch.rules_version, batch.reuse_snapshot)
 
-    def plan_extract(self, run: Run) -> list[Partition]:
-        """Count the posts at the source and divide them; the plan stays beside the snapshot, for whoever reuses it.
+    def plan_extract(self, run: Run) -> list[int]:
+        """Count the posts at the source and divide them; the plan stays with the batch, and later steps read it there.
+
+        Returns:
+            The numbers of the partitions, from 0.
 
         Raises:
+            RefusedError: the batch is immutable.
             SourceError: PMO cannot be read, is empty, or its query has drifted.
             SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
             SettingsError: the facts have changed since the batch was opened.
         """
         self._same_facts(run)
+        files = self._files(run)
+        files.require_changeable()
         selection = _selection(run)
         partitions = self._source(run).plan(selection)
-        write_plan(self._folder(run), Plan(selection, tuple(partitions)))
+        files.write_plan(Plan(selection, tuple(partitions)))
         log.info("about %d posts in %d partitions", sum(each.posts for each in partitions), len(partitions))
-        return partitions
+        return [partition.number for partition in partitions]
 
-    def extract(self, run: Run, partition: Partition) -> SnapshotPart:
-        """Read one partition into the snapshot.
+    def extract(self, run: Run, number: int) -> Record:
+        """Read one partition of the plan into the snapshot.
 
         Raises:
+            RefusedError: the batch is immutable.
+            OutdatedFileError: the plan has no such partition.
             SourceError: PMO cannot be read, or gave another number of posts than it counted in the same transaction.
             SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
             SettingsError: the facts have changed since the batch was opened.
         """
         self._same_facts(run)
-        part = self._source(run).extract(_selection(run), partition, self._folder(run))
+        files, plan = self._files(run), self._plan(run)
+        partition = plan.partition(number)
+        files.require_changeable()
+        part = self._source(run).extract(plan.selection, partition, files.folder)
+        files.keep_part(part, plan)
         log.info("partition %d: %d posts", part.partition, part.posts)
-        return part
+        return {"partition": part.partition, "posts": part.posts}
 
-    def check_contract(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+    def check_contract(self, run: Run) -> Record:
         """Hold the contract suite against the snapshot.
 
         Raises:
             ContractBrokenError: an expectation that stops the run does not hold.
         """
         suites = [self._same_facts(run).suites[quality.CONTRACT]]
-        results = self._check_snapshot(run, parts, suites)
+        results = self._check_snapshot(run, suites)
         if run.units is not None:
             results = quality.over_some_units(results)
         outcome = self._keep(run, suites, results)
@@ -251,19 +263,26 @@ class Pipeline:
         quality.require_contract(results)
         return outcome
 
-    def find_duplicates(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
-        """Find the posts that stand twice, over the whole batch, and keep their ids beside the snapshot."""
-        found = find_duplicates(self._tables(run, parts, DUPLICATE_COLUMNS), self._context(run))
-        artefacts.write(self._folder(run) / _DUPLICATES, [pa.table({"post_id": found})])
+    def find_duplicates(self, run: Run) -> Record:
+        """Find the posts that stand twice, over the whole batch, and keep their ids beside the snapshot.
+
+        Raises:
+            RefusedError: the batch is immutable.
+            SnapshotError: a part is missing or damaged, or the list cannot be written.
+        """
+        context, files = self._context(run), self._files(run)
+        parts = files.parts(self._plan(run))
+        found = find_duplicates(self._tables(run, parts, DUPLICATE_COLUMNS), context)
+        files.write_duplicates(found, parts, run.rules_version)
         log.info("%d posts have a duplicate", len(found))
         return {"duplicates": len(found)}
 
-    def assess(self, run: Run, part: SnapshotPart, *, now: dt.datetime) -> Record:
+    def assess(self, run: Run, number: int, *, now: dt.datetime) -> Record:
         """Assess one partition and replace it in staging, keeping the hashes of its rows beside the snapshot.
 
         Args:
             run: what the run is.
-            part: the partition, as it was extracted.
+            number: the partition's in the plan.
             now: the moment, for the audit trail.
 
         Raises:
@@ -271,7 +290,10 @@ class Pipeline:
             SnapshotError: the part is damaged, or what an earlier step leaves beside it is missing.
         """
         context = self._context(run)
-        duplicates = artefacts.read(self._folder(run) / _DUPLICATES).column("post_id").to_numpy()
+        files, plan = self._files(run), self._plan(run)
+        partition, parts = plan.partition(number), files.parts(plan)
+        part = parts[partition.number]
+        duplicates = files.duplicates(parts, run.rules_version)
         batch = self.store.batch(run.batch_id)
         # A past night says what it said, also after a release. No wave releases a post that any other has.
         up_to = batch.as_of if batch.kind is BatchKind.DRY_RUN else None
@@ -279,28 +301,31 @@ class Pipeline:
         hashes: list[pa.Table] = []
 
         def chunks() -> Iterator[Assessment]:
-            for table in read_part(self._folder(run), part):
+            for table in read_part(files.folder, part):
                 assessed = assess(table, context, duplicates=duplicates, released=released)
-                hashes.append(assessed.bokningsbegaran.select(_HASHES.names))
+                hashes.append(assessed.bokningsbegaran.select(_HASHED))
                 yield assessed
 
-        staged = self.store.stage_partition(run.batch_id, part.lower, part.upper, chunks(), now=now)
-        made = pa.concat_tables([_HASHES.empty_table(), *(table.cast(_HASHES) for table in hashes)])
-        artefacts.write(self._hashes(run, part), [made.replace_schema_metadata({_DIGEST: staged.requests_digest})])
+        staged = self.store.stage_partition(
+            run.batch_id, part.lower, part.upper, chunks(), part_sha256=part.sha256, now=now
+        )
+        files.write_hashes(part, hashes, staged.requests_digest, run.rules_version)
         log.info("partition %d: %d posts, %d booking requests", part.partition, staged.posts, staged.staged)
         return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
 
-    def find_changes(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+    def find_changes(self, run: Run) -> Record:
         """Report which posts that were released before PMO has changed or closed since.
 
         A run over some units asks PMO where the posts are that it misses.
 
         Raises:
             SourceError, WindowClosedError: PMO cannot be asked.
+            SnapshotError: a part is missing or damaged.
             SettingsError: the facts have changed since the batch was opened.
         """
-        context = self._context(run)
-        stretches = (changes.Stretch(part.lower, part.upper, read_part(self._folder(run), part)) for part in parts)
+        context, files = self._context(run), self._files(run)
+        parts = files.parts(self._plan(run))
+        stretches = (changes.Stretch(part.lower, part.upper, read_part(files.folder, part)) for part in parts)
         source, selection = self._source(run), _selection(run)
         found = changes.find_changes(
             self.store, stretches, context, run.units, lambda posts: source.search(selection, posts)
@@ -309,10 +334,10 @@ class Pipeline:
         log.info("%s: %d released posts changed in PMO, %d gone", changes.CODE, counts.changed, counts.gone)
         return asdict(counts)
 
-    def check_snapshot(self, run: Run, parts: Sequence[SnapshotPart]) -> Record:
+    def check_snapshot(self, run: Run) -> Record:
         """Run the suites that look at the snapshot and stop nothing."""
         suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
-        return self._keep(run, suites, self._check_snapshot(run, parts, suites))
+        return self._keep(run, suites, self._check_snapshot(run, suites))
 
     def check_staged(self, run: Run) -> Record:
         """Run the suites that look at the staged booking requests."""
@@ -321,16 +346,17 @@ class Pipeline:
         results = quality.check_staged(suites, self.store.database, run.batch_id, self._context(run))
         return self._keep(run, suites, results)
 
-    def reconcile(
-        self, run: Run, partitions: Sequence[Partition], parts: Sequence[SnapshotPart], *, now: dt.datetime
-    ) -> Record:
+    def reconcile(self, run: Run, *, now: dt.datetime) -> Record:
         """Prove that source, snapshot and staging add up.
 
         Raises:
+            SnapshotError: a part, or what the assessment left of it, is missing or of an earlier try.
             ReconciliationError: with every check that failed and the post ids.
             SettingsError: the facts have changed since the batch was opened.
         """
         self._same_facts(run)
+        plan, files = self._plan(run), self._files(run)
+        parts = files.parts(plan)
         self.store.mark_staged(run.batch_id, now)
         evidence = [
             PartitionEvidence(
@@ -339,11 +365,11 @@ class Pipeline:
                 part.posts,
                 post_ids=partial(self._post_ids, run, part),
                 row_hashes=partial(self._row_hashes, run, part),
-                requests_digest=partial(self._requests_digest, run, part),
+                requests_digest=partial(files.requests_digest, part, run.rules_version),
             )
             for part in parts
         ]
-        planned, counted = sum(each.posts for each in partitions), sum(part.counted for part in parts)
+        planned, counted = sum(each.posts for each in plan.partitions), sum(part.counted for part in parts)
         log.info("%d posts were counted when the work was divided, %d when they were read", planned, counted)
         result = reconcile(self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now)
         log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
@@ -552,14 +578,14 @@ class Pipeline:
         measured = self._measure_gates(run)
         before = gates.latest_dry_run(self.store, run.batch_id)
         watched = [run.batch_id, *([before.batch_id] if before else [])]
-        earlier = [result for batch_id in watched for result in gates.read_measured(self._snapshots / batch_id)]
+        earlier = [result for batch_id in watched for result in gates.read_measured(self._files_of(batch_id))]
         known = {result.gate.value for result in earlier if not result.passed}
         turned = turned_red(measured, known)
         asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
         if turned and not asked_for:
             tell(gates_turned_red(self.store.batch(run.batch_id), turned))
         failed = [result.gate.value for result in measured if not result.passed]
-        gates.write_measured(self._folder(run), measured)
+        gates.write_measured(self._files(run), measured)
         log.info("gates that failed: %s; new among them: %d", ", ".join(failed) or "none", len(turned))
         return {"gates_failed": failed, "turned_red": [result.gate.value for result in turned]}
 
@@ -685,7 +711,7 @@ class Pipeline:
 
     def _source(self, run: Run) -> PmoSource | SnapshotSource:
         if run.reuse_snapshot is not None:
-            return SnapshotSource(self._snapshots, run.reuse_snapshot)
+            return SnapshotSource(self._files_of(run.reuse_snapshot))
         return PmoSource(self._pmo(), self._settings)
 
     def _same_facts(self, run: Run) -> Facts:
@@ -717,7 +743,8 @@ class Pipeline:
         """
         units = self._selected_units(request)
         if request.reuse_snapshot is not None:
-            return SnapshotSource(self._snapshots, request.reuse_snapshot).select(request.as_of, units)
+            self.store.migrate()  # the files of the older batch are listed there
+            return SnapshotSource(self._files_of(request.reuse_snapshot)).select(request.as_of, units)
         if request.as_of is None:
             raise SettingsError("no as-of date: only a run that reuses a snapshot may leave it open")
         if not _FIRST_DAY <= request.as_of <= today:
@@ -752,36 +779,49 @@ class Pipeline:
             return tuple(sorted(hsa_id for hsa_id, unit in units.items() if unit.vag in request.waves))
         return None
 
-    def _folder(self, run: Run) -> UPath:
-        return self._snapshots / run.batch_id
+    def _files_of(self, batch_id: str) -> BatchFiles:
+        return files_of(self.store, self._snapshots, batch_id)
 
-    def _hashes(self, run: Run, part: SnapshotPart) -> UPath:
-        return self._folder(run) / f"row_hashes-{part.partition:05d}.parquet"
+    def _files(self, run: Run) -> BatchFiles:
+        return BatchFiles(self.store, self._snapshots, run.batch_id)
+
+    def _plan(self, run: Run) -> Plan:
+        """Return the plan of this try.
+
+        Raises:
+            SnapshotError: it is missing or damaged.
+            OutdatedFileError: it was made for something else than the batch was opened for last.
+        """
+        plan = self._files(run).plan()
+        if plan.selection != _selection(run):
+            raise OutdatedFileError(
+                f"the plan of batch {run.batch_id} was made for another date or other units than the batch has been "
+                "opened for since: clear plan_extract and what follows"
+            )
+        return plan
 
     def _tables(self, run: Run, parts: Iterable[SnapshotPart], columns: Sequence[str]) -> Iterator[pa.Table]:
         for part in parts:
-            yield from read_part(self._folder(run), part, columns)
+            yield from read_part(self._files(run).folder, part, columns)
 
     def _post_ids(self, run: Run, part: SnapshotPart) -> Iterator[PostIds]:
-        for table in read_part(self._folder(run), part, ["post_id"]):
+        for table in read_part(self._files(run).folder, part, ["post_id"]):
             yield table.column("post_id").to_numpy()
 
     def _row_hashes(self, run: Run, part: SnapshotPart) -> Iterator[pa.Table]:
-        yield artefacts.read(self._hashes(run, part))
-
-    def _requests_digest(self, run: Run, part: SnapshotPart) -> str | None:
-        digest = (artefacts.read_schema(self._hashes(run, part)).metadata or {}).get(_DIGEST.encode())
-        return None if digest is None else digest.decode()
+        yield self._files(run).hashes(part, run.rules_version)
 
     def _looking_at(self, looks: quality.Looks) -> list[Suite]:
         return [suite for suite in self.facts.suites.values() if suite.looks is looks]
 
-    def _check_snapshot(self, run: Run, parts: Sequence[SnapshotPart], suites: Sequence[Suite]) -> list[QualityResult]:
+    def _check_snapshot(self, run: Run, suites: Sequence[Suite]) -> list[QualityResult]:
+        context = self._context(run)
+        parts = self._files(run).parts(self._plan(run))
         total = sum(part.posts for part in parts)
         return quality.check_snapshot(
             suites,
             self._tables(run, parts, quality.columns_needed(suites)),
-            self._context(run),
+            context,
             names=POSTS.names,  # reading a part has compared them with the file's
             progress=lambda posts: log.info("suites have seen %d of %d posts", posts, total),
         )

@@ -1,8 +1,9 @@
 """What an approval binds, and the proof that a released batch still is what was approved.
 
 An approval is kept in the audit trail with the hash of the booking requests, and with a digest of everything else that
-the approver was shown: dispositions, findings, counts, suites and gates. The database's guards refuse changes of all of
-them. This is what notices a change that was made in spite of the guards.
+the approver was shown: dispositions, findings, counts, suites and gates, and the list of the files that persons' names
+are read from. The database's guards refuse changes of all of them. This is what notices a change that was made in
+spite of the guards.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ GATES: Final = schema.gate_result.name
 _NAMED: Final = 20
 _HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
 _BOUND: Final = (
+    schema.batch_file,
     schema.batch_partition,
     schema.disposition,
     schema.finding,
@@ -35,6 +37,10 @@ _BOUND: Final = (
     schema.unit_summary,
     schema.quality_result,
 )
+# An approval of an earlier release knew no such column. It names a line of batch_file, which is bound.
+_NOT_BOUND: Final = schema.batch_partition.c.part_sha256.name
+# Compared as it is written, not as what it says.
+_TEXTS: Final = frozenset({schema.batch_file.c.about.name})
 _OPENED: Final = ("kind", "wave", "as_of", "rules_version")
 
 
@@ -83,8 +89,10 @@ def read_contents(database: Database, read: Read, batch_id: str) -> dict[str, st
     """Return a digest of a batch's rows in every table that an approval binds but for requests and gates."""
     found = {}
     for table in _BOUND:
-        form = schema.arrow_rows(table)
-        query = sa.select(*(table.c[name] for name in form.names)).where(table.c.batch_id == batch_id)
+        form = schema.arrow_rows(table, but=_NOT_BOUND)
+        columns = [table.c[name] for name in form.names]
+        written = [sa.type_coerce(column, sa.Unicode) if column.name in _TEXTS else column for column in columns]
+        query = sa.select(*written).where(table.c.batch_id == batch_id)
         digest = ContentDigest()
         for rows in read(query.order_by(*_key_order(database, table)), form):
             if rows.num_rows:

@@ -5,70 +5,31 @@ A replay copies the parts, so from the extract on it is a run like any other, wh
 """
 
 import datetime as dt
-import json
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from waitlist.exceptions import SettingsError, SnapshotError, reason_of
-from waitlist.files import make_folder, open_checked, writing_aside
+from waitlist.batch_files import BatchFiles, Plan
+from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError
 from waitlist.pmo import Selection
 from waitlist.posts import PostIds
-from waitlist.snapshot import Partition, SnapshotPart, read_part, read_sidecar, write_part
+from waitlist.snapshot import Partition, SnapshotPart, read_part, write_part
 
-_PLAN: Final = "plan.json"
-_BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _UNIT: Final = "enhet_hsa_id"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run set out to read."""
-
-    selection: Selection
-    partitions: tuple[Partition, ...]
-
-
-def write_plan(folder: UPath, plan: Plan) -> None:
-    """Leave a run's plan in its snapshot's folder, which is made when it is missing.
-
-    Raises:
-        SnapshotError: the folder cannot be written to.
-    """
-    selection = plan.selection
-    told = {
-        "as_of": selection.as_of.isoformat(),
-        "units": None if selection.units is None else list(selection.units),
-        "partitions": [partition.to_dict() for partition in plan.partitions],
-    }
-    try:
-        make_folder(folder)
-        with writing_aside(folder / _PLAN) as sink:
-            sink.write(json.dumps(told, indent=2).encode() + b"\n")
-    except OSError as error:
-        raise SnapshotError(f"{_PLAN} could not be written to {folder}: {reason_of(error)}") from None
 
 
 class SnapshotSource:
     """The snapshot of an older batch; it plans and extracts as ``PmoSource`` does."""
 
-    def __init__(self, snapshots: UPath, batch_id: str) -> None:
-        """Take the folder of all snapshots and the batch whose own is read.
-
-        Raises:
-            SettingsError: that is no batch id.
-        """
-        if not _BATCH_ID.fullmatch(batch_id):
-            raise SettingsError("param reuse_snapshot is no batch id: write it as it stands in the table batch")
-        self._batch_id = batch_id
-        self._folder = snapshots / batch_id
+    def __init__(self, files: BatchFiles) -> None:
+        """Take the files of that batch."""
+        self._files = files
 
     def select(self, as_of: dt.date | None, units: Sequence[str] | None) -> Selection:
         """Return what a run reads that was asked for this snapshot.
@@ -88,7 +49,7 @@ class SnapshotSource:
         if units is not None and taken.units is not None:
             faults += [f"unit {unit!r} is not in it" for unit in sorted(set(units) - set(taken.units))]
         if faults:
-            raise SettingsError(f"the snapshot of batch {self._batch_id} does not fit:\n  " + "\n  ".join(faults))
+            raise SettingsError(f"the snapshot of batch {self._files.batch_id} does not fit:\n  " + "\n  ".join(faults))
         return Selection(taken.as_of, taken.units if units is None else tuple(units))
 
     def plan(self, selection: Selection) -> list[Partition]:
@@ -102,7 +63,9 @@ class SnapshotSource:
             for partition in self._plan.partitions
         ]
         if not sum(partition.posts for partition in partitions):
-            raise SnapshotError(f"the snapshot of batch {self._batch_id} holds no post of the units that are asked for")
+            raise SnapshotError(
+                f"the snapshot of batch {self._files.batch_id} holds no post of the units that are asked for"
+            )
         return partitions
 
     def extract(self, selection: Selection, partition: Partition, folder: UPath) -> SnapshotPart:
@@ -113,9 +76,9 @@ class SnapshotSource:
         """
         part = write_part(folder, partition, self._read(self._part(partition), selection, None))
         if part.posts != partition.posts:
-            raise SnapshotError(
+            raise OutdatedFileError(
                 f"partition {partition.number}: {partition.posts} posts were planned, {part.posts} were read: "
-                f"the snapshot of batch {self._batch_id} changed meanwhile: rerun, beginning with the plan"
+                f"batch {self._files.batch_id} has been read again since: clear plan_extract and what follows"
             )
         return part
 
@@ -128,34 +91,29 @@ class SnapshotSource:
         Raises:
             SnapshotError: a part is missing or damaged.
         """
-        parts = map(self._part, self._plan.partitions)
-        keys = (table["post_id"].to_numpy() for part in parts for table in read_part(self._folder, part, ["post_id"]))
+        read = (table for part in self._parts for table in read_part(self._files.folder, part, ["post_id"]))
+        keys = (table["post_id"].to_numpy() for table in read)
         there = np.isin(post_ids, np.concatenate([np.empty(0, np.int64), *keys]))
         gone = post_ids[~there]
         return post_ids[there], gone if self._plan.selection.units is None else gone[:0]
 
     @cached_property
     def _plan(self) -> Plan:
-        path = self._folder / _PLAN
-        place = f"the plan of batch {self._batch_id}'s snapshot"
-        try:
-            with open_checked(path) as file:
-                told: dict[str, Any] = json.loads(file.read())
-            units = told["units"]
-            selection = Selection(dt.date.fromisoformat(told["as_of"]), None if units is None else tuple(units))
-            return Plan(selection, tuple(Partition.from_dict(each) for each in told["partitions"]))
-        except FileNotFoundError:
-            raise SnapshotError(f"{place} is missing: it read nothing, or retention has removed it") from None
-        except OSError as error:
-            raise SnapshotError(f"{place} could not be read: {reason_of(error)}") from None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise SnapshotError(f"{place} is damaged") from None
+        return self._files.plan("it read nothing, or retention has removed it")
+
+    @cached_property
+    def _parts(self) -> list[SnapshotPart]:
+        return self._files.parts(self._plan)
 
     def _part(self, partition: Partition) -> SnapshotPart:
-        part = read_sidecar(self._folder, partition.number)
-        if (part.lower, part.upper) != (partition.lower, partition.upper):
-            raise SnapshotError(f"{part.path} of batch {self._batch_id} is of another extract than its plan")
-        return part
+        parts = {(part.partition, part.lower, part.upper): part for part in self._parts}
+        found = parts.get((partition.number, partition.lower, partition.upper))
+        if found is None:
+            raise OutdatedFileError(
+                f"batch {self._files.batch_id} has been read again since its snapshot was planned here: "
+                "clear plan_extract and what follows"
+            )
+        return found
 
     def _count(self, part: SnapshotPart, selection: Selection) -> int:
         if selection.units == self._plan.selection.units:
@@ -163,7 +121,7 @@ class SnapshotSource:
         return sum(table.num_rows for table in self._read(part, selection, [_UNIT]))
 
     def _read(self, part: SnapshotPart, selection: Selection, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        tables = read_part(self._folder, part, columns)
+        tables = read_part(self._files.folder, part, columns)
         if selection.units == self._plan.selection.units:
             return tables
         wanted = pa.array(selection.units, pa.string())

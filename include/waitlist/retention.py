@@ -24,8 +24,8 @@ from waitlist.staging.events import entry
 ACTOR: Final = "waitlist_retention"
 
 _ROWS: Final = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change)
-# What a partition once held is the account of its rows: without them a rerun must load it as new.
-_ACCOUNTS: Final = schema.batch_partition
+# What a partition once held, and which files there are: without the rows and the files a rerun makes both as new.
+_ACCOUNTS: Final = (schema.batch_partition, schema.batch_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
         counts = {**held.rows, **held.files}
         # First: the database lets go of the rows of a decided batch only once its trail says so.
         connection.execute(entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts))
-        for table in (*_ROWS, _ACCOUNTS):
+        for table in (*_ROWS, *_ACCOUNTS):
             connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
     for folder in _folders(batch, places).values():
         _clear(folder)

@@ -5,7 +5,6 @@ the chunks that were read, so that reading it back takes no more memory than wri
 posts give the same bytes. The files hold personal data: on a local disk they are their owner's alone.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -49,7 +48,7 @@ class Partition:
     posts: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, fit for JSON and XCom."""
+        """Return plain values, fit for JSON."""
         return asdict(self)
 
     @classmethod
@@ -66,32 +65,24 @@ class SnapshotPart:
         partition: the partition's number.
         lower: as in ``Partition``.
         upper: as in ``Partition``.
-        path: file name inside the snapshot's folder.
         posts: rows in the file.
         sha256: of the file's bytes, lower-case hex.
+        size: of the file, in bytes; None where an earlier release wrote it, which did not keep it.
         counted: posts that the source counted in the transaction in which they were read.
     """
 
     partition: int
     lower: int | None
     upper: int | None
-    path: str
     posts: int
     sha256: str
+    size: int | None
     counted: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, fit for JSON and XCom."""
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` was made of.
-
-        An earlier release kept no ``counted``: it kept no part either of which other posts were counted than read.
-        """
-        given = {**values}
-        return cls(**{"counted": given.get("posts"), **given})
+def file_name(partition: int) -> str:
+    """Return the name that a partition's file has in the snapshot's folder."""
+    return f"part-{partition:05d}.parquet"
 
 
 def write_part(
@@ -106,17 +97,16 @@ def write_part(
         counted: posts that the source has counted; None: those that come. It is kept with the part.
 
     Returns:
-        The part, also written beside the file as JSON.
+        The part.
 
     Raises:
         SnapshotError: the folder cannot be written to.
     """
-    name = _name(partition.number)
     try:
         make_folder(folder)
         posts = 0
         with (
-            writing_aside(folder / f"{name}.parquet") as sink,
+            writing_aside(folder / file_name(partition.number)) as sink,
             pq.ParquetWriter(
                 pa.PythonFile(sink, mode="w"),
                 POSTS,
@@ -130,40 +120,19 @@ def write_part(
                 if table.num_rows:
                     writer.write_table(table, row_group_size=table.num_rows)
                     posts += table.num_rows
-        part = SnapshotPart(
-            partition=partition.number,
-            lower=partition.lower,
-            upper=partition.upper,
-            path=f"{name}.parquet",
-            posts=posts,
-            sha256=sink.sha256,
-            counted=posts if counted is None else counted,
-        )
-        with writing_aside(folder / f"{name}.json") as described:
-            described.write(json.dumps(part.to_dict(), indent=2).encode() + b"\n")
     except OSError as error:
         raise SnapshotError(
             f"partition {partition.number} could not be written to {folder}: {reason_of(error)}"
         ) from None
-    return part
-
-
-def read_sidecar(folder: UPath, partition: int) -> SnapshotPart:
-    """Return what ``write_part`` returned, as it stands beside the file.
-
-    Raises:
-        SnapshotError: it is missing or damaged.
-    """
-    path = folder / f"{_name(partition)}.json"
-    try:
-        with open_checked(path) as file:
-            return SnapshotPart.from_dict(json.loads(file.read()))
-    except FileNotFoundError:
-        raise SnapshotError(f"partition {partition} is missing in {folder}") from None
-    except OSError as error:
-        raise SnapshotError(f"{path.name} in {folder} could not be read: {reason_of(error)}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise SnapshotError(f"{path.name} in {folder} is damaged") from None
+    return SnapshotPart(
+        partition=partition.number,
+        lower=partition.lower,
+        upper=partition.upper,
+        posts=posts,
+        sha256=sink.sha256,
+        size=sink.size,
+        counted=posts if counted is None else counted,
+    )
 
 
 def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -180,15 +149,11 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
     Raises:
         SnapshotError: the file is missing, damaged or another than the one that was written.
     """
+    name = file_name(part.partition)
+    place = f"{name} in {folder}"
     remedy = f"rerun the extract of partition {part.partition}"
-    # What a task was handed may have been written by anybody: a place outside the folder is no part's.
-    if part.path != f"{_name(part.partition)}.parquet":
-        raise SnapshotError(f"what was handed on names another file than partition {part.partition}'s: {remedy}")
-    place = f"{part.path} in {folder}"
     with ExitStack() as opened, _faults_named(place, remedy):
-        file = opened.enter_context(open_checked(folder / part.path))
-        if file.sha256 != part.sha256:
-            raise SnapshotError(f"{place} is damaged or another snapshot's file: {remedy}")
+        file = opened.enter_context(open_checked(folder / name, size=part.size, sha256=part.sha256))
         parquet = pq.ParquetFile(file)
         if parquet.metadata.num_rows != part.posts:
             raise SnapshotError(f"{place} has {parquet.metadata.num_rows} posts, not {part.posts}: {remedy}")
@@ -199,10 +164,6 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
         wanted = list(columns) if columns is not None else POSTS.names
         tables = _row_groups(file, parquet, wanted, place, remedy)
         return map(_as_read_now, tables) if earlier else tables
-
-
-def _name(partition: int) -> str:
-    return f"part-{partition:05d}"
 
 
 def _row_groups(

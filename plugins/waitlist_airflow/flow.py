@@ -27,23 +27,23 @@ def prepare(kind: str) -> Prepared:
     """Wire the steps from ``open_batch`` to ``verify``."""
     # What a task hands on is a promise while the flow is wired, and a record when it runs.
     opened: Any = steps.open_batch(kind)
-    partitions: Any = steps.plan_extract(kind)
+    numbers: Any = steps.plan_extract(kind)
     # PMO is a live clinical system: so many readers at a time, however many slots there are.
     gently = steps.extract.override(max_active_tis_per_dag=Settings.read_or_defaults().pmo_readers)
-    parts: Any = gently.partial(kind=kind).expand(partition=partitions)
-    contract = steps.check_contract(kind, parts)
-    duplicates = steps.find_duplicates(kind, parts)
-    assessed = steps.assess.partial(kind=kind).expand(part=parts)
-    changes = steps.find_changes(kind, parts)
-    snapshot_suites = steps.check_snapshot(kind, parts)
+    extracted: Any = gently.partial(kind=kind).expand(number=numbers)
+    contract = steps.check_contract(kind)
+    duplicates = steps.find_duplicates(kind)
+    assessed = steps.assess.partial(kind=kind).expand(number=numbers)
+    changes = steps.find_changes(kind)
+    snapshot_suites = steps.check_snapshot(kind)
     staged_suites = steps.check_staged(kind)
-    reconciled = steps.reconcile(kind, partitions, parts)
+    reconciled = steps.reconcile(kind)
     verified = steps.verify(kind)
 
-    chain(opened, partitions)
-    chain([contract, duplicates], assessed, [staged_suites, reconciled, changes], verified)
+    chain(opened, numbers)
+    chain(extracted, [contract, duplicates], assessed, [staged_suites, reconciled, changes], verified)
     chain(contract, snapshot_suites, verified)
-    every = (opened, partitions, parts, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
+    every = (opened, numbers, extracted, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
     return Prepared(verified, (*every, reconciled, verified))
 
 

@@ -22,6 +22,7 @@ _NEVER_CURED = (
     exceptions.SchemaDriftError,
     exceptions.WindowClosedError,
     exceptions.RefusedError,
+    exceptions.OutdatedFileError,
 )
 
 # What goes wrong beside the work: files, sockets, memory. Of any other error a retry would find the same cause.

@@ -1,7 +1,7 @@
 """Which run this is: its as-of date and what it was asked for, from Airflow's context."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
@@ -9,9 +9,8 @@ from upath import UPath
 
 from waitlist.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
-from waitlist.pipeline import Pipeline, Record, Request, Run, batch_id_of
+from waitlist.pipeline import Pipeline, Request, Run, batch_id_of
 from waitlist.settings import Settings
-from waitlist.snapshot import Partition, SnapshotPart
 from waitlist_airflow.connections import pmo_connection_string, staging_url
 
 CONCLUDE: Final = "conclude"
@@ -94,19 +93,3 @@ def opened(kind: str) -> tuple[Pipeline, Run]:
     """
     dag_run, steps = get_current_context()["dag_run"], pipeline()
     return steps, steps.opened(batch_id_of(kind, dag_run.dag_id, dag_run.run_id))
-
-
-def partition(record: Record) -> Partition:
-    """Take a partition back from what ``plan_extract`` handed on."""
-    return Partition.from_dict(record)
-
-
-def part(record: Record) -> SnapshotPart:
-    """Take a part of the snapshot back from what ``extract`` handed on."""
-    return SnapshotPart.from_dict(record)
-
-
-def parts(records: Sequence[Record]) -> list[SnapshotPart]:
-    """Take all parts of the snapshot back, in the order of their keys."""
-    # A slice asks Airflow once for what mapped tasks handed on; to iterate asks once for each, and once too often.
-    return sorted((part(record) for record in records[:]), key=lambda each: each.partition)

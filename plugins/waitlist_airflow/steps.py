@@ -1,13 +1,13 @@
-"""The tasks that the DAGs wire: each fetches the pipeline, takes one step, and hands on references and counts.
+"""The tasks that the DAGs wire: each fetches the pipeline, takes one step, and hands on numbers and counts.
 
 Heavy imports stay inside the tasks, so that the DAG files parse fast. What a task returns lands in Airflow's
-database: ids, file names and counts, never a row of a post. Anybody who may edit a DAG's runs can change it there, so
-no step takes from it which batch it works on: that follows from the DAG and its run.
+database: numbers and counts, never a row of a post. Anybody who may edit a DAG's runs can change it there, and a mapped
+task that was removed leaves it there. So no step takes from it which batch it works on, which follows from the DAG and
+its run, nor which files: a mapped task is handed the number of a partition, and looks in the batch's plan what it is.
 """
 
 import datetime as dt
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import TriggerRule, task
@@ -35,72 +35,72 @@ def open_batch(kind: str) -> None:
 
 @task
 @guarded
-def plan_extract(kind: str) -> list[Record]:
+def plan_extract(kind: str) -> list[int]:
     """Divide PMO's posts into partitions."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return [partition.to_dict() for partition in pipeline.plan_extract(run)]
+    return pipeline.plan_extract(run)
 
 
 @task
 @guarded
-def extract(kind: str, partition: Record) -> Record:
+def extract(kind: str, number: int) -> Record:
     """Read one partition into the snapshot."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return pipeline.extract(run, runs.partition(partition)).to_dict()
+    return pipeline.extract(run, number)
 
 
 @task
 @guarded
-def check_contract(kind: str, parts: Sequence[Record]) -> Record:
+def check_contract(kind: str) -> Record:
     """Stop the run when the extract breaks its contract."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return pipeline.check_contract(run, runs.parts(parts))
+    return pipeline.check_contract(run)
 
 
 @task
 @guarded
-def find_duplicates(kind: str, parts: Sequence[Record]) -> Record:
+def find_duplicates(kind: str) -> Record:
     """Find posts that stand twice, over the whole batch."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return pipeline.find_duplicates(run, runs.parts(parts))
+    return pipeline.find_duplicates(run)
 
 
 @task
 @guarded
-def assess(kind: str, part: Record) -> Record:
+def assess(kind: str, number: int) -> Record:
     """Assess one partition and replace it in staging."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return pipeline.assess(run, runs.part(part), now=_now())
+    return pipeline.assess(run, number, now=_now())
 
 
 @task
 @guarded
-def find_changes(kind: str, parts: Sequence[Record]) -> Record:
+def find_changes(kind: str) -> Record:
     """Report released posts that PMO has changed or closed since."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return pipeline.find_changes(run, runs.parts(parts))
+    return pipeline.find_changes(run)
 
 
 @task
 @guarded
-def check_snapshot(kind: str, parts: Sequence[Record]) -> Record:
+def check_snapshot(kind: str) -> Record:
     """Run the suites on identity, dates and categories."""
     from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
-    return pipeline.check_snapshot(run, runs.parts(parts))
+    return pipeline.check_snapshot(run)
 
 
 @task
@@ -115,13 +115,12 @@ def check_staged(kind: str) -> Record:
 
 @task
 @guarded
-def reconcile(kind: str, partitions: Sequence[Record], parts: Sequence[Record]) -> Record:
+def reconcile(kind: str) -> Record:
     """Prove that source, snapshot and staging add up."""
     from waitlist_airflow import runs
 
-    planned = [runs.partition(partition) for partition in partitions]
     pipeline, run = runs.opened(kind)
-    return pipeline.reconcile(run, planned, runs.parts(parts), now=_now())
+    return pipeline.reconcile(run, now=_now())
 
 
 @task

@@ -5,6 +5,7 @@ GRANT USAGE ON SCHEMA millennium_staging TO waitlist_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA millennium_staging TO waitlist_loader;
 GRANT INSERT, UPDATE ON millennium_staging.batch TO waitlist_loader;
 GRANT INSERT, DELETE ON
+millennium_staging.batch_file,
 millennium_staging.batch_partition,
 millennium_staging.bokningsbegaran,
 millennium_staging.disposition,

@@ -144,6 +144,29 @@ def test_clearing_the_whole_run_leaves_the_same_database(site: Site, undisturbed
     assert dump(site.store) == before
 
 
+def test_a_rerun_with_fewer_partitions_and_one_with_more_again_stage_exactly_the_posts_that_are_there(
+    site: Site,
+) -> None:
+    run_id = site.airflow.trigger("shrunk", as_of=AS_OF.isoformat())
+    site.airflow.ended(run_id)
+    before, whole = content(site, run_id), site.pmo.read_bytes()
+    gone = sorted(site.truth)[len(site.truth) // 2 :]
+    site.ask_pmo("DELETE FROM vantelistepost WHERE post_id >= ?", gone[0])
+    site.airflow.clear(run_id)
+    site.airflow.ended(run_id)
+    assert site.dispositions(run_id).keys() == site.truth.keys() - set(gone)
+    states = {key: task["state"] for key, task in site.airflow.tasks(run_id).items()}
+    assert states["extract", PARTITIONS - 1] == states["assess", PARTITIONS - 1] == "removed"
+    assert states["extract", 0] == states["verify", -1] == "success"
+
+    site.pmo.write_bytes(whole)
+    site.airflow.clear(run_id)
+    site.airflow.ended(run_id)
+    assert {key: rows for key, rows in content(site, run_id).items() if key != "batch_file"} == {
+        key: rows for key, rows in before.items() if key != "batch_file"
+    }
+
+
 def tries_of(site: Site, run_id: str) -> dict[tuple[str, int], int]:
     return {key: task["try_number"] for key, task in site.airflow.tasks(run_id).items()}
 

@@ -27,6 +27,7 @@ from waitlist.dashboard.released import read_released
 from waitlist.dashboard.unit import Asked, Unit, read_unit, read_units
 from waitlist.dashboard.what_if import read_what_if
 from waitlist.diff import read_difference
+from waitlist.earlier_files import files_of
 from waitlist.gates import read_measured
 from waitlist.pipeline import Pipeline, Request
 from waitlist.quality import load_suites
@@ -108,7 +109,7 @@ def test_every_page_shows_what_the_earlier_release_left(deployment: Deployment) 
     }
     suites = load_suites(Settings().expectations_dir).values()
     for batch_id in deployment.batches:
-        measured = read_measured(deployment.snapshots / batch_id)
+        measured = read_measured(files_of(deployment.store, deployment.snapshots, batch_id))
         page = read_batch(deployment.store, batch_id, suites=suites, measured=measured)
         assert page.accounting.adds_up
         assert page.gates
@@ -118,7 +119,7 @@ def test_every_page_shows_what_the_earlier_release_left(deployment: Deployment) 
 def test_work_lists_persons_and_what_if_read_the_snapshot_that_it_took(deployment: Deployment, tmp_path: Path) -> None:
     for batch_id in deployment.batches:
         readiness = read_readiness(deployment.store, batch_id, deployment.mappings)
-        snapshot = find_snapshot(deployment.store, readiness.batch, deployment.snapshots / batch_id)
+        snapshot = find_snapshot(deployment.store, readiness.batch, deployment.snapshots)
         out = OutFolder(tmp_path / f"lists-{batch_id}", units=None, replace=False)
         written = write_work_lists(deployment.store, readiness, snapshot, deployment.mappings, out, with_csv=True)
         assert written.units >= 30
@@ -206,8 +207,10 @@ def test_a_past_night_knows_nothing_of_a_later_release(deployment: Deployment) -
     assert after == [before[0], before[1], before[2] + len(released)]
     wave = Request("waitlist_migration", "vag-2", "migration", NIGHTS[0])
     run = deployment.steps.open_batch(wave, now=LATER)
-    parts = [deployment.steps.extract(run, partition) for partition in deployment.steps.plan_extract(run)]
-    deployment.steps.find_duplicates(run, parts)
-    for part in parts:
-        deployment.steps.assess(run, part, now=LATER)
+    numbers = deployment.steps.plan_extract(run)
+    for number in numbers:
+        deployment.steps.extract(run, number)
+    deployment.steps.find_duplicates(run)
+    for number in numbers:
+        deployment.steps.assess(run, number, now=LATER)
     assert deployment.dispositions(run.batch_id)[Disposition.ALREADY_RELEASED] > before[0]

@@ -28,7 +28,7 @@ class Steps:
 
     folder: Path
     server: PostgresServer
-    handed: dict[str, wave.Handed]
+    handed: dict[str, list[int]]
 
     @property
     def work(self) -> Path:
@@ -57,17 +57,15 @@ def steps(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
     staging = postgres.libpq(database)
     wave.prepare(folder, staging)
     walked = Steps(folder, postgres, {})
-    handed = wave.Handed()
+    numbers: list[int] = []
     for name in wave.LINE:
         shutil.copytree(walked.work, folder / "kept" / name)
         with psycopg.connect(postgres.libpq("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "kept_{name}" TEMPLATE "{database}"')
-        walked.handed[name] = handed
-        returned = wave.take(folder, staging, name, handed)
+        walked.handed[name] = numbers
+        returned = wave.take(folder, staging, name, numbers)
         if name == "plan_extract":
-            handed = wave.Handed(partitions=returned)
-        elif name == "extract":
-            handed = wave.Handed(partitions=handed.partitions, parts=returned)
+            numbers = returned
     return walked
 
 

@@ -79,7 +79,7 @@ def test_every_unit_has_its_work_list_with_each_date_as_a_date_or_as_written(
 ) -> None:
     mappings = steps.facts.mappings
     readiness = read_readiness(steps.store, batch_id, mappings)
-    folder = UPath(steps.store.engine.url.database or "").parent / "snapshots" / batch_id
+    folder = UPath(steps.store.engine.url.database or "").parent / "snapshots"
     snapshot = find_snapshot(steps.store, readiness.batch, folder)
     out = OutFolder(tmp_path / "lists", units=None, replace=False)
     written = write_work_lists(steps.store, readiness, snapshot, mappings, out, with_csv=True)

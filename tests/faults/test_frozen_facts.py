@@ -19,12 +19,10 @@ from waitlist.exceptions import SettingsError
 from waitlist.pipeline import Pipeline, Request, Run
 from waitlist.settings import RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.snapshot import Partition, SnapshotPart
 from waitlist.staging import BatchState, schema
 
 LEAD = "lead"
 WHY = "Testad och godkänd i prov."
-PART = SnapshotPart(0, None, None, "part-00000.parquet", 1, "0" * 64, 1)
 
 
 @dataclass(frozen=True)
@@ -91,14 +89,14 @@ CHANGES: dict[str, Callable[[Deployment], Deployment | None]] = {
 
 STEPS: dict[str, Callable[[Pipeline, Run], Any]] = {
     "plan_extract": lambda steps, run: steps.plan_extract(run),
-    "extract": lambda steps, run: steps.extract(run, Partition(0, None, None, 1)),
-    "check_contract": lambda steps, run: steps.check_contract(run, [PART]),
-    "find_duplicates": lambda steps, run: steps.find_duplicates(run, [PART]),
-    "assess": lambda steps, run: steps.assess(run, PART, now=NOW),
-    "find_changes": lambda steps, run: steps.find_changes(run, [PART]),
-    "check_snapshot": lambda steps, run: steps.check_snapshot(run, [PART]),
+    "extract": lambda steps, run: steps.extract(run, 0),
+    "check_contract": lambda steps, run: steps.check_contract(run),
+    "find_duplicates": lambda steps, run: steps.find_duplicates(run),
+    "assess": lambda steps, run: steps.assess(run, 0, now=NOW),
+    "find_changes": lambda steps, run: steps.find_changes(run),
+    "check_snapshot": lambda steps, run: steps.check_snapshot(run),
     "check_staged": lambda steps, run: steps.check_staged(run),
-    "reconcile": lambda steps, run: steps.reconcile(run, [], [PART], now=NOW),
+    "reconcile": lambda steps, run: steps.reconcile(run, now=NOW),
     "verify": lambda steps, run: steps.verify(run, now=NOW),
     "watch_gates": lambda steps, run: steps.watch_gates(run, lambda _: None),
     "request_approval": lambda steps, run: steps.request_approval(run, now=NOW),
@@ -147,10 +145,8 @@ def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_
         return pipeline(tmp_path, pmo=pmo, staging=staging, mappings=tmp_path / MAPPINGS, approvers=LEAD)
 
     first = steps()
-    run, parts = assessed(first, Request("waitlist_migration", "wave", "migration", AS_OF, waves=("1",)))
-    first.reconcile(
-        run, [Partition(part.partition, part.lower, part.upper, part.posts) for part in parts], parts, now=NOW
-    )
+    run, _ = assessed(first, Request("waitlist_migration", "wave", "migration", AS_OF, waves=("1",)))
+    first.reconcile(run, now=NOW)
     first.verify(run, now=NOW)
     first.request_approval(run, now=NOW)
     question = first.approval_question(run)

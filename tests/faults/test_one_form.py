@@ -72,8 +72,8 @@ def pipeline(folder: Path, pmo: SmallPmo) -> Pipeline:
 
 def staged(steps: Pipeline, name: str, **asked: tuple[str, ...]) -> dict[int, tuple[str | None, str, bool]]:
     """Run what is asked; return each post's unit, disposition, and whether it has a duplicate."""
-    run, parts = runs.assessed(steps, runs.request(name, **asked))
-    steps.reconcile(run, [], parts, now=runs.NOW)
+    run, _ = runs.assessed(steps, runs.request(name, **asked))
+    steps.reconcile(run, now=runs.NOW)
     kept, found = schema.disposition.c, schema.finding.c
     with steps.store.database.connected() as connection:
         query = sa.select(found.post_id).where(found.batch_id == run.batch_id, found.rule == "DUPLICATE_POST")
@@ -110,7 +110,8 @@ def test_a_snapshot_gives_a_unit_s_posts_again_and_work_lists_count_them_as_one(
     staged(steps, "dry-run")
     again = runs.request("again", units=(UNIT,), reuse_snapshot=whole.batch_id)
 
-    run, parts = runs.assessed(steps, again)
+    run, _ = runs.assessed(steps, again)
+    parts = runs.parts(steps, tmp_path, run)
 
     assert sum(part.posts for part in parts) == sum(part.counted for part in parts) == len(WRITTEN)
     mappings = load_mappings(tmp_path / "mappings", raisable=BUILT_IN_SEVERITIES)

@@ -15,7 +15,7 @@ from tests.support.batches import in_processes
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.snapshot import Partition, SnapshotPart, read_part, write_part
+from waitlist.snapshot import Partition, SnapshotPart, file_name, read_part, write_part
 
 Attack = Callable[[str, tuple[bytes, bytes], str], None]
 
@@ -55,13 +55,13 @@ def checked(tmp_path: Path) -> tuple[UPath, SnapshotPart, bytes]:
     write_part(folder, PARTITION, [chunk(first, "b") for first in range(1, 401, 100)])
     other = (folder / "part-00000.parquet").read_bytes()
     part = write_part(folder, PARTITION, [chunk(first, "a") for first in range(1, 401, 100)])
-    assert len((folder / part.path).read_bytes()) == len(other)
+    assert len((folder / file_name(part.partition)).read_bytes()) == len(other)
     return folder, part, other
 
 
 @contextmanager
 def attacked(how: Attack, folder: UPath, part: SnapshotPart, other: bytes) -> Iterator[None]:
-    path, ready = Path((folder / part.path).path), Path(folder.path).with_name("ready")
+    path, ready = Path((folder / file_name(part.partition)).path), Path(folder.path).with_name("ready")
     (attacker,) = in_processes((how, (str(path), (other, path.read_bytes()), str(ready))))
     try:
         while not ready.exists():

@@ -23,7 +23,6 @@ from waitlist.dashboard.what_if import (
 )
 from waitlist.mappings import Mappings
 from waitlist.pipeline import Pipeline
-from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.settings import RuleSettings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import StagingStore, schema
@@ -74,17 +73,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         partition_posts=300,
         chunk_posts=70,
     )
-    run, parts = assessed(reads, NIGHT)
-    verify(reads, run.batch_id, [PartitionEvidence(part.lower, part.upper, part.posts) for part in parts])
+    run, _ = assessed(reads, NIGHT)
+    reads.reconcile(run, now=NOW)
+    reads.verify(run, now=NOW)
     yield Site(out, out / MAPPINGS)
     reads.store.engine.dispose()
-
-
-def verify(steps: Pipeline, batch_id: str, evidence: list[PartitionEvidence]) -> None:
-    steps.store.mark_staged(batch_id, NOW)
-    posts = sum(part.posts for part in evidence)
-    reconcile(steps.store, batch_id, source_posts=posts, evidence=evidence, now=NOW)
-    steps.store.mark_verified(batch_id, NOW)
 
 
 def edited(site: Site, folder: Path, name: str, edit: object) -> Site:

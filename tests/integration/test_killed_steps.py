@@ -27,7 +27,6 @@ from waitlist.pipeline import Pipeline, Request
 from waitlist.pmo import PmoSource
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.snapshot import Partition, SnapshotPart
 from waitlist.staging import StagingStore, schema
 
 POSTS = 300
@@ -39,22 +38,7 @@ WHO = "Eva Öberg"
 LATER = NOW + dt.timedelta(days=60)
 
 
-@dataclass
-class Handed:
-    """What Airflow hands from step to step."""
-
-    partitions: list[dict[str, Any]] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def taken(self) -> tuple[list[Partition], list[SnapshotPart]]:
-        return (
-            [Partition.from_dict(each) for each in self.partitions],
-            [SnapshotPart.from_dict(each) for each in self.parts],
-        )
-
-
-def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
+def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
     """Take one step, in the process that may be killed."""
     steps = pipeline_in(folder, staging)
     if name == "open_batch":
@@ -68,17 +52,17 @@ def take(folder: Path, staging: str, name: str, handed: Handed) -> Any:
         return steps.mark_failed(WAVE, failed=["assess_1"], now=NOW)
     if name == "conclude":
         return steps.conclude(WAVE, now=NOW)
-    run, (partitions, parts) = steps.opened(WAVE.batch_id), handed.taken
+    run = steps.opened(WAVE.batch_id)
     taken: dict[str, Callable[[], Any]] = {
-        "plan_extract": lambda: [each.to_dict() for each in steps.plan_extract(run)],
-        "extract": lambda: [steps.extract(run, each).to_dict() for each in partitions],
-        "check_contract": lambda: steps.check_contract(run, parts),
-        "find_duplicates": lambda: steps.find_duplicates(run, parts),
-        "assess": lambda: [steps.assess(run, each, now=NOW) for each in parts],
-        "find_changes": lambda: steps.find_changes(run, parts),
-        "check_snapshot": lambda: steps.check_snapshot(run, parts),
+        "plan_extract": lambda: steps.plan_extract(run),
+        "extract": lambda: [steps.extract(run, number) for number in numbers],
+        "check_contract": lambda: steps.check_contract(run),
+        "find_duplicates": lambda: steps.find_duplicates(run),
+        "assess": lambda: [steps.assess(run, number, now=NOW) for number in numbers],
+        "find_changes": lambda: steps.find_changes(run),
+        "check_snapshot": lambda: steps.check_snapshot(run),
         "check_staged": lambda: steps.check_staged(run),
-        "reconcile": lambda: steps.reconcile(run, partitions, parts, now=NOW),
+        "reconcile": lambda: steps.reconcile(run, now=NOW),
         "verify": lambda: steps.verify(run, now=NOW),
         "report": lambda: steps.report(run),
         "watch_gates": lambda: steps.watch_gates(run, lambda _: None),
@@ -103,15 +87,7 @@ LINE = (
 """The steps of a wave one after the other, with what a dry run has besides."""
 ASIDE = {"reject": "release", "mark_failed": "reconcile"}
 """Steps that are taken in another's place."""
-WRITES_FILES_ALONE = {
-    "plan_extract",
-    "extract",
-    "find_duplicates",
-    "report",
-    "watch_gates",
-    "verify_released",
-    "conclude",
-}
+WRITES_FILES_ALONE = {"report", "verify_released", "conclude"}
 """Steps that leave nothing in staging, so that one database is enough for them."""
 TELLS_WHAT_IT_STILL_FOUND = "remove_expired"
 
@@ -174,8 +150,8 @@ class Site:
             connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
 
-    def step(self, name: str, handed: Handed) -> tuple[Any, ...]:
-        return (take, self.folder, self.staging, name, handed)
+    def step(self, name: str, numbers: list[int]) -> tuple[Any, ...]:
+        return (take, self.folder, self.staging, name, numbers)
 
     def state(self) -> dict[str, Any]:
         """Everything that is left, but for the moments in ``batch``."""
@@ -212,27 +188,23 @@ class Walk:
 
     site: Site
     nursery: Nursery
-    handed: dict[str, Handed] = field(default_factory=dict)
+    handed: dict[str, list[int]] = field(default_factory=dict)
     undisturbed: dict[str, tuple[Done, dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
 
     def go(self) -> None:
-        now = Handed()
+        numbers: list[int] = []
         for name in LINE:
-            now = self._take(name, now)
+            numbers = self._take(name, numbers)
         for name, instead_of in ASIDE.items():
             self.site.put_back(instead_of)
             self._take(name, self.handed[instead_of])
 
-    def _take(self, name: str, handed: Handed) -> Handed:
+    def _take(self, name: str, numbers: list[int]) -> list[int]:
         self.site.keep(name)
-        self.handed[name] = handed
-        done = self.nursery.run(*self.site.step(name, handed), watched=self.site.work)
+        self.handed[name] = numbers
+        done = self.nursery.run(*self.site.step(name, numbers), watched=self.site.work)
         self.undisturbed[name] = (done, self.site.state(), self.site.seen())
-        if name == "plan_extract":
-            return Handed(partitions=done.returned)
-        if name == "extract":
-            return Handed(partitions=handed.partitions, parts=done.returned)
-        return handed
+        return done.returned if name == "plan_extract" else numbers
 
 
 @pytest.fixture(scope="module")

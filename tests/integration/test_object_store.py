@@ -65,13 +65,13 @@ def test_who_lives_long_sees_the_snapshot_that_another_has_written_anew(
 ) -> None:
     staging = tmp_path / "staging.sqlite"
     first, _ = assessed(over(bucket, pmo, staging), NIGHT)
-    folder = bucket / "snapshots" / first.batch_id
+    snapshots = bucket / "snapshots"
     store = over(bucket, pmo, staging).store
-    assert len(find_snapshot(store, store.batch(first.batch_id), folder).parts) == 4
+    assert len(find_snapshot(store, store.batch(first.batch_id), snapshots).parts) == 4
 
     another = UPath(str(bucket), **object_store.options, skip_instance_cache=True)
     assessed(over(another, pmo, staging, partition_posts=300), NIGHT)
 
-    snapshot = find_snapshot(store, store.batch(first.batch_id), folder)
+    snapshot = find_snapshot(store, store.batch(first.batch_id), snapshots)
     assert len(snapshot.parts) == 3
     assert sum(table.num_rows for table in snapshot.chunks()) == sum(part.posts for part in snapshot.parts)

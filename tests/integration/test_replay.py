@@ -2,7 +2,6 @@
 
 import csv
 import datetime as dt
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from tests.support.dump import dump
 from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 from upath import UPath
 
+from waitlist.batch_files import BatchFiles
 from waitlist.dates import STOCKHOLM
-from waitlist.exceptions import SettingsError, SnapshotError
+from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError
 from waitlist.pipeline import Pipeline
-from waitlist.replay import SnapshotSource
 from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.snapshot import read_part, write_part
 from waitlist.staging import schema
 
 NIGHT = request("night")
@@ -54,6 +54,10 @@ class Site:
         with self.steps.store.database.connected() as connection:
             rows = connection.execute(query.where(table.c.batch_id == batch_id))
             return {post_id: (disposition, unit) for post_id, disposition, unit in rows}
+
+    @property
+    def files(self) -> BatchFiles:
+        return BatchFiles(self.steps.store, UPath(self.out / "snapshots"), NIGHT.batch_id)
 
     @property
     def snapshot(self) -> Path:
@@ -179,8 +183,8 @@ def test_a_batch_without_a_snapshot_says_why_there_may_be_none(site: Site) -> No
 
 
 def test_a_missing_part_is_never_a_smaller_result(spoilt: Site) -> None:
-    (spoilt.snapshot / "part-00001.json").unlink()
-    with pytest.raises(SnapshotError, match="partition 1 is missing"):
+    (spoilt.snapshot / "part-00001.parquet").unlink()
+    with pytest.raises(SnapshotError, match=r"part-00001\.parquet .* is missing"):
         spoilt.replay("holed")
 
 
@@ -189,46 +193,49 @@ def test_a_damaged_part_is_found_by_its_checksum(spoilt: Site) -> None:
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
-    with pytest.raises(SnapshotError, match=r"part-00001\.parquet .* is damaged or another snapshot's file"):
+    with pytest.raises(SnapshotError, match=r"part-00001\.parquet .* is damaged or another file"):
         spoilt.replay("damaged")
 
 
-@pytest.mark.parametrize("name", ["plan.json", "part-00000.json"])
-def test_a_damaged_plan_or_sidecar_is_named(spoilt: Site, name: str) -> None:
-    (spoilt.snapshot / name).write_text('{"as_of": "2024', encoding="utf-8")
-    with pytest.raises(SnapshotError, match="is damaged"):
+@pytest.mark.parametrize("content", ["", '{"as_of": "2024', "{}"])
+def test_a_damaged_plan_is_named(spoilt: Site, content: str) -> None:
+    (spoilt.snapshot / "plan.json").write_text(content, encoding="utf-8")
+    with pytest.raises(SnapshotError, match=r"plan\.json .* is damaged or another file"):
         spoilt.replay("unreadable")
 
 
-def test_a_part_of_another_extract_is_not_taken_for_the_planned_one(spoilt: Site) -> None:
-    sidecar = spoilt.snapshot / "part-00001.json"
-    told = json.loads(sidecar.read_text(encoding="utf-8"))
-    sidecar.write_text(json.dumps({**told, "upper": told["upper"] + 1}), encoding="utf-8")
-    with pytest.raises(SnapshotError, match="is of another extract than its plan"):
+def test_parts_of_an_earlier_plan_are_not_taken_for_those_of_the_last(spoilt: Site) -> None:
+    plan = spoilt.files.plan()
+    first, second, *rest = plan.partitions
+    moved = (replace(first, upper=first.upper + 1), replace(second, lower=first.upper + 1), *rest)
+    spoilt.files.write_plan(replace(plan, partitions=moved))
+    with pytest.raises(OutdatedFileError, match="clear extract and what follows"):
         spoilt.replay("mixed")
 
 
 def test_a_plan_that_had_counted_other_posts_than_were_read_is_no_fault(spoilt: Site) -> None:
-    plan = spoilt.snapshot / "plan.json"
-    told = json.loads(plan.read_text(encoding="utf-8"))
-    told["partitions"][1]["posts"] += 1
-    plan.write_text(json.dumps(told), encoding="utf-8")
+    plan = spoilt.files.plan()
+    first, *rest = plan.partitions
+    spoilt.files.write_plan(replace(plan, partitions=(replace(first, posts=first.posts + 1), *rest)))
     assert spoilt.dispositions(spoilt.replay("by-day")) == spoilt.dispositions(NIGHT.batch_id)
 
 
-def test_a_part_that_is_read_anew_between_plan_and_copy_is_not_taken_for_the_planned_one(
-    spoilt: Site, tmp_path: Path
-) -> None:
-    source = SnapshotSource(UPath(spoilt.out / "snapshots"), NIGHT.batch_id)
-    selection = source.select(None, None)
-    partition = source.plan(selection)[1]
-    with pytest.raises(SnapshotError, match="changed meanwhile: rerun, beginning with the plan"):
-        source.extract(selection, replace(partition, posts=partition.posts + 1), UPath(tmp_path / "copy"))
+def test_a_batch_that_was_read_again_since_the_plan_is_not_mixed(spoilt: Site) -> None:
+    run = spoilt.steps.open_batch(request("read-again", as_of=None, reuse_snapshot=NIGHT.batch_id), now=NOW)
+    numbers = spoilt.steps.plan_extract(run)
+    plan = spoilt.files.plan()
+    tables = [table.slice(1) for table in read_part(spoilt.files.folder, spoilt.files.parts(plan)[1])]
+    spoilt.files.keep_part(write_part(spoilt.files.folder, plan.partitions[1], tables), plan)
+    spoilt.steps.extract(run, numbers[0])
+    with pytest.raises(OutdatedFileError, match="has been read again since"):
+        spoilt.steps.extract(run, numbers[1])
 
 
 def test_parts_left_over_from_an_earlier_plan_are_not_read(spoilt: Site) -> None:
-    for name in ("parquet", "json"):
-        shutil.copy(spoilt.snapshot / f"part-00000.{name}", spoilt.snapshot / f"part-00009.{name}")
+    plan = spoilt.files.plan()
+    first, *_ = spoilt.files.parts(plan)
+    shutil.copy(spoilt.snapshot / "part-00000.parquet", spoilt.snapshot / "part-00009.parquet")
+    spoilt.files.keep_part(replace(first, partition=9), plan)
     assert spoilt.dispositions(spoilt.replay("left-over")) == spoilt.dispositions(NIGHT.batch_id)
 
 

@@ -67,7 +67,7 @@ class Site:
     def add_files(self, batch_id: str) -> None:
         for place, name in (
             ("snapshots", "part-00000.parquet"),
-            ("snapshots", "part-00000.json"),
+            ("snapshots", "plan.json"),
             ("work_lists", "arbetslista-SE2120009999-DEMO1-2024-10-01.xlsx"),
         ):
             path = self.folder / place / batch_id / name

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from benchmarks import naive
-from tests.support.runs import AS_OF, NOW, pipeline, request
+from tests.support.runs import AS_OF, assessed, pipeline, request
 
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
@@ -39,11 +39,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
     pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
     ours, other = (f"sqlite:///{folder / name}" for name in ("ours.sqlite", "naive.sqlite"))
     steps = pipeline(folder, pmo=pmo, staging=ours, mappings=folder / MAPPINGS)
-    run = steps.open_batch(request(), now=NOW)
-    parts = [steps.extract(run, partition) for partition in steps.plan_extract(run)]
-    steps.find_duplicates(run, parts)
-    for part in parts:
-        steps.assess(run, part, now=NOW)
+    assessed(steps, request())
     naive.script(pmo, other, Settings(mappings_dir=folder / MAPPINGS), AS_OF)
     return Staged(sa.create_engine(ours), sa.create_engine(other))
 

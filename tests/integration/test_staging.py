@@ -56,13 +56,13 @@ def test_rows_are_stored_as_the_assessment_made_them(store: StagingStore) -> Non
 
 def test_partition_says_what_it_holds(store: StagingStore) -> None:
     batches.open_batch(store)
-    found = store.stage_partition("natt-1", 100, 200, chunks(range(100, 200)))
+    found = store.stage_partition("natt-1", 100, 200, chunks(range(100, 200)), part_sha256="a" * 64)
     made = chunk(range(100, 200))
     assert (found.lower, found.upper, found.unchanged) == (100, 200, False)
     assert (found.posts, found.staged, found.findings) == (100, made.bokningsbegaran.num_rows, made.findings.num_rows)
     (line,) = batches.rows(store, schema.batch_partition)
     assert line == {"batch_id": "natt-1", "lower_key": 100, "upper_key": 200, "posts": 100, "staged": found.staged,
-                    "findings": found.findings, "digest": found.digest}  # fmt: skip
+                    "findings": found.findings, "digest": found.digest, "part_sha256": "a" * 64}  # fmt: skip
 
 
 def test_empty_partition_is_accounted_for(store: StagingStore) -> None:

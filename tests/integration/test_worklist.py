@@ -30,7 +30,6 @@ from waitlist.messages import finding_text, rule_label
 from waitlist.pipeline import Pipeline
 from waitlist.retention import Places, read_batches, survey
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.snapshot import Partition
 from waitlist.staging import schema
 from waitlist.worklist.__main__ import main
 
@@ -93,9 +92,8 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     with closing(database):
         in_pmo = {row[0]: row for row in database.cursor().execute(IN_PMO).fetchall()}
     steps = pipeline(out, pmo=pmo, staging=staging, mappings=out / MAPPINGS, partition_posts=1_000, chunk_posts=300)
-    run, parts = assessed(steps, asked())
-    partitions = [Partition(part.partition, part.lower, part.upper, part.posts) for part in parts]
-    steps.reconcile(run, partitions, parts, now=NOW)
+    run, _ = assessed(steps, asked())
+    steps.reconcile(run, now=NOW)
     steps.verify(run, now=NOW)
     made = Deployment(out, staging, in_pmo, steps, run.batch_id)
     with pytest.MonkeyPatch.context() as patch:

@@ -26,11 +26,12 @@ from waitlist.booking_request import row_hashes
 from waitlist.dashboard import access_log
 from waitlist.exceptions import ReconciliationError, RefusedError
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
-from waitlist.staging import PIPELINE, BatchState, StagingStore, schema
+from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, schema
 from waitlist.staging.states import EventName
 
 RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"
 FIXED = (
+    schema.batch_file,
     schema.batch_partition,
     schema.bokningsbegaran,
     schema.disposition,
@@ -89,6 +90,7 @@ def fill(store: StagingStore) -> None:
 def add_results(store: StagingStore, batch_id: str) -> None:
     result = QualityResult("dates", "expect", "boka_fore", FailureSeverity.CRITICAL, 5, 0, 1.0, Outcome.PASSED)
     store.replace_quality(batch_id, "dates", [result])
+    store.keep_file(batch_id, BatchFile("part-00000.parquet", 4, "0" * 64, "1" * 64, {"posts": 1}))
     change = {"batch_id": batch_id, "post_id": 900, "change": "gone", "columns": ""}
     batches.execute(store, schema.released_change.insert().values(change))
 
@@ -305,6 +307,8 @@ def test_with_the_recommended_privileges_everything_that_a_batch_goes_through_wo
     release.release(store, "third", "lead", releases.REASON, releases.NOW)
     batches.verified(store, NIGHT)
     batches.verified(store, NIGHT)
+    for checksum in ("0" * 64, "1" * 64):
+        store.keep_file(NIGHT, BatchFile("plan.json", 4, checksum, "", {}))
     access_log.record(
         store, at=releases.NOW, user_id="lead", action=access_log.Action.PERSONS, batch_id=NIGHT, unit="", posts=1
     )
@@ -357,6 +361,8 @@ IN_PLACE = {
     "UPDATE {}quality_result SET outcome = 'failed' WHERE": "rows of quality_result",
     "UPDATE {}gate_result SET measured = 9 WHERE": "rows of gate_result",
     "UPDATE {}batch_partition SET posts = posts + 1 WHERE": "rows of batch_partition",
+    "UPDATE {}batch_file SET sha256 = 'x' WHERE": "rows of batch_file",
+    "UPDATE {}batch_file SET about = '[]' WHERE": "rows of batch_file",
     "UPDATE {}released_change SET change = 'changed' WHERE": "rows of released_change",
     "UPDATE {}batch SET as_of = '2024-01-01' WHERE": "another opening",
     "UPDATE {}batch SET wave = '9' WHERE": "another opening",

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from upath import UPath
 
 from waitlist import paths
+from waitlist.batch_files import BatchFiles
 from waitlist.pipeline import Pipeline, Request, Run
 from waitlist.settings import Settings
 from waitlist.snapshot import SnapshotPart
@@ -37,29 +38,38 @@ def planned(folder: Path, units: Mapping[str, str]) -> Path:
     return folder / "mappings"
 
 
-def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[SnapshotPart]]:
+def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[int]]:
     """Take the steps up to the assessment, which take no expectation suites and so no long while."""
     run = steps.open_batch(asked, now=NOW)
-    parts = [steps.extract(run, partition) for partition in steps.plan_extract(run)]
-    steps.find_duplicates(run, parts)
-    for part in parts:
-        steps.assess(run, part, now=NOW)
-    return run, parts
+    numbers = steps.plan_extract(run)
+    for number in numbers:
+        steps.extract(run, number)
+    steps.find_duplicates(run)
+    for number in numbers:
+        steps.assess(run, number, now=NOW)
+    return run, numbers
+
+
+def parts(steps: Pipeline, folder: Path, run: Run) -> list[SnapshotPart]:
+    """Return the parts of a run's snapshot, of a pipeline over a folder."""
+    files = BatchFiles(steps.store, UPath(folder / "snapshots"), run.batch_id)
+    return files.parts(files.plan())
 
 
 def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
     """Take every step in its order and return the batch's id."""
     run = steps.open_batch(asked, now=now)
-    partitions = steps.plan_extract(run)
-    parts = [steps.extract(run, partition) for partition in partitions]
-    steps.check_contract(run, parts)
-    steps.find_duplicates(run, parts)
-    for part in parts:
-        steps.assess(run, part, now=NOW)
-    steps.find_changes(run, parts)
-    steps.check_snapshot(run, parts)
+    numbers = steps.plan_extract(run)
+    for number in numbers:
+        steps.extract(run, number)
+    steps.check_contract(run)
+    steps.find_duplicates(run)
+    for number in numbers:
+        steps.assess(run, number, now=NOW)
+    steps.find_changes(run)
+    steps.check_snapshot(run)
     steps.check_staged(run)
-    steps.reconcile(run, partitions, parts, now=now)
+    steps.reconcile(run, now=now)
     steps.verify(run, now=now)
     steps.report(run)
     steps.watch_gates(run, lambda _: None)

@@ -18,6 +18,8 @@ from upath import UPath
 from tests.support import batches, posts
 from waitlist import duplicates
 from waitlist.assess import Assessment, assess
+from waitlist.batch_files import BatchFiles, Plan
+from waitlist.pmo import Selection
 from waitlist.posts import RuleContext
 from waitlist.readiness import LATEST, read_readiness
 from waitlist.reconcile import PartitionEvidence, reconcile
@@ -53,12 +55,20 @@ class Site:
         starts = range(0, len(ids), _PARTITION)
         bounds = [None, *(ids[start] for start in starts[1:]), None]
         evidence = []
+        partitions = [
+            Partition(number, bounds[number], bounds[number + 1], min(_PARTITION, len(ids) - start))
+            for number, start in enumerate(starts)
+        ]
+        files = BatchFiles(self.store, UPath(self.snapshots), batch_id)
+        plan = Plan(Selection(self.context.as_of), tuple(partitions))
+        files.write_plan(plan)
         for number, start in enumerate(starts):
             tables = [
                 table.slice(at, min(_CHUNK, start + _PARTITION - at)) for at in range(start, start + _PARTITION, _CHUNK)
             ]
-            partition = Partition(number, bounds[number], bounds[number + 1], sum(each.num_rows for each in tables))
-            write_part(UPath(self.snapshots / batch_id), partition, tables)
+            partition = partitions[number]
+            part = write_part(files.folder, partition, tables)
+            files.keep_part(part, plan)
 
             def assessed(tables: list[pa.Table] = tables) -> Iterator[Assessment]:
                 for each in tables:
@@ -66,7 +76,7 @@ class Site:
                         each, self.context, duplicates=doubles, released=pa.array(released, pa.int64()).to_numpy()
                     )
 
-            self.store.stage_partition(batch_id, partition.lower, partition.upper, assessed())
+            self.store.stage_partition(batch_id, partition.lower, partition.upper, assessed(), part_sha256=part.sha256)
             evidence.append(PartitionEvidence(partition.lower, partition.upper, partition.posts))
         self.store.mark_staged(batch_id, batches.NOW)
         reconcile(self.store, batch_id, source_posts=len(ids), evidence=evidence, now=batches.NOW)
@@ -77,7 +87,7 @@ class Site:
     ) -> Written:
         """Write the work lists of a batch."""
         readiness = read_readiness(self.store, batch_id, self.context.mappings)
-        snapshot = find_snapshot(self.store, readiness.batch, UPath(self.snapshots / readiness.batch.batch_id))
+        snapshot = find_snapshot(self.store, readiness.batch, UPath(self.snapshots))
         only = unit_keys(readiness, self.context.mappings, units)
         folder = OutFolder(out, units=only, replace=replace)
         return write_work_lists(self.store, readiness, snapshot, self.context.mappings, folder, only=only, **asked)

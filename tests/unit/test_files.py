@@ -1,5 +1,6 @@
 """Files are opened once and only when they are regular, checked on the handle that is read, and whole or not there."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -16,6 +17,12 @@ from waitlist.csv_table import CsvTable
 from waitlist.files import CheckedFile, open_checked, read_kept, writing_aside
 
 BLOCK = 64 * 2**10
+
+
+def opened(path: Path) -> CheckedFile:
+    """Open a file as the one that lies there."""
+    content = path.read_bytes()
+    return open_checked(UPath(path), size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +64,7 @@ IRREGULAR = ["FIFO", "folder", "link in a circle", "socket", "device"]
 def test_only_a_regular_file_is_read_from_the_pipelines_own_folders(tmp_path: Path, kind: str) -> None:
     irregular(kind, tmp_path / "plan.json")
     with pytest.raises(OSError, match=r"regular file|Is a directory|No such device"):
-        open_checked(UPath(tmp_path / "plan.json"))
+        open_checked(UPath(tmp_path / "plan.json"), size=1, sha256="")
 
 
 @pytest.mark.parametrize("kind", IRREGULAR)
@@ -78,7 +85,7 @@ def test_what_people_keep_may_be_a_link_as_in_a_mounted_config_map(tmp_path: Pat
 def test_a_checked_file_reads_as_any_other(tmp_path: Path, size: int) -> None:
     content = bytes(number % 251 for number in range(size))
     (tmp_path / "file").write_bytes(content)
-    with open_checked(UPath(tmp_path / "file")) as file:
+    with opened(tmp_path / "file") as file:
         assert file.size == size
         for start in (0, 1, BLOCK - 1, BLOCK, size // 2, size, size + 1):
             for length in (0, 1, BLOCK, 2 * BLOCK, size, -1):
@@ -101,17 +108,24 @@ def test_a_checked_file_reads_as_any_other(tmp_path: Path, size: int) -> None:
 def test_a_block_that_has_changed_since_it_was_hashed_is_not_handed_out(tmp_path: Path, change: Any) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"a" * 3 * BLOCK)
-    with open_checked(UPath(path)) as file:
+    with opened(path) as file:
         change(path, b"a" * 3 * BLOCK)
         file.seek(BLOCK)
         with pytest.raises(OSError, match="changed while it was read"):
             file.read(1)
 
 
+@pytest.mark.parametrize("content", [b"", b"ab", b"b", b"a" * BLOCK])
+def test_a_file_that_is_not_the_one_that_was_written_is_not_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(OSError, match="it is damaged or another file"):
+        open_checked(UPath(tmp_path / "file"), size=1, sha256=hashlib.sha256(b"a").hexdigest())
+
+
 def test_another_file_that_takes_the_name_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"a")
-    with open_checked(UPath(path)) as file:
+    with opened(path) as file:
         path.with_name("other").write_bytes(b"b")
         path.with_name("other").replace(path)
         assert file.read() == b"a"
@@ -129,8 +143,8 @@ def test_what_is_no_regular_file_gives_way_to_the_one_that_is_written(tmp_path: 
     irregular(kind, tmp_path / "plan.json")
     with writing_aside(UPath(tmp_path / "plan.json")) as sink:
         sink.write(b"{}")
-    with open_checked(UPath(tmp_path / "plan.json")) as file:
-        assert file.sha256 == sink.sha256
+    with open_checked(UPath(tmp_path / "plan.json"), size=sink.size, sha256=sink.sha256) as file:
+        assert file.read() == b"{}"
     assert not (tmp_path / "plan.json").is_symlink()
 
 
@@ -154,7 +168,7 @@ class Place:
 
 
 def test_an_error_of_a_stores_client_becomes_one_of_ours_without_its_text() -> None:
-    for attempt in (lambda: open_checked(Place()), lambda: writing_aside(Place()).__enter__()):  # type: ignore[arg-type]
+    for attempt in (lambda: open_checked(Place(), size=1, sha256=""), lambda: writing_aside(Place()).__enter__()):  # type: ignore[arg-type]
         with pytest.raises(OSError, match=r"^\[Errno 5\] the store did not answer as it should \(LookupError\)$"):
             attempt()
 

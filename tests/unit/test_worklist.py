@@ -39,10 +39,13 @@ from tests.support.worklists import (
     sheets_of,
     site,
 )
+from upath import UPath
 
 from waitlist import paths
+from waitlist.batch_files import BatchFiles
 from waitlist.exceptions import SnapshotError, StagingError, WorkListError
 from waitlist.messages import WORK_LIST_FIX_WHEN_LIVE, finding_text
+from waitlist.snapshot import write_part
 from waitlist.staging import schema
 from waitlist.worklist import workbook
 
@@ -592,19 +595,31 @@ def test_only_a_batch_that_counts_for_readers_is_written(place: Site, out: Path)
 
 def test_a_snapshot_that_is_gone_or_another_is_named(place: Site, out: Path) -> None:
     place.stage(*[RED] * 7)
-    description = place.snapshots / BATCH / "part-00001.json"
-    whole = description.read_text(encoding="utf-8")
-    description.unlink()
+    part = place.snapshots / BATCH / "part-00001.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-1])
+    with pytest.raises(SnapshotError, match=r"part-00001\.parquet in .* it is damaged or another file"):
+        place.write(out)
+    part.write_bytes((part.with_name("part-00000.parquet")).read_bytes())
+    with pytest.raises(SnapshotError, match=r"part-00001\.parquet in .* it is damaged or another file"):
+        place.write(out)
+    part.write_bytes(whole)
+    (place.snapshots / BATCH).rename(place.snapshots / "annan")
+    with pytest.raises(SnapshotError, match=r"part-00000\.parquet in .*natt-1 is missing"):
+        place.write(out)
+    assert not list(out.glob("arbetslista*"))
+
+
+def test_a_part_that_was_read_again_since_it_was_staged_is_not_shown_beside_older_findings(
+    place: Site, out: Path
+) -> None:
+    place.stage(*[RED] * 7)
+    files = BatchFiles(place.store, UPath(place.snapshots), BATCH)
+    plan = files.plan()
+    later = posts.table(*({"post_id": number, **RED} for number in (6, 7)))
+    files.keep_part(write_part(files.folder, plan.partitions[1], [later]), plan)
     with pytest.raises(SnapshotError, match="lacks 1 of 2 partitions of batch natt-1"):
         place.write(out)
-    description.write_text("{", encoding="utf-8")
-    with pytest.raises(SnapshotError, match=r"a description of a part in .* is damaged"):
-        place.write(out)
-    description.write_text(whole, encoding="utf-8")
-    (place.snapshots / BATCH).rename(place.snapshots / "annan")
-    with pytest.raises(SnapshotError, match="natt-1 is missing: the snapshot was removed, or lies elsewhere"):
-        place.write(out)
-    assert not out.exists()
 
 
 def test_batch_that_retention_has_emptied_is_named(place: Site, out: Path) -> None:
@@ -617,7 +632,7 @@ def test_batch_that_retention_has_emptied_is_named(place: Site, out: Path) -> No
 def test_parts_that_an_earlier_plan_left_are_not_read(place: Site, out: Path) -> None:
     place.stage(*[RED] * 12)
     place.stage(*[RED] * 3)
-    assert len(list((place.snapshots / BATCH).glob("part-*.json"))) == 3
+    assert len(list((place.snapshots / BATCH).glob("part-*.parquet"))) == 3
     assert place.write(out).rows == 3
 
 

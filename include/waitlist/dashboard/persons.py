@@ -46,7 +46,7 @@ def read_persons(
         SnapshotError: the snapshot is missing or damaged.
         StagingError: the database refused.
     """
-    snapshot = find_snapshot(store, store.batch(batch_id), snapshots / batch_id)
+    snapshot = find_snapshot(store, store.batch(batch_id), snapshots)
     wanted = pa.array(sorted(post_ids), pa.int64())
     protected = _protected(store, batch_id, post_ids)
     found: dict[int, Person] = {}

@@ -248,7 +248,7 @@ def consider(
     """
     with reading(store, "finding the latest dry run") as connection:
         batch = dry_runs(connection)[-1]
-    snapshot = find_snapshot(store, store.batch(batch.batch_id), snapshots / batch.batch_id)
+    snapshot = find_snapshot(store, store.batch(batch.batch_id), snapshots)
     now = RuleContext(batch.as_of, mappings, rules)
     then = RuleContext(batch.as_of, _changed(mappings, proposal), _set(rules, proposal))
     duplicates = [_duplicates(snapshot, context) for context in (now, then)]

@@ -6,7 +6,17 @@ them; ``states`` says what a batch may turn into. The statements lie in ``sql/st
 
 from waitlist.staging.events import PIPELINE, Event
 from waitlist.staging.loading import AssessedChunk, StagedPartition
-from waitlist.staging.states import DECIDED, IMMUTABLE, READABLE, Batch, BatchKind, BatchState, EventName
+from waitlist.staging.states import (
+    DECIDED,
+    IMMUTABLE,
+    READABLE,
+    Batch,
+    BatchFile,
+    BatchKind,
+    BatchState,
+    EventName,
+    StagedRange,
+)
 from waitlist.staging.store import StagingStore
 
 __all__ = [
@@ -16,10 +26,12 @@ __all__ = [
     "READABLE",
     "AssessedChunk",
     "Batch",
+    "BatchFile",
     "BatchKind",
     "BatchState",
     "Event",
     "EventName",
     "StagedPartition",
+    "StagedRange",
     "StagingStore",
 ]

@@ -101,6 +101,7 @@ class _Line(NamedTuple):
     staged: int
     findings: int
     digest: str
+    part_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,18 @@ class _Load:
 
 
 def load_partition(
-    database: Database, batch_id: str, keys: KeyRange, chunks: Iterable[AssessedChunk], *, now: datetime | None
+    database: Database,
+    batch_id: str,
+    keys: KeyRange,
+    chunks: Iterable[AssessedChunk],
+    *,
+    part_sha256: str | None,
+    now: datetime | None,
 ) -> StagedPartition:
     """Replace the batch's rows in a key range by the chunks' rows, in one transaction.
 
-    Where that opens the batch again, the audit trail gets ``now``, or the moment at which the batch was begun.
+    The partition's line keeps the checksum of the part that they were made from. Where that opens the batch again, the
+    audit trail gets ``now``, or the moment at which the batch was begun.
 
     Raises:
         StagingError: the batch is unknown or immutable, or a post lies outside the range.
@@ -136,6 +144,7 @@ def load_partition(
             staged=counts["bokningsbegaran"],
             findings=counts["finding"],
             digest=digest.hexdigest(),
+            part_sha256=part_sha256,
         )
         unchanged = into.settle(lambda run: _account(run, batch_id, keys, line, now))
     return StagedPartition(

@@ -80,17 +80,17 @@ class Units(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(json.loads(value))
 
 
-class Facts(TypeDecorator[Mapping[str, str]]):
-    """Digests by file and values by setting, as a JSON object, sorted."""
+class Values(TypeDecorator[Mapping[str, Any]]):
+    """Values by name as a JSON object, sorted."""
 
     impl = Unicode
     cache_ok = True
 
-    def process_bind_param(self, value: Mapping[str, str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Mapping[str, Any] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Write the object."""
         return None if value is None else json.dumps(dict(value), ensure_ascii=False, sort_keys=True)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, str] | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, Any] | None:  # noqa: ARG002
         """Read it."""
         return None if value is None else dict(json.loads(value))
 
@@ -146,7 +146,7 @@ batch: Final = Table(
     Column("units", Units),
     Column("reuse_snapshot", Unicode),
     # What the batch was opened with, by file and setting; empty in batches of releases before this column.
-    Column("facts", Facts),
+    Column("facts", Values),
     _one_of("kind", BatchKind),
     _one_of("state", BatchState),
 )
@@ -166,6 +166,22 @@ batch_partition: Final = Table(
     Column("staged", BigInteger, nullable=False),
     Column("findings", BigInteger, nullable=False),
     Column("digest", Unicode(64), nullable=False),
+    # Of the snapshot's part that the rows were made from; empty in batches of releases before this column.
+    Column("part_sha256", Unicode(64)),
+)
+
+# The files of the batch's folder, each as it was written last. A file that is another is not read.
+batch_file: Final = Table(
+    "batch_file",
+    METADATA,
+    _batch_id(reference=True),
+    Column("name", _key(100), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Unicode(64), nullable=False),
+    # Digest of the files and rules that it was made of; empty where it was made of none.
+    Column("made_of", Unicode(64), nullable=False),
+    # Counts, keys and digests; never a value of a post.
+    Column("about", Values, nullable=False),
 )
 
 # Clustered by key on SQLite: one tree to fill instead of a table and an index.
@@ -315,10 +331,11 @@ _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {
     Date: pa.date32(),
     Double: pa.float64(),
     Unicode: pa.string(),
+    Values: pa.string(),
 }
 
 
-def arrow_rows(table: Table) -> pa.Schema:
-    """Return the columns of a row table as Arrow has them on their way in: all but ``batch_id``."""
-    columns = (column for column in table.columns if column.name != "batch_id")
+def arrow_rows(table: Table, *, but: str | None = None) -> pa.Schema:
+    """Return the columns of a row table as Arrow has them on their way in: all but ``batch_id``, and but one more."""
+    columns = (column for column in table.columns if column.name not in {"batch_id", but})
     return pa.schema([(column.name, _ARROW_TYPES[type(column.type)]) for column in columns])

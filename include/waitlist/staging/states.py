@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 
 class BatchKind(StrEnum):
@@ -105,3 +105,29 @@ class Batch:
     """
     facts: Mapping[str, str] | None = None
     """Digests of the files and values of the settings that it was opened with; None: an earlier release opened it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFile:
+    """One row of ``batch_file``: a file of a batch's folder as it was written."""
+
+    name: str
+    size: int
+    """In bytes."""
+    sha256: str
+    """Of its bytes, lower-case hex."""
+    made_of: str
+    """Digest of what the step that wrote it had read; empty where it read nothing that may be written again."""
+    about: Mapping[str, Any]
+    """Counts, keys and digests; never a value of a post."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRange:
+    """Keys of a batch that were staged as one partition, ``[lower, upper)``; None is an open end."""
+
+    lower: int | None
+    upper: int | None
+    posts: int
+    part_sha256: str | None
+    """Of the snapshot's part that they were made from; None: an earlier release staged them."""

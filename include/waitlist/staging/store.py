@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from waitlist.staging.loading import (
 )
 from waitlist.staging.migrate import migrate
 from waitlist.staging.queries import read_sql
-from waitlist.staging.states import NOT_RECONCILED, Batch, BatchKind, BatchState
+from waitlist.staging.states import NOT_RECONCILED, Batch, BatchFile, BatchKind, BatchState, StagedRange
 
 if TYPE_CHECKING:
     from waitlist.quality.results import QualityResult
@@ -146,14 +147,15 @@ class StagingStore:
         upper: int | None,
         chunks: Iterable[AssessedChunk],
         *,
+        part_sha256: str | None = None,
         now: datetime | None = None,
     ) -> StagedPartition:
         """Replace the batch's rows with ``lower <= post_id < upper`` by the chunks', in one transaction.
 
         None is an open end; the partitions of a batch cover the whole key line, so no row of an
-        earlier plan survives. When the same was there before, the state stays; otherwise the
-        batch is open again from the same moment, which the audit trail tells as ``now``, or as the
-        moment at which the batch was begun.
+        earlier plan survives. When the same was there before, made from the same part of the
+        snapshot, the state stays; otherwise the batch is open again from the same moment, which the
+        audit trail tells as ``now``, or as the moment at which the batch was begun.
 
         Raises:
             StagingError: the batch is unknown or immutable, a post lies outside the range, or the
@@ -161,7 +163,42 @@ class StagingStore:
         """
         keys = KeyRange(lower, upper)
         with refusals_named(f"staging batch {batch_id}, partition {keys}"):
-            return load_partition(self.database, batch_id, keys, chunks, now=now)
+            return load_partition(self.database, batch_id, keys, chunks, part_sha256=part_sha256, now=now)
+
+    def require_changeable(self, batch_id: str) -> None:
+        """Raise for a batch that nobody may change any more.
+
+        Raises:
+            StagingError: the batch is unknown or immutable.
+        """
+        refuse_immutable(batch_id, self.batch(batch_id).state)
+
+    def keep_file(self, batch_id: str, file: BatchFile) -> None:
+        """Put a file of the batch's folder on the batch's list, in the place of an earlier one of its name.
+
+        Raises:
+            StagingError: the batch is unknown or immutable.
+        """
+        table = schema.batch_file
+        with self.changing(f"listing {file.name} of batch", batch_id) as (connection, _):
+            connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.name == file.name))
+            connection.execute(table.insert().values(batch_id=batch_id, **asdict(file)))
+
+    def files(self, batch_id: str) -> dict[str, BatchFile]:
+        """Return the files on the batch's list, by name; empty for a batch of an earlier release."""
+        table = schema.batch_file
+        query = sa.select(*(table.c[column.name] for column in fields(BatchFile))).where(table.c.batch_id == batch_id)
+        with refusals_named(f"files of batch {batch_id}"), self.database.connected() as connection:
+            return {row["name"]: BatchFile(**row) for row in connection.execute(query).mappings()}
+
+    def staged_ranges(self, batch_id: str) -> list[StagedRange]:
+        """Return what was staged as a partition each, in the order of the keys."""
+        line = schema.batch_partition.c
+        query = sa.select(line.lower_key, line.upper_key, line.posts, line.part_sha256)
+        query = query.where(line.batch_id == batch_id).order_by(line.lower_key)
+        with refusals_named(f"partitions of batch {batch_id}"), self.database.connected() as connection:
+            rows = connection.execute(query).all()
+        return [StagedRange(None if row[0] == schema.OPEN_LOWER else row[0], *row[1:]) for row in rows]
 
     def replace_quality(self, batch_id: str, suite: str, results: Iterable["QualityResult"]) -> None:
         """Replace the results of one suite.

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
         with _noted(faults):
             only = unit_keys(readiness, mappings, given.unit)
         with _noted(faults):
-            snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots) / readiness.batch.batch_id)
+            snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots))
     place = _place(given.out, readiness, faults)
     out = None if place is None else OutFolder(place, units=only, replace=given.replace)
     faults += [] if out is None else out.faults()

@@ -1,6 +1,5 @@
 """Where work lists come from: a batch's snapshot, and what staging says of its posts."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -10,11 +9,11 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError, reason_of
-from waitlist.files import open_checked
+from waitlist.earlier_files import files_of
+from waitlist.exceptions import SnapshotError
 from waitlist.snapshot import SnapshotPart, read_part
 from waitlist.staging import Batch, StagingStore, schema
-from waitlist.staging.database import Read, refusals_named
+from waitlist.staging.database import Read
 from waitlist.worklist.rows import POSTS
 
 _DISPOSITIONS: Final = pa.schema(
@@ -64,56 +63,29 @@ class Snapshot:
             yield from read_part(self.folder, part, POSTS)
 
 
-def find_snapshot(store: StagingStore, batch: Batch, folder: UPath) -> Snapshot:
-    """Find the files of a batch's snapshot: those of the partitions that were staged.
+def find_snapshot(store: StagingStore, batch: Batch, snapshots: UPath) -> Snapshot:
+    """Find the files of a batch's snapshot: those that its partitions were staged from.
 
     Args:
         store: the staging database.
         batch: the batch.
-        folder: its snapshot's folder.
+        snapshots: the folder under which each batch has its snapshot.
 
     Raises:
         SnapshotError: the snapshot is missing, or another than the one that was staged.
         StagingError: the database refused.
     """
-    table = schema.batch_partition
-    query = sa.select(table).where(table.c.batch_id == batch.batch_id).order_by(table.c.lower_key)
-    with refusals_named(f"partitions of batch {batch.batch_id}"), store.database.connected() as connection:
-        staged = connection.execute(query).mappings().all()
+    staged = store.staged_ranges(batch.batch_id)
     if not staged:
         raise SnapshotError(f"batch {batch.batch_id} holds no posts any more: retention has removed them")
-    found = _described(folder)
-    wanted = [
-        (None if row["lower_key"] == schema.OPEN_LOWER else row["lower_key"], row["upper_key"], row["posts"])
-        for row in staged
-    ]
-    if missing := sum(keys not in found for keys in wanted):
+    files = files_of(store, snapshots, batch.batch_id)
+    parts = files.staged_parts(staged)
+    if len(parts) < len(staged):
         raise SnapshotError(
-            f"the snapshot in {folder} lacks {missing} of {len(wanted)} partitions of batch {batch.batch_id}: "
-            "it was removed, or the batch is being run again"
+            f"the snapshot in {files.folder} lacks {len(staged) - len(parts)} of {len(staged)} partitions of batch "
+            f"{batch.batch_id}: the batch is being run again"
         )
-    return Snapshot(folder, tuple(found[keys] for keys in wanted))
-
-
-def _described(folder: UPath) -> dict[tuple[int | None, int | None, int], SnapshotPart]:
-    """Read the descriptions beside the parts, by keys and number of posts; those of earlier plans may be among them."""
-    # An object store's client remembers what it has listed, and the batch may have been run again since.
-    folder.fs.invalidate_cache(folder.path)
-    try:
-        beside = sorted(file for file in folder.iterdir() if file.name.startswith("part-") and file.suffix == ".json")
-        parts = [_read_description(file) for file in beside]
-    except FileNotFoundError:
-        raise SnapshotError(f"{folder} is missing: the snapshot was removed, or lies elsewhere") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise SnapshotError(f"a description of a part in {folder} is damaged: rerun the extract") from None
-    except OSError as error:
-        raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
-    return {(part.lower, part.upper, part.posts): part for part in parts}
-
-
-def _read_description(path: UPath) -> SnapshotPart:
-    with open_checked(path) as file:
-        return SnapshotPart.from_dict(json.loads(file.read()))
+    return Snapshot(files.folder, tuple(parts))
 
 
 class StagedPosts:

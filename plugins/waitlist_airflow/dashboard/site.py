@@ -13,6 +13,7 @@ from fastapi import Depends
 from upath import UPath
 
 from waitlist.dashboard import reading
+from waitlist.earlier_files import files_of
 from waitlist.exceptions import SnapshotError
 from waitlist.gates import GateResult, read_measured
 from waitlist.mappings import Mappings, load_mappings
@@ -108,7 +109,7 @@ class Site:
     def measured_gates(self, batch_id: str) -> tuple[GateResult, ...] | None:
         """Return what a dry run left of its gates beside its snapshot, the failed first; None where it left nothing."""
         try:
-            measured = read_measured(self.snapshots / batch_id)
+            measured = read_measured(files_of(self.store, self.snapshots, batch_id))
         except (SnapshotError, OSError) as error:
             # The figures are worth showing without them.
             log.warning("the gates of batch %s cannot be read: %s", batch_id, type(error).__name__)

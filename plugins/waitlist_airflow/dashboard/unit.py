@@ -94,7 +94,7 @@ def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
         runs, _ = runs_of(connection, site.mappings, key)
     batch_id = runs[-1].batch_id
     readiness = read_readiness(site.store, batch_id, site.mappings)
-    snapshot = find_snapshot(site.store, readiness.batch, site.snapshots / batch_id)
+    snapshot = find_snapshot(site.store, readiness.batch, site.snapshots)
     made = make_work_list(site.store, readiness, snapshot, site.mappings, key)
     record(
         site.store,
