@@ -187,6 +187,16 @@ def test_a_file_that_is_not_the_one_on_the_list_is_refused_at_once(site: Site, r
     assert site.staged() == before
 
 
+def test_another_content_of_the_same_size_that_reads_well_is_refused(site: Site) -> None:
+    site.files.write_gates([{"gate": "a"}])
+    for name, old, new in (("gates.json", b'"a"', b'"b"'), ("plan.json", b"2024-10-01", b"2024-10-02")):
+        content = (site.folder / name).read_bytes()
+        assert old in content
+        (site.folder / name).write_bytes(content.replace(old, new))
+        with pytest.raises(SnapshotError, match=f"{name} .* its checksum is not the one that was written"):
+            site.files.gates() if name == "gates.json" else site.files.plan()
+
+
 def test_an_earlier_trys_file_is_refused(site: Site) -> None:
     earlier = {path.name: path.read_bytes() for path in site.folder.iterdir()}
     site.ask_pmo("UPDATE vantelistepost SET orsak = 'En annan orsak'")
