@@ -15,9 +15,9 @@ from tests.support.running_airflow import DEADLINE_SECONDS, RunningAirflow, runn
 
 from benchmarks.observe import Watch, cpu_seconds
 from benchmarks.site import AS_OF, Site
-from waitlist.pipeline import Request
-from waitlist.pmo.connection import _PAIR
+from waitlist.source.pmo.connection import _PAIR
 from waitlist.staging import StagingStore
+from waitlist.steps.pipeline import Request
 
 SLOTS = 2
 

@@ -23,11 +23,11 @@ from tests.support.postgres import running_postgres
 from tests.support.runs import assessed, pipeline, request
 
 from waitlist import demo
-from waitlist.pipeline import Pipeline
-from waitlist.pmo import PmoSource
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.pipeline import Pipeline
 
 AS_OF: Final = dt.date(2024, 10, 1)
 GOAL: Final = 10.0

@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from waitlist_airflow.dashboard.access import may_read_runs
-from waitlist_airflow.dashboard.app import create_app, get_user
+from waitlist_airflow.web.access import may_read_runs
+from waitlist_airflow.web.app import create_app, get_user
 
 _REPEATS: Final = 5
 

@@ -19,10 +19,10 @@ import pandas as pd
 import pyodbc
 import sqlalchemy as sa
 
-from waitlist.mappings import Mappings, Unit, category_key, list_key, load_mappings
-from waitlist.pmo.query import Scope, SourceQuery
-from waitlist.rules import BUILT_IN_SEVERITIES, DISPOSITIONS
+from waitlist.facts.mappings import Mappings, Unit, category_key, list_key, load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, DISPOSITIONS
 from waitlist.settings import Settings
+from waitlist.source.pmo.query import Scope, SourceQuery
 
 _SHAPE = re.compile(r"[0-9]{6}(?:[0-9]{2})?[-+]?[0-9A-Za-z]{4}")
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)?")

@@ -20,9 +20,9 @@ from upath import UPath
 
 from benchmarks.naive import script
 from benchmarks.site import AS_OF, Site
-from waitlist.pipeline import Pipeline, Run
-from waitlist.pmo import PmoSource, Selection
 from waitlist.settings import Settings
+from waitlist.source.pmo import PmoSource, Selection
+from waitlist.steps.pipeline import Pipeline, Run
 
 Steps = dict[str, float]
 Work = Callable[[], tuple[int, Steps]]
@@ -63,7 +63,7 @@ def one_process(site: Site) -> Work:
 def two_processes(site: Site) -> Work:
     """Extract, assess and load, two partitions at a time, as two worker slots do."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["waitlist.pipeline", "adbc_driver_postgresql.dbapi"])
+    context.set_forkserver_preload(["waitlist.steps.pipeline", "adbc_driver_postgresql.dbapi"])
     pool = ProcessPoolExecutor(2, mp_context=context)
     list(pool.map(time.sleep, [0.2, 0.2]))  # both are there before the clock runs
     return lambda: _direct(site, pool)

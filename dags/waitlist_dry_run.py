@@ -31,7 +31,8 @@ from typing import Final
 
 from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag
 
-from waitlist_airflow import flow, notify, steps
+from waitlist_airflow import notify, steps
+from waitlist_airflow import wiring as flow
 
 KIND: Final = "dry_run"
 

@@ -24,7 +24,8 @@ from typing import Final
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, flow, notify, steps
+from waitlist_airflow import approval, notify, steps
+from waitlist_airflow import wiring as flow
 
 KIND: Final = "migration"
 

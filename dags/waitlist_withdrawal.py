@@ -17,7 +17,8 @@ import datetime as dt
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, flow, notify, steps
+from waitlist_airflow import approval, notify, steps
+from waitlist_airflow import wiring as flow
 
 
 @dag(

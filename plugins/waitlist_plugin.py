@@ -18,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 @functools.cache
 def _app() -> Callable[[Message, Receive, Send], Awaitable[None]]:
-    from waitlist_airflow.dashboard.app import create_app
+    from waitlist_airflow.web.app import create_app
 
     return create_app()
 

@@ -21,7 +21,7 @@ say "3/4  The dry run as of $as_of (about half a minute; its log: .demo/dry_run.
 AS_OF=$as_of scripts/dry_run.sh >"$demo/dry_run.log" 2>&1 &
 show_steps "$!" "$demo/dry_run.log" || { tail -n 40 "$demo/dry_run.log" >&2; die "the dry run failed: see .demo/dry_run.log"; }
 say "4/4  Readiness"
-python -m waitlist.readiness --staging "sqlite:///$demo/staging.sqlite" --mappings "$demo/mappings"
+python -m waitlist.reports.readiness --staging "sqlite:///$demo/staging.sqlite" --mappings "$demo/mappings"
 cat <<TEXT
 
 Where to look next

@@ -15,17 +15,18 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from waitlist import gates, paths
-from waitlist.assess import Assessment, assess
+from waitlist import paths
 from waitlist.command_line import add_staging, odbc_without_password, staging_url
-from waitlist.facts import Facts
-from waitlist.pmo import PmoSource, Selection
-from waitlist.posts import RuleContext
-from waitlist.reconcile import PartitionEvidence, reconcile
-from waitlist.release import release, request_approval, verify_released
+from waitlist.deployment import Facts
+from waitlist.judge.assess import Assessment, assess
+from waitlist.judge.posts import RuleContext
+from waitlist.release import gates
+from waitlist.release.decisions import release, request_approval, verify_released
 from waitlist.settings import RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, RELEASED
+from waitlist.source.pmo import PmoSource, Selection
 from waitlist.staging import PIPELINE, StagingStore
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
 BATCH: Final = "migration-pilot"
 AS_OF: Final = dt.date(2024, 9, 1)

@@ -25,7 +25,7 @@ from waitlist_airflow.notify import AnswerWaits
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from waitlist.approval import Question
+    from waitlist.reports.approval import Question
 
 APPROVE: Final = "Godkänn"
 REJECT: Final = "Avslå"

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from waitlist import diff
 from waitlist.exceptions import SettingsError
+from waitlist.reports import diff
 from waitlist_airflow.connections import staging_url
 
 

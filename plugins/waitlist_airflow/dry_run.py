@@ -13,7 +13,7 @@ from typing import Final
 from airflow.sdk import DAG, DagRunState, TaskInstanceState
 from airflow.utils.cli import get_bagged_dag
 
-from waitlist.dates import STOCKHOLM
+from waitlist.columns.dates import STOCKHOLM
 from waitlist_airflow.runs import CONCLUDE
 
 DAG_ID: Final = "waitlist_dry_run"

@@ -18,7 +18,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 if TYPE_CHECKING:
-    from waitlist.notices import Notice
+    from waitlist.reports.notices import Notice
 
 CONNECTION: Final = "waitlist_messages"
 
@@ -88,7 +88,7 @@ class RunFailed(_Message):
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
-        from waitlist import notices
+        from waitlist.reports import notices
 
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
         notice = notices.run_failed(dag_id, _failed_steps(context), self._standing(context))
@@ -143,7 +143,7 @@ class AnswerWaits(_Message):
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
-        from waitlist.notices import Notice
+        from waitlist.reports.notices import Notice
 
         step = context["task"]
         link = step.generate_link_to_ui(task_instance=context["ti"], base_url=_base_url())

@@ -7,10 +7,10 @@ from typing import Any, Final, cast
 from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
 from upath import UPath
 
-from waitlist.dates import STOCKHOLM
+from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
-from waitlist.pipeline import Pipeline, Request, Run, batch_id_of
 from waitlist.settings import Settings
+from waitlist.steps.pipeline import Pipeline, Request, Run, batch_id_of
 from waitlist_airflow.connections import pmo_connection_string, staging_url
 
 CONCLUDE: Final = "conclude"

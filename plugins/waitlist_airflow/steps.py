@@ -231,8 +231,8 @@ def watch_nights() -> Record:
     """Tell the leads, once for each outage, when no night was verified for too long."""
     from airflow.sdk import Variable
 
-    from waitlist import nights
     from waitlist.exceptions import WaitlistError
+    from waitlist.reports import nights
     from waitlist_airflow import notify, runs
 
     now = _now()

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from waitlist.exceptions import SettingsError
+from waitlist.reports.worklist import __main__ as command
 from waitlist.settings import Settings
-from waitlist.worklist import __main__ as command
 from waitlist_airflow.connections import staging_url
 
 

@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 
-from waitlist.approval import Question
 from waitlist.exceptions import RefusedError, StagingError
+from waitlist.reports.approval import Question
 
 REASON = "Avstämt med enheten"
 QUESTION = Question("Ska våg 2 släppas till Millennium?", "11 av 12 poster migreras.", "11 av 12 poster", entry=7)

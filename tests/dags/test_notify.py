@@ -13,7 +13,7 @@ from tests.support.airflow_home import AirflowHome, sqlite_connection
 from tests.support.mail import MailServer, Webhook, serving, text_of
 from tests.support.waits import outcome
 
-from waitlist.notices import Notice
+from waitlist.reports.notices import Notice
 
 NOTICE = Notice("Våg 2 väntar på godkännande", "6 789 av 12 345 poster\n- Åäö <b>&")
 LINK = "http://airflow.example.invalid/dags/waitlist_dry_run/runs/scheduled__2024-10-01T02%3A00%3A00%2B00%3A00"

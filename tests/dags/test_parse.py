@@ -15,7 +15,7 @@ SECONDS = 0.3
 
 OURS = {
     "waitlist", "waitlist.exceptions", "waitlist.paths", "waitlist.settings", "waitlist_airflow",
-    "waitlist_airflow.approval", "waitlist_airflow.flow", "waitlist_airflow.guard", "waitlist_airflow.notify",
+    "waitlist_airflow.approval", "waitlist_airflow.wiring", "waitlist_airflow.guard", "waitlist_airflow.notify",
     "waitlist_airflow.steps",
 }  # fmt: skip
 """Modules of this project that parsing may import."""

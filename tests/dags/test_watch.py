@@ -15,7 +15,7 @@ from tests.support.airflow_home import AirflowHome, sqlite_connection
 from tests.support.mail import Webhook, serving
 
 from waitlist import paths
-from waitlist.readiness import moment
+from waitlist.reports.readiness import moment
 from waitlist.staging import StagingStore, schema
 
 NOW = dt.datetime.now(dt.UTC)

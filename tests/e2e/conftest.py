@@ -15,11 +15,11 @@ from tests.support.postgres import PostgresServer
 from tests.support.running_airflow import DAG, RunningAirflow, running_airflow
 
 from waitlist import demo
-from waitlist.pipeline import Request
-from waitlist.pmo import PmoSource
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, TRUTH, Order, generate
+from waitlist.source.pmo import PmoSource
 from waitlist.staging import Batch, StagingStore
+from waitlist.steps.pipeline import Request
 
 POSTS = 600
 AS_OF = dt.date(2024, 10, 1)

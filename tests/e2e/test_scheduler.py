@@ -14,8 +14,8 @@ from tests.e2e.conftest import AS_OF, Site
 from tests.support.dump import dump
 from tests.support.running_airflow import DAG
 
-from waitlist.mappings import load_mappings
-from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.facts.mappings import load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.simulator import MAPPINGS
 
 PARTITIONS = 3

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from tests.e2e.conftest import AS_OF, Site
 
-from waitlist.notices import RUN_LABELS
-from waitlist.pipeline import Request
-from waitlist.readiness import moment
+from waitlist.reports.notices import RUN_LABELS
+from waitlist.reports.readiness import moment
 from waitlist.staging import PIPELINE, BatchState
+from waitlist.steps.pipeline import Request
 
 WAVE = "2"
 REASON = "Kvarvarande poster bokas för hand av enheterna"

@@ -17,14 +17,14 @@ from tests.support.batches import execute, set_state
 from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 from upath import UPath
 
-from waitlist.batch_files import BatchFiles
-from waitlist.earlier_files import files_of
 from waitlist.exceptions import OutdatedFileError, RefusedError, SettingsError, SnapshotError
-from waitlist.pipeline import Pipeline, Run
+from waitlist.reports.worklist import find_snapshot
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.snapshot import file_name
+from waitlist.source.batch_files import BatchFiles
+from waitlist.source.earlier_files import files_of
+from waitlist.source.snapshot import file_name
 from waitlist.staging import schema
-from waitlist.worklist import find_snapshot
+from waitlist.steps.pipeline import Pipeline, Run
 
 POSTS = 400
 

@@ -19,11 +19,11 @@ from tests.support.pmo import AS_OF, UNITS, SmallPmo, post, postgres_pmo, posts,
 from upath import UPath
 
 from waitlist.exceptions import SourceError
-from waitlist.pmo import PmoSource, Selection, connection
-from waitlist.pmo.connection import OTHER
-from waitlist.pmo.pace import Pace
 from waitlist.settings import Settings
-from waitlist.snapshot import Partition
+from waitlist.source.pmo import PmoSource, Selection, connection
+from waitlist.source.pmo.connection import OTHER
+from waitlist.source.pmo.pace import Pace
+from waitlist.source.snapshot import Partition
 from waitlist.staging import BatchState
 
 POSTS = 2_000

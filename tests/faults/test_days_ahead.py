@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tests.support import batches
 from tests.support.airflow_home import AirflowHome, odbc_sqlite, sqlite_connection
 
-from waitlist.dates import STOCKHOLM
+from waitlist.columns.dates import STOCKHOLM
 from waitlist.staging import StagingStore, schema
 
 NOW = dt.datetime.now(dt.UTC)

@@ -16,26 +16,26 @@ from tests.support.runs import AS_OF, NOW, dry_run, pipeline
 from upath import UPath
 
 from waitlist import demo
-from waitlist.dashboard.batch import read_batch, read_batches
-from waitlist.dashboard.catalogue import read_catalogue
-from waitlist.dashboard.forecast import Outlook
-from waitlist.dashboard.history import dry_runs, unshown
-from waitlist.dashboard.overview import Overview, read_overview
-from waitlist.dashboard.persons import read_persons
-from waitlist.dashboard.reading import reading
-from waitlist.dashboard.released import read_released
-from waitlist.dashboard.unit import Asked, Unit, read_unit, read_units
-from waitlist.dashboard.what_if import read_what_if
-from waitlist.diff import read_difference
-from waitlist.earlier_files import files_of
-from waitlist.gates import read_measured
-from waitlist.pipeline import Pipeline, Request
+from waitlist.judge.rules import Disposition
 from waitlist.quality import load_suites
-from waitlist.readiness import read_readiness
-from waitlist.rules import Disposition
+from waitlist.release.gates import read_measured
+from waitlist.reports.diff import read_difference
+from waitlist.reports.pages.batch import read_batch, read_batches
+from waitlist.reports.pages.catalogue import read_catalogue
+from waitlist.reports.pages.forecast import Outlook
+from waitlist.reports.pages.history import dry_runs, unshown
+from waitlist.reports.pages.overview import Overview, read_overview
+from waitlist.reports.pages.persons import read_persons
+from waitlist.reports.pages.reading import reading
+from waitlist.reports.pages.released import read_released
+from waitlist.reports.pages.unit import Asked, Unit, read_unit, read_units
+from waitlist.reports.pages.what_if import read_what_if
+from waitlist.reports.readiness import read_readiness
+from waitlist.reports.worklist import OutFolder, find_snapshot, write_work_lists
 from waitlist.settings import RuleSettings, Settings
+from waitlist.source.earlier_files import files_of
 from waitlist.staging import StagingStore, schema
-from waitlist.worklist import OutFolder, find_snapshot, write_work_lists
+from waitlist.steps.pipeline import Pipeline, Request
 
 ARCHIVE = Path(__file__).parent / "data" / "earlier_release.tar.xz"
 NIGHTS = tuple(AS_OF - dt.timedelta(days) for days in (2, 1, 0))

@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from tests.support.runs import AS_OF, NOW, dry_run, pipeline, request
 from upath import UPath
 
-from waitlist.dashboard.overview import read_overview
-from waitlist.dashboard.reading import reading
-from waitlist.dashboard.unit import Asked, read_unit, read_units
-from waitlist.dashboard.what_if import read_what_if
 from waitlist.exceptions import MappingError
-from waitlist.pipeline import Pipeline
-from waitlist.readiness import read_readiness
+from waitlist.reports.pages.overview import read_overview
+from waitlist.reports.pages.reading import reading
+from waitlist.reports.pages.unit import Asked, read_unit, read_units
+from waitlist.reports.pages.what_if import read_what_if
+from waitlist.reports.readiness import read_readiness
+from waitlist.reports.worklist import OutFolder, find_snapshot, write_work_lists
 from waitlist.settings import RuleSettings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import schema
-from waitlist.worklist import OutFolder, find_snapshot, write_work_lists
+from waitlist.steps.pipeline import Pipeline
 
 FAR = ("0001-01-01", "1582-10-15", "1899-12-31", "1900-03-01", "1969-12-31", "2262-04-12", "9999-12-31")
 

@@ -16,10 +16,10 @@ from upath import UPath
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
-from waitlist.pipeline import Pipeline, Request, Run
 from waitlist.settings import RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import BatchState, schema
+from waitlist.steps.pipeline import Pipeline, Request, Run
 
 LEAD = "lead"
 WHY = "Testad och godkänd i prov."

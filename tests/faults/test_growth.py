@@ -16,17 +16,20 @@ from tests.support.batches import AS_OF, NOW, UNITS, chunk
 from tests.support.runs import never_asked
 from upath import UPath
 
-from waitlist import approval, changes, diff, gates, paths, quality, readiness, release, retention
-from waitlist.dashboard import access_log, batch, catalogue, overview, released, unit
-from waitlist.dashboard.reading import reading
-from waitlist.mappings import load_mappings
-from waitlist.posts import RuleContext
-from waitlist.reconcile import PartitionEvidence, reconcile
-from waitlist.rules import BUILT_IN_SEVERITIES, Disposition
+from waitlist import paths, quality
+from waitlist.facts.mappings import load_mappings
+from waitlist.judge.posts import RuleContext
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, Disposition
+from waitlist.release import decisions as release
+from waitlist.release import gates
+from waitlist.reports import approval, diff, readiness
+from waitlist.reports.pages import access_log, batch, catalogue, overview, released, unit
+from waitlist.reports.pages.reading import reading
+from waitlist.reports.worklist.sources import StagedPosts
 from waitlist.settings import RuleSettings
-from waitlist.staging import PIPELINE, StagingStore, schema
+from waitlist.staging import PIPELINE, StagingStore, changes, retention, schema
 from waitlist.staging.queries import read_sql
-from waitlist.worklist.sources import StagedPosts
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
 SMALL = 120
 LARGE = 10 * SMALL
@@ -99,7 +102,7 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
         }
         evidence = PartitionEvidence(None, None, posts, **(told if thoroughly else {}))
         # Without primary keys, as a database of somebody else's making may have it, doubles are looked for.
-        with mock.patch("waitlist.reconcile._Checks._primary_keys_hold", return_value=not thoroughly):
+        with mock.patch("waitlist.staging.reconcile._Checks._primary_keys_hold", return_value=not thoroughly):
             return reconcile(store, batch_id, source_posts=posts, evidence=[evidence], now=NOW)
 
     return {

@@ -10,14 +10,14 @@ from tests.support.pmo import UNITS, SmallPmo, post, posts, sqlite_pmo
 from tests.support.worklists import book_of, sheets_of
 from upath import UPath
 
-from waitlist import readiness
-from waitlist.dashboard.persons import read_persons
 from waitlist.exceptions import ContractBrokenError
-from waitlist.messages import PERSON_MASKED, WORK_LIST_MASKED
-from waitlist.pipeline import Pipeline
 from waitlist.quality import FailureSeverity, Outcome
+from waitlist.reports import readiness
+from waitlist.reports.pages.persons import read_persons
+from waitlist.reports.worklist import OutFolder, find_snapshot, write_work_lists
 from waitlist.staging import schema
-from waitlist.worklist import OutFolder, find_snapshot, write_work_lists
+from waitlist.steps.pipeline import Pipeline
+from waitlist.swedish.words import PERSON_MASKED, WORK_LIST_MASKED
 
 UNIT = UNITS[1][0]
 

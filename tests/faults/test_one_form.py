@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from tests.support import runs
 from tests.support.pmo import SmallPmo, official_number, post, postgres_pmo, sqlite_pmo
 
-from waitlist.mappings import load_mappings
-from waitlist.pipeline import Pipeline
-from waitlist.pmo import PmoSource
-from waitlist.pmo.connection import BulkReadError
-from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.facts.mappings import load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.reports.worklist.posts import unit_key
+from waitlist.source.pmo import PmoSource
+from waitlist.source.pmo.connection import BulkReadError
 from waitlist.staging import schema
-from waitlist.worklist.posts import unit_key
+from waitlist.steps.pipeline import Pipeline
 
 UNIT, OTHER = "SE0000000000-TEST1", "SE0000000000-TEST10"
 WRITTEN = [

@@ -23,8 +23,8 @@ from tests.support.waits import locked_tables, stopped_postgres
 
 from waitlist.settings import CONNECTION_DEFAULTS
 from waitlist.staging import StagingStore
-from waitlist_airflow.dashboard import site as site_module
-from waitlist_airflow.dashboard.app import create_app
+from waitlist_airflow.web import site as site_module
+from waitlist_airflow.web.app import create_app
 
 MANY = 40
 PATIENCE_SECONDS = 8.0
@@ -164,7 +164,7 @@ def test_threads_that_never_come_back_do_not_take_the_pages_with_them(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = threading.Event()
-    monkeypatch.setattr("waitlist_airflow.dashboard.overview.read_overview", lambda *_, **__: never.wait())
+    monkeypatch.setattr("waitlist_airflow.web.overview.read_overview", lambda *_, **__: never.wait())
     monkeypatch.setattr(site_module.Settings, "read", lambda: site_module.Settings.model_construct(page_seconds=3))
     for _ in range(2):
         told = page.ask_many([""])

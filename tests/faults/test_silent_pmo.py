@@ -12,9 +12,9 @@ from tests.support.silence import SilentProxy, silent_proxy
 from tests.support.waits import HUNG, locked_sqlite, locked_tables, outcome, outcomes, stopped_postgres
 
 from waitlist.exceptions import SourceError
-from waitlist.pmo import PmoSource, Selection
 from waitlist.settings import ConnectionSettings, Settings
-from waitlist.snapshot import Partition
+from waitlist.source.pmo import PmoSource, Selection
+from waitlist.source.snapshot import Partition
 
 LIMITS = ConnectionSettings(connect_seconds=2, lock_seconds=1, answer_seconds=2)
 PATIENCE_SECONDS = 30

@@ -14,17 +14,19 @@ from tests.support.runs import never_asked
 from tests.support.silence import SilentProxy, silent_proxy
 from tests.support.waits import HUNG, locked_sqlite, locked_tables, outcome, outcomes, stopped_postgres
 
-from waitlist import gates, paths, quality, release, retention
-from waitlist.changes import SCHEMA, find_changes, replace_changes
-from waitlist.dashboard import access_log
-from waitlist.diff import read_difference
+from waitlist import paths, quality
 from waitlist.exceptions import StagingError
-from waitlist.mappings import load_mappings
-from waitlist.posts import RuleContext
-from waitlist.readiness import read_readiness
-from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.facts.mappings import load_mappings
+from waitlist.judge.posts import RuleContext
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.release import decisions as release
+from waitlist.release import gates
+from waitlist.reports.diff import read_difference
+from waitlist.reports.pages import access_log
+from waitlist.reports.readiness import read_readiness
 from waitlist.settings import ConnectionSettings, RuleSettings
-from waitlist.staging import PIPELINE, StagingStore, schema
+from waitlist.staging import PIPELINE, StagingStore, retention, schema
+from waitlist.staging.changes import SCHEMA, find_changes, replace_changes
 
 LIMITS = ConnectionSettings(connect_seconds=2, lock_seconds=1, answer_seconds=2)
 PATIENCE_SECONDS = 30

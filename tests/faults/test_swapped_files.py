@@ -15,7 +15,7 @@ from tests.support.batches import in_processes
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.snapshot import Partition, SnapshotPart, file_name, read_part, write_part
+from waitlist.source.snapshot import Partition, SnapshotPart, file_name, read_part, write_part
 
 Attack = Callable[[str, tuple[bytes, bytes], str], None]
 

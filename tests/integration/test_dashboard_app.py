@@ -21,8 +21,8 @@ from tests.support.dashboards import Site
 
 import waitlist_plugin
 from waitlist.staging import StagingStore
-from waitlist_airflow.dashboard import access, app, pages
-from waitlist_airflow.dashboard import site as site_module
+from waitlist_airflow.web import access, app, pages
+from waitlist_airflow.web import site as site_module
 
 NAMES = ("Lindqvist", "Hemlig, Hanna")
 UNIT = f"enhet/{posts.UNIT}"
@@ -94,7 +94,7 @@ def test_every_address_asks_who_it_is_before_anything_else(
         raise HTTPException(status)
 
     monkeypatch.setattr(
-        "waitlist_airflow.dashboard.errors.get_auth_manager",
+        "waitlist_airflow.web.errors.get_auth_manager",
         lambda: SimpleNamespace(get_url_login=lambda next_url: f"/auth/login?next={next_url}"),
     )
     browser.client.app.dependency_overrides[get_user if status == 401 else access.may_read_runs] = refuse
@@ -311,7 +311,7 @@ def test_an_unexpected_error_says_nothing_of_itself(
     def fall(*_: object, **__: object) -> None:
         raise ValueError("198503142380 Lindqvist, Åsa")
 
-    monkeypatch.setattr("waitlist_airflow.dashboard.overview.read_overview", fall)
+    monkeypatch.setattr("waitlist_airflow.web.overview.read_overview", fall)
     with caplog.at_level(logging.DEBUG):
         answer = browser.get("")
     assert answer.status_code == 500

@@ -7,10 +7,10 @@ import pytest
 from tests.support import batches, releases
 
 from waitlist import paths
-from waitlist.dashboard import batch
-from waitlist.dashboard.reading import NoBatchError, UnknownError
-from waitlist.gates import Gate
 from waitlist.quality import FailureSeverity, Outcome, QualityResult, load_suites
+from waitlist.release.gates import Gate
+from waitlist.reports.pages import batch
+from waitlist.reports.pages.reading import NoBatchError, UnknownError
 from waitlist.staging import BatchState, StagingStore, schema
 from waitlist.staging.events import entry
 from waitlist.staging.states import EventName

@@ -9,11 +9,11 @@ from tests.support import batches
 from tests.support.batches import Chunk, chunk
 
 from waitlist import paths
-from waitlist.dashboard.catalogue import Catalogue, read_catalogue
-from waitlist.mappings import Mappings, Unit, load_mappings
-from waitlist.reconcile import PartitionEvidence, reconcile
-from waitlist.rules import BUILT_IN_SEVERITIES, RULES, Disposition
+from waitlist.facts.mappings import Mappings, Unit, load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, RULES, Disposition
+from waitlist.reports.pages.catalogue import Catalogue, read_catalogue
 from waitlist.staging import StagingStore
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
 POSTS = range(1, 41)
 

@@ -12,18 +12,18 @@ import sqlalchemy as sa
 from tests.support import batches, posts, worklists
 from upath import UPath
 
-from waitlist.dashboard.forecast import Outlook
-from waitlist.dashboard.overview import Overview, Status, read_overview
-from waitlist.dashboard.paging import Direction
-from waitlist.dashboard.persons import read_persons
-from waitlist.dashboard.reading import NoBatchError, OtherReleaseError, UnknownError, reading
-from waitlist.dashboard.unit import Asked, SortBy, Unit, read_unit, read_units
 from waitlist.exceptions import StagingError
-from waitlist.gates import HANDLED
-from waitlist.messages import PERSON_MASKED
-from waitlist.readiness import read_readiness
-from waitlist.rules import Disposition
+from waitlist.judge.rules import Disposition
+from waitlist.release.gates import HANDLED
+from waitlist.reports.pages.forecast import Outlook
+from waitlist.reports.pages.overview import Overview, Status, read_overview
+from waitlist.reports.pages.paging import Direction
+from waitlist.reports.pages.persons import read_persons
+from waitlist.reports.pages.reading import NoBatchError, OtherReleaseError, UnknownError, reading
+from waitlist.reports.pages.unit import Asked, SortBy, Unit, read_unit, read_units
+from waitlist.reports.readiness import read_readiness
 from waitlist.staging import StagingStore, schema
+from waitlist.swedish.words import PERSON_MASKED
 
 NOW = batches.NOW + dt.timedelta(hours=5)
 NIGHTS = tuple(posts.AS_OF - dt.timedelta(days=days) for days in (14, 7, 0))
@@ -320,7 +320,7 @@ def test_pages_follow_each_other_in_any_order(
     monkeypatch: pytest.MonkeyPatch, site: worklists.Site, sort: SortBy, direction: Direction
 ) -> None:
     whole = [post.post_id for post in unit(site, sort=sort, direction=direction).posts]
-    monkeypatch.setattr("waitlist.dashboard.unit.PAGE_SIZE", 2)
+    monkeypatch.setattr("waitlist.reports.pages.unit.PAGE_SIZE", 2)
     parts = [unit(site, sort=sort, direction=direction, page=number).posts for number in (1, 2, 3)]
     assert [post.post_id for part in parts for post in part] == whole
     assert [post.post_id for post in unit(site, sort=sort, direction=direction, page=99).posts] == whole[4:]

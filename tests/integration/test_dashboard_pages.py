@@ -21,14 +21,14 @@ from tests.support.airflow_home import sqlite_connection
 from tests.support.runs import AS_OF, dry_run, pipeline, request
 
 from waitlist import demo
-from waitlist.messages import DISPOSITION_LABELS
-from waitlist.pmo import PmoSource
-from waitlist.rules import RULES
+from waitlist.judge.rules import RULES
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
-from waitlist_airflow.dashboard.access import may_read_runs
-from waitlist_airflow.dashboard.app import create_app, get_user
+from waitlist.swedish.words import DISPOSITION_LABELS
+from waitlist_airflow.web.access import may_read_runs
+from waitlist_airflow.web.app import create_app, get_user
 
 BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
 

@@ -12,20 +12,13 @@ import pytest
 from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 from upath import UPath
 
-from waitlist.dashboard.catalogue import read_catalogue
-from waitlist.dashboard.what_if import (
-    NO_LIST,
-    WAVE,
-    ProposalError,
-    consider,
-    read_proposal,
-    read_what_if,
-)
-from waitlist.mappings import Mappings
-from waitlist.pipeline import Pipeline
+from waitlist.facts.mappings import Mappings
+from waitlist.reports.pages.catalogue import read_catalogue
+from waitlist.reports.pages.what_if import NO_LIST, WAVE, ProposalError, consider, read_proposal, read_what_if
 from waitlist.settings import RuleSettings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.pipeline import Pipeline
 
 NIGHT = request("night")
 DETACHED = "Driver={SQLite3};Database=/nowhere/pmo.sqlite"

@@ -11,12 +11,12 @@ from tests.support import batches
 from tests.support.airflow_home import sqlite_connection
 from tests.support.batches import Chunk, chunk, execute, set_state
 
-from waitlist import diff
-from waitlist.diff import Move, RuleDifference, post_ids, read_difference
 from waitlist.exceptions import StagingError
 from waitlist.paths import PROJECT
-from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.reports import diff
+from waitlist.reports.diff import Move, RuleDifference, post_ids, read_difference
 from waitlist.staging import StagingStore, schema
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

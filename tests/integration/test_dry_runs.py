@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from tests.support import batches, releases
 
-from waitlist import gates
-from waitlist.dashboard.history import dry_runs as shown_dry_runs
-from waitlist.dashboard.reading import reading
-from waitlist.mappings import Mappings
-from waitlist.readiness import LATEST, read_readiness
-from waitlist.retention import Periods, expired, read_batches
+from waitlist.facts.mappings import Mappings
+from waitlist.release import gates
+from waitlist.reports.pages.history import dry_runs as shown_dry_runs
+from waitlist.reports.pages.reading import reading
+from waitlist.reports.readiness import LATEST, read_readiness
 from waitlist.staging import StagingStore
+from waitlist.staging.retention import Periods, expired, read_batches
 
 YEARS_LATER = batches.AS_OF + dt.timedelta(days=3_000)
 NO_FACTS = Mappings((), (), {}, (), {}, {})

@@ -10,11 +10,13 @@ import pytest
 from tests.support import batches, posts, releases
 from tests.support.releases import NOW, POSTS
 
-from waitlist import gates, paths, release
+from waitlist import paths
 from waitlist.exceptions import StagingError
-from waitlist.gates import Gate
-from waitlist.mappings import Mappings
+from waitlist.facts.mappings import Mappings
 from waitlist.quality import CONTRACT, FailureSeverity, Outcome, QualityResult, Suite, load_suites
+from waitlist.release import decisions as release
+from waitlist.release import gates
+from waitlist.release.gates import Gate
 from waitlist.staging import PIPELINE, StagingStore, schema
 
 WAVE = "vecka-1"

@@ -9,9 +9,9 @@ from tests.support import golden
 from tests.support.postgres import PostgresServer
 from tests.support.runs import dry_run, request
 
-from waitlist.pipeline import Pipeline
-from waitlist.rules import RULES, Disposition
+from waitlist.judge.rules import RULES, Disposition
 from waitlist.simulator import generate
+from waitlist.steps.pipeline import Pipeline
 
 
 @dataclass(frozen=True)

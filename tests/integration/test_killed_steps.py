@@ -22,12 +22,12 @@ from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
 from upath import UPath
 
 from waitlist import demo
-from waitlist.approval import Question
-from waitlist.pipeline import Pipeline, Request
-from waitlist.pmo import PmoSource
+from waitlist.reports.approval import Question
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.pipeline import Pipeline, Request
 
 POSTS = 300
 PARTITION_POSTS = 150

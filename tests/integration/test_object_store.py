@@ -9,9 +9,9 @@ from tests.support.runs import AS_OF, NOW, assessed, dry_run, pipeline, request
 from tests.support.servers import ObjectStore
 from upath import UPath
 
-from waitlist.pipeline import Pipeline
+from waitlist.reports.worklist import find_snapshot
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.worklist import find_snapshot
+from waitlist.steps.pipeline import Pipeline
 
 NIGHT = request("night")
 

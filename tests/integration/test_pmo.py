@@ -34,10 +34,10 @@ from upath import UPath
 
 from waitlist import paths
 from waitlist.exceptions import SchemaDriftError, SettingsError, SourceError
-from waitlist.pmo import PmoSource, Selection
-from waitlist.pmo.query import Scope, SourceQuery
 from waitlist.schema import POSTS
-from waitlist.snapshot import Partition, read_part
+from waitlist.source.pmo import PmoSource, Selection
+from waitlist.source.pmo.query import Scope, SourceQuery
+from waitlist.source.snapshot import Partition, read_part
 
 EVERYTHING = Selection(AS_OF)
 WHOLE = Partition(0, None, None, 0)
@@ -235,7 +235,7 @@ def test_rows_are_the_same_whichever_way_they_are_read(texts: SmallPmo, monkeypa
         for chunk in (1, 4, 1_000)
         for longest in (64, 4_096)
     ]
-    monkeypatch.setattr("waitlist.pmo.source._WIDEST_BYTES", 0)
+    monkeypatch.setattr("waitlist.source.pmo.source._WIDEST_BYTES", 0)
     by_row = [read(texts, source_settings(Path(), chunk_posts=chunk, max_text_bytes=64)) for chunk in (1, 4, 1_000)]
 
     assert by_column.num_rows == len(TEXTS) + 2

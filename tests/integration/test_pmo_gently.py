@@ -14,13 +14,13 @@ from tests.support.pmo import AS_OF, SmallPmo, postgres_pmo, posts, sqlite_pmo
 from tests.support.postgres import PostgresServer
 from upath import UPath
 
-from waitlist.dates import STOCKHOLM
+from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import WindowClosedError
-from waitlist.pmo import PmoSource, Selection
-from waitlist.pmo.connection import with_options
-from waitlist.pmo.pace import Pace
 from waitlist.settings import Settings
-from waitlist.snapshot import Partition
+from waitlist.source.pmo import PmoSource, Selection
+from waitlist.source.pmo.connection import with_options
+from waitlist.source.pmo.pace import Pace
+from waitlist.source.snapshot import Partition
 
 POSTS = 5_000
 SMALL = {"partition_posts": 500, "chunk_posts": 100}

@@ -28,8 +28,8 @@ from tests.support.postgres import PostgresServer, free_port, running_postgres
 from upath import UPath
 
 from waitlist.exceptions import SchemaDriftError, SourceError
-from waitlist.pmo import PmoSource, Selection, connection
-from waitlist.snapshot import Partition, read_part, write_part
+from waitlist.source.pmo import PmoSource, Selection, connection
+from waitlist.source.snapshot import Partition, read_part, write_part
 
 EVERYTHING = Selection(AS_OF)
 WHOLE = Partition(0, None, None, 0)

@@ -13,8 +13,8 @@ from tests.support.pmo import AS_OF, SmallPmo, post, posts, source_settings, sql
 from upath import UPath
 
 from waitlist.exceptions import SchemaDriftError, SourceError
-from waitlist.pmo import PmoSource, Selection
-from waitlist.snapshot import Partition, read_part
+from waitlist.source.pmo import PmoSource, Selection
+from waitlist.source.snapshot import Partition, read_part
 
 EVERYTHING = Selection(AS_OF)
 WHOLE = Partition(0, None, None, 0)

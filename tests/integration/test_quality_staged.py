@@ -14,9 +14,9 @@ from tests.support.postgres import free_port
 from tests.support.posts import AS_OF, CUTOFF, GO_LIVE, UNIT, context, luhn, official, table, unit
 
 from waitlist import paths
-from waitlist.assess import assess
 from waitlist.exceptions import RefusedError, StagingError, SuiteError
-from waitlist.posts import NO_POSTS
+from waitlist.judge.assess import assess
+from waitlist.judge.posts import NO_POSTS
 from waitlist.quality import Looks, Outcome, QualityResult, Suite, check_staged, load_suites
 from waitlist.quality.suites import TYPES
 from waitlist.settings import StraddlePolicy

@@ -15,8 +15,8 @@ from tests.support import batches
 from tests.support.batches import POSTS, disposition_of, evidence, execute, person_id, reconcile_all
 
 from waitlist.exceptions import ReconciliationError, StagingError
-from waitlist.reconcile import PartitionEvidence, reconcile
 from waitlist.staging import BatchState, StagingStore
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 from waitlist.staging.schema import batch_partition, bokningsbegaran, disposition, finding, unit_summary
 
 LATER = batches.NOW + dt.timedelta(hours=1)

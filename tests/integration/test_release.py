@@ -12,13 +12,14 @@ from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, POSTS, REASON
 from upath import UPath
 
-from waitlist import approval, release
 from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
-from waitlist.gates import Gate, stored
-from waitlist.pipeline import Pipeline, Run
-from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.release import decisions as release
+from waitlist.release.gates import Gate, stored
+from waitlist.reports import approval
 from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
+from waitlist.steps.pipeline import Pipeline, Run
 
 MIGRATING = releases.migrating(POSTS)
 WAVE = "vecka-1"

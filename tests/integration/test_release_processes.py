@@ -9,7 +9,7 @@ import pytest
 from tests.support import batches, releases
 from tests.support.releases import LATER, PASSED, REASON
 
-from waitlist import release
+from waitlist.release import decisions as release
 from waitlist.staging import PIPELINE, BatchState, StagingStore
 
 

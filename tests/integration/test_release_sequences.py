@@ -12,9 +12,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, REASON
 
-from waitlist import release
 from waitlist.exceptions import RefusedError
-from waitlist.gates import Gate
+from waitlist.release import decisions as release
+from waitlist.release.gates import Gate
 from waitlist.staging import PIPELINE, StagingStore, schema
 
 POSTS = [post for post in range(1, 14) if batches.disposition_of(post) == "migrate"]

@@ -14,13 +14,13 @@ from tests.support.dump import dump
 from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 from upath import UPath
 
-from waitlist.batch_files import BatchFiles
-from waitlist.dates import STOCKHOLM
+from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError
-from waitlist.pipeline import Pipeline
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.snapshot import read_part, write_part
+from waitlist.source.batch_files import BatchFiles
+from waitlist.source.snapshot import read_part, write_part
 from waitlist.staging import schema
+from waitlist.steps.pipeline import Pipeline
 
 NIGHT = request("night")
 

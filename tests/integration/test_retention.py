@@ -15,17 +15,17 @@ from tests.support import batches
 from tests.support.batches import execute, rows
 from upath import UPath
 
-from waitlist import paths, retention
-from waitlist.dashboard.history import dry_runs
-from waitlist.dashboard.reading import reading
+from waitlist import paths
 from waitlist.exceptions import SettingsError
-from waitlist.mappings import load_mappings
-from waitlist.pipeline import Pipeline
-from waitlist.readiness import LATEST, read_readiness
-from waitlist.retention import Places, read_batches, remove, survey
-from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.facts.mappings import load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.reports.pages.history import dry_runs
+from waitlist.reports.pages.reading import reading
+from waitlist.reports.readiness import LATEST, read_readiness
 from waitlist.settings import Settings
-from waitlist.staging import EventName, StagingStore, schema
+from waitlist.staging import EventName, StagingStore, retention, schema
+from waitlist.staging.retention import Places, read_batches, remove, survey
+from waitlist.steps.pipeline import Pipeline
 
 BEGUN = batches.NOW
 ON = BEGUN.date() + dt.timedelta(days=40)

@@ -13,12 +13,12 @@ from tests.support.postgres import PostgresServer
 from tests.support.runs import AS_OF, NOW, dry_run, pipeline, request
 
 from waitlist import demo
-from waitlist.pipeline import Pipeline
-from waitlist.pmo import PmoSource
-from waitlist.rules import RULES, Disposition
+from waitlist.judge.rules import RULES, Disposition
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, TRUTH, Order, generate
+from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.pipeline import Pipeline
 
 POSTS = 20_000
 

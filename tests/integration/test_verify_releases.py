@@ -6,10 +6,11 @@ import pytest
 from tests.support import batches, releases, runs
 from upath import UPath
 
-from waitlist import paths, release, retention
+from waitlist import paths
 from waitlist.exceptions import ReconciliationError
-from waitlist.pipeline import Pipeline
-from waitlist.staging import StagingStore, schema
+from waitlist.release import decisions as release
+from waitlist.staging import StagingStore, retention, schema
+from waitlist.steps.pipeline import Pipeline
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,13 +10,13 @@ from tests.support import batches
 from tests.support.batches import execute
 from upath import UPath
 
-from waitlist.batch_files import BatchFiles
 from waitlist.exceptions import SnapshotError
-from waitlist.gates import Gate, GateResult, read_measured, write_measured
-from waitlist.notices import Notice
-from waitlist.pipeline import Pipeline, Run
+from waitlist.release.gates import Gate, GateResult, read_measured, write_measured
+from waitlist.reports.notices import Notice
 from waitlist.settings import Settings
+from waitlist.source.batch_files import BatchFiles
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.pipeline import Pipeline, Run
 
 TUESDAY = batches.AS_OF + dt.timedelta(days=1)
 # The ready-made batch was held against no suite, its units stand in no plan, and a part of its posts is left to do.

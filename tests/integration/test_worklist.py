@@ -26,12 +26,12 @@ from tests.support.worklists import counts_of, csv_of, post_ids_of
 from upath import UPath
 
 from waitlist import paths
-from waitlist.messages import finding_text, rule_label
-from waitlist.pipeline import Pipeline
-from waitlist.retention import Places, read_batches, survey
+from waitlist.reports.worklist.__main__ import main
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import schema
-from waitlist.worklist.__main__ import main
+from waitlist.staging.retention import Places, read_batches, survey
+from waitlist.steps.pipeline import Pipeline
+from waitlist.swedish.words import finding_text, rule_label
 
 POSTS = 3_000
 

@@ -17,8 +17,8 @@ from tests.e2e.conftest import AS_OF, Site, site
 from tests.e2e.test_wave import MIGRATION, REASON, WAVE, WITHDRAWAL, answer, asked, deciders, shown
 from tests.support.running_airflow import DAG
 
-from waitlist.pipeline import batch_id_of
 from waitlist.staging import BatchState
+from waitlist.steps.pipeline import batch_id_of
 
 __all__ = ["site"]
 

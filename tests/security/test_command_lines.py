@@ -10,13 +10,13 @@ import pytest
 from tests.support import batches
 from tests.support.postgres import PostgresServer
 
-from waitlist import diff
 from waitlist.demo import main as demo
 from waitlist.paths import PROJECT
-from waitlist.readiness import main as readiness_main
+from waitlist.reports import diff
+from waitlist.reports.readiness import main as readiness_main
+from waitlist.reports.worklist.__main__ import main as worklist
 from waitlist.simulator.__main__ import main as simulator
 from waitlist.staging import StagingStore
-from waitlist.worklist.__main__ import main as worklist
 
 SECRET = "h3mligt"
 WITH_PASSWORD = (
@@ -99,7 +99,7 @@ def test_while_a_command_works_no_process_shows_the_password(postgres: PostgresS
         "    seen.extend(p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/cmdline') if p.exists())\n"
         "    return before(self, *_)\n"
         "s.StagingStore.batch = look\n"
-        "from waitlist.readiness import main\n"
+        "from waitlist.reports.readiness import main\n"
         "code = main([])\n"
         "assert seen\n"
         "secret = sys.stdin.read().encode()\n"

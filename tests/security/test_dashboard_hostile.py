@@ -13,7 +13,7 @@ from tests.security.test_dashboard_requests import LOOKS, PATHS, UNIT, bearer, b
 from tests.support import dashboards, posts, worklists
 from tests.support.dashboards import Server
 
-from waitlist_airflow.dashboard import errors
+from waitlist_airflow.web import errors
 
 ATTACKS = (
     "<script>alert(1)</script>",

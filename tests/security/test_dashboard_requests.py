@@ -13,7 +13,7 @@ from tests.support import dashboards, posts, worklists
 from tests.support.dashboards import Answer, Server
 from tests.support.postgres import PostgresServer
 
-from waitlist_airflow.dashboard import errors
+from waitlist_airflow.web import errors
 
 NAMES = ("Lindqvist", "Hemlig, Hanna")
 HOST = "evil.example.invalid"

@@ -9,14 +9,15 @@ from tests.support import batches, releases
 from tests.support.releases import LATER, PASSED, POSTS, REASON
 from upath import UPath
 
-from waitlist import paths, release
-from waitlist.approval import Question
+from waitlist import paths
 from waitlist.exceptions import RefusedError, SettingsError
-from waitlist.gates import Gate
-from waitlist.notices import Notice
-from waitlist.pipeline import Pipeline, Request, Run, batch_id_of
+from waitlist.release import decisions as release
+from waitlist.release.gates import Gate
+from waitlist.reports.approval import Question
+from waitlist.reports.notices import Notice
 from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore
+from waitlist.steps.pipeline import Pipeline, Request, Run, batch_id_of
 
 LEAD = "lead"
 ASKED = Request("waitlist_migration", "wave", "migration", batches.AS_OF, waves=("1",))

@@ -21,12 +21,14 @@ from tests.support import batches, releases
 from tests.support.postgres import PostgresServer
 from upath import UPath
 
-from waitlist import gates, paths, release, retention
-from waitlist.booking_request import row_hashes
-from waitlist.dashboard import access_log
+from waitlist import paths
 from waitlist.exceptions import ReconciliationError, RefusedError
+from waitlist.judge.booking_request import row_hashes
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
-from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, schema
+from waitlist.release import decisions as release
+from waitlist.release import gates
+from waitlist.reports.pages import access_log
+from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, retention, schema
 from waitlist.staging.states import EventName
 
 RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"

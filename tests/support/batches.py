@@ -23,9 +23,9 @@ import sqlalchemy as sa
 
 from tests.support.official_numbers import number
 from tests.support.postgres import PostgresServer
-from waitlist.booking_request import row_hashes
-from waitlist.reconcile import PartitionEvidence, Reconciliation, reconcile
+from waitlist.judge.booking_request import row_hashes
 from waitlist.staging import StagingStore, schema
+from waitlist.staging.reconcile import PartitionEvidence, Reconciliation, reconcile
 
 NOW = dt.datetime(2024, 10, 1, 22, 30, tzinfo=dt.UTC)
 AS_OF = dt.date(2024, 10, 1)

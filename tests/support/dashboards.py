@@ -23,10 +23,10 @@ from upath import UPath
 
 import waitlist_plugin
 from tests.support import batches, posts, worklists
-from waitlist.dashboard import reading
+from waitlist.reports.pages import reading
 from waitlist.staging import StagingStore, schema
-from waitlist_airflow.dashboard import access, app
-from waitlist_airflow.dashboard import site as site_module
+from waitlist_airflow.web import access, app
+from waitlist_airflow.web import site as site_module
 
 READERS = "reader, lead"
 LEADS = "lead"

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitlist.batch_files import GATES
+from waitlist.source.batch_files import GATES
 from waitlist.staging import StagingStore, schema
 
 MOMENTS = {"started_at", "finished_at", "approved_at", "released_at"}

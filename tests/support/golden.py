@@ -17,11 +17,11 @@ import sqlalchemy as sa
 
 from tests.support.runs import AS_OF, dry_run, pipeline, request
 from waitlist import demo
-from waitlist.pipeline import Pipeline
-from waitlist.pmo import PmoSource, Selection
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.source.pmo import PmoSource, Selection
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.pipeline import Pipeline
 
 FILE = Path(__file__).parents[1] / "integration" / "data" / "golden.json"
 POSTS = 100_000

@@ -12,9 +12,9 @@ import psycopg
 
 from tests.support.postgres import PostgresServer
 from waitlist import paths
-from waitlist.pmo.connection import OdbcSource
-from waitlist.pmo.query import SourceQuery
 from waitlist.settings import Settings
+from waitlist.source.pmo.connection import OdbcSource
+from waitlist.source.pmo.query import SourceQuery
 
 AS_OF = dt.date(2024, 10, 1)
 UNITS = {1: ("SE0000000000-TEST1", "Vårdcentralen Ådalen"), 2: ("SE0000000000-TEST2", "Barnavårdscentralen Ön")}

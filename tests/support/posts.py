@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from waitlist import paths
-from waitlist.mappings import Mappings, Unit, load_mappings
-from waitlist.posts import RuleContext
-from waitlist.rules import BUILT_IN_SEVERITIES
+from waitlist.facts.mappings import Mappings, Unit, load_mappings
+from waitlist.judge.posts import RuleContext
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.schema import POSTS
 from waitlist.settings import RuleSettings
 

@@ -10,11 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.support import batches
-from waitlist import release
 from waitlist.exceptions import StagingError
-from waitlist.gates import Gate, GateResult
-from waitlist.reconcile import PartitionEvidence, reconcile
+from waitlist.release import decisions as release
+from waitlist.release.gates import Gate, GateResult
 from waitlist.staging import PIPELINE, StagingStore, schema
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
 NOW = batches.NOW
 LATER = NOW + dt.timedelta(hours=1)

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 from upath import UPath
 
 from waitlist import paths
-from waitlist.batch_files import BatchFiles
-from waitlist.pipeline import Pipeline, Request, Run
 from waitlist.settings import Settings
-from waitlist.snapshot import SnapshotPart
+from waitlist.source.batch_files import BatchFiles
+from waitlist.source.snapshot import SnapshotPart
+from waitlist.steps.pipeline import Pipeline, Request, Run
 
 AS_OF = dt.date(2024, 10, 1)
 NOW = dt.datetime(2024, 10, 1, 4, 0, tzinfo=dt.UTC)

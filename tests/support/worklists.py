@@ -16,16 +16,16 @@ from openpyxl.worksheet.worksheet import Worksheet
 from upath import UPath
 
 from tests.support import batches, posts
-from waitlist import duplicates
-from waitlist.assess import Assessment, assess
-from waitlist.batch_files import BatchFiles, Plan
-from waitlist.pmo import Selection
-from waitlist.posts import RuleContext
-from waitlist.readiness import LATEST, read_readiness
-from waitlist.reconcile import PartitionEvidence, reconcile
-from waitlist.snapshot import Partition, write_part
+from waitlist.judge import duplicates
+from waitlist.judge.assess import Assessment, assess
+from waitlist.judge.posts import RuleContext
+from waitlist.reports.readiness import LATEST, read_readiness
+from waitlist.reports.worklist import OutFolder, Written, find_snapshot, unit_keys, write_work_lists
+from waitlist.source.batch_files import BatchFiles, Plan
+from waitlist.source.pmo import Selection
+from waitlist.source.snapshot import Partition, write_part
 from waitlist.staging import StagingStore
-from waitlist.worklist import OutFolder, Written, find_snapshot, unit_keys, write_work_lists
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
 BATCH = "natt-1"
 AS_OF = posts.AS_OF

@@ -22,9 +22,9 @@ from tests.support.posts import (
     unit,
 )
 
-from waitlist import booking_request
-from waitlist.assess import DISPOSITION_SCHEMA, FINDING_SCHEMA, assess
-from waitlist.rules import DISPOSITIONS, RULES, Disposition
+from waitlist.judge import booking_request
+from waitlist.judge.assess import DISPOSITION_SCHEMA, FINDING_SCHEMA, assess
+from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition
 
 BASE = "Diabetesmottagning"
 RELEASED: dict[str, Any] = {"released": True}

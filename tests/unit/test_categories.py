@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waitlist import paths
-from waitlist.categories import CategoryMatcher
-from waitlist.mappings import CARE_AREAS, BaseCategory, Mappings, SdvList, load_mappings
+from waitlist.facts.mappings import CARE_AREAS, BaseCategory, Mappings, SdvList, load_mappings
+from waitlist.judge.categories import CategoryMatcher
 from waitlist.simulator.catalogue import Catalogue
 
 MAPPINGS = load_mappings(paths.MAPPINGS, raisable={})

@@ -19,10 +19,10 @@ from tests.support.posts import (
     unit,
 )
 
-from waitlist import booking_request
-from waitlist.changes import SCHEMA, compare
-from waitlist.messages import REQUEST_LABELS
-from waitlist.posts import Posts
+from waitlist.judge import booking_request
+from waitlist.judge.posts import Posts
+from waitlist.staging.changes import SCHEMA, compare
+from waitlist.swedish.words import REQUEST_LABELS
 
 Post = Mapping[str, Any]
 

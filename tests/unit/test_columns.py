@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.columns import byte_matrix
+from waitlist.columns.buffers import byte_matrix
 
 TEXTS = st.lists(st.none() | st.text(max_size=8), max_size=20)
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from waitlist.csv_table import CsvTable
+from waitlist.facts.csv_table import CsvTable
 
 COLUMNS = ["name", "months", "day", "areas", "pattern", "note"]
 HEADER = ",".join(COLUMNS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.dashboard.forecast import FARTHEST_DAYS, WINDOW_DAYS, Outlook, forecast
+from waitlist.reports.pages.forecast import FARTHEST_DAYS, WINDOW_DAYS, Outlook, forecast
 
 TODAY = dt.date(2024, 10, 1)
 

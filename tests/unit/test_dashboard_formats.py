@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.gates import Gate
-from waitlist_airflow.dashboard import formats
+from waitlist.release.gates import Gate
+from waitlist_airflow.web import formats
 
 
 def plain(text: str) -> str:

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from waitlist.judge.rules import Disposition
 from waitlist.paths import PROJECT
-from waitlist.rules import Disposition
 
-CSS = (PROJECT / "plugins/waitlist_airflow/dashboard/static/style.css").read_text(encoding="utf-8")
+CSS = (PROJECT / "plugins/waitlist_airflow/web/static/style.css").read_text(encoding="utf-8")
 ROOTS = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
 LIGHT = dict(re.findall(r"--([a-z_-]+): (#[0-9a-f]{6});", ROOTS[0]))
 THEMES = {"light": LIGHT, "dark": LIGHT | dict(re.findall(r"--([a-z_-]+): (#[0-9a-f]{6});", ROOTS[1]))}
@@ -53,7 +53,7 @@ def test_texts_can_be_read(theme: str, text: str, ground: str) -> None:
 
 
 def test_every_disposition_has_a_pattern_so_that_colour_is_not_all() -> None:
-    macros = (PROJECT / "plugins/waitlist_airflow/dashboard/templates/macros.html").read_text(encoding="utf-8")
+    macros = (PROJECT / "plugins/waitlist_airflow/web/templates/macros.html").read_text(encoding="utf-8")
     drawn = dict(re.findall(r'<pattern id="p-([a-z_]+)".*?>(<rect.*?)</pattern>', macros))
     assert set(drawn) == set(Disposition)
     marks = [re.sub(r'class="d-[a-z_]+"', "", mark) for mark in drawn.values()]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist import dates
+from waitlist.columns import dates
 
 
 def parsed(text: str | None) -> dt.date | None:

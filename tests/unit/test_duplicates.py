@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.posts import UNIT, UNIT_CHILD_HEALTH, context, official, table
 
-from waitlist import duplicates
 from waitlist.exceptions import SnapshotError
+from waitlist.judge import duplicates
 
 OTHER_PERSON = official(dt.date(1990, 7, 7))
 

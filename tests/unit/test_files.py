@@ -13,7 +13,7 @@ import pytest
 from fsspec import AbstractFileSystem
 from upath import UPath
 
-from waitlist.csv_table import CsvTable
+from waitlist.facts.csv_table import CsvTable
 from waitlist.files import CheckedFile, open_checked, read_kept, writing_aside
 
 BLOCK = 64 * 2**10

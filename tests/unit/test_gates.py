@@ -6,8 +6,8 @@ import pytest
 
 from waitlist import paths
 from waitlist.exceptions import MappingError
-from waitlist.gates import FILE, GATE_LABELS, HANDLED, Gate, load_gates
-from waitlist.rules import Disposition
+from waitlist.judge.rules import Disposition
+from waitlist.release.gates import FILE, GATE_LABELS, HANDLED, Gate, load_gates
 
 LINES = {
     "critical_suites": "0",

@@ -11,10 +11,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from waitlist.messages import DISPOSITION_LABELS, RULE_TEXTS
+from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.paths import PROJECT
-from waitlist.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.settings import ConnectionSettings, RuleSettings, Settings
+from waitlist.swedish.words import DISPOSITION_LABELS, RULE_TEXTS
 
 DAGS = sorted((PROJECT / "dags").glob("*.py"))
 INNER_RING = sorted((PROJECT / "include" / "waitlist").rglob("*.py"))

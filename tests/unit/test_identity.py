@@ -15,8 +15,8 @@ from tests.support import official_numbers
 from tests.support.official_numbers import with_check_digit
 
 from waitlist import paths
-from waitlist.identity import Kind, classify
-from waitlist.mappings import ReserveNumber, load_mappings
+from waitlist.facts.mappings import ReserveNumber, load_mappings
+from waitlist.judge.identity import Kind, classify
 
 AS_OF = dt.date(2024, 10, 1)
 FORMATS = load_mappings(paths.MAPPINGS, raisable={}).reserve_numbers

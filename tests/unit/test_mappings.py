@@ -8,7 +8,7 @@ import pytest
 
 from waitlist import paths
 from waitlist.exceptions import MappingError
-from waitlist.mappings import category_key, list_key, load_mappings
+from waitlist.facts.mappings import category_key, list_key, load_mappings
 
 RAISABLE = {"AGE_MISMATCH": "warning", "TEXT_CLEANED": "info", "ID_MISSING": "blocks"}
 

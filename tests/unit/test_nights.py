@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from waitlist.nights import LONGEST, Nights, Watch, first_begun, last_verified
+from waitlist.reports.nights import LONGEST, Nights, Watch, first_begun, last_verified
 from waitlist.staging.dry_runs import DryRun
 
 NIGHT = dt.datetime(2024, 10, 1, 3, 0, tzinfo=dt.UTC)

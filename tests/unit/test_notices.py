@@ -2,9 +2,16 @@
 
 import datetime as dt
 
-from waitlist.gates import Gate, GateResult
-from waitlist.notices import RUN_LABELS, approval_waits, gates_turned_red, run_failed, turned_red, withdrawal_waits
 from waitlist.paths import PROJECT
+from waitlist.release.gates import Gate, GateResult
+from waitlist.reports.notices import (
+    RUN_LABELS,
+    approval_waits,
+    gates_turned_red,
+    run_failed,
+    turned_red,
+    withdrawal_waits,
+)
 from waitlist.staging import Batch, BatchKind, BatchState
 
 NOW = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waitlist.number_patterns import LONGEST, PatternError, numbers_of
+from waitlist.facts.number_patterns import LONGEST, PatternError, numbers_of
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pyodbc
 import pytest
 from tests.support.pmo import official_number
 
-from waitlist import dates, paths
-from waitlist.pmo.connection import OdbcSource, offset_text, with_options
-from waitlist.pmo.query import SourceQuery
+from waitlist import paths
+from waitlist.columns import dates
 from waitlist.settings import ConnectionSettings
+from waitlist.source.pmo.connection import OdbcSource, offset_text, with_options
+from waitlist.source.pmo.query import SourceQuery
 
 SECRET = f"{official_number()} Tolvan"
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from waitlist.exceptions import SchemaDriftError
-from waitlist.pmo.contract import ValueFaults, check_columns, to_posts
 from waitlist.schema import POSTS
+from waitlist.source.pmo.contract import ValueFaults, check_columns, to_posts
 
 ORDINARY = {
     "post_id": "1",

@@ -8,7 +8,7 @@ import pytest
 
 from waitlist import paths
 from waitlist.exceptions import SourceError
-from waitlist.pmo.query import Scope, SourceQuery
+from waitlist.source.pmo.query import Scope, SourceQuery
 
 AS_OF = Scope(dt.date(2024, 12, 31))
 AS_TEXT = "CAST({} AS TEXT)"

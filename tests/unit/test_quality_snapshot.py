@@ -24,7 +24,8 @@ from tests.support.posts import (
 
 from waitlist import paths
 from waitlist.exceptions import ContractBrokenError, SuiteError
-from waitlist.posts import Posts
+from waitlist.judge.posts import Posts
+from waitlist.judge.rules import RULES
 from waitlist.quality import (
     CONTRACT,
     FailureSeverity,
@@ -40,7 +41,6 @@ from waitlist.quality import (
 )
 from waitlist.quality import engine as quality_engine
 from waitlist.quality.suites import NOT_IN_A_CHUNK
-from waitlist.rules import RULES
 from waitlist.schema import POSTS
 
 SUITES = load_suites(paths.EXPECTATIONS)

@@ -13,9 +13,9 @@ from sqlalchemy.dialects import mssql
 
 from waitlist import paths
 from waitlist.exceptions import SuiteError
+from waitlist.judge.rules import RULES
 from waitlist.quality import CONTRACT, SUITES, FailureSeverity, Looks, columns_needed, digest, load_suites
 from waitlist.quality.suites import COLUMN_LENGTH, STAGED_COLUMNS
-from waitlist.rules import RULES
 from waitlist.schema import POSTS
 from waitlist.staging.schema import bokningsbegaran, quality_result
 

@@ -14,8 +14,8 @@ from tests.support import batches
 
 from waitlist import paths
 from waitlist.exceptions import StagingError
-from waitlist.mappings import Mappings, Unit
-from waitlist.readiness import LATEST, Progress, RuleCount, main, number, read_readiness, render, share
+from waitlist.facts.mappings import Mappings, Unit
+from waitlist.reports.readiness import LATEST, Progress, RuleCount, main, number, read_readiness, render, share
 from waitlist.staging import StagingStore
 from waitlist.staging.schema import finding, unit_summary
 
@@ -231,7 +231,7 @@ def test_table_keeps_whole_figures_at_any_width(store: StagingStore, mappings: M
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "waitlist.readiness", *arguments],
+        [sys.executable, "-m", "waitlist.reports.readiness", *arguments],
         cwd=paths.PROJECT / "include", capture_output=True, encoding="utf-8", check=False, timeout=60,
     )  # fmt: skip
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.retention import Periods, expired
 from waitlist.staging import Batch, BatchKind, BatchState
+from waitlist.staging.retention import Periods, expired
 
 TODAY = dt.date(2024, 12, 1)
 PERIODS = Periods(dry_run=30, migration=365)

@@ -21,12 +21,12 @@ from tests.support.posts import (
     table,
 )
 
-from waitlist.assess import assess
-from waitlist.mappings import PersonForTests
-from waitlist.messages import DISPOSITION_LABELS, RULE_TEXTS, finding_text
-from waitlist.number_patterns import NumberPattern
-from waitlist.posts import Posts
-from waitlist.rules import RULES, Disposition
+from waitlist.facts.mappings import PersonForTests
+from waitlist.facts.number_patterns import NumberPattern
+from waitlist.judge.assess import assess
+from waitlist.judge.posts import Posts
+from waitlist.judge.rules import RULES, Disposition
+from waitlist.swedish.words import DISPOSITION_LABELS, RULE_TEXTS, finding_text
 
 SDV = "SDV Pv Ssk Återbesök (diabetes)"
 BASE = "Diabetesmottagning"

@@ -16,7 +16,7 @@ from upath import UPath
 
 from waitlist.exceptions import SnapshotError, SourceError
 from waitlist.schema import POSTS
-from waitlist.snapshot import Partition, SnapshotPart, file_name, read_part, write_part
+from waitlist.source.snapshot import Partition, SnapshotPart, file_name, read_part, write_part
 
 ORSAK = "Uppföljning 😀"
 

@@ -42,12 +42,12 @@ from tests.support.worklists import (
 from upath import UPath
 
 from waitlist import paths
-from waitlist.batch_files import BatchFiles
 from waitlist.exceptions import SnapshotError, StagingError, WorkListError
-from waitlist.messages import WORK_LIST_FIX_WHEN_LIVE, finding_text
-from waitlist.snapshot import write_part
+from waitlist.reports.worklist import workbook
+from waitlist.source.batch_files import BatchFiles
+from waitlist.source.snapshot import write_part
 from waitlist.staging import schema
-from waitlist.worklist import workbook
+from waitlist.swedish.words import WORK_LIST_FIX_WHEN_LIVE, finding_text
 
 DIABETES = "SDV Pv Ssk Återbesök (diabetes)"
 RED = {"boka_from": "2024-08-01", "boka_fore": "2024-09-01"}
@@ -644,7 +644,7 @@ def test_columns_fit_the_widest_number_of_points() -> None:
 def test_rows_of_many_units_are_set_aside_in_several_files(
     place: Site, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waitlist.worklist.rows._POSTS_OF_A_FILE", 2)
+    monkeypatch.setattr("waitlist.reports.worklist.rows._POSTS_OF_A_FILE", 2)
     units = [UNIT, UNIT_LIVE, UNIT_CHILD_HEALTH, UNIT_WITHOUT_GO_LIVE, UNIT_UNLISTED]
     place.stage(*({"enhet_hsa_id": units[number % 5], **RED} for number in range(20)))
     assert place.write(out).rows == 20
@@ -663,7 +663,7 @@ def test_no_text_of_a_list_has_two_full_stops(place: Site, out: Path) -> None:
 def test_command_says_why_it_fails(place: Site, out: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "waitlist.worklist", "--staging", str(place.store.engine.url)),
+            *(sys.executable, "-m", "waitlist.reports.worklist", "--staging", str(place.store.engine.url)),
             *("--snapshots", str(place.snapshots), "--out", str(out)),
         ],
         cwd=paths.PROJECT / "include", capture_output=True, encoding="utf-8", check=False, timeout=60,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waitlist.exceptions import WorkListError
-from waitlist.messages import WORK_LIST_TEXTS, finding_text, rule_label
-from waitlist.rules import DISPOSITIONS, RULES, Disposition, Severity
-from waitlist.worklist.advice import Advice, Finding, Sheet, advise, advise_change
+from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
+from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change
+from waitlist.swedish.words import WORK_LIST_TEXTS, finding_text, rule_label
 
 
 def finding(rule: str, detail: str | None = None, severity: str | None = None) -> Finding:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.support.posts import official
 from tests.support.worklists import csv_of, file_of
 
-from waitlist.messages import WORK_LIST_COLUMNS
-from waitlist.worklist.csv_file import COLUMNS, harmless, write_csv
-from waitlist.worklist.rows import ROWS
+from waitlist.reports.worklist.csv_file import COLUMNS, harmless, write_csv
+from waitlist.reports.worklist.rows import ROWS
+from waitlist.swedish.words import WORK_LIST_COLUMNS
 
 BORN = dt.date(1980, 7, 7)
 

@@ -9,7 +9,7 @@ import pytest
 from xlsxwriter.exceptions import FileCreateError
 
 from waitlist.exceptions import WorkListError
-from waitlist.worklist.folder import OutFolder, file_name, is_work_list, open_new
+from waitlist.reports.worklist.folder import OutFolder, file_name, is_work_list, open_new
 
 AS_OF = dt.date(2024, 10, 1)
 A, B = "SE2120009999-TEST01", "SE2120009999-TEST02"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from waitlist.exceptions import SuiteError
 from waitlist.quality.quiet import quieten
-from waitlist.quality.results import FailureSeverity, Outcome, QualityResult
 from waitlist.quality.suites import Expectation, Looks, Suite
+from waitlist.staging.results import FailureSeverity, Outcome, QualityResult
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult

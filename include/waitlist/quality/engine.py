@@ -32,7 +32,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity as Gx
 from great_expectations.validator.validator import Validator
 
 from waitlist.exceptions import SuiteError
-from waitlist.posts import RuleContext
+from waitlist.judge.posts import RuleContext
 from waitlist.quality.expectations import GO_LIVE, IS_PERSONNUMMER, IS_SDV_LIST, Judgement, judge, judging
 from waitlist.quality.suites import ROW_COUNT_TYPE, RULE_TYPE, Expectation, Suite
 

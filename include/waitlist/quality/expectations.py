@@ -41,10 +41,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from waitlist import dates
-from waitlist.identity import Kind, classify
-from waitlist.posts import Posts, RuleContext
-from waitlist.rules import RULES
+from waitlist.columns import dates
+from waitlist.judge.identity import Kind, classify
+from waitlist.judge.posts import Posts, RuleContext
+from waitlist.judge.rules import RULES
 from waitlist.settings import StraddlePolicy
 
 Judgement = npt.NDArray[np.bool_] | Exception

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from waitlist.exceptions import SuiteError, reason_of
 from waitlist.files import read_kept
-from waitlist.quality.results import FailureSeverity
-from waitlist.rules import RULES
+from waitlist.judge.rules import RULES
 from waitlist.schema import POSTS
+from waitlist.staging.results import FailureSeverity
 
 CONTRACT: Final = "extract_contract"
 """The suite whose critical expectations stop the run."""

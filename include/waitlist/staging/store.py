@@ -30,7 +30,7 @@ from waitlist.staging.queries import read_sql
 from waitlist.staging.states import NOT_RECONCILED, Batch, BatchFile, BatchKind, BatchState, StagedRange
 
 if TYPE_CHECKING:
-    from waitlist.quality.results import QualityResult
+    from waitlist.staging.results import QualityResult
 
 _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
 _STATISTICS_LOCK: Final = 0x77616974
@@ -232,7 +232,7 @@ class StagingStore:
 
     def quality_results(self, batch_id: str) -> list["QualityResult"]:
         """Return the results of every suite that was run on a batch."""
-        from waitlist.quality.results import QualityResult  # noqa: PLC0415 - quality looks at staging's tables
+        from waitlist.staging.results import QualityResult  # noqa: PLC0415 - quality looks at staging's tables
 
         table = schema.quality_result
         columns = [column for column in table.columns if column is not table.c.batch_id]

@@ -1,0 +1,74 @@
+"""What decides a batch besides the posts and the as-of date: rules, mapping files, gates, suites and settings.
+
+A batch is opened with the facts of that moment, and keeps a digest of each file and the value of each setting. A
+later step works by the same facts or refuses: otherwise some posts would be judged by other rules than the rest, or a
+wave released by others than it was approved by.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Self
+
+from waitlist import quality
+from waitlist.facts.mappings import Mappings, load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION
+from waitlist.quality import Suite
+from waitlist.release import gates
+from waitlist.release.gates import Gate
+from waitlist.settings import RuleSettings, Settings
+from waitlist.staging.dry_runs import RULES
+
+_SETTING: Final = "WAITLIST_"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of them, as they were read once."""
+
+    mappings: Mappings
+    limits: Mapping[Gate, float]
+    suites: Mapping[str, Suite]
+    rules: RuleSettings
+
+    @classmethod
+    def read(cls, settings: Settings) -> Self:
+        """Read every file.
+
+        Raises:
+            MappingError, SuiteError: with every fault of its kind.
+        """
+        return cls(
+            load_mappings(settings.mappings_dir, raisable=BUILT_IN_SEVERITIES),
+            gates.load_gates(settings.mappings_dir),
+            quality.load_suites(settings.expectations_dir),
+            settings.rules,
+        )
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """The rules' edition, what each file says (SHA-256), and each rule setting's value, by name."""
+        values = self.rules.model_dump(mode="json")
+        return {
+            RULES: EDITION,
+            **self.mappings.digests,
+            gates.FILE: gates.digest(self.limits),
+            **{f"{name}.json": quality.digest(suite) for name, suite in self.suites.items()},
+            **{f"{_SETTING}{name.upper()}": json.dumps(value) for name, value in values.items()},
+        }
+
+    @cached_property
+    def version(self) -> str:
+        """SHA-256 of ``digests``: a batch's ``rules_version``."""
+        return hashlib.sha256(json.dumps(dict(self.digests), sort_keys=True).encode()).hexdigest()
+
+    def differing(self, digests: Mapping[str, str]) -> list[str]:
+        """Return the files, and the settings with their values, that differ from what a batch was opened with."""
+        now = self.digests
+        names = sorted(name for name in {*digests, *now} if digests.get(name) != now.get(name))
+        return [
+            f"{name} ({digests[name]} then, {now[name]} now)" if name.startswith(_SETTING) and name in digests else name
+            for name in names
+        ]

@@ -1,0 +1,247 @@
+"""CSV files that people keep by hand: every fault noted with its line, none guessed away.
+
+A file is read whole and each cell asked for what it must be. What is wrong is noted and reading goes on, so that
+one run names all there is to correct.
+"""
+
+import csv
+import datetime as dt
+import io
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waitlist.columns.forms import FORMS
+from waitlist.facts.number_patterns import DIGITS, NumberPattern, PatternError, numbers_of
+from waitlist.files import read_kept
+
+EARLIEST: Final = dt.date(2000, 1, 1)
+LATEST: Final = dt.date(2199, 12, 31)
+"""Dates of facts lie between these: nothing that is counted from them overflows, and a slip of the year shows."""
+
+_ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,4}")
+_FITS_NOTHING: Final = re.compile(r"(?!)")
+_SHOWN: Final = 40
+
+
+class CsvTable:
+    """The rows of a file and the faults found in it."""
+
+    def __init__(self, path: Path, columns: Sequence[str], *, free_text: Collection[str] = ()) -> None:
+        """Read a file.
+
+        Args:
+            path: UTF-8 with or without a byte order mark, separated by commas.
+            columns: what the header must name, in any order.
+            free_text: columns whose cells may have line breaks.
+        """
+        self.path = path
+        self.rows: list[CsvRow] = []
+        self.whole = True
+        """Every row could be read, whatever its cells say."""
+        self._columns = columns
+        self._free_text = free_text
+        self._faults: list[tuple[int, str]] = []
+        self._unique: dict[tuple[str, Hashable], int] = {}
+        text = self._text()
+        if text is not None:
+            self._read(text)
+
+    def faults(self) -> list[str]:
+        """Return ``file:line: what is wrong`` in the order of the lines."""
+        in_order = sorted(self._faults, key=lambda fault: fault[0])
+        return [f"{self.path.name}:{line}: {what}" for line, what in in_order]
+
+    def fault(self, line: int, what: str) -> None:
+        """Note a fault."""
+        self._faults.append((line, what))
+
+    def first_line(self, name: str, key: Hashable, line: int) -> int:
+        """Return the line on which a key of this name was first met."""
+        return self._unique.setdefault((name, key), line)
+
+    def _unreadable(self, line: int, what: str) -> None:
+        self.whole = False
+        self.fault(line, what)
+
+    def _text(self) -> str | None:
+        try:
+            content = read_kept(self.path)
+        except FileNotFoundError:
+            self._unreadable(1, "the file is missing")
+            return None
+        except OSError as error:
+            self._unreadable(1, f"the file cannot be read: {error.strerror}")
+            return None
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            self._unreadable(content.count(b"\n", 0, error.start) + 1, "not UTF-8")
+            return None
+
+    def _read(self, text: str) -> None:
+        header: list[str] | None = None
+        for line, cells in self._lines(text):
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                if not self._has_columns(line, header):
+                    return
+            elif len(cells) != len(header):
+                self._unreadable(line, f"{len(cells)} fields where the header has {len(header)}")
+            else:
+                self._add_row(line, {name: _canonical(name, cell) for name, cell in zip(header, cells, strict=True)})
+        if header is None and self.whole:
+            self._has_columns(1, [])
+
+    def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """Give the fields of each row in which something stands, with the row's first line."""
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        last = 0
+        try:
+            for cells in reader:
+                first, last = last + 1, reader.line_num
+                # A spreadsheet leaves rows of nothing but commas where something stood once.
+                if any(cell.strip() for cell in cells):
+                    yield first, cells
+        except csv.Error as error:
+            self._unreadable(last + 1, f"no CSV: {error}")
+
+    def _has_columns(self, line: int, header: Sequence[str]) -> bool:
+        faults = {
+            "missing": set(self._columns) - set(header),
+            "unknown": set(header) - set(self._columns),
+            "repeated": {column for column, times in Counter(header).items() if times > 1},
+        }
+        found = [f"columns {what}: {', '.join(map(shown, sorted(names)))}" for what, names in faults.items() if names]
+        if len(header) == 1 and ";" in header[0]:
+            found.append("separated by semicolons where commas are wanted")
+        if found:
+            self._unreadable(line, "; ".join(found))
+        return not found
+
+    def _add_row(self, line: int, cells: dict[str, str]) -> None:
+        for column, cell in cells.items():
+            if column not in self._free_text and any(unicodedata.category(sign) == "Cc" for sign in cell):
+                self.fault(line, f"{column}: a line break or another control character")
+        self.rows.append(CsvRow(self, line, cells))
+
+
+class CsvRow:
+    """A row's cells by column, outer white space trimmed, in Unicode form NFC, HSA-ids and contact forms in theirs.
+
+    A method that reads a cell notes what is wrong with it and then returns a stand-in of the right type.
+    """
+
+    def __init__(self, table: CsvTable, line: int, cells: Mapping[str, str]) -> None:
+        self._table = table
+        self.line = line
+        self.cells = cells
+
+    def fault(self, what: str) -> None:
+        """Note a fault on the row's first line."""
+        self._table.fault(self.line, what)
+
+    def unique(self, name: str, key: Hashable) -> None:
+        """Require that no earlier row has the key."""
+        first = self._table.first_line(name, key, self.line)
+        if first != self.line:
+            self.fault(f"{name}: the same as on line {first}")
+
+    def required(self, column: str) -> str:
+        """Return a text that must not be empty."""
+        if not self.cells[column]:
+            self.fault(f"{column}: empty")
+        return self.cells[column]
+
+    def optional(self, column: str) -> str | None:
+        """Return a text, None for an empty cell."""
+        return self.cells[column] or None
+
+    def one_of(self, column: str, values: Sequence[str]) -> str:
+        """Return a text that must be one of some values."""
+        text = self.required(column)
+        if text and text not in values:
+            self.fault(f"{column}: {shown(text)} is not one of {', '.join(values)}")
+        return text
+
+    def optional_one_of(self, column: str, values: Sequence[str]) -> str | None:
+        """Return one of some values, None for an empty cell."""
+        return self.one_of(column, values) if self.cells[column] else None
+
+    def some_of(self, column: str, values: Sequence[str]) -> frozenset[str]:
+        """Return one or more of some values, separated by semicolons."""
+        texts = [text.strip() for text in self.required(column).split(";")]
+        unknown = sorted(set(texts) - set(values)) if self.cells[column] else []
+        if unknown:
+            self.fault(f"{column}: {', '.join(map(shown, unknown))} not among {', '.join(values)}")
+        return frozenset(texts)
+
+    def whole_number(self, column: str) -> int | None:
+        """Return a number of at most four digits, None for an empty cell."""
+        text = self.cells[column]
+        if not text:
+            return None
+        if not _WHOLE_NUMBER.fullmatch(text):
+            self.fault(f"{column}: {shown(text)} is no whole number 0-9999")
+            return None
+        return int(text)
+
+    def date(self, column: str) -> dt.date | None:
+        """Return a date written ``YYYY-MM-DD``, from ``EARLIEST`` to ``LATEST``; None for an empty cell."""
+        text = self.cells[column]
+        if not text:
+            return None
+        try:
+            # The standard library takes other ISO forms too, such as week dates.
+            day = dt.date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
+        except ValueError:
+            day = None
+        if day is None:
+            self.fault(f"{column}: {shown(text)} is no date YYYY-MM-DD")
+        elif not EARLIEST <= day <= LATEST:
+            self.fault(f"{column}: {day} is not between {EARLIEST} and {LATEST}")
+            return None
+        return day
+
+    def pattern(self, column: str) -> re.Pattern[str]:
+        """Return a regular expression that RE2 takes too: there, no text makes one slow."""
+        text = self.required(column)
+        try:
+            compiled = re.compile(text)
+            pc.match_substring_regex(pa.array([""]), text)
+        except (re.error, OverflowError, RecursionError, pa.ArrowInvalid) as error:
+            self.fault(f"{column}: {shown(text)} is no regular expression: {error}")
+            return _FITS_NOTHING
+        return compiled
+
+    def numbers(self, column: str, most: int) -> NumberPattern:
+        """Return a pattern over numbers of twelve digits that matches at least one and at most so many."""
+        text = self.required(column)
+        try:
+            numbers = numbers_of(text, most=most)
+        except PatternError as error:
+            self.fault(f"{column}: {shown(text)} is no regular expression over digits: {error}")
+            numbers = ()
+        else:
+            if len(numbers) > most:
+                self.fault(f"{column}: {shown(text)} matches more than {most} numbers")
+            elif text and not numbers:
+                self.fault(f"{column}: {shown(text)} matches no number of {DIGITS} digits")
+        return NumberPattern(text, numbers)
+
+
+def shown(text: str) -> str:
+    """Return a text as a fault may show it: in quotes and short."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _canonical(column: str, cell: str) -> str:
+    text = unicodedata.normalize("NFC", cell).strip()
+    return FORMS[column](text) if column in FORMS else text

@@ -1,0 +1,331 @@
+"""The facts that the rules rest on, one CSV file each, kept by those who lead the migration.
+
+What is in the files decides what becomes of patients, so nothing in them is guessed: ``load_mappings`` names every
+fault of every file at once, and no mapping is better than a wrong one. Besides their own columns the files have
+``owner`` (who answers for the row) and ``note`` (why it says what it says).
+"""
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from waitlist import paths
+from waitlist.columns.texts import fold
+from waitlist.exceptions import MappingError
+from waitlist.facts.csv_table import CsvTable, shown
+from waitlist.facts.number_patterns import NumberPattern
+
+CHILD_HEALTH: Final = "Bhv"
+CARE_AREAS: Final = (CHILD_HEALTH, "Um", "Pv")
+"""Values of ``vardomrade``: child health, youth clinics, health centres (chapter 3)."""
+
+TEST_PERSONS: Final = "test_persons.csv"
+MOST_TEST_NUMBERS: Final = 1_000
+"""Numbers that a row of it may match: a pattern that takes more would keep real patients out."""
+
+_LIST_CONTACT_FORMS: Final = ("telefon", "video", "hembesok")
+_POST_CONTACT_FORMS: Final = ("besok", *_LIST_CONTACT_FORMS)
+_ALIASES: Final = {"bvc": "bhv", "psy": "psyk"}
+_HSA_ID: Final = re.compile(r"SE(?:16)?[0-9]{10}-[A-Za-z0-9]+")
+_HSA_ID_LONGEST: Final = 31
+_REMARKS: Final = ("owner", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class SdvList:
+    """A list whose posts are migrated (``sdv_lists.csv``, chapter 3)."""
+
+    sdv_lista: str
+    """The name, exactly as the instruction writes it."""
+    vardomrade: str
+    """One of ``CARE_AREAS``."""
+    yrkeskategori: str
+    vardkontaktsorsak: str
+    kontaktform: str | None
+    """``telefon``, ``video`` or ``hembesok`` where the name says it."""
+    alder_fran_man: int | None
+    """Lowest age in whole months, inclusive; None without a bound."""
+    alder_till_man: int | None
+    """Highest age in whole months, inclusive; None without a bound."""
+    besokstyp: str | None
+    owner: str
+    note: str
+
+    @property
+    def visit_type(self) -> str:
+        """Besökstyp of a booking request from this list (chapter 6)."""
+        return self.besokstyp or self.sdv_lista
+
+
+@dataclass(frozen=True, slots=True)
+class BaseCategory:
+    """The list that is recommended for a base category (``base_categories.csv``, chapter 4)."""
+
+    kategori: str
+    """Empty in the one row that the instruction leaves without a category; it matches no post."""
+    kontaktform: str | None
+    """The posts' contact form that the row is for; None for every form that no other row names."""
+    sdv_lista: str
+    owner: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A care unit and its go-live (``units.csv``)."""
+
+    hsa_id: str
+    enhet: str
+    vardomraden: frozenset[str]
+    """Some of ``CARE_AREAS``, at least one."""
+    driftstart: dt.date | None
+    """Go-live; None while it is not decided."""
+    vag: str | None
+    begard_plats: str | None
+    """Millennium's location; None for the unit's name in the extract (chapter 6)."""
+    vardinrattning: str | None
+    """Millennium's facility; None for the unit's name in the extract (chapter 6)."""
+    owner: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveNumber:
+    """A known format of reserve numbers (``reserve_numbers.csv``)."""
+
+    namn: str
+    monster: re.Pattern[str]
+    """Fits a whole number, its sign removed and its letters made capitals."""
+    oid: str | None
+    owner: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedSeverity:
+    """A warning that a lead has raised to ``blocks`` (``rule_severities.csv``)."""
+
+    rule: str
+    severity: str
+    owner: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonForTests:
+    """A patient who does not exist, or several (``test_persons.csv``)."""
+
+    nummer: NumberPattern
+    """Twelve digits, or a regular expression over them; it matches the whole number."""
+    owner: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """Everything that the mapping files say, free of faults."""
+
+    sdv_lists: tuple[SdvList, ...]
+    base_categories: tuple[BaseCategory, ...]
+    units: Mapping[str, Unit]
+    """By HSA-id."""
+    reserve_numbers: tuple[ReserveNumber, ...]
+    """In the file's order: formats overlap, and the first that fits counts."""
+    raised: Mapping[str, str]
+    """Rule code to the severity that it has been raised to."""
+    digests: Mapping[str, str]
+    """By file, SHA-256 of all in it that can change a result: not of owners, notes, line endings or column order."""
+    test_persons: tuple[PersonForTests, ...] = ()
+
+    def name_of(self, hsa_id: str) -> str:
+        """Return what ``units.csv`` calls a unit, else its HSA-id."""
+        unit = self.units.get(hsa_id)
+        return unit.enhet if unit else hsa_id
+
+
+def category_key(text: str) -> str:
+    """Return the form in which two categories are the same one.
+
+    Outer white space, case, Unicode form, runs of white space and a missing space before ``(`` do not matter.
+    """
+    return re.sub(r"(?<=[^ ])\(", " (", fold(text))
+
+
+def list_key(text: str) -> str:
+    """Return the form in which two names mean the same SDV list: as ``category_key``, aliases resolved.
+
+    The instruction writes ``Bvc`` and ``Psy`` where its lists say ``Bhv`` and ``Psyk`` (chapter 3); they count as
+    whole words only.
+    """
+    return " ".join(_ALIASES.get(word, word) for word in category_key(text).split(" "))
+
+
+def is_hsa_id(text: str) -> bool:
+    """Tell whether a text has the form of an HSA-id."""
+    return len(text) <= _HSA_ID_LONGEST and _HSA_ID.fullmatch(text) is not None
+
+
+def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
+    """Read all mapping files of a folder.
+
+    Args:
+        directory: where the files lie; without ``test_persons.csv`` the project's own counts.
+        raisable: built-in severity of every rule that there is, by code; only a ``warning`` may be raised.
+
+    Raises:
+        MappingError: with every fault of every file, each as ``file:line: what is wrong``.
+    """
+    sdv_lists = _table(directory, "sdv_lists.csv", SdvList)
+    base_categories = _table(directory, "base_categories.csv", BaseCategory)
+    units = _table(directory, "units.csv", Unit)
+    reserve_numbers = _table(directory, "reserve_numbers.csv", ReserveNumber)
+    severities = _table(directory, "rule_severities.csv", RaisedSeverity)
+    own_persons = (directory / TEST_PERSONS).exists()
+    test_persons = _table(directory if own_persons else paths.MAPPINGS, TEST_PERSONS, PersonForTests)
+    contents = (
+        list(_sdv_lists(sdv_lists)),
+        list(_base_categories(base_categories, sdv_lists)),
+        list(_units(units)),
+        list(_reserve_numbers(reserve_numbers)),
+        list(_raised_severities(severities, raisable)),
+        list(_test_persons(test_persons)),
+    )
+    tables = (sdv_lists, base_categories, units, reserve_numbers, severities, test_persons)
+    rows: tuple[Sequence[Any], ...] = contents
+    faults = [f"  {fault}" for table in tables for fault in table.faults()]
+    if faults:
+        raise MappingError("\n".join([f"mapping files at fault in {directory}:", *faults]))
+    lists, categories, known_units, formats, raised, persons = contents
+    return Mappings(
+        sdv_lists=tuple(lists),
+        base_categories=tuple(categories),
+        units={unit.hsa_id: unit for unit in known_units},
+        reserve_numbers=tuple(formats),
+        raised={row.rule: row.severity for row in raised},
+        digests={table.path.name: _digest(of_file) for table, of_file in zip(tables, rows, strict=True)},
+        test_persons=tuple(persons),
+    )
+
+
+def _table(directory: Path, name: str, row_type: type[Any]) -> CsvTable:
+    return CsvTable(directory / name, [column.name for column in fields(row_type)], free_text=_REMARKS)
+
+
+def _sdv_lists(table: CsvTable) -> Iterator[SdvList]:
+    for row in table.rows:
+        row.unique("sdv_lista", list_key(row.cells["sdv_lista"]))
+        lowest, highest = row.whole_number("alder_fran_man"), row.whole_number("alder_till_man")
+        if lowest is not None and highest is not None and lowest > highest:
+            row.fault(f"alder_fran_man: {lowest} is above alder_till_man {highest}")
+        yield SdvList(
+            sdv_lista=row.required("sdv_lista"),
+            vardomrade=row.one_of("vardomrade", CARE_AREAS),
+            yrkeskategori=row.required("yrkeskategori"),
+            vardkontaktsorsak=row.required("vardkontaktsorsak"),
+            kontaktform=row.optional_one_of("kontaktform", _LIST_CONTACT_FORMS),
+            alder_fran_man=lowest,
+            alder_till_man=highest,
+            besokstyp=row.optional("besokstyp"),
+            owner=row.cells["owner"],
+            note=row.cells["note"],
+        )
+
+
+def _base_categories(table: CsvTable, sdv_lists: CsvTable) -> Iterator[BaseCategory]:
+    names = {row.cells["sdv_lista"] for row in sdv_lists.rows}
+    keys = {list_key(name) for name in names}
+    for row in table.rows:
+        category, target = row.cells["kategori"], row.required("sdv_lista")
+        row.unique("kategori and kontaktform", (category_key(category), row.cells["kontaktform"]))
+        if list_key(category) in keys:
+            row.fault(f"kategori: {shown(category)} is the name of an SDV list")
+        if target and target not in names and sdv_lists.whole:
+            row.fault(f"sdv_lista: {shown(target)} is not in {sdv_lists.path.name}")
+        yield BaseCategory(
+            kategori=category,
+            kontaktform=row.optional_one_of("kontaktform", _POST_CONTACT_FORMS),
+            sdv_lista=target,
+            owner=row.cells["owner"],
+            note=row.cells["note"],
+        )
+
+
+def _units(table: CsvTable) -> Iterator[Unit]:
+    for row in table.rows:
+        hsa_id = row.required("hsa_id")
+        row.unique("hsa_id", hsa_id)
+        if hsa_id and not is_hsa_id(hsa_id):
+            row.fault(f"hsa_id: {shown(hsa_id)} is no HSA-id")
+        yield Unit(
+            hsa_id=hsa_id,
+            enhet=row.required("enhet"),
+            vardomraden=row.some_of("vardomraden", CARE_AREAS),
+            driftstart=row.date("driftstart"),
+            vag=row.optional("vag"),
+            begard_plats=row.optional("begard_plats"),
+            vardinrattning=row.optional("vardinrattning"),
+            owner=row.cells["owner"],
+            note=row.cells["note"],
+        )
+
+
+def _reserve_numbers(table: CsvTable) -> Iterator[ReserveNumber]:
+    for row in table.rows:
+        row.unique("namn", fold(row.cells["namn"]))
+        yield ReserveNumber(
+            namn=row.required("namn"),
+            monster=row.pattern("monster"),
+            oid=row.optional("oid"),
+            owner=row.cells["owner"],
+            note=row.cells["note"],
+        )
+
+
+def _raised_severities(table: CsvTable, raisable: Mapping[str, str]) -> Iterator[RaisedSeverity]:
+    for row in table.rows:
+        rule = row.required("rule")
+        row.unique("rule", rule)
+        if rule and rule not in raisable:
+            row.fault(f"rule: {shown(rule)} does not exist")
+        elif rule and raisable[rule] != "warning":
+            row.fault(f"rule: {rule} is {raisable[rule]}; only a warning may be raised")
+        yield RaisedSeverity(
+            rule=rule,
+            severity=row.one_of("severity", ("blocks",)),
+            owner=row.cells["owner"],
+            note=row.cells["note"],
+        )
+
+
+def _test_persons(table: CsvTable) -> Iterator[PersonForTests]:
+    for row in table.rows:
+        row.unique("nummer", row.cells["nummer"])
+        yield PersonForTests(
+            nummer=row.numbers("nummer", MOST_TEST_NUMBERS), owner=row.cells["owner"], note=row.cells["note"]
+        )
+
+
+def _digest(rows: Iterable[Any]) -> str:
+    facts = [
+        {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _REMARKS}
+        for row in rows
+    ]
+    return hashlib.sha256(json.dumps(facts, default=_plain, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: object) -> str | list[str]:
+    match value:
+        case re.Pattern():
+            return str(value.pattern)
+        case NumberPattern():
+            return value.text
+        case dt.date():
+            return value.isoformat()
+        case frozenset():
+            return sorted(value)
+    raise TypeError(f"no canonical form for {type(value).__name__}")

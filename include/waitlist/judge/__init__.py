@@ -1,0 +1,1 @@
+"""From a post to its findings, its disposition and its booking request."""

@@ -1,0 +1,211 @@
+"""Which SDV list a post lies on, and which one it is to lie on (chapters 2, 3 and 4).
+
+A category is an SDV list or a base category by its name alone, compared in the forms ``mappings.list_key`` and
+``mappings.category_key``. Nothing fuzzier counts: a near miss is unknown, and the people who correct it get up to
+three SDV lists suggested, the closest first.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from waitlist.columns.buffers import TextColumn
+from waitlist.facts.mappings import Mappings, category_key, list_key
+
+SUGGESTED: Final = 3
+"""Lists that are suggested for an unknown category, at most."""
+
+_NONE: Final = -1
+_REMEMBERED: Final = 10_000
+_REMEMBERED_LENGTH: Final = 200
+_WORD: Final = re.compile(r"[^\W_]+")
+_LEAST_SHARED: Final = 4.0
+"""Weight that two texts must share to be compared: more than "SDV Pv" has, as much as one rare trigram."""
+_CLOSE_ENOUGH: Final = 0.35
+_CLOSE_TO_BEST: Final = 0.75
+_ABOUT_EQUAL: Final = 0.05
+_FITTING_FORM: Final = 0.06
+"""What a list gains that says the post's contact form, and loses when it says another."""
+_DIGITS: Final = 6
+
+
+@dataclass(frozen=True)
+class CategoryMatch:
+    """What the categories of a column mean, each array of shape (n,) and in the column's order."""
+
+    own_list: npt.NDArray[np.int16]
+    """Index into ``Mappings.sdv_lists`` of the list that the post lies on, -1 for none."""
+    target_list: npt.NDArray[np.int16]
+    """Index of the list that it is to lie on: its own, else the recommended one; -1 for an unknown category."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one category means; -1 for nothing."""
+
+    own: int
+    targets: tuple[int, ...]
+    """By contact form: first for the forms that no row names, then as in ``CategoryMatcher._forms``."""
+
+
+class CategoryMatcher:
+    """The mapping of categories, prepared for matching whole columns."""
+
+    def __init__(self, mappings: Mappings) -> None:
+        """Prepare faultless mappings."""
+        index = {row.sdv_lista: at for at, row in enumerate(mappings.sdv_lists)}
+        named = [row for row in mappings.base_categories if row.kategori]
+        self._lists = {list_key(name): at for name, at in index.items()}
+        self._forms = {
+            form: at for at, form in enumerate(sorted({row.kontaktform for row in named if row.kontaktform}), 1)
+        }
+        self._base: dict[str, dict[str | None, int]] = {}
+        for row in named:
+            self._base.setdefault(category_key(row.kategori), {})[row.kontaktform] = index[row.sdv_lista]
+        self._found: dict[str, _Found] = {}
+        self._similar = _SimilarLists(mappings, self._base)
+        self._suggested: dict[tuple[str, str | None, frozenset[str]], tuple[str, ...]] = {}
+
+    def match(self, kategori: TextColumn, kontaktform: TextColumn) -> CategoryMatch:
+        """Match posts' categories, given their contact forms.
+
+        Args:
+            kategori: texts, shape (n,), as the source wrote them; null and blank ones are unknown.
+            kontaktform: texts, shape (n,); a value that no mapping row names counts as any other form.
+        """
+        category, categories = _encode(kategori)
+        form, forms = _encode(kontaktform)
+        found = [self._look_up(text) for text in categories]
+        form_code = np.array([self._forms.get(text, 0) if text else 0 for text in forms])[form]
+        targets = np.array([each.targets for each in found], np.int16)
+        return CategoryMatch(
+            np.array([each.own for each in found], np.int16)[category],
+            targets[category, form_code],
+        )
+
+    def suggest(self, category: str | None, form: str | None, areas: Collection[str]) -> tuple[str, ...]:
+        """Return the SDV lists that an unknown category may mean, the closest first; none where none is close.
+
+        Args:
+            category: as the source wrote it.
+            form: the post's contact form.
+            areas: the unit's care areas; no list of another one is suggested.
+        """
+        if category is None:
+            return ()
+        asked = (category[:_REMEMBERED_LENGTH], form, frozenset(areas))
+        suggested = self._suggested.get(asked)
+        if suggested is None:
+            suggested = self._similar.closest(*asked)
+            if len(self._suggested) >= _REMEMBERED:
+                self._suggested.clear()
+            self._suggested[asked] = suggested
+        return suggested
+
+    def _look_up(self, category: str | None) -> _Found:
+        if category is None:
+            return self._unknown()
+        found = self._found.get(category)
+        if found is None:
+            found = self._find(category)
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            if len(category) <= _REMEMBERED_LENGTH:
+                self._found[category] = found
+        return found
+
+    def _find(self, category: str) -> _Found:
+        own = self._lists.get(list_key(category), _NONE)
+        if own != _NONE:
+            return _Found(own, (own,) * (1 + len(self._forms)))
+        by_form = self._base.get(category_key(category))
+        if by_form is not None:
+            any_form = by_form.get(None, _NONE)
+            return _Found(_NONE, (any_form, *(by_form.get(form, any_form) for form in self._forms)))
+        return self._unknown()
+
+    def _unknown(self) -> _Found:
+        return _Found(_NONE, (_NONE,) * (1 + len(self._forms)))
+
+
+class _SimilarLists:
+    """SDV lists and what is written of them: names, profession and reason, and the base categories that lead to them.
+
+    Texts are alike by the trigrams that their words share, each weighed by how few texts have it: "mån" stands in
+    many lists, "10 mån" in one. A compound such as "diabetessköterska" shares those of its parts.
+    """
+
+    def __init__(self, mappings: Mappings, base: Mapping[str, Mapping[str | None, int]]) -> None:
+        self._rows = mappings.sdv_lists
+        texts: list[str] = []
+        self._leads_to: list[Mapping[str | None, int]] = []
+        for at, row in enumerate(self._rows):
+            texts += [row.sdv_lista, f"{row.sdv_lista} {row.yrkeskategori}", f"{row.sdv_lista} {row.vardkontaktsorsak}"]
+            self._leads_to += [{None: at}] * 3
+        for category, by_form in base.items():
+            texts.append(category)
+            self._leads_to.append(by_form)
+        trigrams = [_trigrams(text) for text in texts]
+        self._place = {trigram: at for at, trigram in enumerate(sorted(set().union(*trigrams)))}
+        present = np.zeros((len(texts), len(self._place)))
+        for at, found in enumerate(trigrams):
+            present[at, [self._place[trigram] for trigram in found]] = 1
+        self._rarest = np.log(len(texts) + 1)
+        self._weight = self._rarest - np.log(present.sum(axis=0) + 1)
+        self._shares = present * self._weight
+        self._whole = self._shares.sum(axis=1)
+
+    def closest(self, category: str, form: str | None, areas: frozenset[str]) -> tuple[str, ...]:
+        """Return at most ``SUGGESTED`` names, as ``CategoryMatcher.suggest`` does."""
+        trigrams = _trigrams(category)
+        # In one order, whatever order a set has: sums of fractions depend on it.
+        known = sorted(self._place[trigram] for trigram in trigrams if trigram in self._place)
+        whole = self._weight[known].sum() + self._rarest * (len(trigrams) - len(known))
+        shared = self._shares[:, known].sum(axis=1)
+        enough = np.flatnonzero(shared >= _LEAST_SHARED)
+        best: dict[int, float] = {}
+        for at in enough.tolist():
+            to = self._leads_to[at].get(form, self._leads_to[at].get(None, _NONE))
+            if to != _NONE and self._rows[to].vardomrade in areas:
+                # How much of the category is in the text, and how much of both is shared.
+                likeness = (shared[at] / whole + 2 * shared[at] / (whole + self._whole[at])) / 2
+                best[to] = max(best.get(to, 0.0), float(likeness) + self._fits(to, form))
+        return tuple(self._rows[at].sdv_lista for at in _first(best))
+
+    def _fits(self, at: int, form: str | None) -> float:
+        said = self._rows[at].kontaktform
+        return 0.0 if said is None else _FITTING_FORM if said == form else -_FITTING_FORM
+
+
+def _first(likeness: Mapping[int, float]) -> tuple[int, ...]:
+    """Return the most alike. Lists that are about equally so are returned together, and not at all if too many."""
+    ranked = sorted(likeness, key=lambda at: (-round(likeness[at], _DIGITS), at))
+    first: tuple[int, ...] = ()
+    while ranked:
+        equal = [at for at in ranked if likeness[at] > likeness[ranked[0]] - _ABOUT_EQUAL]
+        best = likeness[first[0] if first else ranked[0]]
+        if likeness[equal[0]] < max(_CLOSE_ENOUGH, _CLOSE_TO_BEST * best) or len(first) + len(equal) > SUGGESTED:
+            break
+        first += tuple(equal)
+        ranked = ranked[len(equal) :]
+    return first
+
+
+def _trigrams(text: str) -> set[str]:
+    """Return the trigrams of a text's words, each word with a space before and after it."""
+    words = (f" {word} " for word in _WORD.findall(list_key(text)))
+    return {word[at : at + 3] for word in words for at in range(len(word) - 2)}
+
+
+def _encode(column: TextColumn) -> tuple[npt.NDArray[np.int64], list[str | None]]:
+    """Return each row's index among the column's distinct values, and those values, the last of them None."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    encoded = whole.dictionary_encode()
+    values = [*encoded.dictionary.to_pylist(), None]
+    indices = encoded.indices.fill_null(len(values) - 1)
+    return np.asarray(indices.to_numpy(zero_copy_only=False), np.int64), values

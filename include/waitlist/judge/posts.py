@@ -1,0 +1,285 @@
+"""A chunk of posts with what the rules ask of it, each derived column worked out once and only when asked.
+
+The assessment reads nearly all of them; an expectation builds a ``Posts`` from the few raw columns that its
+rule names and pays for those alone.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waitlist.columns import dates, texts
+from waitlist.columns.dates import Days
+from waitlist.facts.mappings import Mappings, Unit
+from waitlist.judge.categories import CategoryMatch, CategoryMatcher
+from waitlist.judge.identity import Identities, Kind, classify
+from waitlist.settings import RuleSettings
+
+Mask = npt.NDArray[np.bool_]
+PostIds = npt.NDArray[np.int64]
+
+NO_POSTS: Final[PostIds] = np.empty(0, dtype=np.int64)
+CONTACT_FORMS: Final = ("besok", "telefon", "video", "hembesok")
+"""The values of ``kontaktform`` in contract 1."""
+
+_SEPARATOR: Final = " | "
+
+
+@dataclass(frozen=True)
+class RuleContext:
+    """What a rule may look at besides the post: nothing else, and never the clock."""
+
+    as_of: dt.date
+    mappings: Mappings
+    rules: RuleSettings
+
+    @cached_property
+    def matcher(self) -> CategoryMatcher:
+        """The mapping of categories to lists, prepared for matching."""
+        return CategoryMatcher(self.mappings)
+
+    @cached_property
+    def go_lives(self) -> Days:
+        """Each unit's go-live in the order of the mapping, NaT without one, and NaT at last for a post without unit."""
+        return np.array([dates.day(unit.driftstart) for unit in self.mappings.units.values()] + [dates.day(None)])
+
+    @cached_property
+    def row_of_unit(self) -> Mapping[str, int]:
+        """The place in the mapping of each HSA-id."""
+        return {hsa_id: row for row, hsa_id in enumerate(self.mappings.units)}
+
+    @cached_property
+    def test_numbers(self) -> pa.StringArray:
+        """The Person-IDs of patients who do not exist."""
+        numbers = (number for row in self.mappings.test_persons for number in row.nummer.numbers)
+        return pa.array(sorted(set(numbers)), pa.string())
+
+    @cached_property
+    def covers(self) -> Mask:
+        """Whether a unit (row) has the care area of a list (column); so has none (the last of each) of whatever."""
+        units, lists = self.mappings.units.values(), self.mappings.sdv_lists
+        covered = np.ones((len(units) + 1, len(lists) + 1), dtype=np.bool_)
+        for row, unit in enumerate(units):
+            covered[row, :-1] = [each.vardomrade in unit.vardomraden for each in lists]
+        return covered
+
+
+@dataclass(frozen=True)
+class CleanText:
+    """A text column after cleaning: as it may be stored, folded to one line, and where something had to go."""
+
+    folded: pa.StringArray
+    had_control_characters: Mask
+
+    @cached_property
+    def empty(self) -> Mask:
+        """Null or nothing but white space."""
+        return texts.is_empty(self.folded)
+
+
+@dataclass(frozen=True)
+class UnitColumns:
+    """What ``units.csv`` says of each post's unit; ``row`` is -1 where it says nothing."""
+
+    rows: tuple[Unit, ...]
+    row: npt.NDArray[np.int64]
+    driftstart: Days
+    """Go-live, NaT without one."""
+
+    @cached_property
+    def known(self) -> Mask:
+        """The unit has a row."""
+        return self.row >= 0
+
+
+class Posts:
+    """A chunk of posts, shape (n,), in the order of its table."""
+
+    def __init__(
+        self,
+        table: pa.Table,
+        context: RuleContext,
+        *,
+        duplicates: PostIds = NO_POSTS,
+        released: PostIds = NO_POSTS,
+    ) -> None:
+        """Look at a table.
+
+        Args:
+            table: columns of ``schema.POSTS``, all or those that the rules in question read.
+            context: as-of date, mappings and rule settings.
+            duplicates: sorted post ids that ``duplicates.find`` named over the whole batch.
+            released: sorted post ids that an earlier batch released.
+        """
+        self._table = table
+        self._duplicates = duplicates
+        self._released = released
+        self._clean: dict[str, CleanText] = {}
+        self.context = context
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def column(self, name: str) -> pa.Array:
+        """Return a raw column as one array."""
+        column = self._table.column(name)
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+    def flag(self, name: str) -> Mask:
+        """Return a 0/1 column; null, which ``sekretess`` alone may be, is no."""
+        column = self.column(name)
+        known = column.fill_null(False) if column.null_count else column
+        return np.asarray(known.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+    def text(self, name: str) -> CleanText:
+        """Return one of the three texts or the name, cleaned."""
+        if name not in self._clean:
+            cleaned, dirty = texts.clean(self.column(name))
+            self._clean[name] = CleanText(texts.fold_white_space(cleaned), dirty)
+        return self._clean[name]
+
+    @cached_property
+    def post_id(self) -> PostIds:
+        """The only identifier that logs and reports may carry."""
+        return np.asarray(self.column("post_id").to_numpy())
+
+    @cached_property
+    def waits(self) -> Mask:
+        """A patient waits for a visit, telephone or video contact."""
+        return self.flag("vantar_pa_besok")
+
+    @cached_property
+    def identities(self) -> Identities:
+        """What each number is."""
+        return classify(self.column("personnummer"), self.context.as_of, self.context.mappings.reserve_numbers)
+
+    def is_kind(self, *kinds: Kind) -> Mask:
+        """Tell where the number is of one of these kinds."""
+        wanted = np.zeros(len(Kind), dtype=np.bool_)
+        wanted[list(kinds)] = True
+        return wanted[self.identities.kind]
+
+    @cached_property
+    def has_personnummer(self) -> Mask:
+        """The number is a personnummer."""
+        return self.is_kind(Kind.PERSONNUMMER)
+
+    @cached_property
+    def category(self) -> CategoryMatch:
+        """The SDV list that each post lies on, and the one that it is to lie on."""
+        return self.context.matcher.match(self.column("kategori"), self.column("kontaktform"))
+
+    @cached_property
+    def on_sdv_list(self) -> Mask:
+        """The post lies on an SDV list."""
+        return self.category.own_list >= 0
+
+    @cached_property
+    def has_target_list(self) -> Mask:
+        """The post lies on an SDV list or the mapping recommends one."""
+        return self.category.target_list >= 0
+
+    @cached_property
+    def list_in_care_area(self) -> Mask:
+        """The target list's care area is one of the unit's; so it is where list or unit is not known."""
+        return self.context.covers[self.units.row, self.category.target_list]
+
+    @cached_property
+    def boka_from(self) -> Days:
+        """Boka fr.o.m."""
+        return dates.parse(self.column("boka_from"))
+
+    @cached_property
+    def boka_fore(self) -> Days:
+        """Boka före, inclusive."""
+        return dates.parse(self.column("boka_fore"))
+
+    @cached_property
+    def has_window(self) -> Mask:
+        """Two real dates in the right order."""
+        return self.boka_from <= self.boka_fore  # NaT compares as False
+
+    @cached_property
+    def expired(self) -> Mask:
+        """Boka före is before the as-of date."""
+        return self.boka_fore < dates.day(self.context.as_of)
+
+    @cached_property
+    def units(self) -> UnitColumns:
+        """What the mapping says of each post's unit."""
+        encoded = pc.dictionary_encode(self.column("enhet_hsa_id"))
+        by_id = self.context.row_of_unit
+        row_of = [by_id.get(hsa_id, -1) for hsa_id in encoded.dictionary.to_pylist()]
+        codes = pc.fill_null(encoded.indices, len(row_of)).to_numpy(zero_copy_only=False)
+        row = np.array([*row_of, -1], dtype=np.int64)[codes]
+        return UnitColumns(tuple(self.context.mappings.units.values()), row, self.context.go_lives[row])
+
+    @cached_property
+    def cutoff(self) -> Days:
+        """Go-live + 28 days: the last day that is booked directly in Millennium (chapter 2, step 3)."""
+        return self.units.driftstart + np.timedelta64(self.context.rules.cutoff_days, "D")
+
+    @cached_property
+    def cutoff_applies(self) -> Mask:
+        """A window in the right order, not expired, at a unit with a go-live."""
+        return self.has_window & ~self.expired & ~np.isnat(self.cutoff)
+
+    @cached_property
+    def straddles_cutoff(self) -> Mask:
+        """Begins at or before the cutoff and ends after it."""
+        return self.cutoff_applies & (self.boka_from <= self.cutoff) & (self.boka_fore > self.cutoff)
+
+    def beskrivning(self, rows: pa.Array) -> pa.StringArray:
+        """Return Beskrivning as the booking requests of some rows carry it (chapter 6)."""
+        parts = (_part(label, pc.take(folded, rows)) for label, folded in self._parts)
+        return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, ""), len(_SEPARATOR))
+
+    @cached_property
+    def beskrivning_length(self) -> npt.NDArray[np.int64]:
+        """How many code points Beskrivning has, without putting it together for posts that need none."""
+        length = np.zeros(len(self), dtype=np.int64)
+        for label, folded in self._parts:
+            written = pc.fill_null(pc.utf8_length(folded), 0).to_numpy(zero_copy_only=False)
+            length += np.where(written > 0, written + len(_labelled(label)), 0)
+        return np.maximum(length - len(_SEPARATOR), 0)
+
+    @cached_property
+    def _parts(self) -> Sequence[tuple[str, pa.StringArray]]:
+        """The parts of Beskrivning in their order: label and text, folded."""
+        parts = [
+            ("Användare", self.text("anvandare").folded),
+            ("Orsak", self.text("orsak").folded),
+            ("Planerade åtgärder", self.text("planerade_atgarder").folded),
+        ]
+        if self.context.rules.include_duration:
+            minutes = pc.cast(self.column("tidsatgang_min"), pa.string())
+            parts.append(("Tidsåtgång", pc.binary_join_element_wise(minutes, "min", " ")))
+        return parts
+
+    @cached_property
+    def is_duplicate(self) -> Mask:
+        """Named by the whole-batch search for duplicates."""
+        return np.isin(self.post_id, self._duplicates, assume_unique=True)
+
+    @cached_property
+    def is_released(self) -> Mask:
+        """Released to Millennium in an earlier batch."""
+        return np.isin(self.post_id, self._released, assume_unique=True)
+
+
+def _part(label: str, folded: pa.StringArray) -> pa.StringArray:
+    """Put separator and label before each text; an empty one becomes nothing at all."""
+    # Joining with null_handling="skip" would do, but drops a row whose parts are all null (pyarrow 26).
+    labelled = pc.binary_join_element_wise(_labelled(label), pc.fill_null(folded, ""), "")
+    return pc.if_else(pa.array(texts.is_empty(folded)), "", labelled)
+
+
+def _labelled(label: str) -> str:
+    return f"{_SEPARATOR}{label}: "

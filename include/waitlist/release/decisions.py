@@ -1,0 +1,384 @@
+"""From a verified batch to rows that RevenueCycle's load reads: approval, release, rejection and withdrawal.
+
+``verified -> awaiting_approval -> released -> withdrawn``, or ``rejected``. Each step is one transaction with its
+entry in the audit trail, so a process that is killed has taken it whole or not at all; a step that is repeated by
+the same person with the same words changes nothing, so a rerun finishes what was begun.
+
+An approval is of rows, not of a batch's name: it is kept with a hash over every post and its ``row_hash``, and a
+release of anything else is refused. A post is released once: the key of ``released_post`` holds that in the
+database, and releases wait for each other, so that the one that comes too late can name the posts.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from waitlist.exceptions import RefusedError, StagingError
+from waitlist.release.gates import Gate, GateResult, read_gates, write_gates
+from waitlist.release.proof import (
+    GATES,
+    Approved,
+    Rows,
+    approved,
+    changed_requests,
+    differing,
+    find_posts,
+    gates_digest,
+    last_event,
+    named,
+    plain,
+    provable,
+    read_contents,
+    read_rows,
+    verify_released,
+)
+from waitlist.reports.approval import SHORTEST_REASON, summary
+from waitlist.staging import BatchKind, BatchState, Event, EventName, StagingStore, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.events import entry, read_events
+
+__all__ = [
+    "SHORTEST_REASON",
+    "Rows",
+    "has_reason",
+    "keep",
+    "last_entry",
+    "provable",
+    "reject",
+    "release",
+    "request_approval",
+    "summary",
+    "verify_released",
+    "was_kept",
+    "withdraw",
+]
+
+_ELSEWHERE: Final = "that another batch has released"
+_NOTHING: Final = "nothing was changed"
+_RELEASE_LOCK: Final = 7_712_024_002
+
+
+def request_approval(
+    store: StagingStore, batch_id: str, gates: Sequence[GateResult], actor: str, now: datetime
+) -> Rows:
+    """Put a verified migration before a human: from now on its rows are fixed, and their hash is kept.
+
+    Asked again with the same gates it changes nothing; with others, the new ones count.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        gates: what every gate measured, passed or not, in their order.
+        actor: who asks; ``staging.PIPELINE`` for a run.
+        now: the moment, aware.
+
+    Returns:
+        what is to be approved.
+
+    Raises:
+        RefusedError: the batch is unknown, a dry run or not verified; a gate is missing; the accounts do not add
+            up; a row is not what its hash was made from, or is not what approval was asked for before; or another
+            batch has released one of the posts. Nothing has changed then.
+    """
+    asked = _Decision(batch_id, BatchState.AWAITING_APPROVAL, actor, None, now)
+    with store.holding("asking for approval of batch", batch_id) as (connection, state):
+        asked.require(connection, state, {BatchState.VERIFIED, BatchState.AWAITING_APPROVAL}, "approved")
+        _require_gates(batch_id, gates)
+        found = _sound(store, batch_id)
+        _refuse_posts(batch_id, _ELSEWHERE, find_posts(store, connection, "released_elsewhere", batch_id))
+        if state is BatchState.AWAITING_APPROVAL:
+            _require_approved(batch_id, found, approved(connection, batch_id))
+            if read_gates(connection, batch_id) == list(gates):
+                return found.rows
+        write_gates(connection, batch_id, gates)
+        failed = [result.gate.value for result in _failed(gates)]
+        contents = {**found.contents, GATES: gates_digest(gates)}
+        asked.take(connection, {**_told(found.rows), "gates_failed": failed, "contents": contents})
+    return found.rows
+
+
+def release(
+    store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
+) -> int:
+    """Release exactly the rows that approval was asked for, all of them or none, in one transaction.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        actor: who approves.
+        reason: why, in the approver's words; must be written where a gate has failed.
+        now: the moment, aware.
+        asked: the entry of the audit trail by which approval was asked, as the approver was shown it; None for the
+            last one.
+
+    Returns:
+        the number of posts released; of a release that is repeated, the number from then.
+
+    Raises:
+        RefusedError: the batch is unknown, a dry run, or does not await approval; approval was asked for again
+            since; a gate has failed and no reason is written; a row has changed since approval was asked for; or
+            another batch has released one of the posts. Nothing has changed then.
+    """
+    approval = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
+    with store.holding("releasing batch", batch_id) as (connection, state):
+        before = approval.taken_before(connection, state)
+        if before is not None:
+            return int(before.details["posts"])
+        approval.require(connection, state, {BatchState.AWAITING_APPROVAL}, "released")
+        _require_asked(connection, batch_id, EventName.AWAITING_APPROVAL, asked)
+        measured = read_gates(connection, batch_id)
+        failed = _failed(measured)
+        if failed:
+            names = ", ".join(result.gate.value for result in failed)
+            approval.require_reason(f"gates have failed ({names}), and to release it all the same")
+        _wait_for_other_releases(connection)
+        found, wanted = _sound(store, batch_id), approved(connection, batch_id)
+        _require_approved(batch_id, found, wanted)
+        if wanted.contents.get(GATES, gates_digest(measured)) != gates_digest(measured):
+            raise RefusedError(f"batch {batch_id}: its gates have changed since approval was asked for; {_NOTHING}")
+        _refuse_posts(batch_id, _ELSEWHERE, find_posts(store, connection, "released_elsewhere", batch_id))
+        _release_posts(connection, batch_id, now)
+        if _released(connection, batch_id) != found.rows.posts:
+            raise StagingError(f"batch {batch_id}: rows came or went while it was released; nothing was changed")
+        if failed:
+            figures = {each.gate.value: {"measured": each.measured, "threshold": each.threshold} for each in failed}
+            approval.tell(connection, EventName.OVERRIDE, {"gates": figures})
+        told = _told(found.rows)
+        approval.take(connection, told, approved_by=approval.person, approved_at=now, released_at=now)
+    return found.rows.posts
+
+
+def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime) -> None:
+    """Close a batch that awaits approval; a repetition changes nothing.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        actor: who rejects; ``staging.PIPELINE`` where nobody answered in time.
+        reason: why, in their words.
+        now: the moment, aware.
+
+    Raises:
+        RefusedError: the batch is unknown or does not await approval.
+    """
+    rejection = _Decision(batch_id, BatchState.REJECTED, actor, reason, now)
+    with store.holding("rejecting batch", batch_id) as (connection, state):
+        if rejection.taken_before(connection, state) is None:
+            rejection.require(connection, state, {BatchState.AWAITING_APPROVAL}, "rejected")
+            rejection.take(connection, _told(approved(connection, batch_id).rows))
+
+
+def withdraw(
+    store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
+) -> int:
+    """Take a released batch back, before RevenueCycle has loaded it; a repetition changes nothing.
+
+    The view shows nothing of it any more, and later batches may release its posts. The audit trail keeps how
+    many there were and their hash.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        actor: who takes it back.
+        reason: why, in their words; must be written.
+        now: the moment, aware.
+        asked: the entry of the audit trail that tells of the release, as that person was shown it; None for the last.
+
+    Returns:
+        the number of posts that are free again.
+
+    Raises:
+        RefusedError: the batch is unknown or not released, or no reason is written. Nothing has changed then.
+    """
+    withdrawal = _Decision(batch_id, BatchState.WITHDRAWN, actor, reason, now)
+    with store.holding("withdrawing batch", batch_id) as (connection, state):
+        before = withdrawal.taken_before(connection, state)
+        if before is not None:
+            return int(before.details["posts"])
+        withdrawal.require(connection, state, {BatchState.RELEASED}, "withdrawn")
+        _require_asked(connection, batch_id, EventName.RELEASED, asked)
+        withdrawal.require_reason("to withdraw it")
+        released, posts = schema.released_post, _released(connection, batch_id)
+        withdrawal.take(connection, {"posts": posts, "rows_hash": approved(connection, batch_id).rows.rows_hash})
+        # The database lets go of the posts of a withdrawn batch alone.
+        connection.execute(released.delete().where(released.c.batch_id == batch_id))
+    return posts
+
+
+def keep(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked_by: str) -> None:
+    """Put on record that somebody was asked to withdraw a released batch, and let it stand.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        actor: who lets it stand.
+        reason: why, in their words.
+        now: the moment, aware.
+        asked_by: the run that asked.
+
+    Raises:
+        RefusedError: the batch is unknown or not released.
+    """
+    decision = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
+    with store.holding("keeping batch", batch_id) as (connection, state):
+        decision.require(connection, state, {BatchState.RELEASED}, "kept")
+        decision.tell(connection, EventName.KEPT, {**_told(approved(connection, batch_id).rows), "asked_by": asked_by})
+
+
+def was_kept(store: StagingStore, batch_id: str, *, asked_by: str) -> bool:
+    """Tell whether somebody whom a run asked to withdraw a batch let it stand."""
+    events = store.events(batch_id)
+    return any(each.event is EventName.KEPT and each.details["asked_by"] == asked_by for each in events)
+
+
+def last_entry(store: StagingStore, batch_id: str, event: EventName) -> int:
+    """Return the number of a batch's last entry of an event.
+
+    Raises:
+        RefusedError: its audit trail has none.
+    """
+    with refusals_named(f"audit trail of batch {batch_id}"), store.database.connected() as connection:
+        return _last(connection, batch_id, event).event_no
+
+
+def has_reason(reason: str | None) -> bool:
+    """Tell whether a text is long enough to be a written reason."""
+    return len("".join((reason or "").split())) >= SHORTEST_REASON
+
+
+class _Decision:
+    """A step that somebody takes with a batch, to the state that it leads to."""
+
+    def __init__(self, batch_id: str, leads_to: BatchState, actor: str, reason: str | None, now: datetime) -> None:
+        self.person: Final = actor.strip()
+        self._batch_id = batch_id
+        self._leads_to = leads_to
+        self._reason = (reason or "").strip() or None
+        self._now = now
+        if not self.person:
+            raise RefusedError(f"batch {batch_id}: nobody is named who decides; nothing was changed")
+
+    def taken_before(self, connection: sa.Connection, state: BatchState) -> Event | None:
+        """Return the entry of the step where the same person took it with the same words; None where it is new."""
+        if state is not self._leads_to:
+            return None
+        last = [event for event in read_events(connection, self._batch_id) if event.event == state.value][-1:]
+        return next((each for each in last if (each.actor, each.reason) == (self.person, self._reason)), None)
+
+    def require(self, connection: sa.Connection, state: BatchState, states: Collection[BatchState], done: str) -> None:
+        """Refuse a dry run, and a state that the step does not begin from."""
+        table = schema.batch.c
+        kind = connection.scalar(sa.select(table.kind).where(table.batch_id == self._batch_id))
+        if kind != BatchKind.MIGRATION:
+            raise RefusedError(f"batch {self._batch_id} is a dry run: it can never be {done}; nothing was changed")
+        if state not in states:
+            wanted = " or ".join(plain(each) for each in BatchState if each in states)
+            raise RefusedError(
+                f"batch {self._batch_id} is {plain(state)}: only one that is {wanted} can be {done}; "
+                "nothing was changed"
+            )
+
+    def require_reason(self, doing: str) -> None:
+        """Refuse without a written reason."""
+        if not has_reason(self._reason):
+            raise RefusedError(
+                f"batch {self._batch_id}: {doing} takes a written reason of at least {SHORTEST_REASON} characters; "
+                "nothing was changed"
+            )
+
+    def tell(self, connection: sa.Connection, event: EventName | BatchState, details: Mapping[str, Any]) -> None:
+        """Add an entry to the audit trail."""
+        told = entry(self._batch_id, event, at=self._now, actor=self.person, reason=self._reason, details=details)
+        connection.execute(told)
+
+    def take(self, connection: sa.Connection, details: Mapping[str, Any], **columns: str | datetime) -> None:
+        """Add the entry, and bring the batch to its new state: the database takes no step that is not on record."""
+        self.tell(connection, self._leads_to, details)
+        table = schema.batch
+        values = {"state": self._leads_to.value, **columns}
+        connection.execute(table.update().where(table.c.batch_id == self._batch_id).values(values))
+
+
+def _release_posts(connection: sa.Connection, batch_id: str, now: datetime) -> None:
+    request, released = schema.bokningsbegaran.c, schema.released_post
+    rows = sa.select(request.post_id, request.batch_id, request.row_hash, sa.literal(now, schema.UtcDateTime))
+    # In the order of the key, so that releases that do meet wait for each other and never in a circle.
+    rows = rows.where(request.batch_id == batch_id).order_by(request.post_id)
+    connection.execute(released.insert().from_select(["post_id", "batch_id", "row_hash", "released_at"], rows))
+
+
+def _released(connection: sa.Connection, batch_id: str) -> int:
+    # Drivers do not agree on how many rows a statement wrote.
+    table = schema.released_post
+    count = sa.select(sa.func.count()).select_from(table).where(table.c.batch_id == batch_id)
+    return int(connection.scalar(count) or 0)
+
+
+def _wait_for_other_releases(connection: sa.Connection) -> None:
+    # SQLite's transaction has locked the file already.
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_RELEASE_LOCK)))
+    elif connection.dialect.name == "mssql":
+        connection.exec_driver_sql(
+            "EXEC sp_getapplock @Resource = 'waitlist releases', @LockMode = 'Exclusive',"
+            " @LockOwner = 'Transaction', @LockTimeout = -1"
+        )
+
+
+def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
+    if [result.gate for result in gates] != list(Gate):
+        raise RefusedError(f"batch {batch_id}: every gate is to be measured once, in order: {', '.join(Gate)}")
+    if any(result.gate is Gate.ACCOUNTING for result in _failed(gates)):
+        raise RefusedError(
+            f"batch {batch_id} does not add up any more, which nobody can approve: "
+            "clear the run from the first assess task on"
+        )
+
+
+def _require_approved(batch_id: str, found: Approved, wanted: Approved) -> None:
+    if found.rows != wanted.rows:
+        raise RefusedError(
+            f"batch {batch_id} has changed since approval was asked for: {wanted.rows.posts} posts then, "
+            f"{found.rows.posts} now, and their hashes differ; nothing was released. Reject it and start a new run"
+        )
+    if others := differing(found.contents, wanted.contents):
+        raise RefusedError(
+            f"batch {batch_id} has changed since approval was asked for, in {', '.join(others)}; nothing was released. "
+            "Reject it and start a new run"
+        )
+
+
+def _last(connection: sa.Connection, batch_id: str, event: EventName) -> Event:
+    found = last_event(read_events(connection, batch_id), event)
+    if found is None:
+        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that it was {plain(event)}")
+    return found
+
+
+def _require_asked(connection: sa.Connection, batch_id: str, event: EventName, asked: int | None) -> None:
+    if asked not in {None, _last(connection, batch_id, event).event_no}:
+        raise RefusedError(f"batch {batch_id}: the question was about another state of it; nothing was changed")
+
+
+def _sound(store: StagingStore, batch_id: str) -> Approved:
+    """Return the batch's rows as they are committed, each request proved to be what its hash was made from."""
+    with store.database.reading() as read:
+        changed = changed_requests(store, read, batch_id)
+        _refuse_posts(batch_id, "that are no longer what their row_hash was made from", changed)
+        rows = read_rows(read, schema.bokningsbegaran, batch_id)
+        return Approved(rows, read_contents(store.database, read, batch_id))
+
+
+def _refuse_posts(batch_id: str, why: str, posts: Sequence[int]) -> None:
+    if posts:
+        raise RefusedError(f"batch {batch_id} has {len(posts)} posts {why}: {named(posts)}; nothing was changed")
+
+
+def _told(rows: Rows) -> dict[str, Any]:
+    return {"posts": rows.posts, "rows_hash": rows.rows_hash}
+
+
+def _failed(gates: Iterable[GateResult]) -> list[GateResult]:
+    return [result for result in gates if not result.passed]

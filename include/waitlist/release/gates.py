@@ -1,0 +1,325 @@
+"""The gates between a verified batch and the human who may release it, and the limits they are held to.
+
+A gate measures one figure of a batch and passes when it is not above its limit in ``gates.csv``. What cannot be
+measured has not passed: the lead decides, in writing. One gate nobody can decide on: when the accounts do not add
+up, the rows are not what the assessment made.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from waitlist import paths
+from waitlist.exceptions import MappingError, SnapshotError
+from waitlist.facts.csv_table import CsvTable, shown
+from waitlist.facts.mappings import Mappings
+from waitlist.judge.rules import Disposition
+from waitlist.quality import FailureSeverity, Outcome, Suite
+from waitlist.source.batch_files import BatchFiles
+from waitlist.staging import Batch, StagingStore, dry_runs, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.queries import read_sql
+
+FILE: Final = "gates.csv"
+
+
+class Gate(StrEnum):
+    """What is measured."""
+
+    CRITICAL_SUITES = "critical_suites"
+    """Critical expectations that failed, could not be evaluated or have no result."""
+    ACCOUNTING = "accounting"
+    """Posts by which the batch's accounts and its tables differ; no reason overrides it."""
+    EXTRACT_DEVIATION = "extract_deviation"
+    """Share by which the number of posts differs from the latest dry run of the same units."""
+    UNITS_WITHOUT_GO_LIVE = "units_without_go_live"
+    """Units of the batch that have no go-live in ``units.csv``."""
+    UNHANDLED_SHARE = "unhandled_share"
+    """Share of posts that still wait for staff: every disposition but those in ``HANDLED``."""
+    DRY_RUN_AGE_DAYS = "dry_run_age_days"
+    """Days from the latest dry run of the same units to the batch's as-of date."""
+
+
+SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
+"""Gates whose figure is a share; the others count."""
+
+HANDLED: Final = frozenset(
+    {Disposition.MIGRATE, Disposition.ALREADY_RELEASED, Disposition.LEAVE, Disposition.BOOK_IN_MILLENNIUM}
+)
+"""Dispositions that leave nothing to do in PMO before the release."""
+
+GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
+    {
+        Gate.CRITICAL_SUITES: "Kritiska kontroller som inte är godkända",
+        Gate.ACCOUNTING: "Poster som inte stämmer i avstämningen",
+        Gate.EXTRACT_DEVIATION: "Skillnad i antal poster mot senaste torrkörningen",
+        Gate.UNITS_WITHOUT_GO_LIVE: "Enheter utan driftstart",
+        Gate.UNHANDLED_SHARE: "Andel poster som ännu inte är hanterade",
+        Gate.DRY_RUN_AGE_DAYS: "Dagar sedan senaste torrkörningen",
+    }
+)
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One row of ``gate_result``."""
+
+    gate: Gate
+    measured: float | None
+    """None where there was nothing to measure by."""
+    threshold: float
+    """The highest figure that passes."""
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GateThreshold:
+    """A limit (``gates.csv``)."""
+
+    gate: str
+    threshold: float
+    owner: str
+    note: str
+
+
+def load_gates(directory: Path) -> Mapping[Gate, float]:
+    """Read the limits.
+
+    Args:
+        directory: the folder of the mapping files; where it has no ``gates.csv`` the project's own counts.
+
+    Raises:
+        MappingError: with every fault of the file, each as ``file:line: what is wrong``.
+    """
+    own = directory / FILE
+    table = CsvTable(
+        own if own.exists() else paths.MAPPINGS / FILE,
+        ["gate", "threshold", "owner", "note"],
+        free_text=("owner", "note"),
+    )
+    found = list(_thresholds(table))
+    if table.whole:
+        named = {row.gate for row in found}
+        for gate in Gate:
+            if gate not in named:
+                table.fault(1, f"gate: {shown(gate.value)} is missing")
+    faults = [f"  {fault}" for fault in table.faults()]
+    if faults:
+        raise MappingError("\n".join([f"gates at fault in {table.path.parent}:", *faults]))
+    return MappingProxyType({Gate(row.gate): row.threshold for row in found})
+
+
+def digest(limits: Mapping[Gate, float]) -> str:
+    """Return the SHA-256, in hex, of what limits say; not of owners, notes or the order of rows."""
+    return hashlib.sha256(json.dumps({gate.value: limits[gate] for gate in Gate}).encode()).hexdigest()
+
+
+def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:
+    names = tuple(gate.value for gate in Gate)
+    for row in table.rows:
+        gate, text = row.one_of("gate", names), row.required("threshold")
+        row.unique("gate", gate)
+        limit = float(text) if _NUMBER.fullmatch(text) else -1.0
+        if text and limit < 0:
+            row.fault(f"threshold: {shown(text)} is no number; write it as 0.05 or 3")
+        elif gate in SHARES and limit > 1:
+            row.fault(f"threshold: {shown(text)} is above 1; a share is written as 0.05")
+        elif gate not in SHARES and not limit.is_integer():
+            row.fault(f"threshold: {shown(text)} is no whole number, and {gate} counts")
+        yield GateThreshold(gate, limit, row.cells["owner"], row.cells["note"])
+
+
+def evaluate(
+    store: StagingStore,
+    batch_id: str,
+    thresholds: Mapping[Gate, float],
+    *,
+    mappings: Mappings,
+    suites: Iterable[Suite],
+) -> list[GateResult]:
+    """Measure a batch by every gate, in their order; nothing is stored.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch that has been reconciled.
+        thresholds: the limits.
+        mappings: go-lives of the units.
+        suites: every suite that the batch must have been held against.
+
+    Raises:
+        StagingError: there is no such batch.
+    """
+    with refusals_named(f"measuring the gates of batch {batch_id}"), store.database.connected() as connection:
+        scope = _Scope.read(store, connection, batch_id)
+    before = latest_dry_run(store, batch_id)
+    measures: dict[Gate, Callable[[], float | None]] = {
+        Gate.CRITICAL_SUITES: lambda: _critical(store, batch_id, suites),
+        Gate.ACCOUNTING: lambda: _unaccounted(store, batch_id),
+        Gate.EXTRACT_DEVIATION: lambda: None if before is None else _deviation(store, scope, before),
+        Gate.UNITS_WITHOUT_GO_LIVE: lambda: _without_go_live(scope, mappings),
+        Gate.UNHANDLED_SHARE: lambda: _unhandled(scope),
+        Gate.DRY_RUN_AGE_DAYS: lambda: None if before is None else (scope.batch.as_of - before.as_of).days,
+    }
+    results = []
+    for gate in Gate:
+        measured, limit = measures[gate](), thresholds[gate]
+        figure = None if measured is None else float(measured)
+        results.append(GateResult(gate, figure, limit, figure is not None and figure <= limit))
+    return results
+
+
+def stored(store: StagingStore, batch_id: str) -> list[GateResult]:
+    """Return the gates as they were when approval was asked for; empty where it was not."""
+    with refusals_named(f"gates of batch {batch_id}"), store.database.connected() as connection:
+        return read_gates(connection, batch_id)
+
+
+def read_gates(connection: sa.Connection, batch_id: str) -> list[GateResult]:
+    """Return a batch's rows of ``gate_result``, in the order of the gates."""
+    table = schema.gate_result.c
+    query = sa.select(table.gate, table.measured, table.threshold, table.passed).where(table.batch_id == batch_id)
+    rows = {row.gate: row for row in connection.execute(query)}
+    return [GateResult(gate, *rows[gate][1:]) for gate in Gate if gate in rows]
+
+
+def write_measured(files: BatchFiles, results: Iterable[GateResult]) -> None:
+    """Leave what was measured of a dry run in its folder: it depends on other batches, so it is no result of it.
+
+    Raises:
+        SnapshotError: the folder cannot be written to.
+    """
+    files.write_gates(asdict(result) for result in results)
+
+
+def read_measured(files: BatchFiles) -> list[GateResult]:
+    """Read what ``write_measured`` left; nothing where it left nothing.
+
+    Raises:
+        SnapshotError: it cannot be read, or is another file.
+    """
+    try:
+        return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in files.gates()]
+    except (KeyError, TypeError, ValueError):
+        raise SnapshotError(f"what was measured of the gates in {files.folder} is damaged: remove it") from None
+
+
+def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[GateResult]) -> None:
+    """Replace a batch's rows of ``gate_result``."""
+    table = schema.gate_result
+    connection.execute(table.delete().where(table.c.batch_id == batch_id))
+    for result in results:
+        connection.execute(
+            table.insert().values(
+                batch_id=batch_id,
+                gate=result.gate.value,
+                measured=result.measured,
+                threshold=result.threshold,
+                passed=result.passed,
+            )
+        )
+
+
+def latest_dry_run(store: StagingStore, batch_id: str) -> Batch | None:
+    """Return the dry run that a batch is compared with (``dry_runs.latest_before``).
+
+    Raises:
+        StagingError: there is no such batch.
+    """
+    with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
+        found = dry_runs.latest_before(dry_runs.read_dry_runs(connection), store.batch(batch_id))
+    return None if found is None else store.batch(found.batch_id)
+
+
+def is_overtaken(store: StagingStore, batch_id: str) -> bool:
+    """Tell whether a dry run as of a later day has read all the units of a batch (``dry_runs.is_overtaken``).
+
+    Raises:
+        StagingError: there is no such batch.
+    """
+    with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
+        return dry_runs.is_overtaken(dry_runs.read_dry_runs(connection), store.batch(batch_id))
+
+
+def posts_by_disposition(
+    connection: sa.Connection, batch_id: str, units: Collection[str] | None
+) -> dict[str, dict[str, int]]:
+    """Return the posts of each unit and disposition, of the units that are asked for; None for all."""
+    table = schema.unit_summary.c
+    query = sa.select(table.enhet_hsa_id, table.disposition, table.posts).where(table.batch_id == batch_id)
+    counts: dict[str, dict[str, int]] = {}
+    for hsa_id, disposition, posts in connection.execute(query.order_by(table.enhet_hsa_id)):
+        if units is None or hsa_id in units:
+            counts.setdefault(hsa_id, {})[disposition] = posts
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """A batch, and its posts by unit and disposition."""
+
+    batch: Batch
+    posts: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def read(cls, store: StagingStore, connection: sa.Connection, batch_id: str) -> "_Scope":
+        return cls(store.batch(batch_id), posts_by_disposition(connection, batch_id, None))
+
+    @property
+    def total(self) -> int:
+        return sum(sum(counts.values()) for counts in self.posts.values())
+
+
+def _critical(store: StagingStore, batch_id: str, suites: Iterable[Suite]) -> int:
+    critical = FailureSeverity.CRITICAL
+    wanted = {(suite.name, *it.key) for suite in suites for it in suite.expectations if it.severity is critical}
+    results = {(result.suite, result.expectation, result.column): result for result in store.quality_results(batch_id)}
+    wanted |= {key for key, result in results.items() if result.severity is critical}
+    good = {Outcome.PASSED, Outcome.NOT_APPLICABLE}
+    return sum(key not in results or results[key].outcome not in good for key in wanted)
+
+
+def _unaccounted(store: StagingStore, batch_id: str) -> int | None:
+    query = sa.text(read_sql("measure_accounting", store.database.schema)).bindparams(batch_id=batch_id)
+    with refusals_named(f"accounts of batch {batch_id}"), store.database.connected() as connection:
+        row: Any = connection.execute(query).one()
+    if row.posts_extracted is None:
+        return None
+    differences = (
+        row.posts_extracted - row.dispositions,
+        row.posts_staged - row.requests,
+        row.posts_extracted - row.summarised,
+        row.migrating - row.paired,
+        row.requests - row.paired,
+    )
+    return sum(abs(int(each)) for each in differences)
+
+
+def _deviation(store: StagingStore, scope: _Scope, before: Batch) -> float | None:
+    with refusals_named(f"posts of batch {before.batch_id}"), store.database.connected() as connection:
+        counts = posts_by_disposition(connection, before.batch_id, scope.batch.units)
+    then = sum(sum(each.values()) for each in counts.values())
+    return abs(scope.total - then) / then if then else None
+
+
+def _without_go_live(scope: _Scope, mappings: Mappings) -> int:
+    # Posts without a unit stand under the empty name: they are unhandled, not a unit.
+    opened_for = mappings.units if scope.batch.units is None else scope.batch.units
+    units = {*opened_for, *scope.posts} - {""}
+    return sum(hsa_id not in mappings.units or mappings.units[hsa_id].driftstart is None for hsa_id in units)
+
+
+def _unhandled(scope: _Scope) -> float | None:
+    left = sum(
+        posts for counts in scope.posts.values() for disposition, posts in counts.items() if disposition not in HANDLED
+    )
+    return left / scope.total if scope.total else None

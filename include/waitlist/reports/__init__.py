@@ -1,0 +1,1 @@
+"""What people read: readiness, work lists, pages, questions to approvers, and messages."""

@@ -1,0 +1,233 @@
+"""What an approver reads before a wave is released or taken back: Swedish Markdown, counts only.
+
+Posts by unit and disposition, the gates, and what has changed since the latest dry run of the same units.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from waitlist.facts.mappings import Mappings
+from waitlist.judge.rules import RULES, Disposition
+from waitlist.quality import FailureSeverity, Outcome, QualityResult
+from waitlist.release.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_disposition, stored
+from waitlist.reports.readiness import Readiness, UnitReadiness, moment, number, percent, read_readiness
+from waitlist.staging import Batch, StagingStore
+from waitlist.staging.database import refusals_named
+from waitlist.swedish.words import DISPOSITION_LABELS, rule_label
+
+SHORTEST_REASON: Final = 10
+"""Characters, white space not counted, that a written reason has at least."""
+
+_OUTCOMES: Final[Mapping[Outcome | None, str]] = {
+    Outcome.PASSED: "godkänd",
+    Outcome.FAILED: "underkänd",
+    Outcome.NOT_APPLICABLE: "inget att kontrollera",
+    Outcome.ERROR: "kunde inte utvärderas",
+    None: "inte körd",
+}
+_WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED, Outcome.NOT_APPLICABLE)
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an approver is asked; made from the database alone."""
+
+    subject: str
+    body: str
+    """What there is to know, as Markdown."""
+    told: str
+    """What the message that an answer is waited for says besides the question."""
+    entry: int
+    """The entry of the audit trail that an answer is bound to: what it was asked by, or what it would undo."""
+
+
+def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: str | None) -> str:
+    """Return what is to be approved, as Swedish Markdown without personal data.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch that counts for readers; its gates are told once approval was asked for.
+        mappings: names, waves and go-lives of the units.
+        previous: the dry run to compare with (``gates.latest_dry_run``); None where there is none.
+
+    Raises:
+        StagingError: one of the batches is unknown, or does not count for readers.
+    """
+    readiness = read_readiness(store, batch_id, mappings)
+    parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_critical(store.quality_results(batch_id))]
+    parts += [*_units(readiness), *_changes(store, readiness.batch, previous)]
+    return "\n".join(parts) + "\n"
+
+
+def withdrawal(batch: Batch) -> str:
+    """Return what a withdrawal would take back, as Swedish Markdown.
+
+    Args:
+        batch: a batch that is released.
+    """
+    wave = f"våg {_plain(batch.wave)}, " if batch.wave else ""
+    return (
+        f"Körning `{batch.batch_id}`, {wave}per {batch.as_of}: **{number(batch.posts_staged or 0)} poster** överfördes "
+        f"{moment(batch.released_at)}.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
+        "Posterna blir fria för en senare körning.\n"
+    )
+
+
+def _heading(readiness: Readiness) -> list[str]:
+    batch, progress = readiness.batch, readiness.progress
+    what = f"Våg {_plain(batch.wave)}" if batch.wave else "Alla enheter"
+    return [
+        f"## {what} per {batch.as_of.isoformat()}",
+        "",
+        f"**{number(progress.ready)} av {number(progress.posts)} poster migreras.** Ett godkännande släpper dem till "
+        "Millenniums arbetslista. Ett avslag stänger körningen.",
+        "",
+        f"Körning `{batch.batch_id}`",
+        "",
+    ]
+
+
+def _gates(gates: Sequence[GateResult]) -> list[str]:
+    if not gates:
+        return []
+    passed = sum(result.passed for result in gates)
+    lines = [f"### Grindar: {passed} av {len(gates)} godkända", ""]
+    lines += _table(
+        ("Grind", "Uppmätt", "Högst", "Utfall"),
+        (
+            (
+                GATE_LABELS[result.gate],
+                figure(result.gate, result.measured),
+                figure(result.gate, result.threshold),
+                "Godkänd" if result.passed else "**Underkänd**",
+            )
+            for result in gates
+        ),
+        right=(1, 2),
+    )
+    if passed < len(gates):
+        lines += [
+            f"**En underkänd grind kräver en skriftlig motivering, minst {SHORTEST_REASON} tecken.** "
+            "Den sparas med ditt namn och tidpunkten.",
+            "",
+        ]
+    return lines
+
+
+def _critical(results: Iterable[QualityResult]) -> list[str]:
+    lines = []
+    for result in results:
+        if result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.FAILED:
+            held = f"{number(result.unexpected)} av {number(result.evaluated)} uppfyller inte kravet"
+            lines.append(f"- `{result.suite}`, {_expected(result)}: {held}")
+        elif result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.ERROR:
+            lines.append(f"- `{result.suite}`, {_expected(result)}: {_OUTCOMES[Outcome.ERROR]}")
+    return ["Kritiska kontroller som inte är godkända:", "", *lines, ""] if lines else []
+
+
+def _expected(result: QualityResult) -> str:
+    if result.expectation in RULES:
+        return rule_label(result.expectation)
+    return f"`{result.expectation}`" + (f" för `{result.column}`" if result.column else "")
+
+
+def _units(readiness: Readiness) -> list[str]:
+    units = [unit for wave in readiness.waves for unit in wave.units]
+    occurring = [each for each in Disposition if each in readiness.progress.left]
+    rows = [(*_named(unit), *_counts(unit.progress.posts, unit.progress.ready, unit.progress.left, occurring))
+            for unit in units]  # fmt: skip
+    whole = readiness.progress
+    total = ("**Summa**", "", *_counts(whole.posts, whole.ready, whole.left, occurring))
+    columns: tuple[str, ...] = ("Enhet", "Driftstart", "Poster", DISPOSITION_LABELS[Disposition.MIGRATE])
+    columns += tuple(DISPOSITION_LABELS[each] for each in occurring)
+    return ["### Poster per enhet", "", *_table(columns, [*rows, total], right=range(2, len(columns)))]
+
+
+def _named(unit: UnitReadiness) -> tuple[str, str]:
+    name = _plain(unit.name) if unit.hsa_id else "Enhet saknas i PMO"
+    return name, _day(unit.go_live)
+
+
+def _counts(posts: int, ready: int, left: Mapping[str, int], columns: Iterable[str]) -> tuple[str, ...]:
+    return (number(posts), number(ready), *(number(left.get(each, 0)) for each in columns))
+
+
+def _changes(store: StagingStore, batch: Batch, previous: str | None) -> list[str]:
+    if previous is None:
+        return ["### Sedan senaste torrkörningen", "", "Det finns ingen torrkörning av samma enheter att jämföra med."]
+    earlier = store.batch(previous)
+    with refusals_named(f"comparing batches {previous} and {batch.batch_id}"), store.database.connected() as connection:
+        pair = (previous, batch.batch_id)
+        then, now = (_totals(posts_by_disposition(connection, each, batch.units)) for each in pair)
+    rows = [
+        (DISPOSITION_LABELS[each], number(then.get(each, 0)), number(now.get(each, 0)), _signed(now, then, each))
+        for each in reversed(Disposition)
+        if each in then or each in now
+    ]
+    total = ("**Summa**", number(sum(then.values())), number(sum(now.values())),
+             _difference(sum(now.values()) - sum(then.values())))  # fmt: skip
+    lines = [f"### Sedan torrkörningen per {earlier.as_of.isoformat()}, samma enheter", ""]
+    lines += _table(("Utfall", "Torrkörningen", "Nu", "Skillnad"), [*rows, total], right=(1, 2, 3))
+    turned = list(_turned(store.quality_results(previous), store.quality_results(batch.batch_id)))
+    lines += ["Kontroller som har fått ett annat utfall (torrkörningens kan gälla fler enheter):", ""] if turned else []
+    return [*lines, *(turned or ["Ingen kontroll har fått ett annat utfall."])]
+
+
+def _totals(posts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for counts in posts.values():
+        for disposition, count in counts.items():
+            totals[disposition] = totals.get(disposition, 0) + count
+    return totals
+
+
+def _turned(then: Iterable[QualityResult], now: Iterable[QualityResult]) -> Iterable[str]:
+    before, after = _by_suite(then), _by_suite(now)
+    for suite in sorted(before.keys() | after.keys()):
+        was, became = before.get(suite), after.get(suite)
+        if was is not became:
+            yield f"- `{suite}`: {_OUTCOMES[was]} → {_OUTCOMES[became]}"
+
+
+def _by_suite(results: Iterable[QualityResult]) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    for result in results:
+        worst = outcomes.get(result.suite, result.outcome)
+        outcomes[result.suite] = min(worst, result.outcome, key=_WORST_FIRST.index)
+    return outcomes
+
+
+def _signed(now: Mapping[str, int], then: Mapping[str, int], disposition: str) -> str:
+    return _difference(now.get(disposition, 0) - then.get(disposition, 0))
+
+
+def _difference(posts: int) -> str:
+    sign = "+" if posts > 0 else "−" if posts else ""
+    return f"{sign}{number(abs(posts))}"
+
+
+def figure(gate: Gate, measured: float | None) -> str:
+    """Return what a gate measured, or its limit, as Swedish writes it."""
+    if measured is None:
+        return "kan inte mätas"
+    if gate not in SHARES:
+        return number(int(measured))
+    return percent(measured)
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat() if day else "saknas"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int]) -> list[str]:
+    rule = ["---:" if place in right else "---" for place in range(len(columns))]
+    return [*(f"| {' | '.join(row)} |" for row in (columns, rule, *rows)), ""]
+
+
+def _plain(text: str) -> str:
+    """Return a text as Markdown that shows it as it is, on one line."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -1,0 +1,349 @@
+"""Körning: one batch, from what PMO held to what stands in staging, in which every post is somewhere."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+from typing import Final
+
+import sqlalchemy as sa
+
+from waitlist.judge.rules import Disposition
+from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
+from waitlist.release.gates import GateResult, read_gates
+from waitlist.reports.diff import Difference, read_difference
+from waitlist.reports.pages.paging import Paging
+from waitlist.reports.pages.reading import UnknownError, reading
+from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging.events import Event, read_events
+from waitlist.staging.store import find_batch
+
+ROWS: Final = 30
+"""Batches on a page of the list."""
+OFFERED: Final = 60
+"""How many other batches are offered to compare with, the latest first."""
+
+_WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, None, Outcome.PASSED, Outcome.NOT_APPLICABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A batch in the list."""
+
+    batch_id: str
+    kind: BatchKind
+    wave: str | None
+    as_of: date
+    state: BatchState
+    posts: int | None
+    """Posts read; None before the batch was reconciled."""
+    staged: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    replay: bool
+    """It judged another batch's snapshot anew and did not read PMO."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchList:
+    """Every batch that was ever begun, the latest first; failed ones too."""
+
+    batches: tuple[Listed, ...]
+    paging: Paging
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Posts that came to one disposition."""
+
+    disposition: str
+    posts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Where every post of a batch went."""
+
+    read: int | None
+    """Posts read from PMO, proved to be as many as PMO counted; None before the batch was reconciled."""
+    streams: tuple[Stream, ...]
+    """Every disposition that occurs, in the domain's order; together all posts."""
+    staged: int | None
+    """Booking requests in staging; None before the batch was reconciled."""
+    released: int
+    """Posts that Millennium reads by this batch."""
+    migrate: int
+    """Posts that migrate."""
+    adds_up: bool
+    """Every post read has one disposition, and as many migrate as requests are staged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An expectation and what it found."""
+
+    expectation: str
+    column: str
+    text: str
+    """What it asks, in Swedish; its own name where the suite no longer holds it."""
+    severity: FailureSeverity
+    evaluated: int
+    unexpected: int
+    threshold: float
+    """Share, 0 to 1, that must hold."""
+    outcome: Outcome | None
+    """None where it has not been run."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSuite:
+    """A suite and what it found, the worst first."""
+
+    name: str
+    text: str
+    outcome: Outcome | None
+    """The worst of its checks; None where one has not been run and nothing worse was found."""
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the run and how long it took."""
+
+    name: str
+    """The task, or the event that the step ended with where Airflow no longer knows the run."""
+    began: datetime
+    seconds: float | None
+    """From the first of its parts to the last; None while it runs."""
+    parts: int
+    """Partitions that it was divided into; 1 for one that is whole."""
+    state: str
+    """As Airflow names it: ``success``, ``failed``, ``skipped`` and others."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """The page."""
+
+    batch: Batch
+    units: tuple[str, ...] | None
+    """HSA-ids that the batch was opened for; None for all."""
+    reuse_snapshot: str | None
+    """The batch whose snapshot it judged anew; None where it read PMO."""
+    accounting: Accounting
+    suites: tuple[CheckedSuite, ...]
+    gates: tuple[GateResult, ...]
+    """As they were measured when approval was asked for, or at the end of the dry run; empty where neither is known."""
+    events: tuple[Event, ...]
+    steps: tuple[Step, ...]
+    same_rules: int
+    """Batches that were judged by the same rules, this one included."""
+    others: tuple[Listed, ...]
+    """Batches that this one can be compared with, the latest first; none where it can be compared with nothing."""
+    compared: Difference | None
+    purged: bool
+    """Retention has removed its posts; the counts stay."""
+    docs: bool
+    """Its Data Docs can be read."""
+
+
+def read_batches(store: StagingStore, page: int) -> BatchList:
+    """Read a part of the list.
+
+    Raises:
+        NoBatchError, StagingError: see ``reading``.
+    """
+    with reading(store, "listing batches") as connection:
+        rows = connection.scalar(sa.select(sa.func.count()).select_from(schema.batch)) or 0
+        paging = Paging.of(page, ROWS, rows)
+        return BatchList(_listed(connection, limit=ROWS, offset=paging.offset), paging)
+
+
+def run_of(store: StagingStore, batch_id: str) -> tuple[str, str]:
+    """Return the DAG and the run that a batch is of.
+
+    Raises:
+        UnknownError: there is no such batch.
+        NoBatchError, StagingError: see ``reading``.
+    """
+    with reading(store, f"reading batch {batch_id}") as connection:
+        batch = _batch(connection, batch_id)
+    return batch.dag_id, batch.run_id
+
+
+def read_batch(
+    store: StagingStore,
+    batch_id: str,
+    *,
+    suites: Iterable[Suite],
+    compare_with: str | None = None,
+    steps: Sequence[Step] = (),
+    measured: Sequence[GateResult] = (),
+    docs: bool = False,
+) -> BatchPage:
+    """Read the page.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch.
+        suites: every suite, for its texts and for what has not been run.
+        compare_with: a batch to compare with, as the earlier one; None for none.
+        steps: what Airflow knows of the run; where it knows nothing, the audit trail tells what it can.
+        measured: the gates as the end of a dry run measured them.
+        docs: whether its Data Docs can be read.
+
+    Raises:
+        UnknownError: there is no such batch, or the other cannot be compared with it.
+        NoBatchError, StagingError: see ``reading``.
+    """
+    if compare_with is not None:
+        with reading(store, f"reading batch {batch_id}") as connection:
+            _require_comparable(connection, batch_id, compare_with)
+    compared = None if compare_with is None else read_difference(store, compare_with, batch_id)
+    with reading(store, f"reading batch {batch_id}") as connection:
+        batch = _batch(connection, batch_id)
+        events = tuple(read_events(connection, batch_id))
+        comparable = _comparable_among(connection, (batch_id,))
+        return BatchPage(
+            batch=batch,
+            units=batch.units,
+            reuse_snapshot=batch.reuse_snapshot,
+            accounting=_accounting(connection, batch),
+            suites=_suites(connection, batch_id, suites),
+            gates=tuple(read_gates(connection, batch_id)) or tuple(measured),
+            events=events,
+            steps=tuple(steps) or _from_events(events),
+            same_rules=_same_rules(connection, batch),
+            others=_others(connection, batch_id) if comparable else (),
+            compared=compared,
+            purged=any(event.event is EventName.PURGED for event in events),
+            docs=docs,
+        )
+
+
+def _batch(connection: sa.Connection, batch_id: str) -> Batch:
+    found = find_batch(connection, batch_id)
+    if found is None:
+        raise UnknownError(f"there is no batch {batch_id}")
+    return found
+
+
+def _listed(
+    connection: sa.Connection, *where: sa.ColumnElement[bool], limit: int, offset: int = 0
+) -> tuple[Listed, ...]:
+    table = schema.batch.c
+    query = sa.select(
+        table.batch_id, table.kind, table.wave, table.as_of, table.state, table.posts_extracted, table.posts_staged,
+        table.started_at, table.finished_at, table.reuse_snapshot,
+    )  # fmt: skip
+    query = query.where(*where).order_by(table.started_at.desc(), table.batch_id).limit(limit).offset(offset)
+    return tuple(
+        Listed(
+            batch_id=row.batch_id,
+            kind=BatchKind(row.kind),
+            wave=row.wave,
+            as_of=row.as_of,
+            state=BatchState(row.state),
+            posts=row.posts_extracted,
+            staged=row.posts_staged,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            replay=row.reuse_snapshot is not None,
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _comparable() -> tuple[sa.ColumnElement[bool], ...]:
+    """Say which batches count for readers and still have their posts."""
+    event = schema.batch_event.c
+    purged = sa.exists().where(event.batch_id == schema.batch.c.batch_id, event.event == EventName.PURGED.value)
+    return schema.batch.c.state.in_([state.value for state in READABLE]), ~purged
+
+
+def _comparable_among(connection: sa.Connection, batch_ids: Sequence[str]) -> set[str]:
+    column = schema.batch.c.batch_id
+    return set(connection.scalars(sa.select(column).where(column.in_(batch_ids), *_comparable())))
+
+
+def _require_comparable(connection: sa.Connection, *batch_ids: str) -> None:
+    if _comparable_among(connection, batch_ids) != set(batch_ids) or len(set(batch_ids)) != len(batch_ids):
+        raise UnknownError(f"batches {' and '.join(batch_ids)} cannot be compared")
+
+
+def _others(connection: sa.Connection, batch_id: str) -> tuple[Listed, ...]:
+    return _listed(connection, schema.batch.c.batch_id != batch_id, *_comparable(), limit=OFFERED)
+
+
+def _accounting(connection: sa.Connection, batch: Batch) -> Accounting:
+    summary, released = schema.unit_summary.c, schema.released_post
+    query = sa.select(summary.disposition, sa.func.sum(summary.posts)).where(summary.batch_id == batch.batch_id)
+    posts = {name: int(count) for name, count in connection.execute(query.group_by(summary.disposition))}
+    count = sa.select(sa.func.count()).select_from(released).where(released.c.batch_id == batch.batch_id)
+    migrate = posts.get(Disposition.MIGRATE, 0)
+    return Accounting(
+        read=batch.posts_extracted,
+        streams=tuple(Stream(name.value, posts[name]) for name in Disposition if posts.get(name)),
+        staged=batch.posts_staged,
+        # A dry run is never released: there is nothing to count.
+        released=0 if batch.kind is BatchKind.DRY_RUN else int(connection.scalar(count) or 0),
+        migrate=migrate,
+        adds_up=batch.posts_extracted == sum(posts.values()) and batch.posts_staged == migrate,
+    )
+
+
+def _suites(connection: sa.Connection, batch_id: str, suites: Iterable[Suite]) -> tuple[CheckedSuite, ...]:
+    table = schema.quality_result
+    columns = [column for column in table.columns if column is not table.c.batch_id]
+    found = connection.execute(sa.select(*columns).where(table.c.batch_id == batch_id)).mappings()
+    results = {(row["suite"], row["expectation"], row["column"]): QualityResult.from_dict(dict(row)) for row in found}
+    return tuple(_checked(suite, results) for suite in suites)
+
+
+def _checked(suite: Suite, results: Mapping[tuple[str, str, str], QualityResult]) -> CheckedSuite:
+    texts = {(suite.name, *each.key): each.text for each in suite.expectations}
+    checks = [_check(result, texts.get(key)) for key, result in results.items() if key[0] == suite.name]
+    checks += [
+        Check(each.name, each.column, each.text, each.severity, 0, 0, each.threshold, None)
+        for each in suite.expectations
+        if (suite.name, *each.key) not in results
+    ]
+    severities = list(FailureSeverity)
+    checks.sort(key=lambda check: (_WORST_FIRST.index(check.outcome), severities.index(check.severity), check.text))
+    return CheckedSuite(suite.name, suite.text, checks[0].outcome if checks else None, tuple(checks))
+
+
+def _check(result: QualityResult, text: str | None) -> Check:
+    return Check(
+        result.expectation,
+        result.column,
+        text or result.expectation,
+        result.severity,
+        result.evaluated,
+        result.unexpected,
+        result.threshold,
+        result.outcome,
+    )
+
+
+def _from_events(events: Sequence[Event]) -> tuple[Step, ...]:
+    """Return what the audit trail tells of the latest attempt: from one entry to the next."""
+    begun = [place for place, event in enumerate(events) if event.event is EventName.OPEN]
+    latest = events[begun[-1] :] if begun else ()
+    return tuple(
+        Step(
+            after.event.value,
+            before.at,
+            (after.at - before.at).total_seconds(),
+            1,
+            "failed" if after.event is EventName.FAILED else "success",
+        )
+        for before, after in pairwise(latest)
+        if after.event in {EventName.STAGED, EventName.VERIFIED, EventName.FAILED}
+    )
+
+
+def _same_rules(connection: sa.Connection, batch: Batch) -> int:
+    table = schema.batch
+    query = sa.select(sa.func.count()).select_from(table).where(table.c.rules_version == batch.rules_version)
+    return int(connection.scalar(query) or 0)

@@ -1,0 +1,270 @@
+"""Översikt: whether the next wave will make it, and who has to do what."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import sqlalchemy as sa
+
+from waitlist.facts.mappings import Mappings
+from waitlist.judge.rules import Disposition
+from waitlist.release.gates import GateResult
+from waitlist.reports.pages.forecast import Forecast, Outlook, forecast
+from waitlist.reports.pages.history import (
+    HANDLED_CODES,
+    UNKNOWN_NAME,
+    TrendPoint,
+    Unshown,
+    add_up,
+    counts_by_unit,
+    dry_runs,
+    unit_names,
+    unit_trends,
+    unshown,
+)
+from waitlist.reports.readiness import Progress, UnitReadiness, WaveReadiness, progress_of, waves_of
+from waitlist.reports.worklist.posts import UNKNOWN
+from waitlist.staging.dry_runs import DryRun
+
+FRESH_HOURS: Final = 36
+"""A dry run that ended longer ago has been missed: they are nightly."""
+SHOWN_RUNS: Final = 60
+"""How many dry runs a trend goes back; a unit's own page has all of them."""
+SOON_DAYS: Final = 90
+"""Nearer than this to go-live, a unit that will not make it is red; before that it is a warning."""
+
+
+class Status(StrEnum):
+    """How a unit stands to its go-live, the gravest first."""
+
+    LATE = "late"
+    """At this pace posts are left at go-live, and that is soon."""
+    NO_GO_LIVE = "no_go_live"
+    """No go-live is planned, so nothing can be migrated."""
+    BEHIND = "behind"
+    """At this pace posts are left at go-live, but there is time."""
+    UNSURE = "unsure"
+    """There are too few dry runs to tell."""
+    ON_TIME = "on_time"
+    """Clean before go-live at this pace."""
+    CLEAN = "clean"
+    """Nothing is left to handle."""
+    LIVE = "live"
+    """The unit is live; what is left is booked by hand."""
+
+
+GRAVITY: Final[Mapping[Status, int]] = {status: place for place, status in enumerate(Status)}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitLine:
+    """A unit."""
+
+    key: str
+    """HSA-id; empty for the posts of no known unit."""
+    name: str
+    go_live: dt.date | None
+    days_left: int | None
+    """From the as-of date to go-live; zero or less once the unit is live."""
+    posts: int
+    ready: int
+    """Posts that migrate."""
+    left: int
+    """Posts left to handle in PMO before go-live."""
+    counts: Mapping[str, int]
+    """Posts by disposition."""
+    trend: tuple[TrendPoint, ...]
+    forecast: Forecast
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class WaveCard:
+    """Units that go live together."""
+
+    wave: str | None
+    go_live: dt.date | None
+    """The next among its units' go-lives; the first once all are live."""
+    days_left: int | None
+    posts: int
+    ready: int
+    left: int
+    counts: Mapping[str, int]
+    trend: tuple[TrendPoint, ...]
+    clean_on: dt.date | None
+    """When the last of its units is clean; None when one has no date, or all are clean."""
+    status: Status
+    """The gravest of its units' that are not live."""
+    units: tuple[UnitLine, ...]
+    """The gravest first, then those with most left."""
+    by_status: Mapping[Status, int]
+    """Units by status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old the figures are."""
+
+    finished_at: dt.datetime | None
+    hours: int | None
+    """Since then."""
+    stale: bool
+    """A night has been missed."""
+    missed: Unshown | None
+    """A later run that failed or is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The page."""
+
+    latest: DryRun
+    freshness: Freshness
+    gates: tuple[GateResult, ...] | None
+    """As the latest dry run measured them, the red ones first; None where it did not."""
+    posts: int
+    ready: int
+    left: int
+    counts: Mapping[str, int]
+    trend: tuple[TrendPoint, ...]
+    waves: tuple[WaveCard, ...]
+    """By go-live; those that are live, and those without one, last."""
+
+    @property
+    def next_wave(self) -> WaveCard | None:
+        """The wave whose go-live comes next; None where no unit waits for one."""
+        ahead = [wave for wave in self.waves if wave.days_left is not None and wave.days_left > 0]
+        return min(ahead, key=lambda wave: wave.days_left or 0, default=None)
+
+    @property
+    def red(self) -> tuple[UnitLine, ...]:
+        """The units that will not make it, the nearest go-live first."""
+        return tuple(sorted(self._standing(Status.LATE), key=lambda unit: (unit.days_left or 0, -unit.left)))
+
+    @property
+    def unplanned(self) -> tuple[UnitLine, ...]:
+        """The units without a go-live, those with most posts first."""
+        return tuple(sorted(self._standing(Status.NO_GO_LIVE), key=lambda unit: -unit.posts))
+
+    def _standing(self, status: Status) -> list[UnitLine]:
+        return [unit for wave in self.waves for unit in wave.units if unit.status is status]
+
+
+def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.datetime) -> Overview:
+    """Read the page but for its gates, which lie beside the snapshot.
+
+    Args:
+        connection: what ``reading`` gave.
+        mappings: names, waves and go-lives of the units.
+        now: the moment, aware; only how old the figures are is told by it.
+
+    Raises:
+        NoBatchError: no dry run counts for readers yet.
+    """
+    runs = dry_runs(connection)
+    latest = runs[-1]
+    counts = counts_by_unit(connection, latest.batch_id, mappings)
+    names = unit_names(connection, runs, mappings)
+    trends = unit_trends(connection, runs[-SHOWN_RUNS:], {key: names[key] for key in counts})
+    waves = [_wave(wave, counts, trends, latest.as_of) for wave in waves_of(counts, mappings, latest.as_of)]
+    everything = progress_of(counts.values())
+    planned = [unit.driftstart for unit in mappings.units.values() if unit.driftstart]
+    return Overview(
+        latest=latest,
+        freshness=_freshness(
+            latest, unshown(connection, latest), now, over=bool(planned) and latest.as_of >= max(planned)
+        ),
+        gates=None,
+        posts=everything.posts,
+        ready=everything.ready,
+        left=left_of(everything),
+        counts=counts_of(everything),
+        trend=add_up([trends[key] for key in counts]),
+        # A wave that is live is no longer what anybody waits for.
+        waves=tuple(
+            sorted(waves, key=lambda each: (each.status is Status.LIVE, each.wave is None, each.go_live or dt.date.max))
+        ),
+    )
+
+
+def counts_of(progress: Progress) -> dict[str, int]:
+    """Return posts by disposition, those that migrate among them."""
+    ready = {Disposition.MIGRATE.value: progress.ready} if progress.ready else {}
+    return {**ready, **progress.left}
+
+
+def status_of(days_left: int | None, left: int, outlook: Forecast, go_live: dt.date | None) -> Status:
+    """Judge a unit."""
+    if days_left is None or go_live is None:
+        return Status.NO_GO_LIVE
+    if days_left <= 0:
+        return Status.LIVE
+    if left == 0:
+        return Status.CLEAN
+    if outlook.outlook is Outlook.TOO_SHORT:
+        return Status.UNSURE
+    if outlook.clean_on is not None and outlook.clean_on < go_live:
+        return Status.ON_TIME
+    return Status.LATE if days_left <= SOON_DAYS else Status.BEHIND
+
+
+def left_of(progress: Progress) -> int:
+    """Return the posts left to handle."""
+    return sum(posts for code, posts in progress.left.items() if code not in HANDLED_CODES)
+
+
+def unit_line(unit: UnitReadiness, trend: Sequence[TrendPoint]) -> UnitLine:
+    """Bring together what is known of a unit."""
+    left = left_of(unit.progress)
+    outlook = forecast([(point.as_of, point.left) for point in trend if point.same_rules])
+    return UnitLine(
+        key=unit.hsa_id,
+        name=unit.name or UNKNOWN_NAME,
+        go_live=unit.go_live,
+        days_left=unit.days_left,
+        posts=unit.progress.posts,
+        ready=unit.progress.ready,
+        left=left,
+        counts=counts_of(unit.progress),
+        trend=tuple(trend),
+        forecast=outlook,
+        status=status_of(unit.days_left, left, outlook, unit.go_live),
+    )
+
+
+def _wave(
+    wave: WaveReadiness,
+    counts: Mapping[str, Mapping[str, int]],
+    trends: Mapping[str, tuple[TrendPoint, ...]],
+    as_of: dt.date,
+) -> WaveCard:
+    units = [unit_line(unit, trends[unit.hsa_id]) for unit in wave.units]
+    progress = progress_of(counts[unit.key] for unit in units)
+    waiting = [unit for unit in units if unit.status is not Status.LIVE]
+    unclean = [unit.forecast for unit in waiting if unit.left]
+    dates = [each.clean_on for each in unclean if each.clean_on is not None]
+    go_live = min((unit.go_live for unit in waiting if unit.go_live), default=wave.go_live)
+    return WaveCard(
+        wave=wave.wave,
+        go_live=go_live,
+        days_left=(go_live - as_of).days if go_live else None,
+        posts=progress.posts,
+        ready=progress.ready,
+        left=left_of(progress),
+        counts=counts_of(progress),
+        trend=add_up([unit.trend for unit in units]),
+        clean_on=max(dates) if dates and len(dates) == len(unclean) else None,
+        status=min((unit.status for unit in waiting), key=GRAVITY.__getitem__, default=Status.LIVE),
+        units=tuple(sorted(units, key=lambda unit: (GRAVITY[unit.status], -unit.left, unit.key == UNKNOWN, unit.name))),
+        by_status={status: found for status in Status if (found := sum(unit.status is status for unit in units))},
+    )
+
+
+def _freshness(latest: DryRun, missed: Unshown | None, now: dt.datetime, *, over: bool) -> Freshness:
+    if latest.finished_at is None:
+        return Freshness(None, None, stale=False, missed=missed)
+    hours = max(int((now - latest.finished_at).total_seconds() // 3600), 0)
+    # After the last go-live there is nothing left to rehearse, and no run is missed.
+    return Freshness(latest.finished_at, hours, stale=hours >= FRESH_HOURS and not over, missed=missed)

@@ -1,0 +1,207 @@
+"""Överfört: what was released to Millennium, who decided it and why, and what PMO has changed since."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from waitlist.facts.mappings import Mappings
+from waitlist.reports.pages.history import dry_runs
+from waitlist.reports.pages.paging import Paging
+from waitlist.reports.pages.reading import NoBatchError, ask, reading
+from waitlist.staging import BatchState, EventName, StagingStore, schema
+from waitlist.staging.dry_runs import DryRun
+from waitlist.staging.events import Event, read_events_of
+
+ROWS: Final = 50
+"""Changed posts on a page."""
+
+_WHAT: Final = (schema.released_change.c.change, schema.released_change.c.columns)
+_DECISIONS: Final = frozenset(
+    {EventName.OVERRIDE, EventName.RELEASED, EventName.REJECTED, EventName.WITHDRAWN, EventName.KEPT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What somebody decided about a batch."""
+
+    event: EventName
+    at: datetime
+    actor: str
+    """``pipeline`` where nobody answered in time."""
+    reason: str | None
+    posts: int | None
+    gates: tuple[str, ...]
+    """Gates that were overridden."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedBatch:
+    """A batch that came before an approver."""
+
+    batch_id: str
+    wave: str | None
+    as_of: date
+    state: BatchState
+    posts: int | None
+    """Booking requests that were approved, or wait for it."""
+    shown: int
+    """Posts that Millennium reads by it now."""
+    released_at: datetime | None
+    decisions: tuple[Decision, ...]
+    """The oldest first."""
+    changed: int
+    """Of its posts, those that PMO has changed since."""
+    gone: int
+    """Of its posts, those that are no longer on a list in PMO."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCount:
+    """Posts of a released batch and unit that differ in the same way."""
+
+    released_in: str
+    hsa_id: str | None
+    """None where retention has removed what unit the post was of."""
+    unit: str | None
+    """As in ``units.csv``, else the HSA-id."""
+    change: str
+    """``changed`` or ``gone``."""
+    columns: tuple[str, ...]
+    """Columns of Bokningsbegäran that differ, never their values; empty for a post that is gone."""
+    posts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPost:
+    """A released post that PMO has changed or closed since."""
+
+    post_id: int
+    change: str
+    columns: tuple[str, ...]
+    released_in: str
+    hsa_id: str | None
+    unit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The page."""
+
+    batches: tuple[ReleasedBatch, ...]
+    """The latest first; those that wait for an answer or were rejected too."""
+    seen_by: DryRun | None
+    """The dry run that compared PMO with what was released; None before the first one."""
+    changes: tuple[ChangeCount, ...]
+    posts: tuple[ChangedPost, ...]
+    paging: Paging
+
+
+def read_released(store: StagingStore, mappings: Mappings, page: int) -> Released:
+    """Read the page and a part of its list of posts.
+
+    Raises:
+        NoBatchError, StagingError: see ``reading``.
+    """
+    with reading(store, "reading what was released") as connection:
+        rows = ask(connection, "list_released_batches").all()
+        events: dict[str, list[Event]] = defaultdict(list)
+        for event in read_events_of(connection, [row.batch_id for row in rows]):
+            events[event.batch_id].append(event)
+        seen_by = _latest(connection)
+        changes = () if seen_by is None else _changes(connection, seen_by.batch_id, mappings)
+        paging = Paging.of(page, ROWS, sum(change.posts for change in changes))
+        posts = () if seen_by is None else _posts(connection, seen_by.batch_id, mappings, paging)
+    return Released(
+        batches=tuple(
+            ReleasedBatch(
+                batch_id=row.batch_id,
+                wave=row.wave,
+                as_of=row.as_of if isinstance(row.as_of, date) else date.fromisoformat(row.as_of),
+                state=BatchState(row.state),
+                posts=row.posts_staged,
+                shown=row.shown,
+                released_at=next((each.at for each in events[row.batch_id] if each.event is EventName.RELEASED), None),
+                decisions=tuple(_decision(event) for event in events[row.batch_id] if event.event in _DECISIONS),
+                changed=_sum(changes, row.batch_id, "changed"),
+                gone=_sum(changes, row.batch_id, "gone"),
+            )
+            for row in rows
+        ),
+        seen_by=seen_by,
+        changes=changes,
+        posts=posts,
+        paging=paging,
+    )
+
+
+def _latest(connection: sa.Connection) -> DryRun | None:
+    try:
+        return dry_runs(connection)[-1]
+    except NoBatchError:
+        return None
+
+
+def _decision(event: Event) -> Decision:
+    return Decision(
+        event=event.event,
+        at=event.at,
+        actor=event.actor,
+        reason=event.reason,
+        posts=event.details.get("posts"),
+        gates=tuple(sorted(event.details.get("gates", {}))),
+    )
+
+
+def _changes(connection: sa.Connection, dry_run: str, mappings: Mappings) -> tuple[ChangeCount, ...]:
+    key = (schema.released_post.c.batch_id, schema.disposition.c.enhet_hsa_id, *_WHAT)
+    query = _since(dry_run).with_only_columns(*key, sa.func.count().label("posts")).group_by(*key).order_by(*key)
+    return tuple(
+        ChangeCount(
+            row.batch_id,
+            row.enhet_hsa_id,
+            _unit(row.enhet_hsa_id, mappings),
+            row.change,
+            _columns(row.columns),
+            row.posts,
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _posts(connection: sa.Connection, dry_run: str, mappings: Mappings, paging: Paging) -> tuple[ChangedPost, ...]:
+    post_id = schema.released_change.c.post_id
+    query = _since(dry_run).order_by(post_id).limit(paging.size).offset(paging.offset)
+    return tuple(
+        ChangedPost(post, change, _columns(columns), released_in, hsa_id, _unit(hsa_id, mappings))
+        for post, change, columns, released_in, hsa_id in connection.execute(query)
+    )
+
+
+def _since(dry_run: str) -> sa.Select[Any]:
+    """Ask for the posts that a dry run found changed or gone, and the batch and unit that they were released in."""
+    changed, released, unit = schema.released_change, schema.released_post, schema.disposition
+    same = sa.and_(unit.c.batch_id == released.c.batch_id, unit.c.post_id == released.c.post_id)
+    return (
+        sa.select(changed.c.post_id, *_WHAT, released.c.batch_id, unit.c.enhet_hsa_id)
+        .join_from(changed, released, released.c.post_id == changed.c.post_id)
+        .join(unit, same, isouter=True)
+        .where(changed.c.batch_id == dry_run)
+    )
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", ")) if text else ()
+
+
+def _unit(hsa_id: str | None, mappings: Mappings) -> str | None:
+    known = mappings.units.get(hsa_id or "")
+    return known.enhet if known else hsa_id
+
+
+def _sum(changes: Sequence[ChangeCount], batch_id: str, change: str) -> int:
+    return sum(each.posts for each in changes if (each.released_in, each.change) == (batch_id, change))

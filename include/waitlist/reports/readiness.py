@@ -1,0 +1,319 @@
+"""The readiness table: unit by unit, what is ready to migrate and what is left to do, in Swedish.
+
+Figures come from ``unit_summary`` and ``finding`` of one batch that counts for readers; names,
+waves and go-lives from ``units.csv``; days are counted from the batch's as-of date.
+
+    python -m waitlist.reports.readiness [--staging URL] [--batch ID] [--mappings DIR]
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from waitlist.columns.dates import STOCKHOLM
+from waitlist.command_line import add_staging, staging_url
+from waitlist.exceptions import RefusedError, WaitlistError
+from waitlist.facts.mappings import Mappings, load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, Disposition
+from waitlist.settings import Settings
+from waitlist.staging import READABLE, Batch, StagingStore, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import latest_for_everybody, read_dry_runs
+from waitlist.staging.queries import read_sql
+from waitlist.swedish.words import DISPOSITION_LABELS, rule_label
+
+LATEST: Final = "latest"
+_WIDTH_OF_A_FILE: Final = 100
+_TOP_FINDINGS: Final = 10
+_SWEDISH_ORDER: Final = str.maketrans({"å": "z\ue000", "ä": "z\ue001", "ö": "z\ue002"})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far some posts have come."""
+
+    posts: int
+    """Every post extracted: the denominator of each share."""
+    ready: int
+    """Posts that migrate."""
+    left: Mapping[str, int]
+    """Posts of each other disposition that occurs, in the domain's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReadiness:
+    """One unit of a batch."""
+
+    hsa_id: str
+    """Empty for posts that name no unit."""
+    name: str
+    """As in ``units.csv``, else the HSA-id."""
+    go_live: date | None
+    days_left: int | None
+    """Days from the as-of date to go-live; zero or less once the unit is live."""
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class WaveReadiness:
+    """Units that go live together; ``wave`` is None for those without one."""
+
+    wave: str | None
+    go_live: date | None
+    """The first go-live among its units."""
+    units: tuple[UnitReadiness, ...]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How many posts a rule found; ``label`` is its Swedish name."""
+
+    rule: str
+    label: str
+    posts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """A batch as a migration lead reads it."""
+
+    batch: Batch
+    waves: tuple[WaveReadiness, ...]
+    """By go-live, those without one and then the units without a wave last."""
+    progress: Progress
+    findings: tuple[RuleCount, ...]
+    """Every rule that found something, the most frequent first."""
+
+
+def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Readiness:
+    """Read a batch's readiness from the result tables.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch, or ``LATEST`` for the dry run that everybody looks at (``dry_runs.latest_for_everybody``).
+        mappings: names, waves and go-lives of the units.
+
+    Raises:
+        StagingError: there is no such batch, or it does not count for readers.
+    """
+    summary = schema.unit_summary.c
+    with refusals_named("reading readiness"), store.database.connected() as connection:
+        batch = store.batch(_latest(connection) if batch_id == LATEST else batch_id)
+        if batch.state not in READABLE:
+            raise RefusedError(f"batch {batch.batch_id} is {batch.state}: it counts only once it is verified")
+        rows = connection.execute(
+            sa.select(summary.enhet_hsa_id, summary.disposition, summary.posts).where(
+                summary.batch_id == batch.batch_id
+            )
+        ).all()
+        counts = sa.text(read_sql("count_findings", store.database.schema)).bindparams(batch_id=batch.batch_id)
+        findings = tuple(RuleCount(rule, rule_label(rule), posts) for rule, posts in connection.execute(counts))
+    by_unit: dict[str, dict[str, int]] = {}
+    for hsa_id, disposition, posts in rows:
+        by_unit.setdefault(hsa_id, {})[disposition] = posts
+    return Readiness(batch, waves_of(by_unit, mappings, batch.as_of), progress_of(by_unit.values()), findings)
+
+
+def _latest(connection: sa.Connection) -> str:
+    latest = latest_for_everybody(read_dry_runs(connection))
+    if latest is None:
+        raise RefusedError("no dry run has been verified yet: run one first")
+    return latest.batch_id
+
+
+def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: date) -> tuple[WaveReadiness, ...]:
+    """Return the waves of some units, in the order of ``Readiness.waves``.
+
+    Args:
+        by_unit: posts by disposition, by HSA-id.
+        mappings: names, waves and go-lives of the units.
+        as_of: the day that days left are counted from.
+    """
+    waves: dict[str | None, list[UnitReadiness]] = {}
+    for hsa_id, counts in by_unit.items():
+        unit = mappings.units.get(hsa_id)
+        go_live = unit.driftstart if unit else None
+        days_left = (go_live - as_of).days if go_live else None
+        waves.setdefault(unit.vag if unit else None, []).append(
+            UnitReadiness(hsa_id, mappings.name_of(hsa_id), go_live, days_left, progress_of([counts]))
+        )
+    grouped = [
+        WaveReadiness(
+            wave,
+            min((unit.go_live for unit in units if unit.go_live), default=None),
+            tuple(sorted(units, key=lambda unit: (swedish(unit.name), unit.hsa_id))),
+            progress_of(by_unit[unit.hsa_id] for unit in units),
+        )
+        for wave, units in waves.items()
+    ]
+    return tuple(
+        sorted(grouped, key=lambda each: (each.wave is None, each.go_live or date.max, swedish(each.wave or "")))
+    )
+
+
+def progress_of(counts: Iterable[Mapping[str, int]]) -> Progress:
+    """Add up posts by disposition."""
+    total: dict[str, int] = {}
+    for each in counts:
+        for disposition, posts in each.items():
+            total[disposition] = total.get(disposition, 0) + posts
+    left = {name.value: total[name] for name in Disposition if name in total and name is not Disposition.MIGRATE}
+    return Progress(sum(total.values()), total.get(Disposition.MIGRATE, 0), left)
+
+
+def swedish(text: str) -> str:
+    """Return a text by which names sort as Swedish has them: å, ä, ö last."""
+    return text.casefold().translate(_SWEDISH_ORDER)
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
+    if not whole:
+        return "–"
+    if 0 < part * 100 < whole:
+        return "<1 %"
+    if whole * 99 < part * 100 < whole * 100:
+        return ">99 %"
+    return f"{(part * 200 + whole) // (whole * 2)} %"
+
+
+def percent(part: float) -> str:
+    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
+    if 0 < part < 0.0001:
+        return "<0,01 %"
+    if 0.9999 < part < 1:
+        return ">99,99 %"
+    return f"{part * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
+
+
+def number(count: int) -> str:
+    """Return a count as Swedish writes it: 12 345."""
+    return f"{count:,}".replace(",", " ")
+
+
+def moment(value: datetime | None) -> str:
+    """Return a moment in Stockholm's time: 2024-10-01 kl. 04.12; a dash of none."""
+    return "–" if value is None else f"{value.astimezone(STOCKHOLM):%Y-%m-%d kl. %H.%M}"
+
+
+def render(readiness: Readiness) -> RenderableType:
+    """Return the table for a terminal; it wraps at any width from 60 columns on."""
+    batch = readiness.batch
+    kind = {"dry_run": "Torrkörning", "migration": "Migrering"}[batch.kind]
+    ready_width = len(_ready(readiness.progress))
+    parts: list[RenderableType] = [
+        Text(f"{kind} per {batch.as_of.isoformat()}: vad kan migreras, och vad återstår?", style="bold"),
+        Text(f"Körning {batch.batch_id}", style="dim"),
+    ]
+    for wave in readiness.waves:
+        title = wave_title(wave.wave)
+        parts += ["", Rule(Text(title, style="bold"), align="left", characters="─")]
+        parts.append(_row(("Enhet", "Driftstart", "Dagar kvar", "Migreras"), ready_width, "dim"))
+        for unit in wave.units:
+            name = unit.name if unit.hsa_id else "Enhet saknas i PMO"
+            go_live = unit.go_live.isoformat() if unit.go_live else "saknas"
+            parts.append(_row((name, go_live, _days(unit.days_left), _ready(unit.progress)), ready_width))
+            parts.append(_Left(unit.progress))
+        parts.append(_row((f"Summa {title}", "", "", _ready(wave.progress)), ready_width, "bold"))
+        parts.append(_Left(wave.progress))
+    parts += ["", Rule(Text("Alla enheter", style="bold"), align="left", characters="─")]
+    parts.append(_row(("Summa", "", "", _ready(readiness.progress)), ready_width, "bold"))
+    parts.append(_Left(readiness.progress))
+    if readiness.findings:
+        parts += ["", _findings_table(readiness.findings)]
+    return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left, on indented lines as wide as the console; a disposition and its count stay together."""
+
+    progress: Progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        items = [f"{DISPOSITION_LABELS[each]} {number(posts)}" for each, posts in self.progress.left.items()]
+        # textwrap breaks at ordinary spaces alone.
+        whole = " · ".join(item.replace(" ", "\xa0") for item in items) or "Inget återstår"
+        indent = "    "
+        lines = textwrap.wrap(
+            whole, options.max_width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+        yield Text("\n".join(lines).replace("\xa0", " "))
+
+
+def _row(cells: tuple[str, str, str, str], ready_width: int, style: str = "") -> Table:
+    row = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    row.add_column(ratio=1)
+    row.add_column(width=10)
+    row.add_column(width=10, justify="right")
+    row.add_column(width=ready_width, justify="right")
+    row.add_row(*(Text(cell, style=style) for cell in cells))
+    return row
+
+
+def wave_title(wave: str | None) -> str:
+    """Return what a wave is called: Våg 1, whether the file says "1" or "Våg 1"."""
+    if wave is None:
+        return "Utan våg"
+    return wave if wave.casefold().startswith("våg") else f"Våg {wave}"
+
+
+def _days(left: int | None) -> str:
+    if left is None:
+        return "–"
+    return number(left) if left > 0 else "i drift"
+
+
+def _ready(progress: Progress) -> str:
+    return f"{number(progress.ready)} av {number(progress.posts)} ({share(progress.ready, progress.posts)})"
+
+
+def _findings_table(findings: Sequence[RuleCount]) -> Table:
+    table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, title_justify="left")
+    table.title = Text("Vanligaste anmärkningarna", style="bold")
+    table.add_column("Anmärkning", ratio=1)
+    table.add_column("Regel", overflow="fold")
+    table.add_column("Poster", justify="right", no_wrap=True)
+    for found in findings[:_TOP_FINDINGS]:
+        table.add_row(found.label, found.rule, number(found.posts))
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the readiness table; return 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m waitlist.reports.readiness", description="Print the readiness table."
+    )
+    add_staging(parser)
+    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch; without it the latest dry run")
+    parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
+    given = parser.parse_args(arguments)
+    url = staging_url(parser, given)
+    try:
+        settings = Settings.read()
+        mappings = load_mappings(given.mappings or settings.mappings_dir, raisable=BUILT_IN_SEVERITIES)
+        store = StagingStore(url, connections=settings.connections)
+        readiness = read_readiness(store, given.batch, mappings)
+    except WaitlistError as error:
+        Console(stderr=True).print(Text(str(error)), soft_wrap=True)
+        return 1
+    console = Console()
+    Console(width=None if console.is_terminal else _WIDTH_OF_A_FILE).print(render(readiness))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""``python -m waitlist.reports.worklist``: write the work lists of a batch."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+from upath import UPath
+
+from waitlist.command_line import add_staging, staging_url
+from waitlist.exceptions import SnapshotError, WaitlistError, WorkListError
+from waitlist.facts.mappings import Mappings, load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.reports.readiness import LATEST, Readiness, number, read_readiness
+from waitlist.reports.worklist.folder import OutFolder
+from waitlist.reports.worklist.sources import Snapshot, find_snapshot
+from waitlist.reports.worklist.writing import unit_keys, write_work_lists
+from waitlist.settings import Settings
+from waitlist.staging import StagingStore
+
+_NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, {})
+_SILENT_SECONDS: Final = 3.0
+_BETWEEN_SECONDS: Final = 10.0
+
+
+def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) -> int:
+    """Write them; return 0, or 1 with every reason on standard error.
+
+    Args:
+        arguments: of the command line; None: this process's own.
+        staging: SQLAlchemy URL of the staging database, where the command line names none; None: the environment's.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    url = staging_url(parser, given, staging)
+    console = Console(stderr=True)
+    faults: list[str] = []
+    mappings = _NO_MAPPINGS
+    readiness: Readiness | None = None
+    snapshot: Snapshot | None = None
+    only: frozenset[str] | None = None
+    with _noted(faults):
+        mappings = load_mappings(given.mappings or Settings.read().mappings_dir, raisable=BUILT_IN_SEVERITIES)
+    with _noted(faults):
+        store = StagingStore(url, connections=Settings.read().connections)
+        readiness = read_readiness(store, given.batch, mappings)
+    if readiness is not None:
+        with _noted(faults):
+            only = unit_keys(readiness, mappings, given.unit)
+        with _noted(faults):
+            snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots))
+    place = _place(given.out, readiness, faults)
+    out = None if place is None else OutFolder(place, units=only, replace=given.replace)
+    faults += [] if out is None else out.faults()
+    if readiness is not None and snapshot is not None and place is not None and out is not None and not faults:
+        with _noted(faults):
+            written = write_work_lists(
+                store,
+                readiness,
+                snapshot,
+                mappings,
+                out,
+                only=only,
+                with_csv=given.csv,
+                progress=_Telling(console).tell,
+            )
+            Console().print(
+                Text(
+                    f"{number(written.units)} work lists of batch {readiness.batch.batch_id} as of "
+                    f"{readiness.batch.as_of}, {number(written.rows)} posts to act on, in {place}\n"
+                    "They hold personal data: readable by you alone, to be deleted when they have been worked through."
+                    f"\n{_whose_to_remove(place, readiness.batch.batch_id)}"
+                ),
+                soft_wrap=True,
+            )
+    if faults:
+        console.print(Text("\n".join(faults)), soft_wrap=True)
+    return 1 if faults else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m waitlist.reports.worklist", description="Write one work list a unit, in Swedish, for a batch."
+    )
+    add_staging(parser)
+    parser.add_argument("--snapshots", required=True, metavar="URL", help="where each batch has its snapshot's folder")
+    parser.add_argument("--batch", default=LATEST, metavar="ID", help="a batch; without it the latest dry run")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="a folder of its own, made if missing; without it the batch's in WAITLIST_WORKLISTS_DIR",
+    )
+    parser.add_argument("--unit", action="append", default=[], metavar="HSA-ID", help="one unit; may be repeated")
+    parser.add_argument("--csv", action="store_true", help="a CSV file beside each workbook")
+    parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
+    parser.add_argument("--replace", action="store_true", help="earlier lists of these units in the folder give way")
+    return parser
+
+
+def _place(asked: Path | None, readiness: Readiness | None, faults: list[str]) -> Path | None:
+    """Return where to write: where it was asked for, else where retention looks for the batch's lists."""
+    if asked is not None:
+        return asked
+    kept = None
+    with _noted(faults):
+        kept = Settings.read().worklists_dir
+        if kept is None:
+            raise WorkListError("name a folder: --out, or WAITLIST_WORKLISTS_DIR for one of the batch's own in it")
+    return None if kept is None or readiness is None else kept / readiness.batch.batch_id
+
+
+def _whose_to_remove(place: Path, batch_id: str) -> str:
+    kept = Settings.read().worklists_dir
+    if kept is not None and place.resolve().is_relative_to((kept / batch_id).resolve()):
+        return "When the batch's time is up, retention removes them."
+    return "Retention does not look there, but in WAITLIST_WORKLISTS_DIR alone: they are yours to remove."
+
+
+def _folder(url: str) -> UPath:
+    try:
+        return UPath(url)
+    except (ValueError, ImportError):
+        raise SnapshotError("--snapshots is no folder, nor a URL of a kind that can be read here") from None
+
+
+@contextmanager
+def _noted(faults: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except WaitlistError as error:
+        faults.append(str(error))
+
+
+class _Telling:
+    """Says how far the work has come once it takes more than a few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next = time.monotonic() + _SILENT_SECONDS
+
+    def tell(self, what: str, done: int, of: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _BETWEEN_SECONDS
+            self._console.print(Text(f"{number(done)} of {number(of)} {what}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

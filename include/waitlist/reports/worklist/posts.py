@@ -1,0 +1,252 @@
+"""What PMO said of each post, brought together with what became of it.
+
+The snapshot says who the patient is, the staging database what was found. Both are read once, in the order of
+``post_id``, a chunk at a time; the rows that somebody has to act on are set aside on disk, so that one unit at a time
+can be written out however large the batch is. Everything is counted on the way, and the counts must be those of
+``unit_summary``: a post that is lost here is a patient whom nobody calls.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waitlist.exceptions import WorkListError
+from waitlist.facts.mappings import Mappings, is_hsa_id
+from waitlist.judge.rules import Disposition
+from waitlist.reports.readiness import Readiness
+from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change
+from waitlist.reports.worklist.rows import Aside, make_rows, one_line
+from waitlist.reports.worklist.sources import Snapshot, StagedPosts, knows_changes
+from waitlist.staging import READABLE, Batch, StagingStore
+from waitlist.staging.database import refusals_named
+
+Progress = Callable[[str, int, int], None]
+"""Is told what is being done, and how many are done of how many."""
+
+UNKNOWN: Final = ""
+"""Key of the posts whose unit is not known."""
+
+_TELLS_CUTOFF: Final = frozenset({"WITHIN_CUTOFF", "STRADDLES_CUTOFF"})
+_PROTECTED: Final = "PROTECTED_IDENTITY"
+
+
+@dataclass
+class UnitFacts:
+    """A unit of the batch, and how many posts it has."""
+
+    key: str
+    """HSA-id, or ``UNKNOWN``."""
+    name: str
+    wave: str | None
+    go_live: date | None = None
+    """As the posts were judged by."""
+    cutoff: date | None = None
+    """The last day that is booked directly in Millennium, where a finding names it."""
+    posts: dict[Disposition, int] = field(default_factory=dict)
+    rows: dict[Sheet, int] = field(default_factory=dict)
+    gone: int = 0
+    """Rows of posts that PMO no longer has; they are none of ``posts``."""
+
+
+def unit_key(hsa_id: str | None, mappings: Mappings) -> str:
+    """Return the HSA-id that names a post's unit; ``UNKNOWN`` when it is none at all."""
+    return hsa_id if hsa_id and (hsa_id in mappings.units or is_hsa_id(hsa_id)) else UNKNOWN
+
+
+class Gathering:
+    """A batch's units with their counts, and their rows, set aside."""
+
+    def __init__(
+        self, readiness: Readiness, mappings: Mappings, aside: Aside, *, only: frozenset[str] | None = None
+    ) -> None:
+        """Prepare for a batch.
+
+        Args:
+            readiness: the batch and its counts.
+            mappings: names and waves of the units.
+            aside: where the rows go.
+            only: keys of the units whose rows are wanted; None for all. Everything is counted all the same.
+        """
+        self._readiness = readiness
+        self._mappings = mappings
+        self._only = only
+        self._aside = aside
+        self._places: dict[str, int] = {}
+        self.units: list[UnitFacts] = []
+        # In a fixed order, so that the same batch is set aside alike.
+        for key in sorted(self._expected()):
+            self._place(key)
+
+    def gather(self, store: StagingStore, snapshot: Snapshot, progress: Progress) -> None:
+        """Read the batch once.
+
+        Raises:
+            SnapshotError: the snapshot is damaged.
+            StagingError: the database refused.
+            WorkListError: snapshot and staging do not add up, or the batch was begun anew meanwhile.
+        """
+        batch = self._readiness.batch
+        done = 0
+        knows = knows_changes(store)
+        with self._aside:
+            with refusals_named(f"reading batch {batch.batch_id}"), store.database.reading() as read:
+                staged = StagedPosts(read, batch.batch_id, knows_changes=knows)
+                for posts in snapshot.chunks():
+                    self._add(posts, staged)
+                    done += posts.num_rows
+                    progress("posts read", done, batch.posts_extracted or 0)
+                for gone in staged.gone():
+                    self._add_gone(gone)
+            self._require_accounts()
+            _require_same(batch, store.batch(batch.batch_id))
+
+    def _add(self, posts: pa.Table, staged: StagedPosts) -> None:
+        """Take a chunk of the snapshot with what staging says of its posts."""
+        ids = posts["post_id"].to_numpy()
+        first, last = int(ids[0]), int(ids[-1])
+        dispositions = staged.dispositions(first, last)
+        if not np.array_equal(dispositions["post_id"].to_numpy(), ids):
+            raise WorkListError(
+                f"batch {self._readiness.batch.batch_id}: snapshot and staging hold other posts between {first} and "
+                f"{last}; its detail was removed, or the batch is being run again"
+            )
+        units = self._unit_places(dispositions["enhet_hsa_id"])
+        self._count(units, dispositions["disposition"])
+        self._note_units(units, posts["enhet"], dispositions["driftstart"])
+        changes = staged.changes(first, last)
+        findings = _by_post(staged.findings(first, last), ids)
+        dispositions_of = map(Disposition, dispositions["disposition"].to_pylist())
+        advices: list[Advice] = []
+        rows: list[int] = []
+        for place, (post_id, unit, disposition) in enumerate(
+            zip(ids.tolist(), units.tolist(), dispositions_of, strict=True)
+        ):
+            found = findings.get(post_id, ())
+            change = changes.get(post_id)
+            advice = advise(disposition, found) if change is None else advise_change("changed", change)
+            if advice is not None:
+                self._note_row(unit, advice, found)
+                if self._wants(unit):
+                    advices.append(advice)
+                    rows.append(place)
+        if rows:
+            self._set_aside(
+                posts.take(pa.array(rows)),
+                units[rows],
+                advices,
+                protected=np.array(
+                    [
+                        any(each.rule == _PROTECTED for each in findings.get(post_id, ()))
+                        for post_id in ids[rows].tolist()
+                    ]
+                ),
+                recommended=dispositions["recommended_list"].take(pa.array(rows)),
+            )
+
+    def _add_gone(self, posts: pa.Table) -> None:
+        """Take released posts that PMO no longer has."""
+        units = self._unit_places(posts["enhet_hsa_id"])
+        advices = [advise_change("gone", columns) for columns in posts["columns"].to_pylist()]
+        for unit, advice in zip(units.tolist(), advices, strict=True):
+            self._note_row(unit, advice)
+            self.units[unit].gone += 1
+        rows = [place for place, unit in enumerate(units.tolist()) if self._wants(unit)]
+        self._set_aside(
+            posts.take(pa.array(rows, pa.int64())),
+            units[rows],
+            [advices[place] for place in rows],
+            protected=np.zeros(len(rows), dtype=np.bool_),
+            recommended=pa.nulls(len(rows), pa.string()),
+        )
+
+    def _set_aside(
+        self,
+        posts: pa.Table,
+        units: npt.NDArray[np.int64],
+        advices: list[Advice],
+        *,
+        protected: npt.NDArray[np.bool_],
+        recommended: pa.ChunkedArray,
+    ) -> None:
+        unknown = np.array([self.units[unit].key == UNKNOWN for unit in units.tolist()], dtype=np.bool_)
+        self._aside.write(
+            make_rows(posts, units, advices, protected=protected, unknown=unknown, recommended=recommended)
+        )
+
+    def _require_accounts(self) -> None:
+        """Require that what was read is what ``unit_summary`` counts."""
+        expected = self._expected()
+        differing = [unit.key or "the unknown unit" for unit in self.units if unit.posts != expected.get(unit.key, {})]
+        if differing:
+            raise WorkListError(
+                f"batch {self._readiness.batch.batch_id}: the posts read are not those that were counted, in "
+                f"{', '.join(differing)}"
+            )
+
+    def _expected(self) -> dict[str, dict[Disposition, int]]:
+        expected: dict[str, dict[Disposition, int]] = {}
+        for unit in (each for wave in self._readiness.waves for each in wave.units):
+            counts = expected.setdefault(unit_key(unit.hsa_id, self._mappings), {})
+            for name, posts in (*unit.progress.left.items(), (Disposition.MIGRATE, unit.progress.ready)):
+                if posts:
+                    counts[Disposition(name)] = counts.get(Disposition(name), 0) + posts
+        return expected
+
+    def _place(self, key: str) -> int:
+        if key not in self._places:
+            unit = self._mappings.units.get(key)
+            self._places[key] = len(self.units)
+            self.units.append(UnitFacts(key, self._mappings.name_of(key), unit.vag if unit else None))
+        return self._places[key]
+
+    def _wants(self, unit: int) -> bool:
+        return self._only is None or self.units[unit].key in self._only
+
+    def _unit_places(self, hsa_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        encoded = pc.dictionary_encode(hsa_ids.combine_chunks(), null_encoding="encode")
+        of_code = [self._place(unit_key(text, self._mappings)) for text in encoded.dictionary.to_pylist()]
+        return np.asarray(np.array(of_code, dtype=np.int64)[encoded.indices.to_numpy()])
+
+    def _count(self, units: npt.NDArray[np.int64], dispositions: pa.ChunkedArray) -> None:
+        found = pa.table({"unit": units, "name": dispositions})
+        for row in found.group_by(["unit", "name"]).aggregate([([], "count_all")]).to_pylist():
+            posts = self.units[row["unit"]].posts
+            name = Disposition(row["name"])
+            posts[name] = posts.get(name, 0) + row["count_all"]
+
+    def _note_units(self, units: npt.NDArray[np.int64], names: pa.ChunkedArray, go_lives: pa.ChunkedArray) -> None:
+        """Note go-live, and the name that PMO gives a unit without a row in ``units.csv``."""
+        found = pa.table({"unit": units, "name": one_line(names), "go_live": go_lives}).group_by("unit")
+        for row in found.aggregate([("name", "min"), ("go_live", "max")]).to_pylist():
+            unit = self.units[row["unit"]]
+            unit.go_live = unit.go_live or row["go_live_max"]
+            if unit.name == unit.key != UNKNOWN:
+                unit.name = row["name_min"] or unit.key
+
+    def _note_row(self, place: int, advice: Advice, findings: Iterable[Finding] = ()) -> None:
+        unit = self.units[place]
+        unit.rows[advice.sheet] = unit.rows.get(advice.sheet, 0) + 1
+        if unit.cutoff is None:
+            told = (each.detail for each in findings if each.rule in _TELLS_CUTOFF and each.detail)
+            unit.cutoff = next((date.fromisoformat(detail) for detail in told), None)
+
+
+def _by_post(findings: pa.Table, ids: npt.NDArray[np.int64]) -> Mapping[int, tuple[Finding, ...]]:
+    """Return the findings of each post that has any."""
+    told = [Finding(*each) for each in zip(*(findings[name].to_pylist() for name in Finding._fields), strict=True)]
+    bounds = np.searchsorted(findings["post_id"].to_numpy(), ids)
+    ends = [*bounds[1:].tolist(), len(told)]
+    cut = zip(ids.tolist(), bounds.tolist(), ends, strict=True)
+    return {post_id: tuple(told[begin:end]) for post_id, begin, end in cut if begin < end}
+
+
+def _require_same(begun: Batch, now: Batch) -> None:
+    same = (begun.started_at, begun.rules_version, begun.posts_extracted, begun.posts_staged)
+    if now.state not in READABLE or same != (now.started_at, now.rules_version, now.posts_extracted, now.posts_staged):
+        raise WorkListError(f"batch {begun.batch_id} was begun anew while it was read: try again when it is verified")

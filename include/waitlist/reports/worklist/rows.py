@@ -1,0 +1,192 @@
+"""The rows of work lists, and nameless files that hold them unit by unit until each is written out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from waitlist.columns import dates, texts
+from waitlist.reports.worklist.advice import Advice, Sheet
+from waitlist.swedish.words import CONTACT_FORM_LABELS, WORK_LIST_MASKED
+
+SHEETS: Final = tuple(Sheet)
+
+ROWS: Final = pa.schema(
+    [
+        pa.field("unit", pa.int32(), nullable=False),
+        pa.field("sheet", pa.int8(), nullable=False),
+        pa.field("undated", pa.bool_(), nullable=False),
+        pa.field("from_day", pa.date32()),
+        pa.field("fore_day", pa.date32()),
+        pa.field("post_id", pa.int64(), nullable=False),
+        *(
+            pa.field(name, pa.string())
+            for name in (
+                "personnummer", "patient", "kategori", "boka_from", "boka_fore", "kontaktform", "anvandare", "filial",
+                "unit_in_pmo", "recommended_list", "label", "action", "others",
+            )
+        ),
+    ]
+)  # fmt: skip
+"""One row a post that somebody has to act on.
+
+``unit`` is a place among the batch's units, ``sheet`` one in ``SHEETS``. ``boka_from`` and ``boka_fore`` are the dates
+as written, ``from_day`` and ``fore_day`` what they mean. ``unit_in_pmo`` is told where the unit is not known,
+``filial`` where it must be written in the texts, ``recommended_list`` where the post may be moved.
+"""
+
+POSTS: Final = (
+    "post_id", "personnummer", "patient", "sekretess", "enhet_hsa_id", "enhet", "kategori", "kontaktform",
+    "boka_from", "boka_fore", "anvandare", "filial",
+)  # fmt: skip
+"""What a row needs of a post: columns of ``schema.POSTS``."""
+
+_URGENCY: Final = [
+    ("sheet", "ascending"),
+    ("undated", "descending"),
+    ("fore_day", "ascending", "at_start"),
+    ("from_day", "ascending", "at_start"),
+    ("post_id", "ascending"),
+]
+_LONGEST: Final = 1_000
+_POSTS_OF_A_FILE: Final = 50_000
+_MOST_FILES: Final = 200
+_NO_TEXT: Final = pa.scalar(None, pa.string())
+
+
+def make_rows(
+    posts: pa.Table,
+    units: npt.NDArray[np.int64],
+    advices: Sequence[Advice],
+    *,
+    protected: npt.NDArray[np.bool_],
+    unknown: npt.NDArray[np.bool_],
+    recommended: pa.ChunkedArray,
+) -> pa.Table:
+    """Make rows of posts; a protected identity leaves neither name nor number in them.
+
+    Args:
+        posts: the columns ``POSTS``, shape (n,).
+        units: places of the units, shape (n,).
+        advices: what is said about each post, shape (n,).
+        protected: a finding says that the identity is protected, shape (n,); ``sekretess`` counts besides, and where
+            it says nothing.
+        unknown: the unit is not known, shape (n,).
+        recommended: the SDV lists that the mapping recommends, shape (n,).
+
+    Returns:
+        a table of ``ROWS``, shape (n,).
+    """
+    hidden = pc.or_(pa.array(protected), pc.fill_null(posts["sekretess"], True))
+    from_day, fore_day = (dates.parse(posts[name].combine_chunks()) for name in ("boka_from", "boka_fore"))
+    may_move = pa.array([advice.recommends for advice in advices], pa.bool_())
+    names_branch = pa.array([advice.names_branch for advice in advices], pa.bool_())
+    columns: dict[str, Any] = {
+        "unit": pa.array(units, pa.int32()),
+        "sheet": pa.array([SHEETS.index(advice.sheet) for advice in advices], pa.int8()),
+        "undated": pa.array(np.isnat(from_day) | np.isnat(fore_day)),
+        "from_day": pa.array(from_day, pa.date32()),
+        "fore_day": pa.array(fore_day, pa.date32()),
+        "post_id": posts["post_id"],
+        "personnummer": pc.if_else(hidden, WORK_LIST_MASKED, one_line(posts["personnummer"])),
+        "patient": pc.if_else(hidden, WORK_LIST_MASKED, one_line(posts["patient"])),
+        **{name: one_line(posts[name]) for name in ("kategori", "boka_from", "boka_fore", "anvandare")},
+        "filial": pc.if_else(names_branch, one_line(posts["filial"]), _NO_TEXT),
+        "kontaktform": _contact_forms(one_line(posts["kontaktform"])),
+        "unit_in_pmo": pc.if_else(pa.array(unknown), _unit_in_pmo(posts), _NO_TEXT),
+        "recommended_list": pc.if_else(may_move, recommended, _NO_TEXT),
+        "label": pa.array([advice.label for advice in advices], pa.string()),
+        "action": pa.array([advice.action for advice in advices], pa.string()),
+        "others": pa.array([advice.others for advice in advices], pa.string()),
+    }
+    return pa.table([columns[name] for name in ROWS.names], schema=ROWS)
+
+
+def one_line(column: pa.ChunkedArray) -> pa.StringArray:
+    """Return texts as a cell shows them: no control characters, on one line; a huge one ends with an ellipsis."""
+    folded = texts.fold_white_space(texts.clean(column.combine_chunks())[0])
+    huge = pc.greater(pc.utf8_length(folded), _LONGEST)
+    if not pc.any(huge).as_py():
+        return folded
+    cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(folded, 0, _LONGEST), "…", "")
+    return pc.if_else(huge, cut, folded)
+
+
+class Aside:
+    """Rows aside, a file for some units each: written once, chunk by chunk, then read once, file by file.
+
+    They hold personal data, so the files have no name: they are gone with the process, however it ends.
+    """
+
+    def __init__(self, folder: Path | None, posts: int) -> None:
+        """Choose how many files it takes.
+
+        Args:
+            folder: on whose disk; None for memory, where the rows are few.
+            posts: about how many posts there are.
+        """
+        self._folder = folder
+        self._count = min(_MOST_FILES, posts // _POSTS_OF_A_FILE + 1)
+        self._files: dict[int, IO[bytes]] = {}
+        self._writers: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
+        self._writing = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._writing.close()
+        finally:
+            if error is not None:
+                for file in self._files.values():
+                    file.close()
+
+    def write(self, rows: pa.Table) -> None:
+        """Set rows of ``ROWS`` aside."""
+        files = rows["unit"].to_numpy() % self._count
+        for number in np.unique(files).tolist():
+            if number not in self._writers:
+                file = self._files[number] = self._new_file()
+                self._writers[number] = self._writing.enter_context(pa.ipc.new_stream(file, ROWS))
+            self._writers[number].write_table(rows.filter(pa.array(files == number)))
+
+    def read(self, units: int) -> Iterator[tuple[int, pa.Table]]:
+        """Give each unit's place once with its rows: sheet after sheet, the most urgent posts first.
+
+        Most urgent is a post with a date that is missing or none; then come the earliest Boka före, the earliest
+        Boka fr.o.m. and the lowest post id.
+        """
+        for number in range(min(self._count, units)):
+            rows = self._take(number)
+            for place in range(number, units, self._count):
+                of_unit = rows.filter(pc.equal(rows["unit"], place))
+                yield place, of_unit.take(pc.sort_indices(of_unit, sort_keys=_URGENCY))
+
+    def _new_file(self) -> IO[bytes]:
+        return BytesIO() if self._folder is None else TemporaryFile(dir=self._folder)
+
+    def _take(self, number: int) -> pa.Table:
+        file = self._files.pop(number, None)
+        if file is None:
+            return ROWS.empty_table()
+        file.seek(0)
+        with file, pa.ipc.open_stream(file) as stream:
+            return stream.read_all()
+
+
+def _contact_forms(column: pa.StringArray) -> pa.StringArray:
+    said = pc.index_in(column, value_set=pa.array(list(CONTACT_FORM_LABELS)))
+    return pc.coalesce(pc.take(pa.array(list(CONTACT_FORM_LABELS.values())), said), column)
+
+
+def _unit_in_pmo(posts: pa.Table) -> pa.StringArray:
+    name, hsa_id = (pc.fill_null(one_line(posts[column]), "") for column in ("enhet", "enhet_hsa_id"))
+    return pc.utf8_trim(pc.binary_join_element_wise(name, hsa_id, " "), " ")

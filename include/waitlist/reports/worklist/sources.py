@@ -1,0 +1,178 @@
+"""Where work lists come from: a batch's snapshot, and what staging says of its posts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from upath import UPath
+
+from waitlist.exceptions import SnapshotError
+from waitlist.reports.worklist.rows import POSTS
+from waitlist.source.earlier_files import files_of
+from waitlist.source.snapshot import SnapshotPart, read_part
+from waitlist.staging import Batch, StagingStore, schema
+from waitlist.staging.database import Read
+
+_DISPOSITIONS: Final = pa.schema(
+    {
+        "post_id": pa.int64(),
+        "enhet_hsa_id": pa.string(),
+        "disposition": pa.string(),
+        "recommended_list": pa.string(),
+        "driftstart": pa.date32(),
+    }
+)
+_FINDINGS: Final = pa.schema(
+    {"post_id": pa.int64(), "rule": pa.string(), "severity": pa.string(), "detail": pa.string()}
+)
+_CHANGES: Final = pa.schema({"post_id": pa.int64(), "columns": pa.string()})
+_GONE: Final = pa.schema(
+    {
+        "post_id": pa.int64(),
+        "columns": pa.string(),
+        "personnummer": pa.string(),
+        "patient": pa.string(),
+        "sekretess": pa.bool_(),
+        "kategori": pa.string(),
+        "boka_from": pa.date32(),
+        "boka_fore": pa.date32(),
+        "enhet": pa.string(),
+        "enhet_hsa_id": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a batch's snapshot."""
+
+    folder: UPath
+    parts: tuple[SnapshotPart, ...]
+    """In the order of their keys."""
+
+    def chunks(self) -> Iterator[pa.Table]:
+        """Give the columns ``rows.POSTS`` of all posts, some at a time, in the order of ``post_id``.
+
+        Raises:
+            SnapshotError: a file is missing or damaged.
+        """
+        for part in self.parts:
+            yield from read_part(self.folder, part, POSTS)
+
+
+def find_snapshot(store: StagingStore, batch: Batch, snapshots: UPath) -> Snapshot:
+    """Find the files of a batch's snapshot: those that its partitions were staged from.
+
+    Args:
+        store: the staging database.
+        batch: the batch.
+        snapshots: the folder under which each batch has its snapshot.
+
+    Raises:
+        SnapshotError: the snapshot is missing, or another than the one that was staged.
+        StagingError: the database refused.
+    """
+    staged = store.staged_ranges(batch.batch_id)
+    if not staged:
+        raise SnapshotError(f"batch {batch.batch_id} holds no posts any more: retention has removed them")
+    files = files_of(store, snapshots, batch.batch_id)
+    parts = files.staged_parts(staged)
+    if len(parts) < len(staged):
+        raise SnapshotError(
+            f"the snapshot in {files.folder} lacks {len(staged) - len(parts)} of {len(staged)} partitions of batch "
+            f"{batch.batch_id}: the batch is being run again"
+        )
+    return Snapshot(files.folder, tuple(parts))
+
+
+class StagedPosts:
+    """What staging says of a batch's posts, a range of keys at a time."""
+
+    def __init__(self, read: Read, batch_id: str, *, knows_changes: bool) -> None:
+        """Read with ``read``; without ``knows_changes`` the database has no report of changes after release."""
+        self._read = read
+        self._batch_id = batch_id
+        self._knows_changes = knows_changes
+
+    def dispositions(self, first: int, last: int) -> pa.Table:
+        """Return the dispositions of the posts ``first <= post_id <= last``, in that order."""
+        return self._between(schema.disposition, _DISPOSITIONS, first, last)
+
+    def findings(self, first: int, last: int) -> pa.Table:
+        """Return their findings, in the order of ``post_id``."""
+        return self._between(schema.finding, _FINDINGS, first, last)
+
+    def changes(self, first: int, last: int) -> dict[int, str]:
+        """Return the names of what PMO changed in those that are in Millennium."""
+        if not self._knows_changes:
+            return {}
+        change, post = schema.released_change, schema.released_post
+        query = (
+            sa.select(change.c.post_id, change.c.columns)
+            # A post that was withdrawn meanwhile is not in Millennium.
+            .join(post, post.c.post_id == change.c.post_id)
+            .where(change.c.batch_id == self._batch_id, change.c.change == "changed")
+            .where(change.c.post_id.between(first, last))
+        )
+        found = self._whole(query, _CHANGES)
+        return dict(zip(found["post_id"].to_pylist(), found["columns"].to_pylist(), strict=True))
+
+    def gone(self) -> Iterator[pa.Table]:
+        """Yield the posts in Millennium that PMO no longer has, with the columns ``rows.POSTS`` as released."""
+        if not self._knows_changes:
+            return
+        change, post = schema.released_change, schema.released_post
+        request, unit = schema.bokningsbegaran, schema.disposition
+        query = (
+            sa.select(
+                change.c.post_id,
+                change.c.columns,
+                request.c.person_id,
+                request.c.patientnamn,
+                request.c.sekretess,
+                request.c.besokstyp,
+                request.c.begart_startdatum,
+                request.c.begart_slutdatum,
+                request.c.vardinrattning,
+                unit.c.enhet_hsa_id,
+            )
+            .join(post, post.c.post_id == change.c.post_id)
+            # The rows of the batch that released it may be removed before this batch's: then the id alone is left.
+            .join(
+                request,
+                sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id),
+                isouter=True,
+            )
+            .join(unit, sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id), isouter=True)
+            .where(change.c.batch_id == self._batch_id, change.c.change == "gone")
+            .order_by(change.c.post_id)
+        )
+        for found in self._read(query, _GONE):
+            at = found.schema.get_field_index("sekretess")
+            posts = found.set_column(at, "sekretess", pc.fill_null(found["sekretess"], False))
+            for name in ("boka_from", "boka_fore"):
+                posts = posts.set_column(posts.schema.get_field_index(name), name, posts[name].cast(pa.string()))
+            for name in ("kontaktform", "anvandare", "filial"):
+                posts = posts.append_column(name, pa.nulls(posts.num_rows, pa.string()))
+            yield posts
+
+    def _between(self, table: sa.Table, columns: pa.Schema, first: int, last: int) -> pa.Table:
+        query = (
+            sa.select(*(table.c[name] for name in columns.names))
+            .where(table.c.batch_id == self._batch_id, table.c.post_id.between(first, last))
+            .order_by(*table.primary_key.columns)
+        )
+        return self._whole(query, columns)
+
+    def _whole(self, query: sa.Executable, columns: pa.Schema) -> pa.Table:
+        return pa.concat_tables([columns.empty_table(), *self._read(query, columns)])
+
+
+def knows_changes(store: StagingStore) -> bool:
+    """Tell whether the database has the report of changes; one of an earlier release lacks it until its next run."""
+    table = schema.released_change
+    with store.database.connected() as connection:
+        return sa.inspect(connection).has_table(table.name, schema=store.database.schema)

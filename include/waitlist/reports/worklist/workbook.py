@@ -1,0 +1,380 @@
+"""One unit's work list as an Excel workbook, made to be read on a screen and printed on A4, landscape.
+
+Every text is written as a text, in cells whose format is text, so that a name that begins with ``=`` stays a name
+also after somebody has edited the cell. There are no formulas. The same rows give the same bytes: the document's
+date of creation is the as-of date.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import IO, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import xlsxwriter
+from xlsxwriter.format import Format
+from xlsxwriter.utility import xl_pixel_width
+from xlsxwriter.worksheet import Worksheet
+
+from waitlist.exceptions import WorkListError
+from waitlist.judge.rules import Disposition
+from waitlist.reports.worklist.advice import Sheet
+from waitlist.reports.worklist.posts import UNKNOWN, UnitFacts
+from waitlist.reports.worklist.rows import SHEETS
+from waitlist.staging import Batch, BatchKind
+from waitlist.swedish.words import (
+    DISPOSITION_LABELS,
+    DISPOSITION_TEXTS,
+    WORK_LIST_COLUMNS,
+    WORK_LIST_FIX_WHEN_LIVE,
+    WORK_LIST_HOW_TO_READ,
+    WORK_LIST_MASKED,
+    WORK_LIST_TEXTS,
+)
+
+SUMMARY: Final = "Sammanfattning"
+HEADER_ROW: Final = 2
+"""Row of the column names on every sheet of posts, counted from 0."""
+
+_WIDTHS: Final[Mapping[str, float]] = {
+    "done": 5.5,
+    "post_id": 9.5,
+    "personnummer": 13.5,
+    "patient": 18,
+    "kategori": 22,
+    "boka_from": 10.5,
+    "boka_fore": 10.5,
+    "kontaktform": 10.5,
+    "anvandare": 16.5,
+    "unit_in_pmo": 24,
+    "recommended_list": 24,
+    "label": 18.5,
+    "action": 54,
+    "note": 17,
+}
+"""The columns of a sheet of posts, in their order. The branch stands with what is to be done about it."""
+_FROZEN: Final = "patient"
+_TO_FILL_IN: Final = ("done", "note")
+_DATES: Final = {"boka_from": "from_day", "boka_fore": "fore_day"}
+_MASKED: Final = ("personnummer", "patient")
+
+_SUMMARY_WIDTHS: Final = (34, 12, 52, 62, 28)
+_SUMMARY_ORDER: Final = (
+    Disposition.FIX_IN_PMO,
+    Disposition.MOVE_TO_SDV_LIST,
+    Disposition.BOOK_IN_PMO,
+    Disposition.BOOK_IN_MILLENNIUM,
+    Disposition.HANDLE_MANUALLY,
+    Disposition.PLAN_UNIT,
+    Disposition.MIGRATE,
+    Disposition.LEAVE,
+    Disposition.ALREADY_RELEASED,
+)
+"""What somebody has to do comes first."""
+_SIDE_SHEETS: Final = {
+    Disposition.PLAN_UNIT: (Sheet.PLAN_UNIT, "varav att rätta redan nu"),
+    Disposition.MIGRATE: (Sheet.CHECK, "varav att kontrollera"),
+    Disposition.LEAVE: (Sheet.TAKE_OFF_SDV_LIST, "varav på en SDV-väntelista"),
+    Disposition.ALREADY_RELEASED: (Sheet.CORRECT_IN_MILLENNIUM, "varav att rätta i Millennium"),
+}
+"""Dispositions of which only some posts stand on a sheet."""
+
+_FIRST_DAY_OF_EXCEL: Final = dt.date(1900, 1, 1)
+_EXACT_NUMBERS: Final = 10**15
+_HEADER_PART: Final = 60
+_ROWS_AT_A_TIME: Final = 2_000
+_A4: Final = 9
+_LINE_POINTS: Final = 12.5
+_MOST_POINTS: Final = 400.0
+_SPACE: Final = 3
+
+_TEXT: Final = {"num_format": "@"}
+_DATE: Final = {"num_format": "yyyy-mm-dd", "align": "left"}
+_COUNT: Final = {"num_format": "# ##0", "align": "right", "indent": 1}
+_BOX: Final = {"border": 1, "border_color": "#BFBFBF"}
+_WRAPPED: Final = {**_BOX, "text_wrap": True}
+_SUM: Final = {**_BOX, "bold": True, "bg_color": "#E7E6E6"}
+_RED: Final = {"bold": True, "font_color": "#C00000"}
+_DARK: Final = "#1F3864"
+_FORMATS: Final[Mapping[str, Mapping[str, object]]] = {
+    "plain": _TEXT,
+    "bold": {**_TEXT, "bold": True},
+    "title": {**_TEXT, "bold": True, "font_size": 15, "font_color": _DARK},
+    "lead": {**_TEXT, "text_wrap": True, "valign": "vcenter"},
+    "plain_date": _DATE,
+    "heading": {**_BOX, "bold": True, "font_color": "white", "bg_color": _DARK, "valign": "vcenter"},
+    "text": {**_TEXT, **_WRAPPED},
+    "masked": {**_TEXT, **_WRAPPED, **_RED},
+    "date": {**_DATE, **_BOX},
+    "passed": {**_DATE, **_BOX, **_RED},
+    "number": {**_BOX, "num_format": "0", "align": "left"},
+    "count": {**_COUNT, **_BOX},
+    "part": {**_TEXT, **_WRAPPED, "italic": True, "align": "left", "indent": 1},
+    "part_count": {**_COUNT, **_BOX, "italic": True},
+    "sum": {**_TEXT, **_SUM},
+    "sum_count": {**_COUNT, **_SUM},
+    "link": {**_TEXT, **_WRAPPED, "font_color": "#0563C1", "underline": 1},
+}
+
+
+def write_workbook(
+    file: IO[bytes], batch: Batch, unit: UnitFacts, rows: pa.Table, *, beside: Path | None = None
+) -> None:
+    """Write a unit's work list.
+
+    Args:
+        file: an empty file, or memory.
+        batch: the batch.
+        unit: the unit, with its counts.
+        rows: its rows of ``rows.ROWS``, sheet after sheet.
+        beside: a folder for temporary files, which hold personal data and have names; None for memory in their place,
+            about 8 KB a row.
+
+    Raises:
+        WorkListError: a sheet has no room for its posts.
+        OSError, XlsxWriterException: the disk refused.
+    """
+    how = {"in_memory": True} if beside is None else {"constant_memory": True, "tmpdir": str(beside)}
+    book = xlsxwriter.Workbook(file, how)
+    try:
+        layout = _Layout(book, batch, unit)
+        layout.write_summary()
+        for place, sheet in enumerate(SHEETS):
+            of_sheet = rows.filter(pc.equal(rows["sheet"], place))
+            if of_sheet.num_rows:
+                layout.write_posts(sheet, of_sheet)
+    finally:
+        # Closes its temporary files too.
+        book.close()
+
+
+class _Layout:
+    """The sheets of one workbook."""
+
+    def __init__(self, book: xlsxwriter.Workbook, batch: Batch, unit: UnitFacts) -> None:
+        self._book = book
+        self._batch = batch
+        self._unit = unit
+        self._live = unit.go_live is not None and unit.go_live <= batch.as_of
+        self._name = unit.name if unit.key != UNKNOWN else "Okänd enhet"
+        self._formats: dict[str, Format] = {
+            name: book.add_format({"font_name": "Calibri", "font_size": 10, "valign": "top", **form})
+            for name, form in _FORMATS.items()
+        }
+        created = dt.datetime.combine(batch.as_of, dt.time())
+        book.set_properties({"title": f"Arbetslista {self._name}", "created": created})
+
+    def write_summary(self) -> None:
+        """Write the first sheet: what the list is, what becomes of every post, how to read it."""
+        page = self._page(SUMMARY, _SUMMARY_WIDTHS)
+        self._text(page, 0, 0, f"Arbetslista: {self._name}", "title")
+        row = 1
+        for name, value in self._facts():
+            row += 1
+            self._text(page, row, 0, name, "bold")
+            if isinstance(value, dt.date):
+                self._date(page, row, 1, value, "plain_date")
+            else:
+                self._text(page, row, 1, value, "plain")
+        row = self._write_counts(page, row + 2)
+        self._text(page, row + 2, 0, "Så läser du listan", "bold")
+        for place, line in enumerate(WORK_LIST_HOW_TO_READ, start=row + 3):
+            self._text(page, place, 0, f"• {line}", "plain")
+
+    def write_posts(self, sheet: Sheet, rows: pa.Table) -> None:
+        """Write a sheet of posts."""
+        text = WORK_LIST_TEXTS[sheet]
+        columns = columns_of(sheet, rows)
+        last = len(columns) - 1
+        page = self._page(text.title, [_WIDTHS[name] for name in columns])
+        self._text(page, 0, 0, f"{text.title}: {self._name}", "title")
+        page.set_row(1, 30)
+        page.merge_range(1, 0, 1, last, "", self._formats["lead"])
+        self._text(page, 1, 0, self._lead(sheet), "lead")
+        page.set_row(HEADER_ROW, 18)
+        for place, name in enumerate(columns):
+            self._text(page, HEADER_ROW, place, WORK_LIST_COLUMNS[name], "heading")
+        for number, row in enumerate(_records(rows), start=HEADER_ROW + 1):
+            said = {name: _said(name, row) for name in columns}
+            page.set_row(number, _height((words, _WIDTHS[name]) for name, words in said.items()))
+            for place, name in enumerate(columns):
+                self._cell(page, (number, place), name, said[name], row)
+        page.autofilter(HEADER_ROW, 0, HEADER_ROW + rows.num_rows, last)
+        page.freeze_panes(HEADER_ROW + 1, columns.index(_FROZEN) + 1)
+        page.repeat_rows(HEADER_ROW)
+
+    def _page(self, title: str, widths: Iterable[float]) -> Worksheet:
+        page: Worksheet = self._book.add_worksheet(title)
+        for place, width in enumerate(widths):
+            page.set_column(place, place, width, self._formats["plain"])
+        page.set_landscape()
+        page.set_paper(_A4)
+        page.fit_to_pages(1, 0)
+        page.set_margins(left=0.4, right=0.4, top=0.7, bottom=0.6)
+        page.hide_gridlines(2)
+        as_of = self._batch.as_of.isoformat()
+        page.set_header(f'&L&"Calibri,Bold"{_in_header(self._name)}&C&A&RLäget per {as_of}')
+        page.set_footer(f"&LInnehåller personuppgifter&CSida &P av &N&R{_in_header(self._unit.key)}")
+        page.set_row(0, 24)
+        return page
+
+    def _facts(self) -> Iterator[tuple[str, str | dt.date]]:
+        batch, unit = self._batch, self._unit
+        yield "Läget per", batch.as_of
+        if unit.key != UNKNOWN:
+            yield "HSA-id", unit.key
+            yield "Våg", unit.wave or "saknas"
+            yield "Driftstart", unit.go_live or "saknas"
+        if unit.go_live:
+            left = str((unit.go_live - batch.as_of).days)
+            yield "Dagar kvar till driftstart", "i drift" if self._live else left
+        if unit.cutoff and not self._live:
+            yield "Bokas direkt i Millennium t.o.m.", unit.cutoff
+        kind = "Migrering" if batch.kind is BatchKind.MIGRATION else "Torrkörning"
+        yield "Körning", f"{kind} {batch.batch_id}"
+
+    def _write_counts(self, page: Worksheet, row: int) -> int:
+        """Write what becomes of the unit's posts, adding up to all of them, from a row on; return the last row."""
+        unit = self._unit
+        for place, heading in enumerate(
+            ("Vad händer med posterna?", "Poster", "Vad det betyder", "Vad ni gör", "Flik")
+        ):
+            self._text(page, row, place, heading, "heading")
+        for disposition in _SUMMARY_ORDER:
+            posts = unit.posts.get(disposition, 0)
+            if not posts and disposition is not Disposition.MIGRATE:
+                continue
+            told = DISPOSITION_TEXTS[disposition]
+            if self._live and disposition is Disposition.FIX_IN_PMO:
+                told = WORK_LIST_FIX_WHEN_LIVE
+            side, part = _SIDE_SHEETS.get(disposition, (None, ""))
+            row += 1
+            sheet = Sheet(disposition.value) if side is None else None
+            self._line(page, row, (DISPOSITION_LABELS[disposition], posts, told.meaning, told.action), sheet)
+            if side is not None and (some := self._rows_of(side)):
+                row += 1
+                self._line(page, row, (part, some, "", WORK_LIST_TEXTS[side].action), side, form="part")
+        row += 1
+        self._line(page, row, ("Summa", sum(unit.posts.values()), "", ""), None, form="sum")
+        if unit.gone:
+            row += 1
+            sheet = Sheet.CORRECT_IN_MILLENNIUM
+            meaning = "Överförda poster som har avslutats eller tagits bort i PMO. De ingår inte i summan."
+            self._line(page, row, ("Finns inte längre i PMO", unit.gone, meaning, WORK_LIST_TEXTS[sheet].action), sheet)
+        return row
+
+    def _rows_of(self, sheet: Sheet) -> int:
+        """Return the rows of a sheet that are among the unit's posts."""
+        gone = self._unit.gone if sheet is Sheet.CORRECT_IN_MILLENNIUM else 0
+        return self._unit.rows.get(sheet, 0) - gone
+
+    def _line(
+        self, page: Worksheet, row: int, told: tuple[str, int, str, str], sheet: Sheet | None, *, form: str = "text"
+    ) -> None:
+        """Write a line of counts; ``form`` is how its name looks."""
+        name, posts, meaning, action = told
+        rest = "sum" if form == "sum" else "text"
+        page.set_row(row, _height(zip((name, "", meaning, action, ""), _SUMMARY_WIDTHS, strict=True)))
+        self._text(page, row, 0, name, form)
+        page.write_number(row, 1, posts, self._formats["count" if form == "text" else f"{form}_count"])
+        self._text(page, row, 2, meaning, rest)
+        self._text(page, row, 3, action, rest)
+        if sheet is None:
+            self._text(page, row, 4, "", rest)
+        else:
+            title = WORK_LIST_TEXTS[sheet].title
+            page.write_url(row, 4, f"internal:'{title}'!A1", self._formats["link"], title)
+
+    def _lead(self, sheet: Sheet) -> str:
+        action = WORK_LIST_TEXTS[sheet].action
+        if sheet is not Sheet.FIX_IN_PMO:
+            return action
+        if self._live:
+            return WORK_LIST_FIX_WHEN_LIVE.action
+        cutoff = self._unit.cutoff
+        return f"{action} Gränsen går efter {cutoff.isoformat()}." if cutoff else action
+
+    def _cell(self, page: Worksheet, at: tuple[int, int], name: str, said: str, row: Mapping[str, Any]) -> None:
+        day = row[_DATES[name]] if name in _DATES else None
+        if day is not None and day >= _FIRST_DAY_OF_EXCEL:
+            passed = name == "boka_fore" and day < self._batch.as_of
+            self._date(page, *at, day, "passed" if passed else "date")
+        elif name == "post_id" and abs(row[name]) < _EXACT_NUMBERS:
+            _require_room(page.write_number(*at, row[name], self._formats["number"]))
+        else:
+            masked = name in _MASKED and said == WORK_LIST_MASKED
+            self._text(page, *at, said, "masked" if masked else "text")
+
+    def _date(self, page: Worksheet, row: int, place: int, day: dt.date, form: str) -> None:
+        _require_room(page.write_datetime(row, place, dt.datetime.combine(day, dt.time()), self._formats[form]))
+
+    def _text(self, page: Worksheet, row: int, place: int, text: str, form: str) -> None:
+        # An empty text is a blank cell: Excel's filter then counts it as empty.
+        if text:
+            _require_room(page.write_string(row, place, text, self._formats[form]))
+        else:
+            _require_room(page.write_blank(row, place, None, self._formats[form]))
+
+
+def columns_of(sheet: Sheet, rows: pa.Table) -> list[str]:
+    """Return the columns of a sheet, in their order.
+
+    Where posts are to be moved, the list to move to stands in place of the finding, which is the same for all; the
+    unit is told where it is not known.
+    """
+    left_out = {"label" if sheet is Sheet.MOVE_TO_SDV_LIST else "recommended_list"}
+    if rows["unit_in_pmo"].null_count == rows.num_rows:
+        left_out.add("unit_in_pmo")
+    return [name for name in _WIDTHS if name not in left_out]
+
+
+def _said(name: str, row: Mapping[str, Any]) -> str:
+    """Return what a cell says, as text."""
+    if name in _TO_FILL_IN:
+        return ""
+    if name == "action":
+        branch = f"Filial: {row['filial']}" if row["filial"] else ""
+        others = f"Övrigt: {row['others']}" if row["others"] else ""
+        return "\n".join(filter(None, (row[name], branch, others)))
+    return "" if row[name] is None else str(row[name])
+
+
+def _height(cells: Iterable[tuple[str, float]]) -> float:
+    """Return the points that a row needs for its texts, wrapped in columns of some widths; some programs do not."""
+    lines = max(_lines(text, width) for text, width in cells)
+    return min(_MOST_POINTS, lines * _LINE_POINTS + 3)
+
+
+@lru_cache(maxsize=20_000)
+def _lines(text: str, width: float) -> int:
+    # Letters are measured at 11 points and stand at 10; some of the tenth is left to spare.
+    room = width * 7 * 1.1
+    lines = 0
+    for paragraph in text.split("\n"):
+        lines += 1
+        used = 0
+        for word in paragraph.split(" "):
+            wide = xl_pixel_width(word)
+            if used and used + wide > room:
+                lines += 1
+                used = 0
+            lines += max(0, ceil(wide / room) - 1)
+            used += wide + _SPACE
+    return lines
+
+
+def _in_header(text: str) -> str:
+    return text[:_HEADER_PART].replace("&", "&&")
+
+
+def _require_room(refused: int) -> None:
+    if refused:
+        raise WorkListError("a sheet has no room for its posts: a unit has more than Excel holds")
+
+
+def _records(rows: pa.Table) -> Iterator[Mapping[str, Any]]:
+    for some in rows.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+        yield from some.to_pylist()

@@ -1,0 +1,267 @@
+"""The files of a batch: a folder of its own, and a list of them in the database.
+
+A step leaves files for later ones: the plan of the extract, the parts of the snapshot, the posts that stand twice, the
+hashes of what was staged, the gates as they were measured. The table ``batch_file`` has a line for each, with its
+size, its checksum and what it was made of. A file that is not the one on the list is refused, be it another batch's,
+an earlier try's or a changed one; and so is one made of files that have been made again since.
+
+No name and no place is taken from what a file or a task says: parts are known by their number in the plan.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError, reason_of
+from waitlist.files import CheckedFile, Sink, make_folder, open_checked, writing_aside
+from waitlist.judge.posts import PostIds
+from waitlist.source.pmo import Selection
+from waitlist.source.snapshot import Partition, SnapshotPart, file_name
+from waitlist.staging import BatchFile, StagedRange, StagingStore
+
+PLAN: Final = "plan.json"
+DUPLICATES: Final = "duplicates.parquet"
+GATES: Final = "gates.json"
+
+_BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
+_HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
+_OF_A_PART: Final = frozenset({"partition", "lower", "upper", "posts", "counted"})
+_DIGEST: Final = "requests_digest"
+_ASSESS: Final = "clear assess and what follows"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run set out to read.
+
+    Attributes:
+        selection: as of when, and which units.
+        partitions: the ranges of keys, in the order of their numbers.
+    """
+
+    selection: Selection
+    partitions: tuple[Partition, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, fit for JSON."""
+        units = self.selection.units
+        return {
+            "as_of": self.selection.as_of.isoformat(),
+            "units": None if units is None else list(units),
+            "partitions": [partition.to_dict() for partition in self.partitions],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` was made of."""
+        units = values["units"]
+        return cls(
+            Selection(dt.date.fromisoformat(values["as_of"]), None if units is None else tuple(units)),
+            tuple(Partition.from_dict(partition) for partition in values["partitions"]),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is to be read; how many posts were counted only divides the work."""
+        keys = [[partition.lower, partition.upper] for partition in self.partitions]
+        return _digest(json.dumps([self.selection.as_of.isoformat(), self.selection.units, keys]))
+
+    def partition(self, number: object) -> Partition:
+        """Return the partition of a number that a task was handed.
+
+        Raises:
+            OutdatedFileError: the plan has none of this number.
+        """
+        # True and 1.0 are equal to 1.
+        if type(number) is not int or not 0 <= number < len(self.partitions):
+            raise OutdatedFileError(
+                f"the plan has {len(self.partitions)} partitions, and none of the number that was handed on: "
+                "clear plan_extract and what follows"
+            )
+        return self.partitions[number]
+
+
+class BatchFiles:
+    """One batch's files.
+
+    A method that writes raises ``RefusedError`` for a batch that nobody may change any more, and ``SnapshotError``
+    where the folder cannot be written to. One that reads raises ``SnapshotError`` where a file is missing, cannot be
+    read or is not the one on the list, and ``OutdatedFileError`` where it was made of others than there are now.
+    All raise ``StagingError`` where the database refuses.
+    """
+
+    def __init__(self, store: StagingStore, snapshots: UPath, batch_id: str) -> None:
+        """Take the staging database, the folder under which each batch has one of its own, and the batch.
+
+        Raises:
+            SettingsError: that is no batch id.
+        """
+        if not _BATCH_ID.fullmatch(batch_id):
+            raise SettingsError("what was given is no batch id: write it as it stands in the table batch")
+        self.batch_id: Final = batch_id
+        self.folder: Final = snapshots / batch_id
+        self._store: Final = store
+
+    def require_changeable(self) -> None:
+        """Raise for a batch whose files nobody may change any more.
+
+        Raises:
+            RefusedError: it awaits approval, or was released, withdrawn or rejected.
+        """
+        self._store.require_changeable(self.batch_id)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Leave the plan of the extract."""
+        self._write(PLAN, "", {}, lambda sink: sink.write(_json(plan.to_dict())))
+
+    def plan(self, remedy: str = "clear plan_extract and what follows") -> Plan:
+        """Return the plan of the extract; an error says why it may be missing, or what to do."""
+        with self._opened(self._listed(), PLAN, remedy) as file:
+            told = json.loads(file.read())
+        return Plan.from_dict(told)
+
+    def keep_part(self, part: SnapshotPart, plan: Plan) -> None:
+        """Put a part of the snapshot, which lies in the folder, on the list."""
+        if part.size is None:
+            raise ValueError("a part of an earlier release is never put on the list")
+        about = {name: getattr(part, name) for name in _OF_A_PART}
+        name = file_name(part.partition)
+        self._store.keep_file(self.batch_id, BatchFile(name, part.size, part.sha256, plan.digest, about))
+
+    def parts(self, plan: Plan) -> list[SnapshotPart]:
+        """Return the parts of the snapshot, all that the plan has, in the order of their numbers."""
+        listed, remedy = self._listed(), "clear extract and what follows"
+        names = [file_name(partition.number) for partition in plan.partitions]
+        return [_part(_kept(self.batch_id, listed, name, remedy, plan.digest)) for name in names]
+
+    def staged_parts(self, staged: Sequence[StagedRange]) -> list[SnapshotPart]:
+        """Return the parts that ranges were staged from, those that are there, of whichever plan."""
+        listed = [_part(kept) for kept in self._listed().values() if kept.about.keys() >= _OF_A_PART]
+        found = {(part.lower, part.upper, part.sha256): part for part in listed}
+        keys = [(line.lower, line.upper, line.part_sha256) for line in staged]
+        return [found[key] for key in keys if key in found]
+
+    def write_duplicates(self, post_ids: PostIds, parts: Sequence[SnapshotPart], rules_version: str) -> None:
+        """Leave the posts that stand twice, as found in the parts by the rules of a version."""
+        table = pa.table({"post_id": post_ids})
+        made_of = _digest(rules_version, *(part.sha256 for part in parts))
+        self._write(DUPLICATES, made_of, {}, lambda sink: pq.write_table(table, pa.PythonFile(sink, mode="w")))
+
+    def duplicates(self, parts: Sequence[SnapshotPart], rules_version: str) -> PostIds:
+        """Return the posts that stand twice, as found in these parts by the rules of this version."""
+        made_of = _digest(rules_version, *(part.sha256 for part in parts))
+        table = self._table(DUPLICATES, "clear find_duplicates and what follows", made_of)
+        found: PostIds = table.column("post_id").to_numpy()
+        return found
+
+    def write_hashes(
+        self, part: SnapshotPart, hashes: Iterable[pa.Table], requests_digest: str, rules_version: str
+    ) -> None:
+        """Leave what the assessment made of a part.
+
+        Args:
+            part: the part.
+            hashes: ``post_id`` and ``row_hash`` of its booking requests, some at a time.
+            requests_digest: of all of them, as ``stage_partition`` gave it.
+            rules_version: by which rules.
+        """
+        made = pa.concat_tables([_HASHES.empty_table(), *(table.cast(_HASHES) for table in hashes)])
+        made_of = _assessed_of(self._listed(), part, rules_version)
+        name, about = _hashes(part.partition), {_DIGEST: requests_digest}
+        self._write(name, made_of, about, lambda sink: pq.write_table(made, pa.PythonFile(sink, mode="w")))
+
+    def hashes(self, part: SnapshotPart, rules_version: str) -> pa.Table:
+        """Return ``post_id`` and ``row_hash`` of the booking requests that the assessment made of a part."""
+        made_of = _assessed_of(self._listed(), part, rules_version)
+        return self._table(_hashes(part.partition), _ASSESS, made_of)
+
+    def requests_digest(self, part: SnapshotPart, rules_version: str) -> str:
+        """Return the digest of the booking requests that the assessment made of a part."""
+        listed = self._listed()
+        made_of = _assessed_of(listed, part, rules_version)
+        kept = _kept(self.batch_id, listed, _hashes(part.partition), _ASSESS, made_of)
+        return str(kept.about[_DIGEST])
+
+    def write_gates(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Leave the gates of a dry run as they were measured: they depend on other batches, so are no result of it."""
+        self._write(GATES, "", {}, lambda sink: sink.write(_json(list(records))))
+
+    def gates(self) -> list[dict[str, Any]]:
+        """Return the gates as they were measured; nothing where they were not."""
+        listed = self._listed()
+        if GATES not in listed:
+            return []
+        with self._opened(listed, GATES, "clear watch_gates") as file:
+            return [dict(record) for record in json.loads(file.read())]
+
+    def _listed(self) -> Mapping[str, BatchFile]:
+        return self._store.files(self.batch_id)
+
+    def _write(self, name: str, made_of: str, about: Mapping[str, Any], write: Callable[[Sink], object]) -> None:
+        self.require_changeable()
+        try:
+            make_folder(self.folder)
+            with writing_aside(self.folder / name) as sink:
+                write(sink)
+        except OSError as error:
+            raise SnapshotError(f"{name} could not be written to {self.folder}: {reason_of(error)}") from None
+        self._store.keep_file(self.batch_id, BatchFile(name, sink.size, sink.sha256, made_of, about))
+
+    def _table(self, name: str, remedy: str, made_of: str) -> pa.Table:
+        with self._opened(self._listed(), name, remedy, made_of) as file:
+            return pq.ParquetFile(file).read()
+
+    @contextmanager
+    def _opened(
+        self, listed: Mapping[str, BatchFile], name: str, remedy: str, made_of: str = ""
+    ) -> Iterator[CheckedFile]:
+        kept = _kept(self.batch_id, listed, name, remedy, made_of)
+        place = f"{name} in {self.folder}"
+        try:
+            with open_checked(self.folder / name, size=kept.size, sha256=kept.sha256) as file:
+                yield file
+        except FileNotFoundError:
+            raise SnapshotError(f"{place} is missing: {remedy}") from None
+        except OSError as error:
+            raise SnapshotError(f"{place} could not be read: {reason_of(error)}: {remedy}") from None
+        except (pa.ArrowException, ValueError) as error:
+            raise SnapshotError(f"{place} could not be read ({type(error).__name__}): {remedy}") from None
+
+
+def _kept(batch_id: str, listed: Mapping[str, BatchFile], name: str, remedy: str, made_of: str) -> BatchFile:
+    kept = listed.get(name)
+    if kept is None:
+        raise SnapshotError(f"{name} of batch {batch_id} is missing: {remedy}")
+    if kept.made_of != made_of:
+        raise OutdatedFileError(f"{name} of batch {batch_id} was made of others than there are now: {remedy}")
+    return kept
+
+
+def _part(kept: BatchFile) -> SnapshotPart:
+    return SnapshotPart(sha256=kept.sha256, size=kept.size, **kept.about)
+
+
+def _assessed_of(listed: Mapping[str, BatchFile], part: SnapshotPart, rules_version: str) -> str:
+    duplicates = listed[DUPLICATES].sha256 if DUPLICATES in listed else ""
+    return _digest(rules_version, part.sha256, duplicates)
+
+
+def _hashes(number: int) -> str:
+    return f"row_hashes-{number:05d}.parquet"
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"

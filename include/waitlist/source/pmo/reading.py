@@ -1,0 +1,191 @@
+"""One connection to PMO, in one transaction that sees one state of it wherever the database has such.
+
+A partition is counted and read through one of these, so whatever is registered, closed or deleted meanwhile
+changes neither. One kind fetches whole columns by arrow-odbc, into buffers of fixed width; the other fetches rows
+by pyodbc, texts of any length. Both hand over the same texts.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from decimal import Decimal
+from typing import Any, Final, Protocol, TypeAlias
+
+import arrow_odbc
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyodbc  # type: ignore[import-not-found]  # its stub lies where mypy does not look
+
+from waitlist.schema import POSTS
+from waitlist.source.pmo.connection import BulkReadError, Dialect, OdbcSource
+from waitlist.source.pmo.query import Statement
+
+OCTETS: Final = "octets"
+"""The column in which a database says how many bytes the texts of a post have together."""
+
+_TRANSIT_BYTES: Final = 8 * 2**20
+"""arrow-odbc's buffer. Small ones stay in the processor's cache; a row must fit."""
+_ROW_BUFFERS: Final = 2 * len(POSTS)
+_SHORT_TEXT: Final = 1_024
+
+Row: TypeAlias = tuple[str | None, ...]
+
+
+class Reading(Protocol):
+    """A connection in its transaction; what goes wrong in it is raised as ``OdbcSource`` says."""
+
+    def ask(self, statement: Statement) -> list[Row]:
+        """Return a small result of short texts."""
+
+    def chunks(self, statement: Statement, text_bytes: int) -> Generator[pa.Table, None, None]:
+        """Yield the contract's columns, ``chunk_posts`` rows at a time, the last table with what is left.
+
+        Args:
+            statement: asks for the contract's columns.
+            text_bytes: the longest text expected, where that must be known before.
+
+        Yields:
+            Texts; a column's bytes where some of them are no UTF-8.
+        """
+
+
+Way: TypeAlias = Callable[[OdbcSource, Dialect, int], AbstractContextManager[Reading]]
+"""Opens a reading of a source, given its dialect and how many posts a chunk has."""
+
+
+@contextmanager
+def by_column(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Reading]:
+    """Read whole columns, by arrow-odbc."""
+    connection = odbc.columns()
+    reading = _ColumnReading(connection, odbc, dialect, chunk_posts)
+    try:
+        with odbc.bulk_errors(dialect):
+            for statement in dialect.begin:
+                connection.execute(statement)
+        yield reading
+    finally:
+        # An error's traceback may hold the connection open for long, and a lock with it.
+        if dialect.begin:
+            with suppress(arrow_odbc.Error):
+                connection.execute("ROLLBACK")
+
+
+@contextmanager
+def by_row(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Reading]:
+    """Read row by row, by pyodbc."""
+    with odbc.rows() as connection:
+        for statement in dialect.begin:
+            connection.execute(statement)
+        yield _RowReading(connection, dialect, chunk_posts)
+
+
+def bulk_options(dialect: Dialect, chunk_posts: int, text_bytes: int) -> dict[str, Any]:
+    """Return how ``read_arrow_batches`` is to read."""
+    return {
+        "batch_size": chunk_posts,
+        "max_bytes_per_batch": max(_TRANSIT_BYTES, _ROW_BUFFERS * text_bytes),
+        "max_text_size": text_bytes,
+        "map_schema": _as_texts,
+        "fetch_concurrently": False,
+        "payload_text_encoding": dialect.encoding,
+    }
+
+
+class _ColumnReading:
+    def __init__(self, connection: arrow_odbc.Connection, odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> None:
+        self._connection = connection
+        self._odbc = odbc
+        self._dialect = dialect
+        self._chunk_posts = chunk_posts
+
+    def ask(self, statement: Statement) -> list[Row]:
+        with closing(self.chunks(statement, _SHORT_TEXT)) as tables:
+            return [tuple(row.values()) for table in tables for row in table.to_pylist()]
+
+    def chunks(self, statement: Statement, text_bytes: int) -> Generator[pa.Table, None, None]:
+        size = self._chunk_posts
+        waiting: list[pa.RecordBatch] = []
+        rows = 0
+        with self._odbc.bulk_errors(self._dialect):
+            reader = self._connection.read_arrow_batches(
+                statement.sql, parameters=statement.parameters, **bulk_options(self._dialect, size, text_bytes)
+            )
+            for batch in reader:
+                waiting.append(batch)
+                rows += batch.num_rows
+                while rows >= size:
+                    table = pa.Table.from_batches(waiting)
+                    yield _uncut(table.slice(0, size).combine_chunks())
+                    waiting = table.slice(size).to_batches()
+                    rows -= size
+        if rows:
+            yield _uncut(pa.Table.from_batches(waiting).combine_chunks())
+
+
+class _RowReading:
+    def __init__(self, connection: pyodbc.Connection, dialect: Dialect, chunk_posts: int) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._chunk_posts = chunk_posts
+
+    def ask(self, statement: Statement) -> list[Row]:
+        with closing(self._connection.cursor()) as cursor:
+            rows = cursor.execute(statement.sql, *statement.parameters).fetchall()
+        return [tuple(_text(value) for value in row) for row in rows]
+
+    def chunks(self, statement: Statement, text_bytes: int) -> Generator[pa.Table, None, None]:
+        del text_bytes  # each text has the room that it takes
+        # pyodbc's own context manager commits and leaves the result in memory.
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(statement.sql, *statement.parameters)
+            names = [column[0] for column in cursor.description]
+            while rows := cursor.fetchmany(self._chunk_posts):
+                columns = zip(*rows, strict=True)
+                as_read = _from_hex if self._dialect.hex else _texts
+                yield pa.table({name: as_read(column) for name, column in zip(names, columns, strict=True)})
+
+
+def _uncut(chunk: pa.Table) -> pa.Table:
+    """Hold the texts against what the database says of them, where it does; its column goes.
+
+    Raises:
+        BulkReadError: the driver has handed over less.
+    """
+    if OCTETS not in chunk.column_names:
+        return chunk
+    octets = chunk[OCTETS].cast(pa.int64())
+    chunk = chunk.drop_columns(OCTETS)
+    for column in chunk.columns:
+        octets = pc.subtract(octets, pc.fill_null(pc.binary_length(column), 0))
+    if pc.any(pc.not_equal(octets, 0)).as_py():
+        raise BulkReadError("the driver cut a text at a NUL character")
+    return chunk
+
+
+def _as_texts(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(name, pa.string()) for name in schema.names])
+
+
+def _from_hex(column: Sequence[str | None]) -> "pa.Array[Any]":
+    found = pa.array([None if digits is None else bytes.fromhex(digits) for digits in column], pa.binary())
+    try:
+        return found.cast(pa.string())
+    except pa.ArrowInvalid:
+        return found
+
+
+def _texts(column: Sequence[object]) -> "pa.Array[Any]":
+    try:
+        return pa.array(column, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([_text(value) for value in column], pa.string())
+
+
+def _text(value: object) -> str | None:
+    """Write a value as a driver that is asked for text does."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value)

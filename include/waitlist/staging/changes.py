@@ -1,0 +1,243 @@
+"""``CHANGED_SINCE_RELEASE``: what PMO did to posts after they were released to Millennium.
+
+Between freeze and go-live a unit still works in PMO. Nothing that it changes there reaches Millennium by itself,
+so every later run compares each released booking request with the one that its post would give now, and names
+the columns that differ, never their values. Staff correct Millennium by hand.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from waitlist.columns.forms import formed, hsa_id
+from waitlist.judge import booking_request
+from waitlist.judge.posts import PostIds, Posts, RuleContext
+from waitlist.schema import POSTS
+from waitlist.staging import StagingStore, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.loading import KeyRange
+
+CODE: Final = "CHANGED_SINCE_RELEASE"
+"""The public name of the report."""
+
+CHANGED: Final = "changed"
+"""The post gives another booking request now, or none, or lies at another unit."""
+GONE: Final = "gone"
+"""The post is no longer on the waiting list: closed in PMO, or removed."""
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("post_id", pa.int64(), nullable=False),
+        pa.field("change", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("columns", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+    ]
+)
+"""One row a post that differs, in the order of ``post_id``; ``columns`` as in the table ``released_change``."""
+
+UNIT: Final = "enhet"
+"""Stands among the columns of a post that has moved to another unit."""
+
+Search = Callable[[PostIds], tuple[PostIds, PostIds]]
+"""Takes posts that a run over some units has not read; returns those that PMO still has, and those that it has not."""
+
+_REQUEST: Final = tuple(name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"})
+_RELEASED: Final = pa.schema(
+    [booking_request.SCHEMA.field(name) for name in ("post_id", *_REQUEST)] + [pa.field("enhet_hsa_id", pa.string())]
+)
+_INSERTED_AT_A_TIME: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Keys ``[lower, upper)`` (None: an open end), and the posts that the run read there, some at a time.
+
+    The tables have the columns of ``schema.POSTS`` and come in the order of ``post_id``.
+    """
+
+    lower: int | None
+    upper: int | None
+    posts: Iterable[pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many released posts differ."""
+
+    changed: int
+    gone: int
+
+
+def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: frozenset[str] | None) -> pa.Table:
+    """Compare released booking requests with what their posts would give now, whatever their disposition.
+
+    Args:
+        posts: what the run read in a range of keys, columns of ``schema.POSTS``, in the order of ``post_id``.
+        released: some of the requests released in that range, in the order of ``post_id``: the columns of
+            ``booking_request.SCHEMA`` but for ``row_hash``, and the unit ``enhet_hsa_id``.
+        context: as-of date, mappings and rule settings of the run.
+        units: HSA-ids that the run read, None for all. A post of another unit is not missed.
+
+    Returns:
+        A table of ``SCHEMA``. A column counts as changed too when the post no longer gives a usable value for it.
+        ``vantar_pa_besok`` and ``nybesok`` stand among the columns when the post would give no request because
+        nobody waits any more, or because it has become a first visit; ``enhet`` when it has moved to another unit.
+    """
+    stays = pc.is_in(released["post_id"], posts["post_id"].combine_chunks())
+    before = released.filter(stays)
+    read = Posts(posts.filter(pc.is_in(posts["post_id"], before["post_id"].combine_chunks())), context)
+    now = booking_request.build(read, np.ones(len(read), dtype=np.bool_))
+    differs = {name: _differs(before[name], now[name]) for name in _REQUEST}
+    differs["vantar_pa_besok"] = pa.chunked_array([pa.array(~read.waits)])
+    differs["nybesok"] = pa.chunked_array([pa.array(read.flag("nybesok"))])
+    differs[UNIT] = _moved(before["enhet_hsa_id"], read.column("enhet_hsa_id"))
+    changed = _named(before["post_id"], differs)
+    missing = released.filter(pc.invert(stays))
+    if units is not None:
+        # What an earlier release of this project released stays as it was written then.
+        unit = formed(missing["enhet_hsa_id"].combine_chunks(), hsa_id)
+        missing = missing.filter(pc.is_in(unit, pa.array(sorted(units), pa.string())))
+    gone = _rows(missing["post_id"], GONE, pa.repeat("", missing.num_rows))
+    return pa.concat_tables([changed, gone]).unify_dictionaries().sort_by("post_id")
+
+
+def find_changes(
+    store: StagingStore,
+    stretches: Iterable[Stretch],
+    context: RuleContext,
+    units: tuple[str, ...] | None,
+    search: Search,
+) -> Iterator[pa.Table]:
+    """Compare everything released up to the as-of date with what a run read.
+
+    Memory grows neither with the stretches nor with what was released. A batch whose row detail retention has
+    removed is no longer compared.
+
+    Args:
+        store: the staging database.
+        stretches: what the run read; together they cover every key.
+        context: as-of date, mappings and rule settings of the run.
+        units: HSA-ids that the run read, None for all.
+        search: where a run over some units looks for the posts that it has not read.
+
+    Yields:
+        Tables of ``SCHEMA``, without empty ones.
+
+    Raises:
+        StagingError: the database refused.
+    """
+    chosen = None if units is None else frozenset(units)
+    with refusals_named("reading released booking requests"), store.database.reading() as read:
+        for stretch in stretches:
+            if not len(store.released_post_ids(stretch.lower, stretch.upper)):
+                continue
+            for keys, posts in _cut(stretch):
+                for released in read(_released(keys, context.as_of), _RELEASED):
+                    found = compare(posts, released, context, chosen)
+                    if chosen is not None:
+                        found = _searched(found, search)
+                    if found.num_rows:
+                        yield found
+
+
+def replace_changes(store: StagingStore, batch_id: str, found: Iterable[pa.Table]) -> Counts:
+    """Replace a batch's report in one transaction.
+
+    Args:
+        store: the staging database.
+        batch_id: the batch that the run writes.
+        found: tables of ``SCHEMA``; drawn before the transaction begins, some 16 bytes a row.
+
+    Raises:
+        StagingError: the batch is unknown or immutable, or the database refused. What ``found`` raises passes.
+    """
+    held = [SCHEMA.empty_table(), *found]
+    table = schema.released_change
+    with store.changing("storing the changes since release of batch", batch_id) as (connection, _):
+        connection.execute(table.delete().where(table.c.batch_id == batch_id))
+        for rows in chain.from_iterable(each.to_batches(max_chunksize=_INSERTED_AT_A_TIME) for each in held):
+            if rows.num_rows:
+                connection.execute(table.insert(), [{"batch_id": batch_id, **row} for row in rows.to_pylist()])
+    changed, gone = (
+        sum(pc.sum(pc.equal(pc.cast(each["change"], pa.string()), kind)).as_py() or 0 for each in held)
+        for kind in (CHANGED, GONE)
+    )
+    return Counts(changed, gone)
+
+
+def _searched(found: pa.Table, search: Search) -> pa.Table:
+    """Tell which of the posts that are missed have moved to a unit that was not read, and which are gone."""
+    is_gone = pc.equal(pc.cast(found["change"], pa.string()), GONE)
+    missed = found.filter(is_gone)["post_id"].to_numpy()
+    if not len(missed):
+        return found
+    moved, gone = (pa.chunked_array([pa.array(ids, pa.int64())]) for ids in search(missed))
+    told = [_rows(moved, CHANGED, pa.repeat(UNIT, len(moved))), _rows(gone, GONE, pa.repeat("", len(gone)))]
+    return pa.concat_tables([found.filter(pc.invert(is_gone)), *told]).unify_dictionaries().sort_by("post_id")
+
+
+def _moved(before: pa.ChunkedArray, now: pa.Array) -> pa.ChunkedArray:
+    """Tell where a post's unit is another one than that it was released at."""
+    # An earlier release of this project kept HSA-ids as they were written.
+    released_at = formed(before.combine_chunks(), hsa_id)
+    return pa.chunked_array(
+        [pc.and_(pc.is_valid(released_at), pc.invert(pc.fill_null(pc.equal(released_at, now), False)))]
+    )
+
+
+def _cut(stretch: Stretch) -> Iterator[tuple[KeyRange, pa.Table]]:
+    """Divide a stretch at the last key of each table; what lies after the last one holds no post."""
+    lower = stretch.lower
+    for table in stretch.posts:
+        upper = table["post_id"][-1].as_py() + 1
+        yield KeyRange(lower, upper), table
+        lower = upper
+    if lower is None or lower != stretch.upper:
+        yield KeyRange(lower, stretch.upper), POSTS.empty_table()
+
+
+def _released(keys: KeyRange, as_of: dt.date) -> sa.Select[tuple[object, ...]]:
+    """Ask for the requests released in a range.
+
+    A batch as of a later day knows more than this run: compared backwards, its posts would look changed or gone.
+    """
+    post, batch, request, unit = schema.released_post, schema.batch, schema.bokningsbegaran, schema.disposition
+    same = sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id)
+    whose = sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id)
+    return (
+        sa.select(post.c.post_id, *(request.c[name] for name in _REQUEST), unit.c.enhet_hsa_id)
+        .join_from(post, batch, batch.c.batch_id == post.c.batch_id)
+        .join(request, same)
+        .join(unit, whose, isouter=True)
+        .where(batch.c.as_of <= as_of, keys.holds(post.c.post_id))
+        .order_by(post.c.post_id)
+    )
+
+
+def _differs(before: pa.ChunkedArray, now: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Tell where two columns differ; no text is the empty text, as in ``row_hash``."""
+    if pa.types.is_string(before.type):
+        before, now = pc.fill_null(before, ""), pc.fill_null(now, "")
+    return pc.coalesce(pc.not_equal(before, now), pc.xor(pc.is_null(before), pc.is_null(now)))
+
+
+def _named(post_ids: pa.ChunkedArray, differs: dict[str, pa.ChunkedArray]) -> pa.Table:
+    names = sorted(differs)
+    code = np.zeros(len(post_ids), dtype=np.int64)
+    for place, name in enumerate(names):
+        code |= differs[name].to_numpy().astype(np.int64) << place
+    at = np.flatnonzero(code)
+    codes, which = np.unique(code[at], return_inverse=True)
+    told = [", ".join(name for place, name in enumerate(names) if each >> place & 1) for each in codes.tolist()]
+    return _rows(post_ids.take(pa.array(at)), CHANGED, pc.take(pa.array(told, pa.string()), pa.array(which)))
+
+
+def _rows(post_ids: pa.ChunkedArray, change: str, columns: pa.Array) -> pa.Table:
+    kinds = pa.repeat(change, len(post_ids)).dictionary_encode()
+    return pa.table([post_ids, kinds, columns.dictionary_encode()], schema=SCHEMA)

@@ -1,0 +1,1 @@
+"""The steps that the DAGs run, in their order."""

@@ -1,0 +1,1 @@
+"""Swedish words for everything that people read."""

@@ -1,0 +1,408 @@
+"""The one catalogue of Swedish texts that unit staff and migration leads read about posts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from waitlist.judge.rules import RULES, Disposition
+
+
+@dataclass(frozen=True)
+class RuleText:
+    """What a rule is called, what to do, and how that reads when the finding names something."""
+
+    label: str
+    action: str
+    with_detail: str | None = None
+
+
+DISPOSITION_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Disposition.ALREADY_RELEASED: "Redan överförd",
+        Disposition.LEAVE: "Ska inte migreras",
+        Disposition.HANDLE_MANUALLY: "Hanteras manuellt",
+        Disposition.BOOK_IN_PMO: "Bokas i PMO före driftstart",
+        Disposition.BOOK_IN_MILLENNIUM: "Bokas direkt i Millennium",
+        Disposition.FIX_IN_PMO: "Åtgärda i PMO",
+        Disposition.PLAN_UNIT: "Enhet saknar driftstart",
+        Disposition.MOVE_TO_SDV_LIST: "Flytta till SDV-väntelista",
+        Disposition.MIGRATE: "Migreras",
+    }
+)
+
+
+@dataclass(frozen=True)
+class DispositionText:
+    """What a disposition means to a unit, and what its staff do."""
+
+    meaning: str
+    action: str
+
+
+DISPOSITION_TEXTS: Final[Mapping[str, DispositionText]] = MappingProxyType(
+    {
+        Disposition.ALREADY_RELEASED: DispositionText(
+            "Posten är redan överförd till Millennium som bokningsbegäran.",
+            "Inget i PMO. Ändringar som gäller patienten görs i Millennium.",
+        ),
+        Disposition.LEAVE: DispositionText(
+            "Administrativ post: ingen patient väntar på besök.",
+            "Inget, om posten inte ligger på en SDV-väntelista: ta i så fall bort den därifrån.",
+        ),
+        Disposition.HANDLE_MANUALLY: DispositionText(
+            "Patienten saknar giltigt personnummer eller namn, har samordningsnummer eller reservnummer, eller är en "
+            "testpatient.",
+            "Rätta i PMO om det går. Hantera annars posten manuellt, och avsluta den i PMO när det är gjort.",
+        ),
+        Disposition.BOOK_IN_PMO: DispositionText(
+            "Besöket ska ske före driftstart, alltså innan enheten kan boka i Millennium.",
+            "Boka patienten i PMO som vanligt före driftstart, och avsluta posten när patienten är bokad.",
+        ),
+        Disposition.BOOK_IN_MILLENNIUM: DispositionText(
+            "Nybesök, besök som ska ske inom fyra veckor efter driftstart, eller enhet som redan är i drift.",
+            "Boka patienten direkt i Millennium, och avsluta posten i PMO när patienten är bokad.",
+        ),
+        Disposition.FIX_IN_PMO: DispositionText(
+            "Något i posten måste rättas innan den kan migreras.", "Rätta posten i PMO."
+        ),
+        Disposition.PLAN_UNIT: DispositionText(
+            "Enheten saknar driftstart i migreringsplanen.",
+            "Inget: migreringsledningen lägger in driftstarten.",
+        ),
+        Disposition.MOVE_TO_SDV_LIST: DispositionText(
+            "Posten kan migreras, men ligger inte på en SDV-väntelista.",
+            "Byt kategori i PMO till den SDV-väntelista som föreslås.",
+        ),
+        Disposition.MIGRATE: DispositionText(
+            "Posten migreras till Millennium som bokningsbegäran.",
+            "Inget, om posten inte har en anmärkning att kontrollera.",
+        ),
+    }
+)
+
+CONTACT_FORM_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {"besok": "Besök", "telefon": "Telefon", "video": "Video", "hembesok": "Hembesök"}
+)
+
+RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
+    {
+        "NOT_WAITING": RuleText(
+            "Ingen patient väntar", "Administrativ post: ingen patient väntar på besök. Den migreras inte."
+        ),
+        "NOT_WAITING_ON_SDV_LIST": RuleText(
+            "Administrativ post på SDV-väntelista",
+            "Ta bort posten från SDV-väntelistan: ingen patient väntar på besök.",
+        ),
+        "ID_MISSING": RuleText(
+            "Personnummer saknas",
+            "Fyll i patientens personnummer i PMO, eller hantera posten manuellt och avsluta den när patienten är "
+            "bokad.",
+        ),
+        "ID_INVALID": RuleText(
+            "Ogiltigt personnummer",
+            "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt och avsluta den när patienten är "
+            "bokad.",
+        ),
+        "ID_COORDINATION_NUMBER": RuleText(
+            "Samordningsnummer",
+            "Patienter med samordningsnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i "
+            "PMO när patienten är bokad.",
+        ),
+        "ID_RESERVE_NUMBER": RuleText(
+            "Reservnummer",
+            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
+            "när patienten är bokad.",
+            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
+            "när patienten är bokad. Troligt format: {detail}.",
+        ),
+        "ID_UNSAFE_ON_SDV_LIST": RuleText(
+            "Saknar säkert personnummer på SDV-väntelista",
+            "Ta bort posten från SDV-väntelistan: patienten har inget giltigt personnummer.",
+        ),
+        "TEST_PERSON": RuleText(
+            "Testpatient",
+            "Numret är en testpatients. Kontrollera namnet. Är det en testpatient, avsluta posten i PMO. Är det en "
+            "verklig patient, rätta personnumret i PMO.",
+        ),
+        "NAME_MISSING": RuleText(
+            "Patientnamn saknas",
+            "Fyll i patientens namn i PMO, eller hantera posten manuellt och avsluta den när patienten är bokad.",
+        ),
+        "FIRST_VISIT": RuleText(
+            "Nybesök",
+            "Nybesök migreras inte. Boka patienten direkt i Millennium, och avsluta posten i PMO när patienten är "
+            "bokad.",
+        ),
+        "DATE_MISSING": RuleText(
+            "Datum saknas",
+            "Fyll i både Boka fr.o.m. och Boka före med giltiga datum.",
+            "Fyll i ett giltigt datum i {detail}.",
+        ),
+        "DATE_INVERTED": RuleText("Datum i fel ordning", "Rätta datumen: Boka fr.o.m. ligger efter Boka före."),
+        "DATE_EXPIRED": RuleText(
+            "Rött datum",
+            "Boka före har passerat. Uppdatera datumintervallet, eller avsluta posten om patienten inte längre väntar.",
+        ),
+        "ENDS_BEFORE_GO_LIVE": RuleText(
+            "Slutar före driftstart",
+            "Boka före ligger före enhetens driftstart. Boka patienten i PMO som vanligt före driftstart, och avsluta "
+            "posten när patienten är bokad.",
+            "Boka före ligger före enhetens driftstart {detail}. Boka patienten i PMO som vanligt före driftstart, och "
+            "avsluta posten när patienten är bokad.",
+        ),
+        "WITHIN_CUTOFF": RuleText(
+            "Inom fyra veckor efter driftstart",
+            "Datumintervallet ligger inte mer än fyra veckor efter driftstart. Boka patienten direkt i Millennium, och "
+            "avsluta posten i PMO när patienten är bokad.",
+            "Datumintervallet ligger inte i sin helhet efter {detail}. Boka patienten direkt i Millennium, och avsluta "
+            "posten i PMO när patienten är bokad.",
+        ),
+        "NOT_ELIGIBLE_ON_SDV_LIST": RuleText(
+            "Bokas för hand men ligger på SDV-väntelista",
+            "Ta bort posten från SDV-väntelistan: patienten bokas för hand och skulle annars bokas två gånger.",
+        ),
+        "STRADDLES_CUTOFF": RuleText(
+            "Datumintervallet går över fyraveckorsgränsen",
+            "Datumintervallet börjar före gränsen fyra veckor efter driftstart och slutar efter den. "
+            "Bestäm på vilken sida av gränsen patienten ska bokas, och ändra datumintervallet efter det.",
+            "Datumintervallet börjar senast {detail} (fyra veckor efter driftstart) och slutar därefter. "
+            "Bestäm på vilken sida av gränsen patienten ska bokas, och ändra datumintervallet efter det.",
+        ),
+        "UNIT_UNPLANNED": RuleText(
+            "Enheten saknar driftstart",
+            "Enheten saknar driftstart i planen. Migreringsledningen lägger in den.",
+        ),
+        "UNIT_ALREADY_LIVE": RuleText(
+            "Enheten är redan i drift",
+            "Enheten är redan i drift i Millennium. Boka patienten där, och avsluta posten i PMO när patienten är "
+            "bokad.",
+            "Enheten är i drift i Millennium sedan {detail}. Boka patienten där, och avsluta posten i PMO när "
+            "patienten är bokad.",
+        ),
+        "CATEGORY_UNKNOWN": RuleText(
+            "Okänd kategori",
+            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
+            "mappningen.",
+            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
+            "mappningen. Närmast är {detail}.",
+        ),
+        "CATEGORY_NOT_MOVED": RuleText(
+            "Inte flyttad till SDV-väntelista",
+            "Flytta posten till en SDV-väntelista inom enhetens vårdområde.",
+            "Flytta posten till {detail}.",
+        ),
+        "LIST_OUTSIDE_CARE_AREA": RuleText(
+            "Listan hör inte till enhetens vårdområde",
+            "Välj en SDV-väntelista inom enhetens vårdområde.",
+            "Välj en SDV-väntelista inom enhetens vårdområde: listan hör till {detail}.",
+        ),
+        "CONTACT_FORM_MISMATCH": RuleText(
+            "Kontaktformen stämmer inte med listan",
+            "Rätta kontaktformen, eller välj en annan SDV-väntelista: de säger olika.",
+            "Rätta kontaktformen, eller välj en annan SDV-väntelista: listan gäller {detail}.",
+        ),
+        "BRANCH_NOT_IN_TEXT": RuleText(
+            "Filialen nämns inte i texten",
+            "Skriv platsen för besöket i Orsak eller Planerade åtgärder: besöket sker på filial.",
+        ),
+        "ATTACHMENT_NOT_MIGRATED": RuleText(
+            "Bilaga följer inte med",
+            "Bilagan migreras inte. Kontrollera att viktig information står i Orsak eller Planerade åtgärder. Raden "
+            "står kvar så länge posten har en bilaga.",
+        ),
+        "ATTACHMENT_WITHOUT_TEXT": RuleText(
+            "Bilaga utan text",
+            "Skriv det viktiga ur bilagan i Orsak eller Planerade åtgärder: bilagan migreras inte, och båda är tomma.",
+        ),
+        "AGE_MISMATCH": RuleText(
+            "Åldern stämmer inte med listan",
+            "Rätta SDV-väntelista eller datum: patientens ålder passar inte listan under datumintervallet.",
+        ),
+        "AGE_IMPLAUSIBLE": RuleText(
+            "Osannolik ålder",
+            "Numret läses som ett barn under två år. Har patienten fyllt hundra år, skriv numret med + i stället för "
+            "bindestreck. Är det ett barn, skriv numret med tolv siffror.",
+        ),
+        "DUPLICATE_POST": RuleText(
+            "Möjlig dubblett",
+            "Samma patient har flera poster på enheten för samma lista med överlappande datum. Avsluta dubbletten, "
+            "eller rätta datumen om båda besöken behövs.",
+        ),
+        "CONTACT_FORM_UNKNOWN": RuleText(
+            "Okänd kontaktform", "Ange kontaktform: besök, telefon, video eller hembesök."
+        ),
+        "DESCRIPTION_OVER_LIMIT": RuleText(
+            "Lång beskrivning",
+            "Texterna är längre än mottagande fält. Korta ned dem så att allt får plats.",
+            "Texterna blir {detail} tecken, längre än mottagande fält. Korta ned dem så att allt får plats.",
+        ),
+        "TEXT_CLEANED": RuleText(
+            "Otillåtna tecken borttagna", "Osynliga styrtecken togs bort ur texten. Ingen åtgärd behövs."
+        ),
+        "ALREADY_RELEASED": RuleText("Redan överförd", "Posten är redan överförd till Millennium. Ändringar görs där."),
+        "PROTECTED_IDENTITY": RuleText(
+            "Sekretessmarkering", "Patienten har sekretessmarkering. Märkningen följer med till Millennium."
+        ),
+    }
+)
+
+REQUEST_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "person_id": "Person-ID",
+        "begard_plats": "Begärd plats",
+        "patientnamn": "Patientnamn",
+        "begart_startdatum": "Begärt startdatum",
+        "begart_slutdatum": "Begärt slutdatum",
+        "besokstyp": "Besökstyp",
+        "vardinrattning": "Vårdinrättning",
+        "beskrivning": "Beskrivning",
+        "sekretess": "Sekretessmarkering",
+        "enhet": "Enhet",
+        "vantar_pa_besok": "Väntar på besök",
+        "nybesok": "Nybesök",
+    }
+)
+"""What Millennium and PMO call the columns that a change since release may name."""
+
+
+@dataclass(frozen=True)
+class WorkListText:
+    """What a sheet of a unit's work list is called (at most 31 signs), and what to do about its posts."""
+
+    title: str
+    action: str
+
+
+WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
+    {
+        "fix_in_pmo": WorkListText(
+            DISPOSITION_LABELS[Disposition.FIX_IN_PMO],
+            "Rätta posten i PMO. När ett datum har rättats gäller: ligger hela datumintervallet mer än fyra veckor "
+            "efter driftstart flyttas posten till en SDV-väntelista, slutar det före driftstart bokas patienten i PMO, "
+            "och annars bokas patienten direkt i Millennium.",
+        ),
+        "move_to_sdv_list": WorkListText(
+            DISPOSITION_LABELS[Disposition.MOVE_TO_SDV_LIST],
+            "Byt kategori i PMO till den SDV-väntelista som föreslås, eller till en annan SDV-väntelista om den "
+            "passar besöket bättre. Rätta också det andra som står under Gör så här.",
+        ),
+        "book_in_pmo": WorkListText(
+            DISPOSITION_LABELS[Disposition.BOOK_IN_PMO],
+            "De här patienterna ska komma före driftstart och migreras inte. Boka dem i PMO som vanligt, och avsluta "
+            "posten när patienten är bokad. Ligger posten på en SDV-väntelista ska den tas bort därifrån, annars bokas "
+            "patienten två gånger.",
+        ),
+        "book_in_millennium": WorkListText(
+            DISPOSITION_LABELS[Disposition.BOOK_IN_MILLENNIUM],
+            "De här patienterna migreras inte. Boka dem direkt i Millennium, och avsluta posten i PMO när patienten är "
+            "bokad. Ligger posten på en SDV-väntelista ska den tas bort därifrån, annars bokas patienten två gånger.",
+        ),
+        "handle_manually": WorkListText(
+            DISPOSITION_LABELS[Disposition.HANDLE_MANUALLY],
+            "De här patienterna kan inte migreras maskinellt. Rätta personnummer eller namn i PMO om det går. Hantera "
+            "annars posten manuellt, och avsluta den i PMO när det är gjort. Posten ska inte ligga på en "
+            "SDV-väntelista så länge numret är osäkert.",
+        ),
+        "check": WorkListText(
+            "Migreras - kontrollera",
+            "De här posterna migreras som de är. Kontrollera anmärkningen innan dess, så att inget viktigt går "
+            "förlorat och ingen patient får två tider.",
+        ),
+        "take_off_sdv_list": WorkListText(
+            "Ta bort från SDV-väntelista",
+            "Administrativa poster som ligger på en SDV-väntelista. Ta bort dem därifrån: ingen patient väntar på "
+            "besök, och de migreras inte.",
+        ),
+        "correct_in_millennium": WorkListText(
+            "Rätta i Millennium",
+            "De här posterna är redan överförda, men PMO säger nu något annat. Rätta bokningsbegäran i Millennium "
+            "för hand: ingenting som ändras i PMO förs över igen.",
+        ),
+        "plan_unit": WorkListText(
+            DISPOSITION_LABELS[Disposition.PLAN_UNIT],
+            "De här posterna kan rättas redan nu, medan migreringsledningen lägger in enhetens driftstart.",
+        ),
+    }
+)
+
+WORK_LIST_FIX_WHEN_LIVE: Final = DispositionText(
+    "Något i posten måste rättas innan patienten kan bokas.",
+    "Rätta posten i PMO, eller avsluta den, och boka patienten direkt i Millennium: enheten är i drift och inget "
+    "migreras längre.",
+)
+"""Stands for what is said of ``fix_in_pmo`` at a unit that is live."""
+
+WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sheet": "Lista",
+        "done": "Klart",
+        "post_id": "Post-id",
+        "personnummer": "Personnummer",
+        "patient": "Namn",
+        "kategori": "Kategori",
+        "boka_from": "Boka fr.o.m.",
+        "boka_fore": "Boka före",
+        "kontaktform": "Kontaktform",
+        "anvandare": "Användare",
+        "filial": "Filial",
+        "unit_in_pmo": "Enhet i PMO",
+        "recommended_list": "Flytta till",
+        "label": "Anmärkning",
+        "action": "Gör så här",
+        "others": "Övriga anmärkningar",
+        "note": "Anteckning",
+    }
+)
+
+WORK_LIST_MASKED: Final = "Sekretess"
+"""Stands for the name and the number of a protected identity."""
+
+PERSON_MASKED: Final = "Skyddade personuppgifter"
+"""Stands for them in the dashboard."""
+
+WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
+    {
+        "changed": RuleText(
+            "Ändrad i PMO",
+            "Posten har ändrats i PMO efter överföringen. Rätta bokningsbegäran i Millennium.",
+            "Har ändrats i PMO efter överföringen: {detail}. Rätta bokningsbegäran i Millennium.",
+        ),
+        "gone": RuleText(
+            "Avslutad i PMO",
+            "Posten finns inte längre på väntelistan i PMO. Kontrollera om patienten fortfarande väntar, och ta annars "
+            "bort bokningsbegäran i Millennium. Uppgifterna här är de som fördes över.",
+        ),
+    }
+)
+"""What PMO did to a post after it was released to Millennium, by ``released_change.change``."""
+
+WORK_LIST_HOW_TO_READ: Final = (
+    "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
+    "Överst på varje flik står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
+    "Boka före, tidigast först. Röda datum har passerat.",
+    "Sök upp posten i PMO med personnummer eller Post-id. Bocka av i kolumnen Klart när den är genomgången; kolumnen "
+    "Anteckning är er egen.",
+    "Sekretess: patientens namn och personnummer visas inte i listan. Sök upp posten i PMO med Post-id.",
+    "Listan innehåller personuppgifter. Förvara den som en journalhandling, och förstör den när den är genomgången.",
+)
+
+
+def rule_label(code: str) -> str:
+    """Return the short Swedish name of a rule."""
+    return RULE_TEXTS[code].label
+
+
+def finding_text(code: str, detail: str | None) -> str:
+    """Return what staff are to do about a finding, with the chapter of the instruction that says so."""
+    text = RULE_TEXTS[code]
+    if detail and code == "CONTACT_FORM_MISMATCH":
+        detail = CONTACT_FORM_LABELS.get(detail, detail).lower()
+    said = text.with_detail.format(detail=detail) if text.with_detail and detail else text.action
+    # "Boka fr.o.m." brings its own full stop.
+    said = said.replace("..", ".")
+    chapter = RULES[code].chapter
+    if "steg" in chapter:
+        # "kapitel 2 steg 6, 4" would read as two steps.
+        chapter = chapter.replace(", ", " och kapitel ")
+    return f"{said} (Instruktionen, kapitel {chapter})" if chapter else said

@@ -1,0 +1,21 @@
+"""The page Åtkomstlogg."""
+
+from typing import Annotated, Final
+
+from fastapi import Query
+
+from waitlist.reports.pages.access_log import AccessLog, read_access_log
+from waitlist_airflow.web.access import LeadDep
+from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.site import SiteDep
+
+pages: Final = Pages()
+
+PAGE_SIZE: Final = 100
+
+
+@pages.page("/atkomstlogg", api="/api/atkomstlogg", template="access_log.html", nav="Åtkomstlogg", leads_only=True)
+def access_log(site: SiteDep, _lead: LeadDep, sida: Annotated[int, Query(ge=1, lt=2**31)] = 1) -> AccessLog:
+    """Read who has looked at persons."""
+    with site.reading("reading the access log") as connection:
+        return read_access_log(connection, site.mappings, page=sida, size=PAGE_SIZE)

@@ -1,0 +1,68 @@
+"""The app: who gets in, which pages there are, and what every answer carries."""
+
+from typing import Final
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Depends, FastAPI, HTTPException
+from starlette.responses import Response
+
+from waitlist_airflow.web import (
+    access_log,
+    addresses,
+    batch,
+    catalogue,
+    errors,
+    overview,
+    released,
+    static_files,
+    unit,
+    what_if,
+)
+from waitlist_airflow.web.access import may_read_runs
+from waitlist_airflow.web.own_threads import OwnThreads
+from waitlist_airflow.web.pages import Pages
+
+ROOMS: Final[tuple[Pages, ...]] = (
+    overview.pages,
+    unit.pages,
+    batch.pages,
+    catalogue.pages,
+    what_if.pages,
+    released.pages,
+    access_log.pages,
+)
+"""The pages, in the order of the navigation."""
+_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def create_app() -> FastAPI:
+    """Make the app; nothing is connected yet."""
+    app = FastAPI(
+        title="Migrering",
+        # The first is answered with 401, the second with 403.
+        dependencies=[Depends(get_user), Depends(may_read_runs)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # It would lead to where the Host header says.
+        redirect_slashes=False,
+    )
+    app.state.threads = OwnThreads()
+    app.state.nav = tuple(item for pages in ROOMS for item in pages.nav)
+    errors.install(app)
+    app.include_router(static_files.router)
+    for pages in ROOMS:
+        app.include_router(pages.router)
+    for path in addresses.UNREADABLE:
+        app.add_api_route(path, _unreadable, methods=_METHODS)
+    # Last, so that an address that is none is not told from one that is before the login.
+    app.add_api_route("/{path:path}", _nothing_here, methods=_METHODS)
+    return app
+
+
+async def _nothing_here() -> Response:
+    raise HTTPException(404)
+
+
+async def _unreadable() -> Response:
+    raise HTTPException(422)

@@ -1,0 +1,100 @@
+"""The pages Körningar and Körning, and the Data Docs of a batch."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import sqlalchemy as sa
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.models.taskinstance import TaskInstance
+from fastapi import HTTPException, Query
+from starlette.responses import HTMLResponse, Response
+
+from waitlist.reports.pages.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
+from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.site import Site, SiteDep
+
+pages: Final = Pages()
+
+_DOCS_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
+"""Data Docs bring their style along, and nothing else."""
+# No longer than a file's name may be.
+_BATCH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,199}")
+_PAGE: Final = re.compile(r"[a-z_]{1,200}\.html")
+_NEVER_RAN: Final = ("upstream_failed", "removed")
+_WORST_FIRST: Final = ("failed", "running", "up_for_retry", "queued", "success", "skipped")
+
+PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
+
+
+@pages.page("/korningar", api="/api/korningar", template="batches.html", nav="Körningar")
+def batches(site: SiteDep, sida: PageNumber = 1) -> BatchList:
+    """Read a part of the list of batches."""
+    return read_batches(site.store, sida)
+
+
+@pages.page("/korningar/{batch_id}", api="/api/korningar/{batch_id}", template="batch.html")
+def batch(
+    site: SiteDep, session: SessionDep, batch_id: str, jamfor: Annotated[str | None, Query(max_length=200)] = None
+) -> BatchPage:
+    """Read one batch, compared with another where that is asked for."""
+    dag_id, run_id = run_of(site.store, batch_id)
+    return read_batch(
+        site.store,
+        batch_id,
+        suites=site.suites,
+        compare_with=jamfor or None,
+        steps=_steps(session, dag_id, run_id),
+        measured=site.measured_gates(batch_id) or (),
+        docs=_docs_of(site, batch_id, "index.html") is not None,
+    )
+
+
+@pages.file("/korningar/{batch_id}/data-docs/{name}")
+def data_docs(site: SiteDep, batch_id: str, name: str) -> Response:
+    """Return a page of a batch's Data Docs."""
+    page = _docs_of(site, batch_id, name)
+    if page is None:
+        raise HTTPException(404, "docs")
+    headers = {"Content-Security-Policy": _DOCS_POLICY, "Cache-Control": "no-store"}
+    return HTMLResponse(page.read_bytes(), headers=headers)
+
+
+def _docs_of(site: Site, batch_id: str, name: str) -> Path | None:
+    """Return the file of a page; None where there is none or the names are none of ours."""
+    folder = site.settings.data_docs_dir
+    if folder is None or not _BATCH.fullmatch(batch_id) or not _PAGE.fullmatch(name):
+        return None
+    page = (folder / batch_id / name).resolve()
+    return page if page.is_relative_to(folder.resolve()) and page.is_file() else None
+
+
+def _steps(session: SessionDep, dag_id: str, run_id: str) -> tuple[Step, ...]:
+    """Return what Airflow knows of a run's tasks, in the order in which they began."""
+    query = sa.select(TaskInstance.task_id, TaskInstance.state, TaskInstance.start_date, TaskInstance.end_date).where(
+        TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.start_date.is_not(None)
+    )
+    parts: dict[str, list[Any]] = {}
+    for row in session.execute(query):
+        # The step that closes a failed run is skipped in every other.
+        if row.state not in _NEVER_RAN and (row.task_id, row.state) != ("mark_failed", "skipped"):
+            parts.setdefault(row.task_id, []).append(row)
+    steps = [
+        Step(name, began, None if ended is None else (ended - began).total_seconds(), len(rows), _worst(rows))
+        for name, rows in parts.items()
+        for began, ended in [_span(rows)]
+    ]
+    return tuple(sorted(steps, key=lambda step: (step.began, step.name)))
+
+
+def _span(rows: list[Any]) -> tuple[datetime, datetime | None]:
+    ends = [row.end_date for row in rows]
+    return min(row.start_date for row in rows), None if None in ends else max(ends)
+
+
+def _worst(rows: list[Any]) -> str:
+    states = {str(row.state or "queued") for row in rows}
+    return next((state for state in _WORST_FIRST if state in states), min(states))

@@ -1,0 +1,15 @@
+"""The page Regler och listor."""
+
+from typing import Final
+
+from waitlist.reports.pages.catalogue import Catalogue, read_catalogue
+from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.site import SiteDep
+
+pages: Final = Pages()
+
+
+@pages.page("/regler", api="/api/regler", template="catalogue.html", nav="Regler och listor")
+def catalogue(site: SiteDep) -> Catalogue:
+    """Read the catalogue with what each rule and list takes now."""
+    return read_catalogue(site.store, site.mappings)

@@ -1,0 +1,231 @@
+"""What is answered when there is nothing to show, and what every answer carries. No error is ever quoted."""
+
+import base64
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import quote
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.configuration import conf
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from waitlist.exceptions import StagingError, WaitlistError
+from waitlist.reports.pages.reading import NoBatchError, OtherReleaseError, UnknownError
+from waitlist.waiting import WaitedError
+from waitlist_airflow.guard import where
+from waitlist_airflow.web import addresses, pages
+
+log = logging.getLogger(__name__)
+
+_LOGIN_STYLE: Final = (
+    "body{font:1.125rem/1.6 system-ui,sans-serif;margin:0 auto;max-width:36rem;padding:12vh 1.25rem;"
+    "color:#14181f;background:#f6f7f9}h1{font-size:1.75rem;line-height:1.2}"
+    "a{display:inline-block;margin-top:.5rem;padding:.6rem 1.1rem;border-radius:.5rem;background:#0b5cab;color:#fff;"
+    "font-weight:600;text-decoration:none}a:focus-visible{outline:3px solid #14181f;outline-offset:2px}"
+    "@media(prefers-color-scheme:dark){body{color:#e8ecf1;background:#101418}a{background:#8cc2ff;color:#101418}"
+    "a:focus-visible{outline-color:#e8ecf1}}"
+)
+"""The only style outside the style sheet: whoever is not logged in gets no file."""
+_LOGIN_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_LOGIN_STYLE.encode()).digest()).decode()
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'self' 'sha256-{_LOGIN_STYLE_HASH}'; img-src 'self' data:; "
+        "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_OF_A_QUERY: Final = "%&=+-._~/:"
+_ONLY_BY_TLS: Final = "max-age=31536000"
+"""A year in which a browser that came by TLS comes by nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a page says about what went wrong."""
+
+    title: str
+    text: str
+    advice: str
+    path: str = ""
+    """Where its button leads, below ``/migrering/``."""
+    button: str = "Till översikten"
+
+
+_SAID: Final[Mapping[tuple[int, str | None], Said]] = {
+    (401, None): Said(
+        "Logga in för att se migreringen",
+        "Sidan visas bara för den som är inloggad i Airflow.",
+        "Kommer du inte vidare efter inloggningen? Hör av dig till den som sköter Airflow.",
+    ),
+    (403, None): Said(
+        "Du har inte behörighet till sidan",
+        "Ditt konto får inte läsa torrkörningarna (waitlist_dry_run).",
+        "Behörigheten ges i Airflow, av den som sköter det.",
+    ),
+    (403, "persons"): Said(
+        "Du har inte behörighet till personuppgifter",
+        "Namn, personnummer och arbetslistor visas bara för den som har fått den behörigheten.",
+        "Behörigheten ges av migreringsledningen (inställningen WAITLIST_PERSON_READERS).",
+    ),
+    (403, "elsewhere"): Said(
+        "Personuppgifter visas inte den vägen",
+        "Personuppgifter visas när du själv väljer det på enhetens sida, inte av en länk eller ett bokmärke. Inget har "
+        "visats och inget har noterats i åtkomstloggen.",
+        "Gå till enheten och välj Visa personer eller Ladda ner arbetslista där.",
+        button="Till enheten",
+    ),
+    (403, "leads"): Said(
+        "Sidan är till för migreringsledningen",
+        "Åtkomstloggen visas bara för den som leder migreringen.",
+        "Vilka det är står i inställningen WAITLIST_APPROVERS.",
+    ),
+    (404, None): Said(
+        "Sidan finns inte",
+        "Adressen leder ingenstans, eller också är det som låg här borta.",
+        "Gå till översikten och leta dig fram därifrån.",
+    ),
+    (404, "unknown"): Said(
+        "Det du frågar efter finns inte",
+        "Enheten eller körningen finns inte bland de körningar som visas.",
+        "Den kan ha tagits bort, eller ha körts om. Gå till översikten och leta dig fram därifrån.",
+    ),
+    (404, "no_batch"): Said(
+        "Ingen torrkörning har gjorts ännu",
+        "Här visas hur långt varje enhet har kommit, när väntelistorna har lästs och bedömts en första gång.",
+        "Torrkörningen waitlist_dry_run går varje natt klockan 04. Den kan också startas för hand i Airflow. Har den "
+        "gått men inte kommit i mål står det bland körningarna var den stannade.",
+        path="korningar",
+        button="Till körningarna",
+    ),
+    (422, None): Said(
+        "Adressen går inte att läsa",
+        "Något i adressen är inte som det ska vara.",
+        "Gå till översikten och leta dig fram därifrån.",
+    ),
+    (500, None): Said(
+        "Något gick fel",
+        "Sidan kunde inte visas. Inget har ändrats.",
+        "Försök igen. Händer det på nytt finns orsaken i loggen för Airflows api-server.",
+    ),
+    (503, None): Said(
+        "Sidan kan inte visas just nu",
+        "En inställning eller en fil som sidan bygger på är inte som den ska vara. Inget har ändrats.",
+        "Orsaken står i loggen för Airflows api-server.",
+    ),
+    (503, "staging"): Said(
+        "Databasen svarar inte",
+        "Databasen med torrkörningarna går inte att nå just nu. Inget har ändrats och inget har gått förlorat.",
+        "Försök igen om en stund. Orsaken står i loggen för Airflows api-server.",
+    ),
+    (503, "busy"): Said(
+        "Databasen hinner inte svara",
+        "Databasen är upptagen, eller också hämtar många sidor just nu. Inget har ändrats.",
+        "Försök igen om en stund.",
+    ),
+    (503, "slow"): Said(
+        "Sidan tog för lång tid",
+        "Sidan blev inte klar i tid. Inget har ändrats.",
+        "Försök igen om en stund. Hur länge en sida får ta står i inställningen WAITLIST_PAGE_SECONDS.",
+    ),
+    (503, "release"): Said(
+        "Databasen hör till en annan version",
+        "Tabellerna har inte samma version som sidorna.",
+        "En äldre databas uppgraderas av nästa torrkörning. Är den nyare ska Airflow uppgraderas.",
+    ),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let an app answer with these pages, and every answer carry the headers."""
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    for kind in (WaitlistError, WaitedError):
+        app.add_exception_handler(kind, _failed)
+    app.add_middleware(_Guard)
+
+
+def _answer(request: Request, status: int, about: str | None = None) -> Response:
+    said = _SAID.get((status, about)) or _SAID.get((status, None)) or _SAID[500, None]
+    if pages.wants_json(request):
+        told = {"status": status, "error": about or status, "title": said.title}
+        return JSONResponse(told, status, pages.NOT_KEPT)
+    if about == "elsewhere":
+        # An HSA-id may hold what an address must have in another form.
+        said = replace(said, path="enhet/" + quote(request.path_params["unit"], safe=""))
+    login = get_auth_manager().get_url_login(next_url=_back_to(request)) if status == 401 else None
+    return pages.render(request, "error.html", status=status, said=said, login=login, login_style=_LOGIN_STYLE)
+
+
+def _back_to(request: Request) -> str:
+    """Return where the login leads back to: a path, since the host's name comes from whoever asks."""
+    query = request.scope["query_string"]
+    return quote(request.scope["path"]) + (f"?{quote(query, safe=_OF_A_QUERY)}" if query else "")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    about = error.detail if isinstance(error, HTTPException) and (status, error.detail) in _SAID else None
+    return _answer(request, status, about)
+
+
+async def _unreadable(request: Request, _: Exception) -> Response:
+    # FastAPI's own answer quotes what was sent.
+    return _answer(request, 422)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, NoBatchError):
+        return _answer(request, 404, "no_batch")
+    if isinstance(error, UnknownError):
+        return _answer(request, 404, "unknown")
+    # An error of the project's own carries no personal data, but it is written for engineers.
+    log.error("%s: %s", type(error).__name__, error)
+    if isinstance(error, OtherReleaseError):
+        return _answer(request, 503, "release")
+    return _answer(request, 503, "staging" if isinstance(error, StagingError | WaitedError) else None)
+
+
+class _Guard:
+    """Adds the headers, and answers for errors that nobody else did: the server's own log would quote them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._behind_tls = str(conf.get("api", "base_url", fallback="")).startswith("https:")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, as ASGI has it."""
+        begun = False
+        by_tls = scope.get("scheme") == "https" or self._behind_tls
+
+        async def guarded(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers: Any = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if by_tls:
+                    headers["Strict-Transport-Security"] = _ONLY_BY_TLS
+            await send(message)
+
+        if scope["type"] == "http" and not addresses.is_readable(scope):
+            scope = addresses.instead_of(scope)
+        try:
+            await self._app(scope, receive, guarded)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
+            log.error("%s", where(error))  # noqa: TRY400 - nor its traceback
+            if begun:
+                raise RuntimeError("an answer broke off") from None
+            await _answer(Request(scope), 500)(scope, receive, guarded)

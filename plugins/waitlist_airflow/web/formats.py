@@ -1,0 +1,151 @@
+"""Figures, dates and names as a Swedish reader expects them; a figure never breaks across lines."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from waitlist.release.gates import GATE_LABELS, SHARES, Gate
+from waitlist.reports import readiness
+from waitlist.reports.pages.overview import Status
+from waitlist.reports.pages.unit import path_of
+from waitlist.reports.readiness import wave_title
+from waitlist.swedish.words import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
+from waitlist_airflow.web import charts, flow
+
+_MONTHS: Final = (
+    "januari", "februari", "mars", "april", "maj", "juni", "juli", "augusti", "september", "oktober", "november",
+    "december",
+)  # fmt: skip
+_PART: Final = re.compile(r"_\d+$")
+
+
+def number(count: int) -> str:
+    """Return a count, its thousands apart: 12 345."""
+    return readiness.number(count).replace(" ", "\u202f").replace("-", "\u2212")
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
+    return readiness.share(part, whole).replace(" ", "\u00a0")
+
+
+def day(value: date | None) -> str:
+    """Return a date as 4 november 2024; a dash of none."""
+    return "–" if value is None else f"{value.day} {_MONTHS[value.month - 1]} {value.year}".replace(" ", "\u00a0")
+
+
+def moment(value: datetime | None) -> str:
+    """Return a moment as 2024-10-01 kl. 04.12, in Stockholm's time; a dash of none."""
+    return readiness.moment(value).replace(" ", "\u00a0")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a count and what is counted: 1 post, 2 poster."""
+    return f"{number(count)}\u00a0{one if abs(count) == 1 else many}"
+
+
+def disposition(code: str) -> str:
+    """Return what staff call a disposition."""
+    return DISPOSITION_LABELS[code]
+
+
+def percent(part: float) -> str:
+    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
+    return readiness.percent(part).replace(" ", "\u00a0")
+
+
+def seconds(length: float) -> str:
+    """Return a length of time: <0,1 s, 0,4 s, 12 s, 3 min 5 s, 2 tim 10 min."""
+    if length < 0.05:
+        return "<0,1\u00a0s"
+    if length < 10:
+        return f"{length:.1f}".replace(".", ",") + "\u00a0s"
+    whole = round(length)
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min {rest}\u00a0s".replace(" ", "\u00a0")
+    return f"{minutes // 60} tim {minutes % 60} min".replace(" ", "\u00a0")
+
+
+def measured(gate: Gate, figure: float | None) -> str:
+    """Return a gate's figure or limit: a share in per cent, else a count; a dash where nothing was measured."""
+    if figure is None:
+        return "–"
+    return percent(figure) if gate in SHARES else number(round(figure))
+
+
+def failed_steps(reason: str) -> tuple[str, ...]:
+    """Return the steps that the audit trail names of a failed run; the parts of one step are told as the step."""
+    names = reason.removeprefix("failed: ").split(", ")
+    return tuple(dict.fromkeys(_PART.sub("", name) for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusText:
+    """A unit's standing in words, and the kind of badge that it gets."""
+
+    label: str
+    kind: str
+    meaning: str
+
+
+STATUS: Final[Mapping[Status, StatusText]] = {
+    Status.LATE: StatusText("Hinner inte", "bad", "Med de senaste veckornas takt är poster kvar vid driftstart."),
+    Status.NO_GO_LIVE: StatusText("Driftstart saknas", "bad", "Utan driftstart i planen kan inget migreras."),
+    Status.BEHIND: StatusText(
+        "Hinner inte än", "warn", "Med de senaste veckornas takt är poster kvar vid driftstart, men det är långt dit."
+    ),
+    Status.UNSURE: StatusText("Går inte att säga", "", "Det finns för få torrkörningar för att se en takt."),
+    Status.ON_TIME: StatusText("Hinner", "good", "Med de senaste veckornas takt är inget kvar vid driftstart."),
+    Status.CLEAN: StatusText("Klar", "good", "Inget är kvar att hantera i PMO."),
+    Status.LIVE: StatusText("I drift", "", "Enheten är i drift. Det som är kvar bokas för hand."),
+}
+
+
+def age(hours: int) -> str:
+    """Return an age in words: för 3 timmar sedan."""
+    if hours < 1:
+        return "för mindre än en timme sedan"
+    if hours < 48:
+        return f"för {counted(hours, 'timme', 'timmar')} sedan"
+    return f"för {counted(hours // 24, 'dag', 'dagar')} sedan"
+
+
+def pace(per_week: float) -> str:
+    """Return a pace in words: 12 färre i veckan."""
+    figure = f"{abs(per_week):.1f}".replace(".", ",").removesuffix(",0")
+    if not per_week:
+        return "oförändrat antal"
+    return f"{figure}\u00a0{'färre' if per_week > 0 else 'fler'} i veckan"
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "number": number,
+    "day": day,
+    "moment": moment,
+    "disposition": disposition,
+    "rule": rule_label,
+    "age": age,
+    "failed_steps": failed_steps,
+    "pace": pace,
+    "unit_path": path_of,
+    "wave": wave_title,
+    "pair": zip,
+}
+GLOBALS: Final[Mapping[str, Any]] = {
+    "share": share,
+    "percent": percent,
+    "seconds": seconds,
+    "measured": measured,
+    "GATE_LABELS": GATE_LABELS,
+    "REQUEST_LABELS": REQUEST_LABELS,
+    "counted": counted,
+    "charts": charts,
+    "flow": flow,
+    "STATUS": STATUS,
+    "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
+}

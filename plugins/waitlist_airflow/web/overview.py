@@ -1,0 +1,19 @@
+"""The page Översikt."""
+
+import dataclasses
+import datetime as dt
+from typing import Final
+
+from waitlist.reports.pages.overview import Overview, read_overview
+from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.site import SiteDep
+
+pages: Final = Pages()
+
+
+@pages.page("/", api="/api/oversikt", template="overview.html", nav="Översikt")
+def overview(site: SiteDep) -> Overview:
+    """Read how far each wave and unit has come."""
+    with site.reading("reading the overview") as connection:
+        read = read_overview(connection, site.mappings, now=dt.datetime.now(dt.UTC))
+    return dataclasses.replace(read, gates=site.measured_gates(read.latest.batch_id))

@@ -1,0 +1,133 @@
+"""What the pages are read from: this deployment's settings, mapping files, snapshots and staging database."""
+
+import functools
+import logging
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final, cast
+
+import sqlalchemy as sa
+from airflow.sdk import ObjectStoragePath
+from fastapi import Depends
+from upath import UPath
+
+from waitlist.exceptions import SnapshotError
+from waitlist.facts.mappings import Mappings, load_mappings
+from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.quality import Suite, load_suites
+from waitlist.release.gates import GateResult, read_measured
+from waitlist.reports.pages import reading
+from waitlist.settings import ConnectionSettings, Settings
+from waitlist.source.earlier_files import files_of
+from waitlist.staging import StagingStore
+from waitlist_airflow.connections import staging_url
+
+log = logging.getLogger(__name__)
+
+_STORES: Final = 4
+
+
+_CONNECT_SECONDS: Final = 2
+_LOCK_SECONDS: Final = 2
+_LOOK_SECONDS: Final = 2
+
+
+def _within(connections: ConnectionSettings, answer_seconds: int) -> ConnectionSettings:
+    # Somebody waits for the page, so the limits are shorter than a step's.
+    limits = {
+        "connect_seconds": _CONNECT_SECONDS, "lock_seconds": _LOCK_SECONDS, "answer_seconds": answer_seconds,
+    }  # fmt: skip
+    return connections.model_copy(update=limits)
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _store(url: str, connections: ConnectionSettings, page_seconds: int) -> StagingStore:
+    return StagingStore(url, pooled=True, connections=_within(connections, page_seconds))
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _looked_at(url: str, connections: ConnectionSettings) -> StagingStore:
+    # A connection that stands may be dead behind a firewall: each look makes its own.
+    return StagingStore(url, connections=_within(connections, _LOOK_SECONDS))
+
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def _stamp(folder: Path, pattern: str) -> Stamp:
+    """Return what changes when a file of a folder does: names, moments of change and sizes."""
+    found = ((path.name, path.stat()) for path in sorted(folder.glob(pattern)))
+    return tuple((name, told.st_mtime_ns, told.st_size) for name, told in found)
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _mappings(folder: Path, _files: Stamp) -> Mappings:
+    return load_mappings(folder, raisable=BUILT_IN_SEVERITIES)
+
+
+@functools.lru_cache(maxsize=_STORES)
+def _suites(folder: Path, _files: Stamp) -> tuple[Suite, ...]:
+    return tuple(load_suites(folder).values())
+
+
+class Site:
+    """One request's view of the deployment; the connections outlive it."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, from the environment."""
+        return Settings.read()
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """The mapping files as they are now; read again when one has changed."""
+        folder = self.settings.mappings_dir
+        return _mappings(folder, _stamp(folder, "*.csv"))
+
+    @cached_property
+    def suites(self) -> tuple[Suite, ...]:
+        """The expectation suites as they are now; read again when one has changed."""
+        folder = self.settings.expectations_dir
+        return _suites(folder, _stamp(folder, "*.json"))
+
+    @cached_property
+    def store(self) -> StagingStore:
+        """The staging database; one engine a connection for the whole process."""
+        return _store(staging_url(), self.settings.connections, self.settings.page_seconds)
+
+    def answers(self) -> bool:
+        """Tell whether the staging database answers, within a few seconds."""
+        return reading.answers(_looked_at(staging_url(), self.settings.connections))
+
+    @property
+    def snapshots(self) -> UPath:
+        """The folder under which each batch has its snapshot."""
+        # Airflow's path is a proxy of a UPath, and not one by its class.
+        return cast(UPath, ObjectStoragePath(self.settings.snapshot_url))
+
+    def measured_gates(self, batch_id: str) -> tuple[GateResult, ...] | None:
+        """Return what a dry run left of its gates beside its snapshot, the failed first; None where it left nothing."""
+        try:
+            measured = read_measured(files_of(self.store, self.snapshots, batch_id))
+        except (SnapshotError, OSError) as error:
+            # The figures are worth showing without them.
+            log.warning("the gates of batch %s cannot be read: %s", batch_id, type(error).__name__)
+            return None
+        return tuple(sorted(measured, key=lambda result: result.passed)) or None
+
+    def reading(self, doing: str) -> AbstractContextManager[sa.Connection]:
+        """Give a connection on which a whole page is read as of one moment.
+
+        Raises:
+            NoBatchError, StagingError: see ``waitlist.reports.pages.reading``.
+        """
+        return reading.reading(self.store, doing)
+
+
+async def site() -> Site:
+    """Return the deployment, for FastAPI to inject."""
+    return Site()
+
+
+SiteDep = Annotated[Site, Depends(site)]

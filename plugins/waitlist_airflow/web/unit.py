@@ -1,0 +1,109 @@
+"""The pages Enhet: which units there are, one of them, its posts' patients, and its work list."""
+
+import dataclasses
+import datetime as dt
+from typing import Annotated, Final, Literal
+
+from fastapi import Depends, HTTPException, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from waitlist.judge.rules import RULES, Disposition
+from waitlist.reports.pages.access_log import Action, record
+from waitlist.reports.pages.paging import Direction
+from waitlist.reports.pages.persons import read_persons
+from waitlist.reports.pages.unit import Asked, SortBy, Unit, Units, key_of, read_unit, read_units, runs_of
+from waitlist.reports.readiness import read_readiness
+from waitlist.reports.worklist import find_snapshot, make_work_list
+from waitlist_airflow.web.access import PersonReaderDep
+from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.site import SiteDep
+
+pages: Final = Pages()
+
+_EXCEL: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PostId = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+async def asked(
+    *,
+    beslut: Disposition | Literal[""] = "",
+    regel: Annotated[str, Query(max_length=64)] = "",
+    lista: Annotated[str, Query(max_length=500)] = "",
+    post: PostId | Literal[""] = "",
+    sortera: SortBy = SortBy.BEFORE,
+    riktning: Direction = Direction.UP,
+    sida: Annotated[int, Query(ge=1, lt=2**31)] = 1,
+) -> Asked:
+    """Read from the address which posts are asked for; a form sends what is left open as nothing."""
+    if regel and regel not in RULES:
+        raise HTTPException(422)
+    return Asked(
+        disposition=beslut or None,
+        rule=regel or None,
+        list_name=lista or None,
+        post_id=None if post == "" else post,
+        sort=sortera,
+        direction=riktning,
+        page=sida,
+    )
+
+
+AskedDep = Annotated[Asked, Depends(asked)]
+
+
+@pages.page("/enhet", api="/api/enheter", template="units.html", nav="Enhet")
+def units(site: SiteDep) -> Units:
+    """Read which units there are."""
+    with site.reading("reading the units") as connection:
+        return read_units(connection, site.mappings)
+
+
+@pages.page("/enhet/{unit}", api="/api/enhet/{unit}", template="unit.html")
+def unit(site: SiteDep, unit: str, asked: AskedDep) -> Unit:
+    """Read what is left at a unit."""
+    with site.reading("reading a unit") as connection:
+        return read_unit(connection, site.mappings, key_of(unit), asked)
+
+
+@pages.page("/enhet/{unit}/personer", api="/api/enhet/{unit}/personer", template="unit.html")
+def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) -> Unit:
+    """Read the same with the patients of the posts shown, and put it on record first."""
+    key = key_of(unit)
+    with site.reading("reading a unit") as connection:
+        page = read_unit(connection, site.mappings, key, asked)
+    batch_id = page.latest.batch_id
+    found = read_persons(site.store, batch_id, site.snapshots, [post.post_id for post in page.posts])
+    record(
+        site.store,
+        at=dt.datetime.now(dt.UTC),
+        user_id=reader.user_id,
+        action=Action.PERSONS,
+        batch_id=batch_id,
+        unit=key,
+        posts=len(found),
+    )
+    return dataclasses.replace(page, persons=found)
+
+
+@pages.file("/enhet/{unit}/arbetslista")
+def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
+    """Make a unit's work list, put it on record, and send it; nothing is left of it here."""
+    key = key_of(unit)
+    with site.reading("reading a unit") as connection:
+        runs, _ = runs_of(connection, site.mappings, key)
+    batch_id = runs[-1].batch_id
+    readiness = read_readiness(site.store, batch_id, site.mappings)
+    snapshot = find_snapshot(site.store, readiness.batch, site.snapshots)
+    made = make_work_list(site.store, readiness, snapshot, site.mappings, key)
+    record(
+        site.store,
+        at=dt.datetime.now(dt.UTC),
+        user_id=reader.user_id,
+        action=Action.WORK_LIST,
+        batch_id=batch_id,
+        unit=key,
+        posts=made.rows,
+    )
+    headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
+    return Response(made.content, media_type=_EXCEL, headers=headers)
