@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.integration import test_killed_steps as wave
+from tests.integration.steps import test_killed_steps as wave
 from tests.support import attacks
 from tests.support.postgres import PostgresServer, free_port
 from tests.support.silence import silent_proxy

@@ -12,7 +12,8 @@ from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.unit import path_of
 from waitlist.reports.readiness import wave_title
 from waitlist.swedish.words import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
-from waitlist_airflow.web import charts, flow
+from waitlist_airflow.web import charts
+from waitlist_airflow.web import flow_chart as flow
 
 _MONTHS: Final = (
     "januari", "februari", "mars", "april", "maj", "juni", "juli", "augusti", "september", "oktober", "november",

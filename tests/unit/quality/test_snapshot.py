@@ -439,7 +439,7 @@ class TestPrivacy:
         assert found["NAME_MISSING", "patient"].outcome is Outcome.ERROR
         assert {result.outcome for key, result in found.items() if key[0] != "NAME_MISSING"}.isdisjoint({Outcome.ERROR})
         assert "identity: NAME_MISSING on patient could not be evaluated: " in caplog.text
-        assert "ValueError at test_quality_snapshot.py:" in caplog.text
+        assert "ValueError at test_snapshot.py:" in caplog.text
         assert MARKER not in "".join((repr(found), caplog.text, *capfd.readouterr()))
 
     @pytest.mark.usefixtures("raising")
