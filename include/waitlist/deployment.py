@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Final, Self
 
 from waitlist import quality
+from waitlist.facts import gates as gate_limits
+from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import Mappings, load_mappings
 from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION
 from waitlist.quality import Suite
-from waitlist.release import gates
-from waitlist.release.gates import Gate
 from waitlist.settings import RuleSettings, Settings
 from waitlist.staging.dry_runs import RULES
 
@@ -42,7 +42,7 @@ class Facts:
         """
         return cls(
             load_mappings(settings.mappings_dir, raisable=BUILT_IN_SEVERITIES),
-            gates.load_gates(settings.mappings_dir),
+            gate_limits.load_gates(settings.mappings_dir),
             quality.load_suites(settings.expectations_dir),
             settings.rules,
         )
@@ -54,7 +54,7 @@ class Facts:
         return {
             RULES: EDITION,
             **self.mappings.digests,
-            gates.FILE: gates.digest(self.limits),
+            gate_limits.FILE: gate_limits.digest(self.limits),
             **{f"{name}.json": quality.digest(suite) for name, suite in self.suites.items()},
             **{f"{_SETTING}{name.upper()}": json.dumps(value) for name, value in values.items()},
         }

@@ -5,6 +5,8 @@
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 POSTS: Final = pa.schema(
@@ -36,3 +38,6 @@ POSTS: Final = pa.schema(
     ]
 )
 """One row a post; ``registrerad``, ``andrad`` and ``avslutad`` are local (Europe/Stockholm) and naive."""
+
+
+PostIds = npt.NDArray[np.int64]

@@ -10,9 +10,9 @@ import pytest
 from tests.e2e.conftest import AS_OF, Site
 
 from waitlist.reports.notices import RUN_LABELS
-from waitlist.reports.readiness import moment
 from waitlist.staging import PIPELINE, BatchState
 from waitlist.steps.pipeline import Request
+from waitlist.swedish.formats import moment
 
 WAVE = "2"
 REASON = "Kvarvarande poster bokas för hand av enheterna"

@@ -17,6 +17,7 @@ from tests.support.runs import never_asked
 from upath import UPath
 
 from waitlist import paths, quality
+from waitlist.facts.gates import load_gates
 from waitlist.facts.mappings import load_mappings
 from waitlist.judge.posts import RuleContext
 from waitlist.judge.rules import BUILT_IN_SEVERITIES, Disposition
@@ -71,7 +72,7 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
     """Return what asks the database, in an order in which each finds what it needs."""
     context = RuleContext(AS_OF, MAPPINGS, RuleSettings())
     whole = [changes.Stretch(None, None, ())]
-    limits = gates.load_gates(paths.MAPPINGS)
+    limits = load_gates(paths.MAPPINGS)
     places = retention.Places(UPath(folder), None)
 
     def page(read: Callable[[sa.Connection], object]) -> Callable[[], object]:

@@ -16,6 +16,7 @@ from tests.support.waits import HUNG, locked_sqlite, locked_tables, outcome, out
 
 from waitlist import paths, quality
 from waitlist.exceptions import StagingError
+from waitlist.facts.gates import load_gates
 from waitlist.facts.mappings import load_mappings
 from waitlist.judge.posts import RuleContext
 from waitlist.judge.rules import BUILT_IN_SEVERITIES
@@ -101,7 +102,7 @@ OPERATIONS: Mapping[str, tuple[Callable[[StagingStore], None], Operation]] = {
     "evaluate gates": (
         batches.put_verified,
         lambda store: gates.evaluate(
-            store, NIGHT, gates.load_gates(paths.MAPPINGS), mappings=MAPPINGS, suites=SUITES.values()
+            store, NIGHT, load_gates(paths.MAPPINGS), mappings=MAPPINGS, suites=SUITES.values()
         ),
     ),
     "find_changes": (is_released, lambda store: list(find_changes(store, [Changed()], CONTEXT, None, never_asked))),

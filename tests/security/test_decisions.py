@@ -11,8 +11,8 @@ from upath import UPath
 
 from waitlist import paths
 from waitlist.exceptions import RefusedError, SettingsError
+from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
-from waitlist.release.gates import Gate
 from waitlist.reports.approval import Question
 from waitlist.reports.notices import Notice
 from waitlist.settings import Settings

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from tests.support import batches
 from waitlist.exceptions import StagingError
+from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
-from waitlist.release.gates import Gate, GateResult
+from waitlist.release.gates import GateResult
 from waitlist.staging import PIPELINE, StagingStore, schema
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 

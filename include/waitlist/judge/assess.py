@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from waitlist.columns import texts
 from waitlist.judge import booking_request
-from waitlist.judge.posts import NO_POSTS, Mask, PostIds, Posts, RuleContext
+from waitlist.judge.posts import NO_POSTS, Mask, Posts, RuleContext
 from waitlist.judge.rules import DISPOSITIONS, RAISED, RULES, Disposition, Severity, severity
-from waitlist.schema import POSTS
+from waitlist.schema import POSTS, PostIds
 
 DISPOSITION_SCHEMA: Final = pa.schema(
     [

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from waitlist.columns.buffers import text_bytes
 from waitlist.exceptions import SnapshotError
-from waitlist.judge.posts import NO_POSTS, PostIds, Posts, RuleContext
+from waitlist.judge.posts import NO_POSTS, Posts, RuleContext
+from waitlist.schema import PostIds
 
 COLUMNS: Final = (
     "post_id",

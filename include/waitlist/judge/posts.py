@@ -20,11 +20,10 @@ from waitlist.columns.dates import Days
 from waitlist.facts.mappings import Mappings, Unit
 from waitlist.judge.categories import CategoryMatch, CategoryMatcher
 from waitlist.judge.identity import Identities, Kind, classify
+from waitlist.schema import PostIds
 from waitlist.settings import RuleSettings
 
 Mask = npt.NDArray[np.bool_]
-PostIds = npt.NDArray[np.int64]
-
 NO_POSTS: Final[PostIds] = np.empty(0, dtype=np.int64)
 CONTACT_FORMS: Final = ("besok", "telefon", "video", "hembesok")
 """The values of ``kontaktform`` in contract 1."""

@@ -18,22 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 from waitlist.exceptions import SuiteError
 from waitlist.quality.quiet import quieten
 from waitlist.quality.suites import Expectation, Looks, Suite
-from waitlist.staging.results import FailureSeverity, Outcome, QualityResult
+from waitlist.staging.results import Outcome, QualityResult
+from waitlist.swedish.words import OUTCOME_LABELS, SEVERITY_LABELS
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
 
-OUTCOMES: Final[Mapping[Outcome, str]] = {
-    Outcome.PASSED: "Uppfyllt",
-    Outcome.FAILED: "Inte uppfyllt",
-    Outcome.NOT_APPLICABLE: "Inget att granska",
-    Outcome.ERROR: "Kunde inte granskas",
-}
-SEVERITIES: Final[Mapping[FailureSeverity, str]] = {
-    FailureSeverity.CRITICAL: "Kritiskt",
-    FailureSeverity.WARNING: "Varning",
-    FailureSeverity.INFO: "Upplysning",
-}
 LOOKS: Final[Mapping[Looks, str]] = {
     Looks.SNAPSHOT: "utdraget ur PMO",
     Looks.STAGED: "bokningsbegäran i Millenniums mellanlager",
@@ -123,10 +113,12 @@ def _index(
     rows = []
     for suite in suites:
         outcomes = [result.outcome for result in found[suite.name].values()]
-        counts = "".join(f'<td class="number">{_number(outcomes.count(outcome))}</td>' for outcome in OUTCOMES)
+        counts = "".join(f'<td class="number">{_number(outcomes.count(outcome))}</td>' for outcome in Outcome)
         link = f'<a href="{suite.name}.html">{suite.name}</a>'
         rows.append(f"<tr><td>{link}</td><td>{escape(suite.text)}</td>{counts}</tr>")
-    heads = "".join(f"<th>{head}</th>" for head in ("Kontroll", "Vad den gäller", *OUTCOMES.values()))
+    heads = "".join(
+        f"<th>{head}</th>" for head in ("Kontroll", "Vad den gäller", *(OUTCOME_LABELS[outcome] for outcome in Outcome))
+    )
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return _page("Kvalitetskontroller", batch_id, as_of, table)
 
@@ -161,10 +153,10 @@ def _table(expectations: Sequence[Expectation], results: Sequence[QualityResult]
     told = [_as_told(expectation, result) for expectation, result in zip(expectations, results, strict=True)]
     block: dict[str, Any] = ValidationResultsTableContentBlockRenderer.render(told).to_json_dict()  # type: ignore[union-attr]
     for row, expectation, result in zip(block["table"], expectations, results, strict=True):
-        row[0] = f'<i class="fas {_ICONS[result.outcome]}"></i> {OUTCOMES[result.outcome]}'
+        row[0] = f'<i class="fas {_ICONS[result.outcome]}"></i> {OUTCOME_LABELS[result.outcome]}'
         row[2:] = [
             escape(expectation.column),
-            SEVERITIES[result.severity],
+            SEVERITY_LABELS[result.severity],
             _number(result.evaluated),
             _number(result.unexpected),
             _share(result.unexpected, result.evaluated),

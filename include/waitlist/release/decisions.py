@@ -16,7 +16,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.exceptions import RefusedError, StagingError
-from waitlist.release.gates import Gate, GateResult, read_gates, write_gates
+from waitlist.facts.gates import Gate
+from waitlist.release.gates import GateResult, read_gates, write_gates
 from waitlist.release.proof import (
     GATES,
     Approved,
@@ -34,7 +35,6 @@ from waitlist.release.proof import (
     read_rows,
     verify_released,
 )
-from waitlist.reports.approval import SHORTEST_REASON, summary
 from waitlist.staging import BatchKind, BatchState, Event, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.events import entry, read_events
@@ -49,7 +49,6 @@ __all__ = [
     "reject",
     "release",
     "request_approval",
-    "summary",
     "verify_released",
     "was_kept",
     "withdraw",
@@ -382,3 +381,7 @@ def _told(rows: Rows) -> dict[str, Any]:
 
 def _failed(gates: Iterable[GateResult]) -> list[GateResult]:
     return [result for result in gates if not result.passed]
+
+
+SHORTEST_REASON: Final = 10
+"""Characters, white space not counted, that a written reason has at least."""

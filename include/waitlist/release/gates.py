@@ -5,69 +5,27 @@ measured has not passed: the lead decides, in writing. One gate nobody can decid
 up, the rows are not what the assessment made.
 """
 
-import hashlib
-import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from waitlist import paths
-from waitlist.exceptions import MappingError, SnapshotError
-from waitlist.facts.csv_table import CsvTable, shown
+from waitlist.exceptions import SnapshotError
+from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
 from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.source.batch_files import BatchFiles
 from waitlist.staging import Batch, StagingStore, dry_runs, schema
 from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.staging.queries import read_sql
-
-FILE: Final = "gates.csv"
-
-
-class Gate(StrEnum):
-    """What is measured."""
-
-    CRITICAL_SUITES = "critical_suites"
-    """Critical expectations that failed, could not be evaluated or have no result."""
-    ACCOUNTING = "accounting"
-    """Posts by which the batch's accounts and its tables differ; no reason overrides it."""
-    EXTRACT_DEVIATION = "extract_deviation"
-    """Share by which the number of posts differs from the latest dry run of the same units."""
-    UNITS_WITHOUT_GO_LIVE = "units_without_go_live"
-    """Units of the batch that have no go-live in ``units.csv``."""
-    UNHANDLED_SHARE = "unhandled_share"
-    """Share of posts that still wait for staff: every disposition but those in ``HANDLED``."""
-    DRY_RUN_AGE_DAYS = "dry_run_age_days"
-    """Days from the latest dry run of the same units to the batch's as-of date."""
-
-
-SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
-"""Gates whose figure is a share; the others count."""
 
 HANDLED: Final = frozenset(
     {Disposition.MIGRATE, Disposition.ALREADY_RELEASED, Disposition.LEAVE, Disposition.BOOK_IN_MILLENNIUM}
 )
 """Dispositions that leave nothing to do in PMO before the release."""
-
-GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
-    {
-        Gate.CRITICAL_SUITES: "Kritiska kontroller som inte är godkända",
-        Gate.ACCOUNTING: "Poster som inte stämmer i avstämningen",
-        Gate.EXTRACT_DEVIATION: "Skillnad i antal poster mot senaste torrkörningen",
-        Gate.UNITS_WITHOUT_GO_LIVE: "Enheter utan driftstart",
-        Gate.UNHANDLED_SHARE: "Andel poster som ännu inte är hanterade",
-        Gate.DRY_RUN_AGE_DAYS: "Dagar sedan senaste torrkörningen",
-    }
-)
-
-_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,63 +38,6 @@ class GateResult:
     threshold: float
     """The highest figure that passes."""
     passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GateThreshold:
-    """A limit (``gates.csv``)."""
-
-    gate: str
-    threshold: float
-    owner: str
-    note: str
-
-
-def load_gates(directory: Path) -> Mapping[Gate, float]:
-    """Read the limits.
-
-    Args:
-        directory: the folder of the mapping files; where it has no ``gates.csv`` the project's own counts.
-
-    Raises:
-        MappingError: with every fault of the file, each as ``file:line: what is wrong``.
-    """
-    own = directory / FILE
-    table = CsvTable(
-        own if own.exists() else paths.MAPPINGS / FILE,
-        ["gate", "threshold", "owner", "note"],
-        free_text=("owner", "note"),
-    )
-    found = list(_thresholds(table))
-    if table.whole:
-        named = {row.gate for row in found}
-        for gate in Gate:
-            if gate not in named:
-                table.fault(1, f"gate: {shown(gate.value)} is missing")
-    faults = [f"  {fault}" for fault in table.faults()]
-    if faults:
-        raise MappingError("\n".join([f"gates at fault in {table.path.parent}:", *faults]))
-    return MappingProxyType({Gate(row.gate): row.threshold for row in found})
-
-
-def digest(limits: Mapping[Gate, float]) -> str:
-    """Return the SHA-256, in hex, of what limits say; not of owners, notes or the order of rows."""
-    return hashlib.sha256(json.dumps({gate.value: limits[gate] for gate in Gate}).encode()).hexdigest()
-
-
-def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:
-    names = tuple(gate.value for gate in Gate)
-    for row in table.rows:
-        gate, text = row.one_of("gate", names), row.required("threshold")
-        row.unique("gate", gate)
-        limit = float(text) if _NUMBER.fullmatch(text) else -1.0
-        if text and limit < 0:
-            row.fault(f"threshold: {shown(text)} is no number; write it as 0.05 or 3")
-        elif gate in SHARES and limit > 1:
-            row.fault(f"threshold: {shown(text)} is above 1; a share is written as 0.05")
-        elif gate not in SHARES and not limit.is_integer():
-            row.fault(f"threshold: {shown(text)} is no whole number, and {gate} counts")
-        yield GateThreshold(gate, limit, row.cells["owner"], row.cells["note"])
 
 
 def evaluate(
@@ -248,19 +149,6 @@ def is_overtaken(store: StagingStore, batch_id: str) -> bool:
     """
     with refusals_named(f"dry runs beside batch {batch_id}"), store.database.connected() as connection:
         return dry_runs.is_overtaken(dry_runs.read_dry_runs(connection), store.batch(batch_id))
-
-
-def posts_by_disposition(
-    connection: sa.Connection, batch_id: str, units: Collection[str] | None
-) -> dict[str, dict[str, int]]:
-    """Return the posts of each unit and disposition, of the units that are asked for; None for all."""
-    table = schema.unit_summary.c
-    query = sa.select(table.enhet_hsa_id, table.disposition, table.posts).where(table.batch_id == batch_id)
-    counts: dict[str, dict[str, int]] = {}
-    for hsa_id, disposition, posts in connection.execute(query.order_by(table.enhet_hsa_id)):
-        if units is None or hsa_id in units:
-            counts.setdefault(hsa_id, {})[disposition] = posts
-    return counts
 
 
 @dataclass(frozen=True, slots=True)

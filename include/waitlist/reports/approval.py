@@ -9,25 +9,19 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from waitlist.facts.gates import SHARES, Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import RULES, Disposition
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
-from waitlist.release.gates import GATE_LABELS, SHARES, Gate, GateResult, posts_by_disposition, stored
-from waitlist.reports.readiness import Readiness, UnitReadiness, moment, number, percent, read_readiness
+from waitlist.release.decisions import SHORTEST_REASON
+from waitlist.release.gates import GateResult, stored
+from waitlist.reports.readiness import Readiness, UnitReadiness, read_readiness
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
-from waitlist.swedish.words import DISPOSITION_LABELS, rule_label
+from waitlist.staging.dry_runs import posts_by_disposition
+from waitlist.swedish.formats import moment, number, percent
+from waitlist.swedish.words import DISPOSITION_LABELS, GATE_LABELS, OUTCOME_LABELS, UNKNOWN_UNIT_NAME, rule_label
 
-SHORTEST_REASON: Final = 10
-"""Characters, white space not counted, that a written reason has at least."""
-
-_OUTCOMES: Final[Mapping[Outcome | None, str]] = {
-    Outcome.PASSED: "godkänd",
-    Outcome.FAILED: "underkänd",
-    Outcome.NOT_APPLICABLE: "inget att kontrollera",
-    Outcome.ERROR: "kunde inte utvärderas",
-    None: "inte körd",
-}
 _WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED, Outcome.NOT_APPLICABLE)
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
 
@@ -125,8 +119,8 @@ def _critical(results: Iterable[QualityResult]) -> list[str]:
             held = f"{number(result.unexpected)} av {number(result.evaluated)} uppfyller inte kravet"
             lines.append(f"- `{result.suite}`, {_expected(result)}: {held}")
         elif result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.ERROR:
-            lines.append(f"- `{result.suite}`, {_expected(result)}: {_OUTCOMES[Outcome.ERROR]}")
-    return ["Kritiska kontroller som inte är godkända:", "", *lines, ""] if lines else []
+            lines.append(f"- `{result.suite}`, {_expected(result)}: {OUTCOME_LABELS[Outcome.ERROR].lower()}")
+    return [f"{GATE_LABELS[Gate.CRITICAL_SUITES]}:", "", *lines, ""] if lines else []
 
 
 def _expected(result: QualityResult) -> str:
@@ -148,7 +142,7 @@ def _units(readiness: Readiness) -> list[str]:
 
 
 def _named(unit: UnitReadiness) -> tuple[str, str]:
-    name = _plain(unit.name) if unit.hsa_id else "Enhet saknas i PMO"
+    name = _plain(unit.name) if unit.hsa_id else UNKNOWN_UNIT_NAME
     return name, _day(unit.go_live)
 
 
@@ -190,7 +184,7 @@ def _turned(then: Iterable[QualityResult], now: Iterable[QualityResult]) -> Iter
     for suite in sorted(before.keys() | after.keys()):
         was, became = before.get(suite), after.get(suite)
         if was is not became:
-            yield f"- `{suite}`: {_OUTCOMES[was]} → {_OUTCOMES[became]}"
+            yield f"- `{suite}`: {OUTCOME_LABELS[was].lower()} → {OUTCOME_LABELS[became].lower()}"
 
 
 def _by_suite(results: Iterable[QualityResult]) -> dict[str, Outcome]:

@@ -23,10 +23,10 @@ from rich.text import Text
 from waitlist.command_line import add_staging, staging_url
 from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.judge.rules import RULES, Disposition
-from waitlist.reports.readiness import number
 from waitlist.settings import Settings
 from waitlist.staging import READABLE, Batch, StagingStore, schema
 from waitlist.staging.database import refusals_named
+from waitlist.swedish.formats import number
 from waitlist.swedish.words import DISPOSITION_LABELS, rule_label
 
 APPEARED: Final = "appeared"

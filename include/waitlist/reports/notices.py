@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from waitlist.release.gates import GATE_LABELS, Gate, GateResult
+from waitlist.facts.gates import Gate
+from waitlist.release.gates import GateResult
 from waitlist.reports.approval import figure
-from waitlist.reports.readiness import moment, number
 from waitlist.staging import Batch, BatchState
+from waitlist.swedish.formats import moment, number
+from waitlist.swedish.words import GATE_LABELS
 
 RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {

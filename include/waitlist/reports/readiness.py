@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,6 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from waitlist.columns.dates import STOCKHOLM
 from waitlist.command_line import add_staging, staging_url
 from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.facts.mappings import Mappings, load_mappings
@@ -32,12 +31,12 @@ from waitlist.staging import READABLE, Batch, StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, read_dry_runs
 from waitlist.staging.queries import read_sql
-from waitlist.swedish.words import DISPOSITION_LABELS, rule_label
+from waitlist.swedish.formats import number, share, swedish
+from waitlist.swedish.words import DISPOSITION_LABELS, UNKNOWN_UNIT_NAME, rule_label
 
 LATEST: Final = "latest"
 _WIDTH_OF_A_FILE: Final = 100
 _TOP_FINDINGS: Final = 10
-_SWEDISH_ORDER: Final = str.maketrans({"å": "z\ue000", "ä": "z\ue001", "ö": "z\ue002"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,41 +173,6 @@ def progress_of(counts: Iterable[Mapping[str, int]]) -> Progress:
     return Progress(sum(total.values()), total.get(Disposition.MIGRATE, 0), left)
 
 
-def swedish(text: str) -> str:
-    """Return a text by which names sort as Swedish has them: å, ä, ö last."""
-    return text.casefold().translate(_SWEDISH_ORDER)
-
-
-def share(part: int, whole: int) -> str:
-    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
-    if not whole:
-        return "–"
-    if 0 < part * 100 < whole:
-        return "<1 %"
-    if whole * 99 < part * 100 < whole * 100:
-        return ">99 %"
-    return f"{(part * 200 + whole) // (whole * 2)} %"
-
-
-def percent(part: float) -> str:
-    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
-    if 0 < part < 0.0001:
-        return "<0,01 %"
-    if 0.9999 < part < 1:
-        return ">99,99 %"
-    return f"{part * 100:.2f}".rstrip("0").rstrip(".").replace(".", ",") + " %"
-
-
-def number(count: int) -> str:
-    """Return a count as Swedish writes it: 12 345."""
-    return f"{count:,}".replace(",", " ")
-
-
-def moment(value: datetime | None) -> str:
-    """Return a moment in Stockholm's time: 2024-10-01 kl. 04.12; a dash of none."""
-    return "–" if value is None else f"{value.astimezone(STOCKHOLM):%Y-%m-%d kl. %H.%M}"
-
-
 def render(readiness: Readiness) -> RenderableType:
     """Return the table for a terminal; it wraps at any width from 60 columns on."""
     batch = readiness.batch
@@ -223,7 +187,7 @@ def render(readiness: Readiness) -> RenderableType:
         parts += ["", Rule(Text(title, style="bold"), align="left", characters="─")]
         parts.append(_row(("Enhet", "Driftstart", "Dagar kvar", "Migreras"), ready_width, "dim"))
         for unit in wave.units:
-            name = unit.name if unit.hsa_id else "Enhet saknas i PMO"
+            name = unit.name if unit.hsa_id else UNKNOWN_UNIT_NAME
             go_live = unit.go_live.isoformat() if unit.go_live else "saknas"
             parts.append(_row((name, go_live, _days(unit.days_left), _ready(unit.progress)), ready_width))
             parts.append(_Left(unit.progress))

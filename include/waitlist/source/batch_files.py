@@ -23,7 +23,7 @@ from upath import UPath
 
 from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError, reason_of
 from waitlist.files import CheckedFile, Sink, make_folder, open_checked, writing_aside
-from waitlist.judge.posts import PostIds
+from waitlist.schema import PostIds
 from waitlist.source.pmo import Selection
 from waitlist.source.snapshot import Partition, SnapshotPart, file_name
 from waitlist.staging import BatchFile, StagedRange, StagingStore

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError
-from waitlist.judge.posts import PostIds
+from waitlist.schema import PostIds
 from waitlist.source.batch_files import BatchFiles, Plan
 from waitlist.source.pmo import Selection
 from waitlist.source.snapshot import Partition, SnapshotPart, read_part, write_part

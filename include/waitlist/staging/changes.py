@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from waitlist.columns.forms import formed, hsa_id
 from waitlist.judge import booking_request
-from waitlist.judge.posts import PostIds, Posts, RuleContext
-from waitlist.schema import POSTS
+from waitlist.judge.posts import Posts, RuleContext
+from waitlist.schema import POSTS, PostIds
 from waitlist.staging import StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.loading import KeyRange

@@ -136,3 +136,16 @@ def _of_its_units(runs: Iterable[DryRun], batch: Batch) -> list[DryRun]:
 
 def _order(run: Batch | DryRun) -> tuple[date, datetime, str]:
     return run.as_of, run.started_at, run.batch_id
+
+
+def posts_by_disposition(
+    connection: sa.Connection, batch_id: str, units: Collection[str] | None
+) -> dict[str, dict[str, int]]:
+    """Return the posts of each unit and disposition, of the units that are asked for; None for all."""
+    table = schema.unit_summary.c
+    query = sa.select(table.enhet_hsa_id, table.disposition, table.posts).where(table.batch_id == batch_id)
+    counts: dict[str, dict[str, int]] = {}
+    for hsa_id, disposition, posts in connection.execute(query.order_by(table.enhet_hsa_id)):
+        if units is None or hsa_id in units:
+            counts.setdefault(hsa_id, {})[disposition] = posts
+    return counts

@@ -20,7 +20,6 @@ from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -28,6 +27,7 @@ import sqlalchemy as sa
 from waitlist.exceptions import ReconciliationError, StagingError
 from waitlist.judge.booking_request import row_hashes
 from waitlist.judge.rules import Disposition
+from waitlist.schema import PostIds
 from waitlist.staging import BatchState, StagingStore, schema
 from waitlist.staging.database import Database, Read, refusals_named
 from waitlist.staging.digest import ContentDigest
@@ -35,8 +35,6 @@ from waitlist.staging.events import entry
 from waitlist.staging.loading import KeyRange
 from waitlist.staging.queries import read_sql
 from waitlist.staging.states import NOT_RECONCILED
-
-PostIds = npt.NDArray[np.int64]
 
 _NAMED: Final = 20
 _AT_A_TIME: Final = 2

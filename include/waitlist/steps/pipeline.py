@@ -25,7 +25,7 @@ from waitlist.exceptions import OutdatedFileError, ReconciliationError, RefusedE
 from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
-from waitlist.judge.posts import PostIds, RuleContext
+from waitlist.judge.posts import RuleContext
 from waitlist.quality import Outcome, QualityResult, Suite
 from waitlist.release import decisions as release
 from waitlist.release import gates
@@ -41,7 +41,7 @@ from waitlist.reports.notices import (
     turned_red,
     withdrawal_waits,
 )
-from waitlist.schema import POSTS
+from waitlist.schema import POSTS, PostIds
 from waitlist.settings import MOST_DAYS_KEPT, Settings
 from waitlist.source.batch_files import BatchFiles, Plan
 from waitlist.source.earlier_files import files_of

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from waitlist.facts.gates import Gate
 from waitlist.judge.rules import RULES, Disposition
+from waitlist.staging.results import FailureSeverity, Outcome
 
 
 @dataclass(frozen=True)
@@ -406,3 +408,35 @@ def finding_text(code: str, detail: str | None) -> str:
         # "kapitel 2 steg 6, 4" would read as two steps.
         chapter = chapter.replace(", ", " och kapitel ")
     return f"{said} (Instruktionen, kapitel {chapter})" if chapter else said
+
+
+GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
+    {
+        Gate.CRITICAL_SUITES: "Kritiska kontroller som inte är uppfyllda",
+        Gate.ACCOUNTING: "Poster som inte stämmer i avstämningen",
+        Gate.EXTRACT_DEVIATION: "Skillnad i antal poster mot senaste torrkörningen",
+        Gate.UNITS_WITHOUT_GO_LIVE: "Enheter utan driftstart",
+        Gate.UNHANDLED_SHARE: "Andel poster som ännu inte är hanterade",
+        Gate.DRY_RUN_AGE_DAYS: "Dagar sedan senaste torrkörningen",
+    }
+)
+
+
+OUTCOME_LABELS: Final[Mapping[Outcome | None, str]] = {
+    Outcome.PASSED: "Uppfyllt",
+    Outcome.FAILED: "Inte uppfyllt",
+    Outcome.NOT_APPLICABLE: "Inget att granska",
+    Outcome.ERROR: "Kunde inte granskas",
+    None: "Inte gjord",
+}
+"""What became of an expectation; None: no suite has looked at it."""
+
+
+SEVERITY_LABELS: Final[Mapping[FailureSeverity, str]] = {
+    FailureSeverity.CRITICAL: "Kritiskt",
+    FailureSeverity.WARNING: "Varning",
+    FailureSeverity.INFO: "Upplysning",
+}
+
+UNKNOWN_UNIT_NAME: Final = "Okänd enhet"
+"""The name of the unit of posts for which PMO has no unit, or no HSA-id that is one."""

@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from waitlist.release.gates import GATE_LABELS, SHARES, Gate
-from waitlist.reports import readiness
+from waitlist.facts.gates import SHARES, Gate
 from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.unit import path_of
 from waitlist.reports.readiness import wave_title
-from waitlist.swedish.words import DISPOSITION_LABELS, DISPOSITION_TEXTS, REQUEST_LABELS, rule_label
+from waitlist.swedish import formats
+from waitlist.swedish.words import (
+    DISPOSITION_LABELS,
+    DISPOSITION_TEXTS,
+    GATE_LABELS,
+    OUTCOME_LABELS,
+    REQUEST_LABELS,
+    SEVERITY_LABELS,
+    UNKNOWN_UNIT_NAME,
+    rule_label,
+)
 from waitlist_airflow.web import charts
 from waitlist_airflow.web import flow_chart as flow
 
@@ -24,12 +33,12 @@ _PART: Final = re.compile(r"_\d+$")
 
 def number(count: int) -> str:
     """Return a count, its thousands apart: 12 345."""
-    return readiness.number(count).replace(" ", "\u202f").replace("-", "\u2212")
+    return formats.number(count).replace(" ", "\u202f").replace("-", "\u2212")
 
 
 def share(part: int, whole: int) -> str:
     """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
-    return readiness.share(part, whole).replace(" ", "\u00a0")
+    return formats.share(part, whole).replace(" ", "\u00a0")
 
 
 def day(value: date | None) -> str:
@@ -39,7 +48,7 @@ def day(value: date | None) -> str:
 
 def moment(value: datetime | None) -> str:
     """Return a moment as 2024-10-01 kl. 04.12, in Stockholm's time; a dash of none."""
-    return readiness.moment(value).replace(" ", "\u00a0")
+    return formats.moment(value).replace(" ", "\u00a0")
 
 
 def counted(count: int, one: str, many: str) -> str:
@@ -54,7 +63,7 @@ def disposition(code: str) -> str:
 
 def percent(part: float) -> str:
     """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
-    return readiness.percent(part).replace(" ", "\u00a0")
+    return formats.percent(part).replace(" ", "\u00a0")
 
 
 def seconds(length: float) -> str:
@@ -143,6 +152,9 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "seconds": seconds,
     "measured": measured,
     "GATE_LABELS": GATE_LABELS,
+    "OUTCOME_LABELS": OUTCOME_LABELS,
+    "SEVERITY_LABELS": SEVERITY_LABELS,
+    "UNKNOWN_UNIT_NAME": UNKNOWN_UNIT_NAME,
     "REQUEST_LABELS": REQUEST_LABELS,
     "counted": counted,
     "charts": charts,

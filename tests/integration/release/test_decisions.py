@@ -13,8 +13,9 @@ from tests.support.releases import LATER, NOW, PASSED, POSTS, REASON
 from upath import UPath
 
 from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
+from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
-from waitlist.release.gates import Gate, stored
+from waitlist.release.gates import stored
 from waitlist.reports import approval
 from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema

@@ -12,11 +12,11 @@ from tests.support.releases import NOW, POSTS
 
 from waitlist import paths
 from waitlist.exceptions import StagingError
+from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.quality import CONTRACT, FailureSeverity, Outcome, QualityResult, Suite, load_suites
 from waitlist.release import decisions as release
 from waitlist.release import gates
-from waitlist.release.gates import Gate
 from waitlist.staging import PIPELINE, StagingStore, schema
 
 WAVE = "vecka-1"
@@ -283,7 +283,7 @@ def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingSto
         "",
         "| Grind | Uppmätt | Högst | Utfall |",
         "| --- | ---: | ---: | --- |",
-        "| Kritiska kontroller som inte är godkända | 1 | 0 | **Underkänd** |",
+        "| Kritiska kontroller som inte är uppfyllda | 1 | 0 | **Underkänd** |",
         "| Poster som inte stämmer i avstämningen | 0 | 0 | Godkänd |",
         "| Skillnad i antal poster mot senaste torrkörningen | 3,33 % | 10 % | Godkänd |",
         "| Enheter utan driftstart | 0 | 0 | Godkänd |",
@@ -293,7 +293,7 @@ def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingSto
         "**En underkänd grind kräver en skriftlig motivering, minst 10 tecken.** "
         "Den sparas med ditt namn och tidpunkten.",
         "",
-        "Kritiska kontroller som inte är godkända:",
+        "Kritiska kontroller som inte är uppfyllda:",
         "",
         "- `dates`, Bokas för hand men ligger på SDV-väntelista: 3 av 10 uppfyller inte kravet",
         "",
@@ -304,7 +304,7 @@ def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingSto
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| Vårdcentralen \\<b\\>Å\\|s | 2024-11-04 | 9 | 3 | 1 | 1 | 1 | 2 | 1 |",
         "| Vårdcentralen Ö | 2024-11-04 | 10 | 5 | 1 | 1 | 1 | 1 | 1 |",
-        "| Enhet saknas i PMO | saknas | 10 | 3 | 1 | 1 | 2 | 1 | 2 |",
+        "| Okänd enhet | saknas | 10 | 3 | 1 | 1 | 2 | 1 | 2 |",
         "| **Summa** |  | 29 | 11 | 3 | 3 | 4 | 4 | 4 |",
         "",
         "### Sedan torrkörningen per 2024-09-30, samma enheter",
@@ -321,8 +321,8 @@ def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingSto
         "",
         "Kontroller som har fått ett annat utfall (torrkörningens kan gälla fler enheter):",
         "",
-        "- `booking_requests`: inte körd → godkänd",
-        "- `dates`: godkänd → underkänd",
+        "- `booking_requests`: inte gjord → uppfyllt",
+        "- `dates`: uppfyllt → inte uppfyllt",
     ]
 
 

@@ -13,8 +13,8 @@ from tests.support import batches, releases
 from tests.support.releases import LATER, NOW, PASSED, REASON
 
 from waitlist.exceptions import RefusedError
+from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
-from waitlist.release.gates import Gate
 from waitlist.staging import PIPELINE, StagingStore, schema
 
 POSTS = [post for post in range(1, 14) if batches.disposition_of(post) == "migrate"]

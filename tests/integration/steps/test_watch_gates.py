@@ -11,7 +11,8 @@ from tests.support.batches import execute
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.release.gates import Gate, GateResult, read_measured, write_measured
+from waitlist.facts.gates import Gate
+from waitlist.release.gates import GateResult, read_measured, write_measured
 from waitlist.reports.notices import Notice
 from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles

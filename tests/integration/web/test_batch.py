@@ -7,8 +7,8 @@ import pytest
 from tests.support import batches, releases
 
 from waitlist import paths
+from waitlist.facts.gates import Gate
 from waitlist.quality import FailureSeverity, Outcome, QualityResult, load_suites
-from waitlist.release.gates import Gate
 from waitlist.reports.pages import batch
 from waitlist.reports.pages.reading import NoBatchError, UnknownError
 from waitlist.staging import BatchState, StagingStore, schema

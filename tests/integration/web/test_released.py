@@ -7,10 +7,10 @@ import pytest
 from tests.support import batches, releases
 
 from waitlist import paths
+from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import load_mappings
 from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.release import decisions as release
-from waitlist.release.gates import Gate
 from waitlist.reports.pages.released import Released, read_released
 from waitlist.staging import BatchState, StagingStore, schema
 from waitlist.staging.states import EventName

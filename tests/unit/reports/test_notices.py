@@ -2,8 +2,9 @@
 
 import datetime as dt
 
+from waitlist.facts.gates import Gate
 from waitlist.paths import PROJECT
-from waitlist.release.gates import Gate, GateResult
+from waitlist.release.gates import GateResult
 from waitlist.reports.notices import (
     RUN_LABELS,
     approval_waits,

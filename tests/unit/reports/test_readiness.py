@@ -15,9 +15,10 @@ from tests.support import batches
 from waitlist import paths
 from waitlist.exceptions import StagingError
 from waitlist.facts.mappings import Mappings, Unit
-from waitlist.reports.readiness import LATEST, Progress, RuleCount, main, number, read_readiness, render, share
+from waitlist.reports.readiness import LATEST, Progress, RuleCount, main, read_readiness, render
 from waitlist.staging import StagingStore
 from waitlist.staging.schema import finding, unit_summary
+from waitlist.swedish.formats import number, share
 
 AS_OF = batches.AS_OF
 
@@ -201,7 +202,7 @@ def test_table_reads_unit_by_unit(store: StagingStore, mappings: Mappings) -> No
     assert lines[place + 1] == "Inget återstår"
     assert "Bergs barnavårdscentral 2024-10-01 i drift 4 av 10 004 (<1 %)" in lines
     assert "Dals ungdomsmottagning saknas – 0 av 7 (0 %)" in lines
-    assert "Enhet saknas i PMO saknas – 0 av 1 (0 %)" in lines
+    assert "Okänd enhet saknas – 0 av 1 (0 %)" in lines
     assert "Summa Våg 2 2 912 av 3 155 (92 %)" in lines
     assert "Summa 2 917 av 13 171 (22 %)" in lines
     assert [line.split(" ─")[0] for line in lines if "──" in line][:5] == [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.release.gates import Gate
+from waitlist.facts.gates import Gate
 from waitlist_airflow.web import formats
 
 

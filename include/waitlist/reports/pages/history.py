@@ -13,11 +13,10 @@ from waitlist.reports.pages.reading import NoBatchError, ask
 from waitlist.reports.worklist.posts import UNKNOWN, unit_key
 from waitlist.staging import BatchKind, BatchState, schema
 from waitlist.staging.dry_runs import DryRun, comparable, read_dry_runs
+from waitlist.swedish.words import UNKNOWN_UNIT_NAME
 
 HANDLED_CODES: Final = tuple(sorted(each.value for each in HANDLED))
 """Dispositions that leave nothing to do before go-live; posts with any other are left to handle."""
-UNKNOWN_NAME: Final = "Okänd enhet"
-"""Stands for the name of the unit where PMO names none, or none that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +142,4 @@ def counts_by_unit(connection: sa.Connection, batch_id: str, mappings: Mappings)
 
 def unit_name(key: str, mappings: Mappings) -> str:
     """Return what a unit is called."""
-    return UNKNOWN_NAME if key == UNKNOWN else mappings.name_of(key)
+    return UNKNOWN_UNIT_NAME if key == UNKNOWN else mappings.name_of(key)

@@ -14,7 +14,6 @@ from waitlist.release.gates import GateResult
 from waitlist.reports.pages.forecast import Forecast, Outlook, forecast
 from waitlist.reports.pages.history import (
     HANDLED_CODES,
-    UNKNOWN_NAME,
     TrendPoint,
     Unshown,
     add_up,
@@ -27,6 +26,7 @@ from waitlist.reports.pages.history import (
 from waitlist.reports.readiness import Progress, UnitReadiness, WaveReadiness, progress_of, waves_of
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.staging.dry_runs import DryRun
+from waitlist.swedish.words import UNKNOWN_UNIT_NAME
 
 FRESH_HOURS: Final = 36
 """A dry run that ended longer ago has been missed: they are nightly."""
@@ -221,7 +221,7 @@ def unit_line(unit: UnitReadiness, trend: Sequence[TrendPoint]) -> UnitLine:
     outlook = forecast([(point.as_of, point.left) for point in trend if point.same_rules])
     return UnitLine(
         key=unit.hsa_id,
-        name=unit.name or UNKNOWN_NAME,
+        name=unit.name or UNKNOWN_UNIT_NAME,
         go_live=unit.go_live,
         days_left=unit.days_left,
         posts=unit.progress.posts,

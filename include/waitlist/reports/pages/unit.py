@@ -12,7 +12,6 @@ from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
 from waitlist.reports.pages.history import (
     HANDLED_CODES,
-    UNKNOWN_NAME,
     counts_by_unit,
     dry_runs,
     unit_names,
@@ -22,13 +21,14 @@ from waitlist.reports.pages.overview import UnitLine, left_of, unit_line
 from waitlist.reports.pages.paging import Direction, Paging
 from waitlist.reports.pages.persons import Person
 from waitlist.reports.pages.reading import UnknownError, ask
-from waitlist.reports.readiness import swedish, waves_of
+from waitlist.reports.readiness import waves_of
 from waitlist.reports.worklist.advice import Finding, advise
 from waitlist.reports.worklist.folder import UNKNOWN_UNIT
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.staging import schema
 from waitlist.staging.dry_runs import DryRun
-from waitlist.swedish.words import DISPOSITION_TEXTS
+from waitlist.swedish.formats import swedish
+from waitlist.swedish.words import DISPOSITION_TEXTS, UNKNOWN_UNIT_NAME
 
 PAGE_SIZE: Final = 50
 
@@ -166,7 +166,7 @@ def read_units(connection: sa.Connection, mappings: Mappings) -> Units:
     found = [
         UnitChoice(
             unit.hsa_id,
-            unit.name or UNKNOWN_NAME,
+            unit.name or UNKNOWN_UNIT_NAME,
             wave.wave,
             unit.progress.posts,
             left_of(unit.progress),

@@ -24,16 +24,18 @@ from waitlist.facts.mappings import BaseCategory, Mappings, category_key, list_k
 from waitlist.judge.assess import columns_that_decide, decide
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
-from waitlist.judge.posts import CONTACT_FORMS, NO_POSTS, PostIds, RuleContext
+from waitlist.judge.posts import CONTACT_FORMS, NO_POSTS, RuleContext
 from waitlist.judge.rules import Disposition
 from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.reading import reading
-from waitlist.reports.readiness import swedish, wave_title
+from waitlist.reports.readiness import wave_title
 from waitlist.reports.worklist.sources import Snapshot, find_snapshot
+from waitlist.schema import PostIds
 from waitlist.settings import RuleSettings, StraddlePolicy
 from waitlist.source.snapshot import read_part
 from waitlist.staging import StagingStore
 from waitlist.staging.dry_runs import DryRun
+from waitlist.swedish.formats import swedish
 
 MOST_DAYS: Final = 366
 WAVE: Final = "våg:"

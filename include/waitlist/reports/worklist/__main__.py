@@ -16,12 +16,13 @@ from waitlist.command_line import add_staging, staging_url
 from waitlist.exceptions import SnapshotError, WaitlistError, WorkListError
 from waitlist.facts.mappings import Mappings, load_mappings
 from waitlist.judge.rules import BUILT_IN_SEVERITIES
-from waitlist.reports.readiness import LATEST, Readiness, number, read_readiness
+from waitlist.reports.readiness import LATEST, Readiness, read_readiness
 from waitlist.reports.worklist.folder import OutFolder
 from waitlist.reports.worklist.sources import Snapshot, find_snapshot
 from waitlist.reports.worklist.writing import unit_keys, write_work_lists
 from waitlist.settings import Settings
 from waitlist.staging import StagingStore
+from waitlist.swedish.formats import number
 
 _NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, {})
 _SILENT_SECONDS: Final = 3.0

@@ -28,6 +28,7 @@ from waitlist.staging import Batch, BatchKind
 from waitlist.swedish.words import (
     DISPOSITION_LABELS,
     DISPOSITION_TEXTS,
+    UNKNOWN_UNIT_NAME,
     WORK_LIST_COLUMNS,
     WORK_LIST_FIX_WHEN_LIVE,
     WORK_LIST_HOW_TO_READ,
@@ -159,7 +160,7 @@ class _Layout:
         self._batch = batch
         self._unit = unit
         self._live = unit.go_live is not None and unit.go_live <= batch.as_of
-        self._name = unit.name if unit.key != UNKNOWN else "Okänd enhet"
+        self._name = unit.name if unit.key != UNKNOWN else UNKNOWN_UNIT_NAME
         self._formats: dict[str, Format] = {
             name: book.add_format({"font_name": "Calibri", "font_size": 10, "valign": "top", **form})
             for name, form in _FORMATS.items()

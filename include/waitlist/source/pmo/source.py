@@ -23,8 +23,7 @@ from upath import UPath
 
 from waitlist.columns import forms
 from waitlist.exceptions import SourceError
-from waitlist.judge.posts import PostIds
-from waitlist.schema import POSTS
+from waitlist.schema import POSTS, PostIds
 from waitlist.settings import Settings
 from waitlist.source.pmo.connection import BulkReadError, Dialect, OdbcSource, TextTooLongError
 from waitlist.source.pmo.contract import BOOKING_DATES, KINDS, NAMED_IDS, ValueFaults, check_columns, to_posts

@@ -1,0 +1,98 @@
+"""The limits of the gates between a verified batch and the human who may release it (``gates.csv``)."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from waitlist import paths
+from waitlist.exceptions import MappingError
+from waitlist.facts.csv_table import CsvTable, shown
+
+FILE: Final = "gates.csv"
+
+
+class Gate(StrEnum):
+    """What is measured."""
+
+    CRITICAL_SUITES = "critical_suites"
+    """Critical expectations that failed, could not be evaluated or have no result."""
+    ACCOUNTING = "accounting"
+    """Posts by which the batch's accounts and its tables differ; no reason overrides it."""
+    EXTRACT_DEVIATION = "extract_deviation"
+    """Share by which the number of posts differs from the latest dry run of the same units."""
+    UNITS_WITHOUT_GO_LIVE = "units_without_go_live"
+    """Units of the batch that have no go-live in ``units.csv``."""
+    UNHANDLED_SHARE = "unhandled_share"
+    """Share of posts that still wait for staff: every disposition but those in ``release.gates.HANDLED``."""
+    DRY_RUN_AGE_DAYS = "dry_run_age_days"
+    """Days from the latest dry run of the same units to the batch's as-of date."""
+
+
+SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
+"""Gates whose figure is a share; the others count."""
+
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+@dataclass(frozen=True, slots=True)
+class GateThreshold:
+    """A limit (``gates.csv``)."""
+
+    gate: str
+    threshold: float
+    owner: str
+    note: str
+
+
+def load_gates(directory: Path) -> Mapping[Gate, float]:
+    """Read the limits.
+
+    Args:
+        directory: the folder of the mapping files; where it has no ``gates.csv`` the project's own counts.
+
+    Raises:
+        MappingError: with every fault of the file, each as ``file:line: what is wrong``.
+    """
+    own = directory / FILE
+    table = CsvTable(
+        own if own.exists() else paths.MAPPINGS / FILE,
+        ["gate", "threshold", "owner", "note"],
+        free_text=("owner", "note"),
+    )
+    found = list(_thresholds(table))
+    if table.whole:
+        named = {row.gate for row in found}
+        for gate in Gate:
+            if gate not in named:
+                table.fault(1, f"gate: {shown(gate.value)} is missing")
+    faults = [f"  {fault}" for fault in table.faults()]
+    if faults:
+        raise MappingError("\n".join([f"gates at fault in {table.path.parent}:", *faults]))
+    return MappingProxyType({Gate(row.gate): row.threshold for row in found})
+
+
+def digest(limits: Mapping[Gate, float]) -> str:
+    """Return the SHA-256, in hex, of what limits say; not of owners, notes or the order of rows."""
+    return hashlib.sha256(json.dumps({gate.value: limits[gate] for gate in Gate}).encode()).hexdigest()
+
+
+def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:
+    names = tuple(gate.value for gate in Gate)
+    for row in table.rows:
+        gate, text = row.one_of("gate", names), row.required("threshold")
+        row.unique("gate", gate)
+        limit = float(text) if _NUMBER.fullmatch(text) else -1.0
+        if text and limit < 0:
+            row.fault(f"threshold: {shown(text)} is no number; write it as 0.05 or 3")
+        elif gate in SHARES and limit > 1:
+            row.fault(f"threshold: {shown(text)} is above 1; a share is written as 0.05")
+        elif gate not in SHARES and not limit.is_integer():
+            row.fault(f"threshold: {shown(text)} is no whole number, and {gate} counts")
+        yield GateThreshold(gate, limit, row.cells["owner"], row.cells["note"])
