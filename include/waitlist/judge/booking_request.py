@@ -1,6 +1,7 @@
 """Booking requests: the rows that Millennium's RevenueCycle work list shows (chapter 6)."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,19 +11,13 @@ import pyarrow.compute as pc
 
 from waitlist.columns import texts
 from waitlist.judge.posts import Mask, Posts
+from waitlist.judge.request_columns import COLUMNS, RequestColumn
 
 SCHEMA: Final = pa.schema(
     [
         pa.field("post_id", pa.int64(), nullable=False),
-        pa.field("person_id", pa.string()),
-        pa.field("begard_plats", pa.string()),
-        pa.field("patientnamn", pa.string()),
-        pa.field("begart_startdatum", pa.date32()),
-        pa.field("begart_slutdatum", pa.date32()),
-        pa.field("besokstyp", pa.string()),
-        pa.field("vardinrattning", pa.string()),
-        pa.field("beskrivning", pa.string()),
-        pa.field("sekretess", pa.bool_(), nullable=False),
+        # A post that does not migrate may lack any value but the flag.
+        *(pa.field(column.name, column.type, nullable=not pa.types.is_boolean(column.type)) for column in COLUMNS),
         pa.field("row_hash", pa.string(), nullable=False),
     ]
 )
@@ -72,15 +67,16 @@ def _places(at: npt.NDArray[np.integer[Any]]) -> pa.Array:
     return pa.array(at, mask=at < 0)
 
 
-def row_hashes(requests: pa.Table) -> pa.StringArray:
+def row_hashes(requests: pa.Table, columns: Sequence[RequestColumn] = COLUMNS) -> pa.StringArray:
     """Hash booking requests, so that a row that changed on its way is found.
 
-    The hash is the lower-case hexadecimal SHA-256 of the UTF-8 of the columns' canonical texts in the order of
-    ``SCHEMA``, joined by U+001F: whole numbers in decimal, dates as ISO, flags as 1 or 0, null as nothing.
-    ``sql/staging`` says the same in SQL.
+    The hash is the lower-case hexadecimal SHA-256 of the UTF-8 of the canonical texts of ``post_id`` and the columns in
+    their order, joined by U+001F: whole numbers in decimal, dates as ISO, flags as 1 or 0, null as nothing.
+    ``staging.row_hash`` writes the same in SQL.
 
     Args:
-        requests: the columns of ``SCHEMA`` but for ``row_hash``, shape (n,).
+        requests: ``post_id`` and the columns, shape (n,).
+        columns: those that the batch's version of the hash covers (``request_columns.hashed``).
 
     Returns:
         64 hexadecimal digits a row, shape (n,).
@@ -89,7 +85,7 @@ def row_hashes(requests: pa.Table) -> pa.StringArray:
         pc.cast(pc.cast(requests.column(name), pa.int8()), pa.string())
         if pa.types.is_boolean(requests.schema.field(name).type)
         else pc.cast(requests.column(name), pa.string())
-        for name in SCHEMA.names[:-1]
+        for name in ("post_id", *(column.name for column in columns))
     ]
     joined = pc.binary_join_element_wise(*texts_of, _UNIT_SEPARATOR, null_handling="replace", null_replacement="")
     return pa.array([hashlib.sha256(row).hexdigest() for row in pc.cast(joined, pa.binary()).to_pylist()], pa.string())

@@ -6,7 +6,7 @@ Great Expectations takes seconds to import: it is, when a suite is run or Data D
 from waitlist.quality.docs import write_data_docs
 from waitlist.quality.run import check_snapshot, check_staged, merge, over_some_units, require_contract
 from waitlist.quality.suites import CONTRACT, SUITES, Looks, Suite, columns_needed, digest, load_suites
-from waitlist.staging.results import FailureSeverity, Outcome, QualityResult
+from waitlist.results import FailureSeverity, Outcome, QualityResult
 
 __all__ = [
     "CONTRACT",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from waitlist.exceptions import SuiteError
 from waitlist.quality.quiet import quieten
 from waitlist.quality.suites import Expectation, Looks, Suite
-from waitlist.staging.results import Outcome, QualityResult
+from waitlist.results import Outcome, QualityResult
 from waitlist.swedish.words import OUTCOME_LABELS, SEVERITY_LABELS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from waitlist.exceptions import ContractBrokenError, SuiteError
 from waitlist.judge.posts import RuleContext
 from waitlist.quality.quiet import quieten
 from waitlist.quality.suites import CONTRACT, HOLDS_DATES_TYPE, ROW_COUNT_TYPE, Expectation, Looks, Suite
-from waitlist.staging.results import FailureSeverity, Outcome, QualityResult
+from waitlist.results import FailureSeverity, Outcome, QualityResult
 
 if TYPE_CHECKING:
     from waitlist.quality.engine import JudgedPosts, Validation

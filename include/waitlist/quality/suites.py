@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from waitlist.exceptions import SuiteError, reason_of
 from waitlist.files import read_kept
+from waitlist.judge.request_columns import NAMES
 from waitlist.judge.rules import RULES
+from waitlist.results import FailureSeverity
 from waitlist.schema import POSTS
-from waitlist.staging.results import FailureSeverity
 
 CONTRACT: Final = "extract_contract"
 """The suite whose critical expectations stop the run."""
@@ -30,20 +31,7 @@ CONTRACT: Final = "extract_contract"
 NOT_IN_A_CHUNK: Final = frozenset({"DUPLICATE_POST", "ALREADY_RELEASED"})
 """Rules that need more than the posts themselves, so no expectation can hold them."""
 
-STAGED_COLUMNS: Final = (
-    "batch_id",
-    "post_id",
-    "person_id",
-    "begard_plats",
-    "patientnamn",
-    "begart_startdatum",
-    "begart_slutdatum",
-    "besokstyp",
-    "vardinrattning",
-    "beskrivning",
-    "sekretess",
-    "row_hash",
-)
+STAGED_COLUMNS: Final = ("batch_id", "post_id", *NAMES, "row_hash")
 """Columns of ``bokningsbegaran``; told here so that reading a suite needs no database driver."""
 
 COLUMN_LENGTH: Final = 100

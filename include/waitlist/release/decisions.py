@@ -23,6 +23,7 @@ from waitlist.release.proof import (
     Approved,
     Rows,
     approved,
+    bound_columns,
     changed_requests,
     differing,
     find_posts,
@@ -85,16 +86,18 @@ def request_approval(
     with store.holding("asking for approval of batch", batch_id) as (connection, state):
         asked.require(connection, state, {BatchState.VERIFIED, BatchState.AWAITING_APPROVAL}, "approved")
         _require_gates(batch_id, gates)
-        found = _sound(store, batch_id)
+        before = approved(connection, batch_id) if state is BatchState.AWAITING_APPROVAL else None
+        found = _sound(store, batch_id, bound_columns() if before is None else before.columns)
         _refuse_posts(batch_id, _ELSEWHERE, find_posts(store, connection, "released_elsewhere", batch_id))
-        if state is BatchState.AWAITING_APPROVAL:
-            _require_approved(batch_id, found, approved(connection, batch_id))
+        if before is not None:
+            _require_approved(batch_id, found, before)
             if read_gates(connection, batch_id) == list(gates):
                 return found.rows
         write_gates(connection, batch_id, gates)
         failed = [result.gate.value for result in _failed(gates)]
         contents = {**found.contents, GATES: gates_digest(gates)}
-        asked.take(connection, {**_told(found.rows), "gates_failed": failed, "contents": contents})
+        bound = {"contents": contents, "columns": dict(found.columns)}
+        asked.take(connection, {**_told(found.rows), "gates_failed": failed, **bound})
     return found.rows
 
 
@@ -133,7 +136,8 @@ def release(
             names = ", ".join(result.gate.value for result in failed)
             approval.require_reason(f"gates have failed ({names}), and to release it all the same")
         _wait_for_other_releases(connection)
-        found, wanted = _sound(store, batch_id), approved(connection, batch_id)
+        wanted = approved(connection, batch_id)
+        found = _sound(store, batch_id, wanted.columns)
         _require_approved(batch_id, found, wanted)
         if wanted.contents.get(GATES, gates_digest(measured)) != gates_digest(measured):
             raise RefusedError(f"batch {batch_id}: its gates have changed since approval was asked for; {_NOTHING}")
@@ -361,13 +365,16 @@ def _require_asked(connection: sa.Connection, batch_id: str, event: EventName, a
         raise RefusedError(f"batch {batch_id}: the question was about another state of it; nothing was changed")
 
 
-def _sound(store: StagingStore, batch_id: str) -> Approved:
-    """Return the batch's rows as they are committed, each request proved to be what its hash was made from."""
+def _sound(store: StagingStore, batch_id: str, columns: Mapping[str, Sequence[str]]) -> Approved:
+    """Return the batch's rows as they are committed, each request proved to be what its hash was made from.
+
+    The digests cover the given columns by table (``proof.read_contents``).
+    """
     with store.database.reading() as read:
         changed = changed_requests(store, read, batch_id)
         _refuse_posts(batch_id, "that are no longer what their row_hash was made from", changed)
         rows = read_rows(read, schema.bokningsbegaran, batch_id)
-        return Approved(rows, read_contents(store.database, read, batch_id))
+        return Approved(rows, read_contents(store.database, read, batch_id, columns), columns)
 
 
 def _refuse_posts(batch_id: str, why: str, posts: Sequence[int]) -> None:

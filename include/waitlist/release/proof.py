@@ -60,6 +60,8 @@ class Approved:
     rows: Rows
     contents: Mapping[str, str] = field(default_factory=dict)
     """A digest by table; of an approval by an earlier release there is none."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The columns by table that the digests cover: a later release may have more."""
 
 
 def approved(connection: sa.Connection, batch_id: str) -> Approved:
@@ -71,7 +73,9 @@ def approved(connection: sa.Connection, batch_id: str) -> Approved:
     asked = last_event(read_events(connection, batch_id), EventName.AWAITING_APPROVAL)
     if asked is None:
         raise RefusedError(f"batch {batch_id}: its audit trail does not tell that approval was asked for")
-    return Approved(Rows(asked.details["posts"], asked.details["rows_hash"]), asked.details.get("contents", {}))
+    details = asked.details
+    rows = Rows(details["posts"], details["rows_hash"])
+    return Approved(rows, details.get("contents", {}), details.get("columns", {}))
 
 
 def read_rows(read: Read, source: sa.Table, batch_id: str) -> Rows:
@@ -85,13 +89,28 @@ def read_rows(read: Read, source: sa.Table, batch_id: str) -> Rows:
     return Rows(posts, digest.hexdigest())
 
 
-def read_contents(database: Database, read: Read, batch_id: str) -> dict[str, str]:
-    """Return a digest of a batch's rows in every table that an approval binds but for requests and gates."""
+def bound_columns() -> dict[str, list[str]]:
+    """Return the columns by table that an approval binds now, but for requests and gates."""
+    return {table.name: schema.arrow_rows(table, but=_NOT_BOUND).names for table in _BOUND}
+
+
+def read_contents(
+    database: Database, read: Read, batch_id: str, columns: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Return a digest of a batch's rows in every table that an approval binds but for requests and gates.
+
+    Args:
+        database: the staging database, and
+        read: a reader of it.
+        batch_id: the batch.
+        columns: those that the approval bound, by table; of a table that is missing all of now.
+    """
     found = {}
     for table in _BOUND:
         form = schema.arrow_rows(table, but=_NOT_BOUND)
-        columns = [table.c[name] for name in form.names]
-        written = [sa.type_coerce(column, sa.Unicode) if column.name in _TEXTS else column for column in columns]
+        form = pa.schema([form.field(name) for name in columns.get(table.name, form.names)])
+        read_as = [table.c[name] for name in form.names]
+        written = [sa.type_coerce(column, sa.Unicode) if column.name in _TEXTS else column for column in read_as]
         query = sa.select(*written).where(table.c.batch_id == batch_id)
         digest = ContentDigest()
         for rows in read(query.order_by(*_key_order(database, table)), form):
@@ -114,7 +133,9 @@ def differing(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
 
 def changed_requests(store: StagingStore, read: Read, batch_id: str) -> list[int]:
     """Return the posts whose stored booking request is no longer what its ``row_hash`` was made from."""
-    return [int(post) for found in find_changed_requests(store.database, read, batch_id) for post in found]
+    version = store.batch(batch_id).row_hash_version
+    changed = find_changed_requests(store.database, read, batch_id, version)
+    return [int(post) for found in changed for post in found]
 
 
 def find_posts(store: StagingStore, connection: sa.Connection, what: str, batch_id: str) -> list[int]:
@@ -146,7 +167,7 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
         with store.database.reading() as read:
             changed = changed_requests(store, read, batch_id)
             shown = read_rows(read, schema.bokningsbegaran_released, batch_id)
-            contents = {**read_contents(store.database, read, batch_id), GATES: gates}
+            contents = {**read_contents(store.database, read, batch_id, wanted.columns), GATES: gates}
     checks = {
         "posts that the view and released_post have differently": unlike,
         "posts that another released batch shows too": twice,

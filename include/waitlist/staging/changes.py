@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from waitlist.columns.forms import formed, hsa_id
 from waitlist.judge import booking_request
 from waitlist.judge.posts import Posts, RuleContext
+from waitlist.judge.request_columns import COLUMNS, NAMES
 from waitlist.schema import POSTS, PostIds
 from waitlist.staging import StagingStore, schema
 from waitlist.staging.database import refusals_named
@@ -47,9 +48,12 @@ UNIT: Final = "enhet"
 Search = Callable[[PostIds], tuple[PostIds, PostIds]]
 """Takes posts that a run over some units has not read; returns those that PMO still has, and those that it has not."""
 
-_REQUEST: Final = tuple(name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"})
 _RELEASED: Final = pa.schema(
-    [booking_request.SCHEMA.field(name) for name in ("post_id", *_REQUEST)] + [pa.field("enhet_hsa_id", pa.string())]
+    [
+        *(booking_request.SCHEMA.field(name) for name in ("post_id", *NAMES)),
+        pa.field("enhet_hsa_id", pa.string()),
+        pa.field("row_hash_version", pa.int32()),
+    ]
 )
 _INSERTED_AT_A_TIME: Final = 5_000
 
@@ -80,7 +84,7 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     Args:
         posts: what the run read in a range of keys, columns of ``schema.POSTS``, in the order of ``post_id``.
         released: some of the requests released in that range, in the order of ``post_id``: the columns of
-            ``booking_request.SCHEMA`` but for ``row_hash``, and the unit ``enhet_hsa_id``.
+            ``booking_request.SCHEMA`` but for ``row_hash``, the unit ``enhet_hsa_id`` and the ``row_hash_version``.
         context: as-of date, mappings and rule settings of the run.
         units: HSA-ids that the run read, None for all. A post of another unit is not missed.
 
@@ -93,7 +97,12 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     before = released.filter(stays)
     read = Posts(posts.filter(pc.is_in(posts["post_id"], before["post_id"].combine_chunks())), context)
     now = booking_request.build(read, np.ones(len(read), dtype=np.bool_))
-    differs = {name: _differs(before[name], now[name]) for name in _REQUEST}
+    # A release knew the columns of its version of the hash; what came later is no change by PMO.
+    version = before["row_hash_version"]
+    differs = {
+        column.name: pc.and_(_differs(before[column.name], now[column.name]), pc.greater_equal(version, column.since))
+        for column in COLUMNS
+    }
     differs["vantar_pa_besok"] = pa.chunked_array([pa.array(~read.waits)])
     differs["nybesok"] = pa.chunked_array([pa.array(read.flag("nybesok"))])
     differs[UNIT] = _moved(before["enhet_hsa_id"], read.column("enhet_hsa_id"))
@@ -211,7 +220,7 @@ def _released(keys: KeyRange, as_of: dt.date) -> sa.Select[tuple[object, ...]]:
     same = sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id)
     whose = sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id)
     return (
-        sa.select(post.c.post_id, *(request.c[name] for name in _REQUEST), unit.c.enhet_hsa_id)
+        sa.select(post.c.post_id, *(request.c[name] for name in NAMES), unit.c.enhet_hsa_id, batch.c.row_hash_version)
         .join_from(post, batch, batch.c.batch_id == post.c.batch_id)
         .join(request, same)
         .join(unit, whose, isouter=True)

@@ -26,9 +26,10 @@ import sqlalchemy as sa
 
 from waitlist.exceptions import ReconciliationError, StagingError
 from waitlist.judge.booking_request import row_hashes
+from waitlist.judge.request_columns import hashed
 from waitlist.judge.rules import Disposition
 from waitlist.schema import PostIds
-from waitlist.staging import BatchState, StagingStore, schema
+from waitlist.staging import BatchState, StagingStore, row_hash, schema
 from waitlist.staging.database import Database, Read, refusals_named
 from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
@@ -115,14 +116,15 @@ def reconcile(
     """
     doing = "reconciling batch"
     with refusals_named(f"{doing} {batch_id}"):
-        state = store.batch(batch_id).state
+        opened = store.batch(batch_id)
+        state = opened.state
         if state not in {BatchState.STAGED, BatchState.VERIFIED, BatchState.FAILED}:
             raise StagingError(f"batch {batch_id} is {state}: only a staged one can be reconciled")
         store.refresh_statistics()
         with store.database.connected() as connection:
             digests = _digests(connection, batch_id)
         with store.database.reading() as read:
-            checks = _Checks(store.database, read, batch_id)
+            checks = _Checks(store.database, read, batch_id, opened.row_hash_version)
             result = checks.run(source_posts, evidence)
     with store.changing(doing, batch_id) as (connection, state):
         if _digests(connection, batch_id) != digests or state is BatchState.OPEN:
@@ -144,17 +146,25 @@ def reconcile(
     return result
 
 
-def find_changed_requests(database: Database, read: Read, batch_id: str) -> Iterator[PostIds]:
-    """Yield the posts whose stored booking request is no longer what its ``row_hash`` was made from."""
+def find_changed_requests(database: Database, read: Read, batch_id: str, version: int) -> Iterator[PostIds]:
+    """Yield the posts whose stored booking request is no longer what its ``row_hash`` was made from.
+
+    Args:
+        database: the staging database, and
+        read: a reader of it.
+        batch_id: the batch.
+        version: the batch's version of the hash.
+    """
     if database.hashes_rows:
-        for found in read(_statement(database, f"find_changed_requests.{database.dialect}", batch_id), _KEY):
+        statement = sa.text(row_hash.find_changed_requests(database.dialect, database.schema, version))
+        for found in read(statement.bindparams(batch_id=batch_id), _KEY):
             yield found["post_id"].to_numpy()
         return
     table = schema.bokningsbegaran
     form = schema.arrow_rows(table)
     query = sa.select(*(table.c[name] for name in form.names)).where(table.c.batch_id == batch_id)
     for rows in read(query.order_by(table.c.post_id), form):
-        differs = pc.not_equal(rows["row_hash"], row_hashes(rows))
+        differs = pc.not_equal(rows["row_hash"], row_hashes(rows, hashed(version)))
         yield rows["post_id"].to_numpy()[differs.to_numpy(zero_copy_only=False)]
 
 
@@ -182,6 +192,7 @@ class _Checks:
     database: Database
     read: Read
     batch_id: str
+    hash_version: int
     faults: list[str] = field(default_factory=list)
     hashes_compared: int = 0
     keys_compared: int = 0
@@ -222,7 +233,7 @@ class _Checks:
     def _rows_fit(self) -> None:
         self._none("posts that migrate without a booking request", self._posts("find_migrate_without_request"))
         self._none("booking requests of posts that do not migrate", self._posts("find_request_without_migrate"))
-        changed = find_changed_requests(self.database, self.read, self.batch_id)
+        changed = find_changed_requests(self.database, self.read, self.batch_id, self.hash_version)
         self._none("booking requests that their row_hash does not fit", changed)
         self._none("findings of posts without a disposition", self._posts("find_finding_without_post"))
 

@@ -33,6 +33,7 @@ from sqlalchemy.dialects.mssql import NVARCHAR
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from waitlist.judge.request_columns import COLUMNS, RequestColumn
 from waitlist.staging.states import BatchKind, BatchState, EventName
 
 SCHEMA: Final = "millennium_staging"
@@ -108,6 +109,15 @@ def _post_id() -> Column[int]:
     return Column("post_id", BigInteger, primary_key=True, autoincrement=False)
 
 
+def _of_a_request(column: RequestColumn) -> Column[Any]:
+    kind: TypeEngine[Any] = Unicode(column.length)
+    if pa.types.is_date32(column.type):
+        kind = Date()
+    elif pa.types.is_boolean(column.type):
+        kind = Boolean()
+    return Column(column.name, kind, nullable=not column.required)
+
+
 def _one_of(
     column: str, values: type[BatchState] | type[BatchKind] | type[EventName] | tuple[str, ...]
 ) -> CheckConstraint:
@@ -147,6 +157,8 @@ batch: Final = Table(
     Column("reuse_snapshot", Unicode),
     # What the batch was opened with, by file and setting; empty in batches of releases before this column.
     Column("facts", Values),
+    # By which version of the hash its booking requests are hashed (``judge.request_columns``).
+    Column("row_hash_version", Integer, nullable=False, server_default="1"),
     _one_of("kind", BatchKind),
     _one_of("state", BatchState),
 )
@@ -190,15 +202,7 @@ bokningsbegaran: Final = Table(
     METADATA,
     _batch_id(),
     _post_id(),
-    Column("person_id", Unicode(12), nullable=False),
-    Column("begard_plats", Unicode),
-    Column("patientnamn", Unicode, nullable=False),
-    Column("begart_startdatum", Date, nullable=False),
-    Column("begart_slutdatum", Date, nullable=False),
-    Column("besokstyp", Unicode, nullable=False),
-    Column("vardinrattning", Unicode),
-    Column("beskrivning", Unicode),
-    Column("sekretess", Boolean, nullable=False),
+    *(_of_a_request(column) for column in COLUMNS),
     Column("row_hash", Unicode(64), nullable=False),
     sqlite_with_rowid=False,
 )

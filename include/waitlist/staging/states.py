@@ -105,6 +105,8 @@ class Batch:
     """
     facts: Mapping[str, str] | None = None
     """Digests of the files and values of the settings that it was opened with; None: an earlier release opened it."""
+    row_hash_version: int = 1
+    """The version of ``row_hash`` by which its booking requests are hashed."""
 
 
 @dataclass(frozen=True, slots=True)

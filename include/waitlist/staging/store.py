@@ -12,6 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.exceptions import RefusedError
+from waitlist.judge.request_columns import HASH_VERSION
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging import schema
 from waitlist.staging.database import Database, refusals_named
@@ -30,12 +31,12 @@ from waitlist.staging.queries import read_sql
 from waitlist.staging.states import NOT_RECONCILED, Batch, BatchFile, BatchKind, BatchState, StagedRange
 
 if TYPE_CHECKING:
-    from waitlist.staging.results import QualityResult
+    from waitlist.results import QualityResult
 
 _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
 _STATISTICS_LOCK: Final = 0x77616974
 # What decides a batch's rows besides the extract: a batch reopened with the same ones stays as it is.
-_DECIDING: Final = ("kind", "wave", "as_of", "units", "reuse_snapshot", "rules_version")
+_DECIDING: Final = ("kind", "wave", "as_of", "units", "reuse_snapshot", "rules_version", "row_hash_version")
 
 
 class StagingStore:
@@ -116,8 +117,9 @@ class StagingStore:
             "reuse_snapshot": reuse_snapshot,
             "rules_version": rules_version,
         }
-        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, "facts": facts, **deciding}
         begun = entry(batch_id, BatchState.OPEN, at=started_at, details={**deciding, "as_of": as_of.isoformat()})
+        deciding["row_hash_version"] = HASH_VERSION
+        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, "facts": facts, **deciding}
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
             query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)
             known = connection.execute(query.with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")).one_or_none()
@@ -232,7 +234,7 @@ class StagingStore:
 
     def quality_results(self, batch_id: str) -> list["QualityResult"]:
         """Return the results of every suite that was run on a batch."""
-        from waitlist.staging.results import QualityResult  # noqa: PLC0415 - quality looks at staging's tables
+        from waitlist.results import QualityResult  # noqa: PLC0415 - quality looks at staging's tables
 
         table = schema.quality_result
         columns = [column for column in table.columns if column is not table.c.batch_id]

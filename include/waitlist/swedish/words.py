@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Final
 
 from waitlist.facts.gates import Gate
+from waitlist.judge.request_columns import COLUMNS
 from waitlist.judge.rules import RULES, Disposition
-from waitlist.staging.results import FailureSeverity, Outcome
+from waitlist.results import FailureSeverity, Outcome
 
 
 @dataclass(frozen=True)
@@ -251,15 +252,7 @@ RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
 
 REQUEST_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "person_id": "Person-ID",
-        "begard_plats": "Begärd plats",
-        "patientnamn": "Patientnamn",
-        "begart_startdatum": "Begärt startdatum",
-        "begart_slutdatum": "Begärt slutdatum",
-        "besokstyp": "Besökstyp",
-        "vardinrattning": "Vårdinrättning",
-        "beskrivning": "Beskrivning",
-        "sekretess": "Sekretessmarkering",
+        **{column.name: column.label for column in COLUMNS},
         "enhet": "Enhet",
         "vantar_pa_besok": "Väntar på besök",
         "nybesok": "Nybesök",

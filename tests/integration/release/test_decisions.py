@@ -16,6 +16,7 @@ from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
 from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
 from waitlist.release.gates import stored
+from waitlist.release.proof import bound_columns
 from waitlist.reports import approval
 from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema
@@ -78,7 +79,7 @@ def test_asking_fixes_the_rows_and_keeps_their_hash_and_the_gates(store: Staging
     assert stored(store, WAVE) == gates
     asked = event(store, EventName.AWAITING_APPROVAL)
     assert (asked.actor, asked.at, asked.reason) == ("pipeline", LATER, None)
-    assert {name: told for name, told in asked.details.items() if name != "contents"} == {
+    assert {name: told for name, told in asked.details.items() if name not in {"contents", "columns"}} == {
         "posts": len(MIGRATING), "rows_hash": rows.rows_hash, "gates_failed": ["unhandled_share"],
     }  # fmt: skip
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in asked.details["contents"].values())
@@ -490,3 +491,12 @@ def test_trail_of_a_batch_holds_no_personal_data(store: StagingStore) -> None:
     assert "Testsson" not in trail
     assert "uppföljning" not in trail
     assert not re.search(r"\b(19|20)\d{10}\b", trail)
+
+
+def test_approval_binds_the_columns_that_its_release_knew(store: StagingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    fewer = {name: [column for column in names if column != "digest"] for name, names in bound_columns().items()}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(release, "bound_columns", lambda: fewer)
+        releases.put_awaiting(store)
+    assert release.release(store, WAVE, "lead", None, NOW) == len(MIGRATING)
+    assert release.verify_released(store, WAVE) == len(MIGRATING)

@@ -97,6 +97,7 @@ def test_batches_of_the_release_before_stay_readable_without_dates(store: Stagin
             "ALTER TABLE {}batch DROP COLUMN facts",
             "DROP TABLE {}batch_file",
             "ALTER TABLE {}batch_partition DROP COLUMN part_sha256",
+            "ALTER TABLE {}batch DROP COLUMN row_hash_version",
             "UPDATE {}staging_version SET version_num = '0002'",
         ):
             connection.exec_driver_sql(change.format(prefix))

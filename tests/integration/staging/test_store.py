@@ -14,8 +14,8 @@ from tests.support import batches
 from tests.support.batches import PARTITIONS, Chunk, chunk, chunks
 
 from waitlist.exceptions import SnapshotError, StagingError
+from waitlist.results import FailureSeverity, Outcome, QualityResult
 from waitlist.staging import IMMUTABLE, BatchState, StagingStore, schema
-from waitlist.staging.results import FailureSeverity, Outcome, QualityResult
 
 LATER = batches.NOW + dt.timedelta(hours=1)
 RESULT = QualityResult("dates", "DATE_EXPIRED", "boka_fore", FailureSeverity.WARNING, 259, 3, 0.95, Outcome.PASSED)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from tests.support.posts import (
 
 from waitlist.judge import booking_request
 from waitlist.judge.posts import Posts
+from waitlist.judge.request_columns import COLUMNS, HASH_VERSION
+from waitlist.staging import changes
 from waitlist.staging.changes import SCHEMA, compare
 from waitlist.swedish.words import REQUEST_LABELS
 
@@ -34,7 +37,8 @@ def released(*posts: Post) -> pa.Table:
     """Booking requests as the release left them, with the unit of each."""
     read = table(*posts)
     requests = booking_request.build(Posts(read, context()), np.ones(len(posts), np.bool_))
-    return requests.drop_columns("row_hash").append_column("enhet_hsa_id", read["enhet_hsa_id"])
+    requests = requests.drop_columns("row_hash").append_column("enhet_hsa_id", read["enhet_hsa_id"])
+    return requests.append_column("row_hash_version", pa.array([HASH_VERSION] * len(posts), pa.int32()))
 
 
 def found(now: pa.Table, before: pa.Table, *, units: frozenset[str] | None = None, **facts: Any) -> list[Any]:
@@ -174,3 +178,14 @@ def test_posts_that_were_never_released_are_nobodys_change() -> None:
 def test_every_column_that_may_be_told_has_its_swedish_name() -> None:
     of_the_request = {name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"}}
     assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok", "enhet"}
+
+
+def test_column_that_a_release_did_not_know_is_no_change_by_pmo(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = tuple(replace(column, since=2) if column.name == "patientnamn" else column for column in COLUMNS)
+    monkeypatch.setattr(changes, "COLUMNS", later)
+    before = released({})
+    now = table({"patient": "Lindqvist, Åse", "boka_fore": "2025-03-21"})
+    assert found(now, before) == [(1, "changed", "begart_slutdatum")]
+    place = before.column_names.index("row_hash_version")
+    known = before.set_column(place, "row_hash_version", pa.array([2], pa.int32()))
+    assert found(now, known) == [(1, "changed", "begart_slutdatum, patientnamn")]

@@ -1,0 +1,62 @@
+"""The columns of a booking request (chapter 6): name, type, label and place in ``row_hash``, declared here alone.
+
+The Arrow schema, the staging table, the SQL that computes ``row_hash``, the columns that the suites know and the labels
+all follow from ``COLUMNS``. A new column needs, besides its line here, its value in ``booking_request.build``, a
+migration and a released view (``CONTRIBUTING.md``).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class RequestColumn:
+    """One column of a booking request.
+
+    Attributes:
+        name: in the staging table and in every Arrow table.
+        type: text, date or flag, as Arrow has it.
+        label: what staff call it, in Swedish.
+        required: whether a staged request always has a value.
+        length: characters that the staging table holds; None: as many as there are.
+        since: the first version of ``row_hash`` that covers the column.
+    """
+
+    name: str
+    type: pa.DataType
+    label: str
+    required: bool = False
+    length: int | None = None
+    since: int = 1
+
+
+COLUMNS: Final = (
+    RequestColumn("person_id", pa.string(), "Person-ID", required=True, length=12),
+    RequestColumn("begard_plats", pa.string(), "Begärd plats"),
+    RequestColumn("patientnamn", pa.string(), "Patientnamn", required=True),
+    RequestColumn("begart_startdatum", pa.date32(), "Begärt startdatum", required=True),
+    RequestColumn("begart_slutdatum", pa.date32(), "Begärt slutdatum", required=True),
+    RequestColumn("besokstyp", pa.string(), "Besökstyp", required=True),
+    RequestColumn("vardinrattning", pa.string(), "Vårdinrättning"),
+    RequestColumn("beskrivning", pa.string(), "Beskrivning"),
+    RequestColumn("sekretess", pa.bool_(), "Sekretessmarkering", required=True),
+)
+"""In the order in which they are hashed and stored, after ``post_id``. A new column is the last one."""
+
+NAMES: Final = tuple(column.name for column in COLUMNS)
+
+HASH_VERSION: Final = max(column.since for column in COLUMNS)
+"""The version of ``row_hash`` in which a batch is hashed that is opened now; the batch keeps it."""
+
+
+def hashed(version: int, columns: tuple[RequestColumn, ...] = COLUMNS) -> tuple[RequestColumn, ...]:
+    """Return the columns that a version of ``row_hash`` covers, in their order.
+
+    Raises:
+        ValueError: a newer release of this project made the version.
+    """
+    if not 1 <= version <= max(column.since for column in columns):
+        raise ValueError(f"row_hash has no version {version} in this release")
+    return tuple(column for column in columns if column.since <= version)
