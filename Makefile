@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine lint lock clean
+.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine docs lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ scale-out: setup ## Run the dry run on two Celery workers, one killed on the way
 
 clean-machine: ## Run a command in a fresh clone on a clean Debian, as root: make clean-machine [RELEASE=trixie] [COMMAND="make test"]
 	@RELEASE="$(RELEASE)" COMMAND="$(COMMAND)" MIRROR="$(MIRROR)" scripts/clean_machine.sh
+
+docs: setup ## Write the tables of docs/rules.md from the rules
+	@scripts/docs.sh
 
 lint: setup ## Style, types, rings, SQL, compose file
 	@scripts/lint.sh

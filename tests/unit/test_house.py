@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from scripts import rule_docs
 
 from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.paths import PROJECT
@@ -219,6 +220,10 @@ class TestDocuments:
         ]
         assert documented == [*DISPOSITIONS, (Disposition.MIGRATE, ())]
         assert {value: label for value, label, _ in rows} == DISPOSITION_LABELS
+
+    def test_tables_of_rules_are_what_the_rules_declare(self):
+        document = read("docs/rules.md")
+        assert rule_docs.written(document) == document, "run make docs"
 
     def test_every_severity_is_documented(self):
         assert set(re.findall(r"^\| `(\w+)` \| [^|]+ \|$", read("docs/rules.md"), re.MULTILINE)) == set(Severity)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from waitlist.columns import texts
 from waitlist.judge import booking_request
 from waitlist.judge.posts import NO_POSTS, Mask, Posts, RuleContext
-from waitlist.judge.rules import DISPOSITIONS, RAISED, RULES, Disposition, Severity, severity
+from waitlist.judge.rules import DISPOSITIONS, RAISED, RULES, Code, Disposition, Severity, severity
 from waitlist.schema import POSTS, PostIds
 
 DISPOSITION_SCHEMA: Final = pa.schema(
@@ -74,7 +74,7 @@ def assess(
     severities = {code: severity(rule, posts) for code, rule in RULES.items()}
     disposition = _decide(fired, severities, len(posts))
     return Assessment(
-        dispositions=_dispositions(posts, disposition, fired["CATEGORY_NOT_MOVED"] & posts.list_in_care_area),
+        dispositions=_dispositions(posts, disposition, fired[Code.CATEGORY_NOT_MOVED] & posts.list_in_care_area),
         findings=_findings(posts, fired, severities),
         bokningsbegaran=booking_request.build(posts, disposition == _ORDER.index(Disposition.MIGRATE)),
     )
@@ -101,7 +101,7 @@ def decide(
     return _decide(fired, {code: severity(rule, posts) for code, rule in deciding.items()}, len(posts))
 
 
-def rules_that_decide(context: RuleContext) -> tuple[str, ...]:
+def rules_that_decide(context: RuleContext) -> tuple[Code, ...]:
     """Return the rules that a disposition may follow from under these facts and settings."""
     nothing = Posts(POSTS.empty_table(), context)
     return tuple(
@@ -115,7 +115,7 @@ def columns_that_decide(context: RuleContext) -> tuple[str, ...]:
     return tuple(name for name in POSTS.names if name in read)
 
 
-def _decide(fired: dict[str, Mask], severities: dict[str, Severity], posts: int) -> npt.NDArray[np.int8]:
+def _decide(fired: dict[Code, Mask], severities: dict[Code, Severity], posts: int) -> npt.NDArray[np.int8]:
     """Return each post's disposition as a place in ``_ORDER``: the first row that holds."""
     raised = tuple(code for code, level in severities.items() if level is Severity.BLOCKS and code not in _DECIDING)
     decided = np.full(posts, _ORDER.index(Disposition.MIGRATE), dtype=np.int8)
@@ -144,7 +144,7 @@ def _dispositions(posts: Posts, disposition: npt.NDArray[np.int8], recommended: 
     )
 
 
-def _findings(posts: Posts, fired: dict[str, Mask], severities: dict[str, Severity]) -> pa.Table:
+def _findings(posts: Posts, fired: dict[Code, Mask], severities: dict[Code, Severity]) -> pa.Table:
     places: list[npt.NDArray[np.intp]] = []
     details: list[pa.Array] = []
     for code, rule in RULES.items():
@@ -159,7 +159,7 @@ def _findings(posts: Posts, fired: dict[str, Mask], severities: dict[str, Severi
     return pa.Table.from_arrays(
         [
             pa.array(posts.post_id[place[order]]),
-            pc.take(pa.array(list(RULES)), by_rule),
+            pc.take(pa.array([code.value for code in RULES]), by_rule),
             pc.take(pa.array([severities[code].value for code in RULES]), by_rule),
             pc.take(pa.concat_arrays(details), pa.array(order)),
         ],

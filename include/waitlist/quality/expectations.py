@@ -44,7 +44,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from waitlist.columns import dates
 from waitlist.judge.identity import Kind, classify
 from waitlist.judge.posts import Posts, RuleContext
-from waitlist.judge.rules import RULES
+from waitlist.judge.rules import RULES, Code
 from waitlist.settings import StraddlePolicy
 
 Judgement = npt.NDArray[np.bool_] | Exception
@@ -92,7 +92,7 @@ def judge(table: pa.Table, names: Iterable[str], context: RuleContext) -> dict[s
     posts = Posts(table, context)
     judged: dict[str, Judgement] = {}
     for name in names:
-        predicate = _NO_RULES[name] if name in _NO_RULES else RULES[name].predicate
+        predicate = _NO_RULES[name] if name in _NO_RULES else RULES[Code(name)].predicate
         try:
             judged[name] = predicate(posts)
         except Exception as error:  # noqa: BLE001 - told where the expectation is answered

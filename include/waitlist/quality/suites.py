@@ -21,14 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from waitlist.exceptions import SuiteError, reason_of
 from waitlist.files import read_kept
 from waitlist.judge.request_columns import NAMES
-from waitlist.judge.rules import RULES
+from waitlist.judge.rules import RULES, Code
 from waitlist.results import FailureSeverity
 from waitlist.schema import POSTS
 
 CONTRACT: Final = "extract_contract"
 """The suite whose critical expectations stop the run."""
 
-NOT_IN_A_CHUNK: Final = frozenset({"DUPLICATE_POST", "ALREADY_RELEASED"})
+NOT_IN_A_CHUNK: Final = frozenset({Code.DUPLICATE_POST, Code.ALREADY_RELEASED})
 """Rules that need more than the posts themselves, so no expectation can hold them."""
 
 STAGED_COLUMNS: Final = ("batch_id", "post_id", *NAMES, "row_hash")
@@ -166,7 +166,7 @@ class _Rule(_MapKwargs):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return RULES[self.rule].columns if self.rule in RULES else ()
+        return RULES[Code(self.rule)].columns if self.rule in RULES else ()
 
     def faults(self) -> Iterable[str]:
         if self.rule not in RULES:

@@ -33,7 +33,7 @@ APPEARED: Final = "appeared"
 DISAPPEARED: Final = "disappeared"
 
 _DISPOSITIONS: Final = [each.value for each in Disposition]
-_RULES: Final = list(RULES)
+_RULES: Final = [code.value for code in RULES]
 _READ_ROWS: Final = 20_000
 _WIDTH_OF_A_FILE: Final = 100
 _REWRITTEN: Final = "migreras i båda, med ändrad bokningsbegäran"

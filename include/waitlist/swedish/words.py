@@ -7,7 +7,7 @@ from typing import Final
 
 from waitlist.facts.gates import Gate
 from waitlist.judge.request_columns import COLUMNS
-from waitlist.judge.rules import RULES, Disposition
+from waitlist.judge.rules import RULES, Code, Disposition
 from waitlist.results import FailureSeverity, Outcome
 
 
@@ -88,163 +88,165 @@ CONTACT_FORM_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {"besok": "Besök", "telefon": "Telefon", "video": "Video", "hembesok": "Hembesök"}
 )
 
-RULE_TEXTS: Final[Mapping[str, RuleText]] = MappingProxyType(
+RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
     {
-        "NOT_WAITING": RuleText(
+        Code.NOT_WAITING: RuleText(
             "Ingen patient väntar", "Administrativ post: ingen patient väntar på besök. Den migreras inte."
         ),
-        "NOT_WAITING_ON_SDV_LIST": RuleText(
+        Code.NOT_WAITING_ON_SDV_LIST: RuleText(
             "Administrativ post på SDV-väntelista",
             "Ta bort posten från SDV-väntelistan: ingen patient väntar på besök.",
         ),
-        "ID_MISSING": RuleText(
+        Code.ID_MISSING: RuleText(
             "Personnummer saknas",
             "Fyll i patientens personnummer i PMO, eller hantera posten manuellt och avsluta den när patienten är "
             "bokad.",
         ),
-        "ID_INVALID": RuleText(
+        Code.ID_INVALID: RuleText(
             "Ogiltigt personnummer",
             "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt och avsluta den när patienten är "
             "bokad.",
         ),
-        "ID_COORDINATION_NUMBER": RuleText(
+        Code.ID_COORDINATION_NUMBER: RuleText(
             "Samordningsnummer",
             "Patienter med samordningsnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i "
             "PMO när patienten är bokad.",
         ),
-        "ID_RESERVE_NUMBER": RuleText(
+        Code.ID_RESERVE_NUMBER: RuleText(
             "Reservnummer",
             "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
             "när patienten är bokad.",
             "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
             "när patienten är bokad. Troligt format: {detail}.",
         ),
-        "ID_UNSAFE_ON_SDV_LIST": RuleText(
+        Code.ID_UNSAFE_ON_SDV_LIST: RuleText(
             "Saknar säkert personnummer på SDV-väntelista",
             "Ta bort posten från SDV-väntelistan: patienten har inget giltigt personnummer.",
         ),
-        "TEST_PERSON": RuleText(
+        Code.TEST_PERSON: RuleText(
             "Testpatient",
             "Numret är en testpatients. Kontrollera namnet. Är det en testpatient, avsluta posten i PMO. Är det en "
             "verklig patient, rätta personnumret i PMO.",
         ),
-        "NAME_MISSING": RuleText(
+        Code.NAME_MISSING: RuleText(
             "Patientnamn saknas",
             "Fyll i patientens namn i PMO, eller hantera posten manuellt och avsluta den när patienten är bokad.",
         ),
-        "FIRST_VISIT": RuleText(
+        Code.FIRST_VISIT: RuleText(
             "Nybesök",
             "Nybesök migreras inte. Boka patienten direkt i Millennium, och avsluta posten i PMO när patienten är "
             "bokad.",
         ),
-        "DATE_MISSING": RuleText(
+        Code.DATE_MISSING: RuleText(
             "Datum saknas",
             "Fyll i både Boka fr.o.m. och Boka före med giltiga datum.",
             "Fyll i ett giltigt datum i {detail}.",
         ),
-        "DATE_INVERTED": RuleText("Datum i fel ordning", "Rätta datumen: Boka fr.o.m. ligger efter Boka före."),
-        "DATE_EXPIRED": RuleText(
+        Code.DATE_INVERTED: RuleText("Datum i fel ordning", "Rätta datumen: Boka fr.o.m. ligger efter Boka före."),
+        Code.DATE_EXPIRED: RuleText(
             "Rött datum",
             "Boka före har passerat. Uppdatera datumintervallet, eller avsluta posten om patienten inte längre väntar.",
         ),
-        "ENDS_BEFORE_GO_LIVE": RuleText(
+        Code.ENDS_BEFORE_GO_LIVE: RuleText(
             "Slutar före driftstart",
             "Boka före ligger före enhetens driftstart. Boka patienten i PMO som vanligt före driftstart, och avsluta "
             "posten när patienten är bokad.",
             "Boka före ligger före enhetens driftstart {detail}. Boka patienten i PMO som vanligt före driftstart, och "
             "avsluta posten när patienten är bokad.",
         ),
-        "WITHIN_CUTOFF": RuleText(
+        Code.WITHIN_CUTOFF: RuleText(
             "Inom fyra veckor efter driftstart",
             "Datumintervallet ligger inte mer än fyra veckor efter driftstart. Boka patienten direkt i Millennium, och "
             "avsluta posten i PMO när patienten är bokad.",
             "Datumintervallet ligger inte i sin helhet efter {detail}. Boka patienten direkt i Millennium, och avsluta "
             "posten i PMO när patienten är bokad.",
         ),
-        "NOT_ELIGIBLE_ON_SDV_LIST": RuleText(
+        Code.NOT_ELIGIBLE_ON_SDV_LIST: RuleText(
             "Bokas för hand men ligger på SDV-väntelista",
             "Ta bort posten från SDV-väntelistan: patienten bokas för hand och skulle annars bokas två gånger.",
         ),
-        "STRADDLES_CUTOFF": RuleText(
+        Code.STRADDLES_CUTOFF: RuleText(
             "Datumintervallet går över fyraveckorsgränsen",
             "Datumintervallet börjar före gränsen fyra veckor efter driftstart och slutar efter den. "
             "Bestäm på vilken sida av gränsen patienten ska bokas, och ändra datumintervallet efter det.",
             "Datumintervallet börjar senast {detail} (fyra veckor efter driftstart) och slutar därefter. "
             "Bestäm på vilken sida av gränsen patienten ska bokas, och ändra datumintervallet efter det.",
         ),
-        "UNIT_UNPLANNED": RuleText(
+        Code.UNIT_UNPLANNED: RuleText(
             "Enheten saknar driftstart",
             "Enheten saknar driftstart i planen. Migreringsledningen lägger in den.",
         ),
-        "UNIT_ALREADY_LIVE": RuleText(
+        Code.UNIT_ALREADY_LIVE: RuleText(
             "Enheten är redan i drift",
             "Enheten är redan i drift i Millennium. Boka patienten där, och avsluta posten i PMO när patienten är "
             "bokad.",
             "Enheten är i drift i Millennium sedan {detail}. Boka patienten där, och avsluta posten i PMO när "
             "patienten är bokad.",
         ),
-        "CATEGORY_UNKNOWN": RuleText(
+        Code.CATEGORY_UNKNOWN: RuleText(
             "Okänd kategori",
             "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
             "mappningen.",
             "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
             "mappningen. Närmast är {detail}.",
         ),
-        "CATEGORY_NOT_MOVED": RuleText(
+        Code.CATEGORY_NOT_MOVED: RuleText(
             "Inte flyttad till SDV-väntelista",
             "Flytta posten till en SDV-väntelista inom enhetens vårdområde.",
             "Flytta posten till {detail}.",
         ),
-        "LIST_OUTSIDE_CARE_AREA": RuleText(
+        Code.LIST_OUTSIDE_CARE_AREA: RuleText(
             "Listan hör inte till enhetens vårdområde",
             "Välj en SDV-väntelista inom enhetens vårdområde.",
             "Välj en SDV-väntelista inom enhetens vårdområde: listan hör till {detail}.",
         ),
-        "CONTACT_FORM_MISMATCH": RuleText(
+        Code.CONTACT_FORM_MISMATCH: RuleText(
             "Kontaktformen stämmer inte med listan",
             "Rätta kontaktformen, eller välj en annan SDV-väntelista: de säger olika.",
             "Rätta kontaktformen, eller välj en annan SDV-väntelista: listan gäller {detail}.",
         ),
-        "BRANCH_NOT_IN_TEXT": RuleText(
+        Code.BRANCH_NOT_IN_TEXT: RuleText(
             "Filialen nämns inte i texten",
             "Skriv platsen för besöket i Orsak eller Planerade åtgärder: besöket sker på filial.",
         ),
-        "ATTACHMENT_NOT_MIGRATED": RuleText(
+        Code.ATTACHMENT_NOT_MIGRATED: RuleText(
             "Bilaga följer inte med",
             "Bilagan migreras inte. Kontrollera att viktig information står i Orsak eller Planerade åtgärder. Raden "
             "står kvar så länge posten har en bilaga.",
         ),
-        "ATTACHMENT_WITHOUT_TEXT": RuleText(
+        Code.ATTACHMENT_WITHOUT_TEXT: RuleText(
             "Bilaga utan text",
             "Skriv det viktiga ur bilagan i Orsak eller Planerade åtgärder: bilagan migreras inte, och båda är tomma.",
         ),
-        "AGE_MISMATCH": RuleText(
+        Code.AGE_MISMATCH: RuleText(
             "Åldern stämmer inte med listan",
             "Rätta SDV-väntelista eller datum: patientens ålder passar inte listan under datumintervallet.",
         ),
-        "AGE_IMPLAUSIBLE": RuleText(
+        Code.AGE_IMPLAUSIBLE: RuleText(
             "Osannolik ålder",
             "Numret läses som ett barn under två år. Har patienten fyllt hundra år, skriv numret med + i stället för "
             "bindestreck. Är det ett barn, skriv numret med tolv siffror.",
         ),
-        "DUPLICATE_POST": RuleText(
+        Code.DUPLICATE_POST: RuleText(
             "Möjlig dubblett",
             "Samma patient har flera poster på enheten för samma lista med överlappande datum. Avsluta dubbletten, "
             "eller rätta datumen om båda besöken behövs.",
         ),
-        "CONTACT_FORM_UNKNOWN": RuleText(
+        Code.CONTACT_FORM_UNKNOWN: RuleText(
             "Okänd kontaktform", "Ange kontaktform: besök, telefon, video eller hembesök."
         ),
-        "DESCRIPTION_OVER_LIMIT": RuleText(
+        Code.DESCRIPTION_OVER_LIMIT: RuleText(
             "Lång beskrivning",
             "Texterna är längre än mottagande fält. Korta ned dem så att allt får plats.",
             "Texterna blir {detail} tecken, längre än mottagande fält. Korta ned dem så att allt får plats.",
         ),
-        "TEXT_CLEANED": RuleText(
+        Code.TEXT_CLEANED: RuleText(
             "Otillåtna tecken borttagna", "Osynliga styrtecken togs bort ur texten. Ingen åtgärd behövs."
         ),
-        "ALREADY_RELEASED": RuleText("Redan överförd", "Posten är redan överförd till Millennium. Ändringar görs där."),
-        "PROTECTED_IDENTITY": RuleText(
+        Code.ALREADY_RELEASED: RuleText(
+            "Redan överförd", "Posten är redan överförd till Millennium. Ändringar görs där."
+        ),
+        Code.PROTECTED_IDENTITY: RuleText(
             "Sekretessmarkering", "Patienten har sekretessmarkering. Märkningen följer med till Millennium."
         ),
     }
@@ -385,18 +387,19 @@ WORK_LIST_HOW_TO_READ: Final = (
 
 def rule_label(code: str) -> str:
     """Return the short Swedish name of a rule."""
-    return RULE_TEXTS[code].label
+    return RULE_TEXTS[Code(code)].label
 
 
 def finding_text(code: str, detail: str | None) -> str:
     """Return what staff are to do about a finding, with the chapter of the instruction that says so."""
-    text = RULE_TEXTS[code]
-    if detail and code == "CONTACT_FORM_MISMATCH":
+    rule = RULES[Code(code)]
+    text = RULE_TEXTS[rule.code]
+    if detail and rule.code is Code.CONTACT_FORM_MISMATCH:
         detail = CONTACT_FORM_LABELS.get(detail, detail).lower()
     said = text.with_detail.format(detail=detail) if text.with_detail and detail else text.action
     # "Boka fr.o.m." brings its own full stop.
     said = said.replace("..", ".")
-    chapter = RULES[code].chapter
+    chapter = rule.chapter
     if "steg" in chapter:
         # "kapitel 2 steg 6, 4" would read as two steps.
         chapter = chapter.replace(", ", " och kapitel ")

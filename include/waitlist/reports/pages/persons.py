@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from upath import UPath
 
+from waitlist.judge.rules import Code
 from waitlist.reports.worklist.rows import one_line
 from waitlist.reports.worklist.sources import find_snapshot
 from waitlist.source.snapshot import read_part
@@ -17,7 +18,7 @@ from waitlist.staging.database import refusals_named
 from waitlist.swedish.words import PERSON_MASKED
 
 _COLUMNS: Final = ("post_id", "personnummer", "patient", "sekretess")
-_PROTECTED: Final = "PROTECTED_IDENTITY"
+_PROTECTED: Final = Code.PROTECTED_IDENTITY.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from waitlist.judge.assess import columns_that_decide, decide
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
 from waitlist.judge.posts import CONTACT_FORMS, NO_POSTS, RuleContext
-from waitlist.judge.rules import Disposition
+from waitlist.judge.rules import Code, Disposition
 from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.readiness import wave_title
@@ -45,7 +45,7 @@ NO_LIST: Final = "-"
 
 _CODES: Final = tuple(Disposition)
 _UNIT: Final = "enhet_hsa_id"
-_DUPLICATE: Final = "DUPLICATE_POST"
+_DUPLICATE: Final = Code.DUPLICATE_POST
 
 
 class ProposalError(WaitlistError):

@@ -6,14 +6,14 @@ twice. So where a post leaves the migration, only what led there and what must b
 else is named without an instruction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from waitlist.exceptions import WorkListError
-from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
+from waitlist.judge.rules import DISPOSITIONS, RULES, Code, Disposition, Severity
 from waitlist.swedish.words import REQUEST_LABELS, WORK_LIST_CHANGES, finding_text, rule_label
 
 
@@ -67,17 +67,17 @@ _ALWAYS: Final = {
     Disposition.BOOK_IN_MILLENNIUM: Sheet.BOOK_IN_MILLENNIUM,
     Disposition.HANDLE_MANUALLY: Sheet.HANDLE_MANUALLY,
 }
-_UNPLANNED: Final = "UNIT_UNPLANNED"
-_ON_SDV_LIST: Final = "NOT_WAITING_ON_SDV_LIST"
-_BRANCH: Final = "BRANCH_NOT_IN_TEXT"
-_LIVE: Final = "UNIT_ALREADY_LIVE"
+_UNPLANNED: Final = Code.UNIT_UNPLANNED
+_ON_SDV_LIST: Final = Code.NOT_WAITING_ON_SDV_LIST
+_BRANCH: Final = Code.BRANCH_NOT_IN_TEXT
+_LIVE: Final = Code.UNIT_ALREADY_LIVE
 # For the record, yet its text asks somebody to look (policy "migrate").
-_STRADDLES: Final = "STRADDLES_CUTOFF"
+_STRADDLES: Final = Code.STRADDLES_CUTOFF
 _LEAVING: Final = frozenset(
     {Sheet.BOOK_IN_PMO, Sheet.BOOK_IN_MILLENNIUM, Sheet.HANDLE_MANUALLY, Sheet.TAKE_OFF_SDV_LIST}
 )
 
-_PLACE: Final = {code: place for place, code in enumerate(RULES)}
+_PLACE: Final[Mapping[str, int]] = {code: place for place, code in enumerate(RULES)}
 _GRAVITY: Final = {severity.value: gravity for gravity, severity in enumerate(Severity)}
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from waitlist.exceptions import WorkListError
 from waitlist.facts.mappings import Mappings, is_hsa_id
-from waitlist.judge.rules import Disposition
+from waitlist.judge.rules import Code, Disposition
 from waitlist.reports.readiness import Readiness
 from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change
 from waitlist.reports.worklist.rows import Aside, make_rows, one_line
@@ -32,8 +32,8 @@ Progress = Callable[[str, int, int], None]
 UNKNOWN: Final = ""
 """Key of the posts whose unit is not known."""
 
-_TELLS_CUTOFF: Final = frozenset({"WITHIN_CUTOFF", "STRADDLES_CUTOFF"})
-_PROTECTED: Final = "PROTECTED_IDENTITY"
+_TELLS_CUTOFF: Final = frozenset({Code.WITHIN_CUTOFF, Code.STRADDLES_CUTOFF})
+_PROTECTED: Final = Code.PROTECTED_IDENTITY.value
 
 
 @dataclass
