@@ -1,7 +1,8 @@
 """Write the tables of ``docs/rules.md`` that the rules declare: python scripts/rule_docs.py [--check].
 
 The tables of rules, of dispositions and of Swedish texts are made of ``waitlist.judge.rules`` and
-``waitlist.swedish.words``; the text around them is written by hand. With ``--check`` nothing is written, and a table that is stale ends with 1.
+``waitlist.swedish.words``; the text around them is written by hand. With ``--check`` nothing is written, and a stale
+table ends with 1.
 """
 
 import inspect
