@@ -17,7 +17,7 @@ from benchmarks.observe import Watch, cpu_seconds
 from benchmarks.site import AS_OF, Site
 from waitlist.source.pmo.connection import _PAIR
 from waitlist.staging import StagingStore
-from waitlist.steps.pipeline import Request
+from waitlist.steps.run import Request
 
 SLOTS = 2
 

@@ -22,7 +22,8 @@ from benchmarks.naive import script
 from benchmarks.site import AS_OF, Site
 from waitlist.settings import Settings
 from waitlist.source.pmo import PmoSource, Selection
-from waitlist.steps.pipeline import Pipeline, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Run
 
 Steps = dict[str, float]
 Work = Callable[[], tuple[int, Steps]]

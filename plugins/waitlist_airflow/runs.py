@@ -10,7 +10,8 @@ from upath import UPath
 from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
 from waitlist.settings import Settings
-from waitlist.steps.pipeline import Pipeline, Request, Run, batch_id_of
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request, Run, batch_id_of
 from waitlist_airflow.connections import pmo_connection_string, staging_url
 
 CONCLUDE: Final = "conclude"

@@ -19,7 +19,7 @@ from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, TRUTH, Order, generate
 from waitlist.source.pmo import PmoSource
 from waitlist.staging import Batch, StagingStore
-from waitlist.steps.pipeline import Request
+from waitlist.steps.run import Request
 
 POSTS = 600
 AS_OF = dt.date(2024, 10, 1)

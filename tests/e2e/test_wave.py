@@ -11,7 +11,7 @@ from tests.e2e.conftest import AS_OF, Site
 
 from waitlist.reports.notices import RUN_LABELS
 from waitlist.staging import PIPELINE, BatchState
-from waitlist.steps.pipeline import Request
+from waitlist.steps.run import Request
 from waitlist.swedish.formats import moment
 
 WAVE = "2"

@@ -24,7 +24,8 @@ from waitlist.source.batch_files import BatchFiles
 from waitlist.source.earlier_files import files_of
 from waitlist.source.snapshot import file_name
 from waitlist.staging import schema
-from waitlist.steps.pipeline import Pipeline, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Run
 
 POSTS = 400
 

@@ -35,7 +35,8 @@ from waitlist.reports.worklist import OutFolder, find_snapshot, write_work_lists
 from waitlist.settings import RuleSettings, Settings
 from waitlist.source.earlier_files import files_of
 from waitlist.staging import StagingStore, schema
-from waitlist.steps.pipeline import Pipeline, Request
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request
 
 ARCHIVE = Path(__file__).parent / "data" / "earlier_release.tar.xz"
 NIGHTS = tuple(AS_OF - dt.timedelta(days) for days in (2, 1, 0))

@@ -19,7 +19,8 @@ from waitlist.exceptions import SettingsError
 from waitlist.settings import RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import BatchState, schema
-from waitlist.steps.pipeline import Pipeline, Request, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request, Run
 
 LEAD = "lead"
 WHY = "Testad och godkänd i prov."

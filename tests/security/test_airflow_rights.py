@@ -18,7 +18,7 @@ from tests.e2e.test_wave import MIGRATION, REASON, WAVE, WITHDRAWAL, answer, ask
 from tests.support.running_airflow import DAG
 
 from waitlist.staging import BatchState
-from waitlist.steps.pipeline import batch_id_of
+from waitlist.steps.run import batch_id_of
 
 __all__ = ["site"]
 

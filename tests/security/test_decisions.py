@@ -17,7 +17,8 @@ from waitlist.reports.approval import Question
 from waitlist.reports.notices import Notice
 from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore
-from waitlist.steps.pipeline import Pipeline, Request, Run, batch_id_of
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request, Run, batch_id_of
 
 LEAD = "lead"
 ASKED = Request("waitlist_migration", "wave", "migration", batches.AS_OF, waves=("1",))

@@ -12,7 +12,8 @@ from waitlist import paths
 from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.snapshot import SnapshotPart
-from waitlist.steps.pipeline import Pipeline, Request, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request, Run
 
 AS_OF = dt.date(2024, 10, 1)
 NOW = dt.datetime(2024, 10, 1, 4, 0, tzinfo=dt.UTC)

@@ -21,7 +21,8 @@ from waitlist.reports import approval
 from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
-from waitlist.steps.pipeline import Pipeline, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Run
 
 MIGRATING = releases.migrating(POSTS)
 WAVE = "vecka-1"

@@ -18,7 +18,8 @@ from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
 from waitlist.exceptions import StagingError
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import StagingStore, schema
-from waitlist.steps.pipeline import Pipeline, Request, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request, Run
 
 WAVE = Request("waitlist_migration", "wave", "migration", AS_OF)
 OTHER_PERSON = official(dt.date(1991, 2, 3))

@@ -27,7 +27,8 @@ from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
-from waitlist.steps.pipeline import Pipeline, Request
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Request
 
 POSTS = 300
 PARTITION_POSTS = 150

@@ -17,7 +17,8 @@ from waitlist.reports.notices import Notice
 from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles
 from waitlist.staging import StagingStore, schema
-from waitlist.steps.pipeline import Pipeline, Run
+from waitlist.steps.pipeline import Pipeline
+from waitlist.steps.run import Run
 
 TUESDAY = batches.AS_OF + dt.timedelta(days=1)
 # The ready-made batch was held against no suite, its units stand in no plan, and a part of its posts is left to do.

@@ -1,0 +1,390 @@
+"""From PMO to a verified batch: the steps that the nightly dry run and a migration share, in their order.
+
+Each step is idempotent: run again, it replaces what it left.
+"""
+
+import datetime as dt
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Final
+
+import pyarrow as pa
+from rich.console import Console
+
+from waitlist import quality
+from waitlist.columns import forms
+from waitlist.exceptions import SettingsError
+from waitlist.judge.assess import Assessment, assess
+from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
+from waitlist.judge.duplicates import find as find_duplicates
+from waitlist.quality import Outcome, QualityResult, Suite
+from waitlist.release import gates
+from waitlist.reports import readiness
+from waitlist.reports.notices import (
+    Notice,
+    gates_turned_red,
+    turned_red,
+)
+from waitlist.schema import POSTS, PostIds
+from waitlist.source.batch_files import Plan
+from waitlist.source.pmo import Selection
+from waitlist.source.replay import SnapshotSource
+from waitlist.source.snapshot import SnapshotPart, read_part
+from waitlist.staging import IMMUTABLE, BatchKind, changes
+from waitlist.staging.reconcile import PartitionEvidence, reconcile
+from waitlist.steps.run import Record, Request, Run, Steps, today
+
+log = logging.getLogger(__name__)
+
+
+_LOG_WIDTH: Final = 100
+
+
+_FIRST_DAY: Final = dt.date(2000, 1, 1)
+
+
+_HASHED: Final = ("post_id", "row_hash")
+
+
+class Night(Steps):
+    """The steps of a night."""
+
+    def open_batch(self, request: Request, *, now: dt.datetime) -> Run:
+        """Check settings, mapping files and suites, bring the staging schema up to date, and open the batch.
+
+        Args:
+            request: what the run was asked for.
+            now: the moment, for the audit trail. No run that reads PMO is as of a later day.
+
+        Raises:
+            SettingsError, MappingError, SuiteError: with every fault of its kind.
+            SnapshotError: there is no such snapshot to reuse.
+            RefusedError: the batch is immutable, or the database is of a newer release.
+        """
+        selection = self._asked(request, today(now))
+        facts = self.facts
+        run = Run(request.batch_id, selection.as_of, selection.units, facts.version, request.reuse_snapshot)
+        self.store.migrate()
+        self.store.open_batch(
+            run.batch_id,
+            dag_id=request.dag_id,
+            run_id=request.run_id,
+            kind=request.kind,
+            wave=", ".join(request.waves) or None,
+            as_of=run.as_of,
+            rules_version=run.rules_version,
+            facts=facts.digests,
+            started_at=now,
+            units=run.units,
+            reuse_snapshot=run.reuse_snapshot,
+        )
+        log.info("batch %s opened as of %s", run.batch_id, run.as_of)
+        return run
+
+    def plan_extract(self, run: Run) -> list[int]:
+        """Count the posts at the source and divide them; the plan stays with the batch, and later steps read it there.
+
+        Returns:
+            The numbers of the partitions, from 0.
+
+        Raises:
+            RefusedError: the batch is immutable.
+            SourceError: PMO cannot be read, is empty, or its query has drifted.
+            SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
+            SettingsError: the facts have changed since the batch was opened.
+        """
+        self._same_facts(run)
+        files = self._files(run)
+        files.require_changeable()
+        selection = run.selection
+        partitions = self._source(run).plan(selection)
+        files.write_plan(Plan(selection, tuple(partitions)))
+        log.info("about %d posts in %d partitions", sum(each.posts for each in partitions), len(partitions))
+        return [partition.number for partition in partitions]
+
+    def extract(self, run: Run, number: int) -> Record:
+        """Read one partition of the plan into the snapshot.
+
+        Raises:
+            RefusedError: the batch is immutable.
+            OutdatedFileError: the plan has no such partition.
+            SourceError: PMO cannot be read, or gave another number of posts than it counted in the same transaction.
+            SnapshotError: the snapshot to reuse is not whole, or the folder of snapshots cannot be written to.
+            SettingsError: the facts have changed since the batch was opened.
+        """
+        self._same_facts(run)
+        files, plan = self._files(run), self._plan(run)
+        partition = plan.partition(number)
+        files.require_changeable()
+        part = self._source(run).extract(plan.selection, partition, files.folder)
+        files.keep_part(part, plan)
+        log.info("partition %d: %d posts", part.partition, part.posts)
+        return {"partition": part.partition, "posts": part.posts}
+
+    def check_contract(self, run: Run) -> Record:
+        """Hold the contract suite against the snapshot.
+
+        Raises:
+            ContractBrokenError: an expectation that stops the run does not hold.
+        """
+        suites = [self._same_facts(run).suites[quality.CONTRACT]]
+        results = self._check_snapshot(run, suites)
+        if run.units is not None:
+            results = quality.over_some_units(results)
+        outcome = self._keep(run, suites, results)
+        self._write_data_docs(run)
+        quality.require_contract(results)
+        return outcome
+
+    def find_duplicates(self, run: Run) -> Record:
+        """Find the posts that stand twice, over the whole batch, and keep their ids beside the snapshot.
+
+        Raises:
+            RefusedError: the batch is immutable.
+            SnapshotError: a part is missing or damaged, or the list cannot be written.
+        """
+        context, files = self._context(run), self._files(run)
+        parts = files.parts(self._plan(run))
+        found = find_duplicates(self._tables(run, parts, DUPLICATE_COLUMNS), context)
+        files.write_duplicates(found, parts, run.rules_version)
+        log.info("%d posts have a duplicate", len(found))
+        return {"duplicates": len(found)}
+
+    def assess(self, run: Run, number: int, *, now: dt.datetime) -> Record:
+        """Assess one partition and replace it in staging, keeping the hashes of its rows beside the snapshot.
+
+        Args:
+            run: what the run is.
+            number: the partition's in the plan.
+            now: the moment, for the audit trail.
+
+        Raises:
+            RefusedError: the batch is immutable.
+            SnapshotError: the part is damaged, or what an earlier step leaves beside it is missing.
+        """
+        context = self._context(run)
+        files, plan = self._files(run), self._plan(run)
+        partition, parts = plan.partition(number), files.parts(plan)
+        part = parts[partition.number]
+        duplicates = files.duplicates(parts, run.rules_version)
+        batch = self.store.batch(run.batch_id)
+        # A past night says what it said, also after a release. No wave releases a post that any other has.
+        up_to = batch.as_of if batch.kind is BatchKind.DRY_RUN else None
+        released = self.store.released_post_ids(part.lower, part.upper, up_to=up_to)
+        hashes: list[pa.Table] = []
+
+        def chunks() -> Iterator[Assessment]:
+            for table in read_part(files.folder, part):
+                assessed = assess(table, context, duplicates=duplicates, released=released)
+                hashes.append(assessed.bokningsbegaran.select(_HASHED))
+                yield assessed
+
+        staged = self.store.stage_partition(
+            run.batch_id, part.lower, part.upper, chunks(), part_sha256=part.sha256, now=now
+        )
+        files.write_hashes(part, hashes, staged.requests_digest, run.rules_version)
+        log.info("partition %d: %d posts, %d booking requests", part.partition, staged.posts, staged.staged)
+        return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
+
+    def find_changes(self, run: Run) -> Record:
+        """Report which posts that were released before PMO has changed or closed since.
+
+        A run over some units asks PMO where the posts are that it misses.
+
+        Raises:
+            SourceError, WindowClosedError: PMO cannot be asked.
+            SnapshotError: a part is missing or damaged.
+            SettingsError: the facts have changed since the batch was opened.
+        """
+        context, files = self._context(run), self._files(run)
+        parts = files.parts(self._plan(run))
+        stretches = (changes.Stretch(part.lower, part.upper, read_part(files.folder, part)) for part in parts)
+        source, selection = self._source(run), run.selection
+        found = changes.find_changes(
+            self.store, stretches, context, run.units, lambda posts: source.search(selection, posts)
+        )
+        counts = changes.replace_changes(self.store, run.batch_id, found)
+        log.info("%s: %d released posts changed in PMO, %d gone", changes.CODE, counts.changed, counts.gone)
+        return asdict(counts)
+
+    def check_snapshot(self, run: Run) -> Record:
+        """Run the suites that look at the snapshot and stop nothing."""
+        suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
+        return self._keep(run, suites, self._check_snapshot(run, suites))
+
+    def check_staged(self, run: Run) -> Record:
+        """Run the suites that look at the staged booking requests."""
+        suites = self._looking_at(quality.Looks.STAGED)
+        self.store.refresh_statistics()
+        results = quality.check_staged(suites, self.store.database, run.batch_id, self._context(run))
+        return self._keep(run, suites, results)
+
+    def reconcile(self, run: Run, *, now: dt.datetime) -> Record:
+        """Prove that source, snapshot and staging add up.
+
+        Raises:
+            SnapshotError: a part, or what the assessment left of it, is missing or of an earlier try.
+            ReconciliationError: with every check that failed and the post ids.
+            SettingsError: the facts have changed since the batch was opened.
+        """
+        self._same_facts(run)
+        plan, files = self._plan(run), self._files(run)
+        parts = files.parts(plan)
+        self.store.mark_staged(run.batch_id, now)
+        evidence = [
+            PartitionEvidence(
+                part.lower,
+                part.upper,
+                part.posts,
+                post_ids=partial(self._post_ids, run, part),
+                row_hashes=partial(self._row_hashes, run, part),
+                requests_digest=partial(files.requests_digest, part, run.rules_version),
+            )
+            for part in parts
+        ]
+        planned, counted = sum(each.posts for each in plan.partitions), sum(part.counted for part in parts)
+        log.info("%d posts were counted when the work was divided, %d when they were read", planned, counted)
+        result = reconcile(self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now)
+        log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
+        return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
+
+    def verify(self, run: Run, *, now: dt.datetime) -> None:
+        """Show the batch to readers, once it adds up and every suite has looked at it.
+
+        Raises:
+            RefusedError: it has not been reconciled since it was staged.
+            SettingsError: the facts have changed since the batch was opened.
+        """
+        self._same_facts(run)
+        self.store.mark_verified(run.batch_id, now)
+        log.info("batch %s is verified", run.batch_id)
+
+    def report(self, run: Run) -> None:
+        """Log the readiness table and write the Data Docs of all suites."""
+        self._write_data_docs(run)
+        found = readiness.read_readiness(self.store, run.batch_id, self.facts.mappings)
+        console = Console(file=io.StringIO(), width=_LOG_WIDTH)
+        with console.capture() as told:
+            console.print(readiness.render(found))
+        for line in told.get().splitlines():
+            log.info("%s", line)
+
+    def watch_gates(self, run: Run, tell: Callable[[Notice], object]) -> Record:
+        """Measure the gates of a dry run, and tell when one has turned red.
+
+        A gate that was red already, in the latest dry run before or when this one was watched before, is no news,
+        and neither is a past day that is run again, or a snapshot that somebody judges anew to see what would be.
+        What was measured is kept beside the snapshot: it depends on other batches, so it is no result of this one.
+
+        Raises:
+            MappingError: a mapping file is at fault.
+            SettingsError: the facts have changed since the batch was opened.
+            SnapshotError: what was measured cannot be read or kept.
+            StagingError: the batch is unknown.
+        """
+        measured = self._measure_gates(run)
+        before = gates.latest_dry_run(self.store, run.batch_id)
+        watched = [run.batch_id, *([before.batch_id] if before else [])]
+        earlier = [result for batch_id in watched for result in gates.read_measured(self._files_of(batch_id))]
+        known = {result.gate.value for result in earlier if not result.passed}
+        turned = turned_red(measured, known)
+        asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
+        if turned and not asked_for:
+            tell(gates_turned_red(self.store.batch(run.batch_id), turned))
+        failed = [result.gate.value for result in measured if not result.passed]
+        gates.write_measured(self._files(run), measured)
+        log.info("gates that failed: %s; new among them: %d", ", ".join(failed) or "none", len(turned))
+        return {"gates_failed": failed, "turned_red": [result.gate.value for result in turned]}
+
+    def mark_failed(self, request: Request, *, failed: Sequence[str], now: dt.datetime) -> None:
+        """Close the request's batch as failed; nobody reads it any more.
+
+        A batch that was never opened is none, and one that awaits its approval still does: clear that step to ask
+        again.
+
+        Args:
+            request: what the run was asked for.
+            failed: the steps that have failed, for the audit trail.
+            now: the moment, for the audit trail.
+        """
+        if self.store.knows(request.batch_id) and self.store.batch(request.batch_id).state not in IMMUTABLE:
+            self.store.mark_failed(request.batch_id, now, reason=f"failed: {', '.join(failed)}" if failed else None)
+
+    def _asked(self, request: Request, today: dt.date) -> Selection:
+        """Return which posts the run is about, as of when.
+
+        Raises:
+            SettingsError: params are at fault, or do not fit the snapshot to reuse.
+        """
+        units = self._selected_units(request)
+        if request.reuse_snapshot is not None:
+            self.store.migrate()  # the files of the older batch are listed there
+            return SnapshotSource(self._files_of(request.reuse_snapshot)).select(request.as_of, units)
+        if request.as_of is None:
+            raise SettingsError("no as-of date: only a run that reuses a snapshot may leave it open")
+        if not _FIRST_DAY <= request.as_of <= today:
+            raise SettingsError(
+                f"as of {request.as_of}: a list is read as of a day from {_FIRST_DAY} to today, {today}; "
+                "of a day to come it would stand as the latest until then"
+            )
+        return Selection(request.as_of, units)
+
+    def _selected_units(self, request: Request) -> tuple[str, ...] | None:
+        """Return the units asked for, None for all, unknown ones included.
+
+        Raises:
+            SettingsError: with every wave and unit that ``units.csv`` does not know.
+        """
+        units = self.facts.mappings.units
+        asked = sorted({forms.hsa_id(unit) for unit in request.units})
+        waves = {unit.vag for unit in units.values() if unit.vag}
+        faults = [f"wave {wave!r} is not in units.csv" for wave in request.waves if wave not in waves]
+        faults += [f"unit {unit!r} is not in units.csv" for unit in asked if unit not in units]
+        if request.waves:
+            faults += [
+                f"unit {unit!r} is not in the waves asked for"
+                for unit in asked
+                if unit in units and units[unit].vag not in request.waves
+            ]
+        if faults:
+            raise SettingsError("params at fault:\n  " + "\n  ".join(faults))
+        if asked:
+            return tuple(asked)
+        if request.waves:
+            return tuple(sorted(hsa_id for hsa_id, unit in units.items() if unit.vag in request.waves))
+        return None
+
+    def _tables(self, run: Run, parts: Iterable[SnapshotPart], columns: Sequence[str]) -> Iterator[pa.Table]:
+        for part in parts:
+            yield from read_part(self._files(run).folder, part, columns)
+
+    def _post_ids(self, run: Run, part: SnapshotPart) -> Iterator[PostIds]:
+        for table in read_part(self._files(run).folder, part, ["post_id"]):
+            yield table.column("post_id").to_numpy()
+
+    def _row_hashes(self, run: Run, part: SnapshotPart) -> Iterator[pa.Table]:
+        yield self._files(run).hashes(part, run.rules_version)
+
+    def _check_snapshot(self, run: Run, suites: Sequence[Suite]) -> list[QualityResult]:
+        context = self._context(run)
+        parts = self._files(run).parts(self._plan(run))
+        total = sum(part.posts for part in parts)
+        return quality.check_snapshot(
+            suites,
+            self._tables(run, parts, quality.columns_needed(suites)),
+            context,
+            names=POSTS.names,  # reading a part has compared them with the file's
+            progress=lambda posts: log.info("suites have seen %d of %d posts", posts, total),
+        )
+
+    def _looking_at(self, looks: quality.Looks) -> list[Suite]:
+        return [suite for suite in self.facts.suites.values() if suite.looks is looks]
+
+    def _keep(self, run: Run, suites: Iterable[Suite], results: Sequence[QualityResult]) -> Record:
+        """Store the results and count their outcomes."""
+        for suite in suites:
+            self.store.replace_quality(run.batch_id, suite.name, [row for row in results if row.suite == suite.name])
+        return {outcome.value: sum(row.outcome is outcome for row in results) for outcome in Outcome}

@@ -1,0 +1,217 @@
+"""What a run was asked for, what its batch was opened as, and what every step of it needs.
+
+A step takes and returns small values (numbers, counts), never rows: those go through the snapshot and the staging
+schema. The steps know neither Airflow nor the clock.
+"""
+
+import datetime as dt
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from upath import UPath
+
+from waitlist import quality
+from waitlist.columns.dates import STOCKHOLM
+from waitlist.deployment import Facts
+from waitlist.exceptions import OutdatedFileError, SettingsError
+from waitlist.judge.posts import RuleContext
+from waitlist.release import gates
+from waitlist.reports.notices import (
+    standing_of,
+)
+from waitlist.settings import Settings
+from waitlist.source.batch_files import BatchFiles, Plan
+from waitlist.source.earlier_files import files_of
+from waitlist.source.pmo import PmoSource, Selection
+from waitlist.source.replay import SnapshotSource
+from waitlist.staging import IMMUTABLE, StagingStore
+
+log = logging.getLogger(__name__)
+
+
+Record = dict[str, Any]
+
+
+def batch_id_of(kind: str, dag_id: str, run_id: str) -> str:
+    """Return the batch of a run: the same for every rerun, and no other run's."""
+    digest = hashlib.sha256(f"{dag_id}\0{run_id}".encode()).hexdigest()
+    return f"{kind}-{digest[:16]}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for.
+
+    Attributes:
+        dag_id: the DAG, and
+        run_id: its run; together they name the batch.
+        kind: ``dry_run`` or ``migration``.
+        as_of: the date that every rule compares with; None: the one of ``reuse_snapshot``.
+        waves: waves to read; empty: all.
+        units: HSA-ids to read; empty: all.
+        reuse_snapshot: a batch whose snapshot is read in place of PMO; None: PMO is read.
+    """
+
+    dag_id: str
+    run_id: str
+    kind: str
+    as_of: dt.date | None
+    waves: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    reuse_snapshot: str | None = None
+
+    @property
+    def batch_id(self) -> str:
+        """The batch that this run, and every rerun of it, replaces."""
+        return batch_id_of(self.kind, self.dag_id, self.run_id)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is, as its batch was opened; every later step reads it from there."""
+
+    batch_id: str
+    as_of: dt.date
+    units: tuple[str, ...] | None
+    rules_version: str
+    reuse_snapshot: str | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """The posts that it reads, as of when."""
+        return Selection(self.as_of, self.units)
+
+
+def today(now: dt.datetime) -> dt.date:
+    """Return the day in Stockholm."""
+    return now.astimezone(STOCKHOLM).date()
+
+
+def _differing(facts: Facts, opened_with: Mapping[str, str] | None) -> str:
+    if opened_with is None:
+        return "an earlier release opened it, which did not keep them file by file"
+    return ", ".join(facts.differing(opened_with))
+
+
+class Steps:
+    """One deployment: its settings, connections and facts, and what more than one step does with them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        snapshots: UPath,
+        pmo: Callable[[], str],
+        staging: Callable[[], str],
+    ) -> None:
+        """Remember where things are; nothing is opened before a step needs it.
+
+        Args:
+            settings: this deployment's settings.
+            snapshots: the folder under which each batch has one of its own.
+            pmo: gives the ODBC connection string of PMO.
+            staging: gives the SQLAlchemy URL of the staging database.
+        """
+        self._settings = settings
+        self._snapshots = snapshots
+        self._pmo = pmo
+        self._staging = staging
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The facts as they are now."""
+        return Facts.read(self._settings)
+
+    @cached_property
+    def store(self) -> StagingStore:
+        """The staging database."""
+        return StagingStore(self._staging(), connections=self._settings.connections)
+
+    def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
+        """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse.
+
+        A replay asks a question of its own, and a run as of a day to come is refused, not skipped.
+        """
+        if request.as_of is None or request.reuse_snapshot is not None or request.as_of > today(now):
+            return False
+        return self._is_live_on(request.as_of)
+
+    def opened(self, batch_id: str) -> Run:
+        """Return what a run is, as its batch was opened.
+
+        Raises:
+            RefusedError: the batch was never opened.
+        """
+        batch = self.store.batch(batch_id)
+        return Run(batch_id, batch.as_of, batch.units, batch.rules_version, batch.reuse_snapshot)
+
+    def standing(self, batch_id: str) -> str:
+        """Say in Swedish where a batch stands."""
+        return standing_of(self.store.batch(batch_id) if self.store.knows(batch_id) else None)
+
+    def _source(self, run: Run) -> PmoSource | SnapshotSource:
+        if run.reuse_snapshot is not None:
+            return SnapshotSource(self._files_of(run.reuse_snapshot))
+        return PmoSource(self._pmo(), self._settings)
+
+    def _same_facts(self, run: Run) -> Facts:
+        """Return the facts, which are those that the batch was opened with.
+
+        Raises:
+            SettingsError: they are others now; the message names each file and setting that differs.
+        """
+        facts = self.facts
+        if run.rules_version != facts.version:
+            batch = self.store.batch(run.batch_id)
+            closed = batch.state in IMMUTABLE
+            remedy = "reject the wave, and start a new run" if closed else "clear the run from open_batch on"
+            raise SettingsError(
+                f"batch {run.batch_id} was opened with other facts than there are now: "
+                f"{_differing(facts, batch.facts)}; put them back as they were and clear this step, or {remedy}"
+            )
+        return facts
+
+    def _context(self, run: Run) -> RuleContext:
+        facts = self._same_facts(run)
+        return RuleContext(run.as_of, facts.mappings, facts.rules)
+
+    def _files_of(self, batch_id: str) -> BatchFiles:
+        return files_of(self.store, self._snapshots, batch_id)
+
+    def _files(self, run: Run) -> BatchFiles:
+        return BatchFiles(self.store, self._snapshots, run.batch_id)
+
+    def _plan(self, run: Run) -> Plan:
+        """Return the plan of this try.
+
+        Raises:
+            SnapshotError: it is missing or damaged.
+            OutdatedFileError: it was made for something else than the batch was opened for last.
+        """
+        plan = self._files(run).plan()
+        if plan.selection != run.selection:
+            raise OutdatedFileError(
+                f"the plan of batch {run.batch_id} was made for another date or other units than the batch has been "
+                "opened for since: clear plan_extract and what follows"
+            )
+        return plan
+
+    def _measure_gates(self, run: Run) -> list[gates.GateResult]:
+        facts = self._same_facts(run)
+        suites = facts.suites.values()
+        return gates.evaluate(self.store, run.batch_id, facts.limits, mappings=facts.mappings, suites=suites)
+
+    def _is_live_on(self, day: dt.date) -> bool:
+        planned = [unit.driftstart for unit in self.facts.mappings.units.values() if unit.driftstart is not None]
+        return bool(planned) and day > max(planned)
+
+    def _write_data_docs(self, run: Run) -> None:
+        if self._settings.data_docs_dir is not None:
+            results = self.store.quality_results(run.batch_id)
+            quality.write_data_docs(
+                self._settings.data_docs_dir, run.batch_id, run.as_of, self.facts.suites.values(), results
+            )

@@ -1,0 +1,77 @@
+"""What happens beside the runs: the watch over the nights, and retention."""
+
+import datetime as dt
+import logging
+
+from upath import UPath
+
+from waitlist.exceptions import SettingsError
+from waitlist.reports import nights
+from waitlist.settings import MOST_DAYS_KEPT
+from waitlist.staging import BatchState, retention
+from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import read_begun, read_dry_runs
+from waitlist.staging.migrate import Standing, standing
+from waitlist.steps.run import Record, Steps, today
+
+log = logging.getLogger(__name__)
+
+
+class Upkeep(Steps):
+    """Watch and retention."""
+
+    def nights(self, *, now: dt.datetime) -> nights.Nights | None:
+        """Return what is known of the nights; None where every unit is live, so that none is due.
+
+        Raises:
+            MappingError: ``units.csv`` is at fault.
+            StagingError: the staging database cannot be asked.
+        """
+        if self._is_live_on(today(now)):
+            return None
+        if standing(self.store.database) is Standing.NONE:
+            return nights.Nights()
+        with refusals_named("looking for the last night"), self.store.database.connected() as connection:
+            verified, begun = read_dry_runs(connection), read_begun(connection)
+        return nights.Nights(nights.last_verified(verified), nights.first_begun(begun))
+
+    def remove_expired(self, on: dt.date, *, keep_days: int | None, only_tell: bool, now: dt.datetime) -> Record:
+        """Remove what batches hold of persons when their time is up, or only say what would be removed.
+
+        Args:
+            on: the day that ages are counted to, or today in Stockholm where that is earlier.
+            keep_days: days that a dry run is kept; None: as the settings say.
+            only_tell: remove nothing.
+            now: the moment, for the audit trail; no age is counted later.
+
+        Raises:
+            SettingsError: ``keep_days`` is out of range.
+            StagingError, SnapshotError: something could not be removed; a rerun goes on from there.
+        """
+        if keep_days is not None and not 1 <= keep_days <= MOST_DAYS_KEPT:
+            raise SettingsError(f"param keep_days is not between 1 and {MOST_DAYS_KEPT}")
+        on = min(on, today(now))
+        self.store.migrate()
+        settings = self._settings
+        periods = retention.Periods(keep_days or settings.keep_days, settings.keep_migration_days)
+        work_lists = None if settings.worklists_dir is None else UPath(settings.worklists_dir)
+        places = retention.Places(self._snapshots, work_lists)
+        verb = "would remove" if only_tell else "removed"
+        total = {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
+        batches = retention.read_batches(self.store)
+        for batch in batches:
+            if batch.state is BatchState.AWAITING_APPROVAL:
+                log.info("batch %s awaits its approval: kept until it is decided", batch.batch_id)
+        for batch in retention.expired(batches, on, periods):
+            reason = f"older than {periods.of(batch.kind)} days on {on}"
+            held = (
+                retention.survey(self.store, batch, places)
+                if only_tell
+                else retention.remove(self.store, batch, places, reason=reason, now=now)
+            )
+            if held:
+                told = {"batches": 1, "rows": sum(held.rows.values()), **held.files}
+                log.info("batch %s is %s: %s %s", batch.batch_id, reason, verb, told)
+                total = {name: count + told.get(name, 0) for name, count in total.items()}
+        log.info("%s in all: %s", verb, total)
+        return total

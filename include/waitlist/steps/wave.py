@@ -1,0 +1,258 @@
+"""From a verified batch to released rows and back: a wave is measured, asked about, decided, and proved."""
+
+import datetime as dt
+import logging
+
+from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
+from waitlist.release import decisions as release
+from waitlist.release import gates
+from waitlist.release.proof import plain
+from waitlist.reports import approval
+from waitlist.reports.approval import Question
+from waitlist.reports.notices import (
+    Notice,
+    approval_waits,
+    decision_taken,
+    run_ended_untruly,
+    withdrawal_waits,
+)
+from waitlist.staging import DECIDED, BatchKind, BatchState, EventName
+from waitlist.staging.events import PIPELINE
+from waitlist.steps.run import Record, Request, Run, Steps
+
+log = logging.getLogger(__name__)
+
+
+def _read(asked: int | None, batch_id: str, person: str) -> int:
+    if asked is None:
+        raise RefusedError(
+            f"batch {batch_id}: {person} read an older question, which Airflow goes on showing once it is asked, and "
+            "which is no longer true; nothing was changed. Start a new run, and answer no to this one"
+        )
+    return asked
+
+
+class Wave(Steps):
+    """The steps of a wave, of a withdrawal, and what a run says at its end."""
+
+    def request_approval(self, run: Run, *, now: dt.datetime) -> Record:
+        """Measure the gates, fix the batch's rows, and say in Swedish what is to be approved.
+
+        Raises:
+            SettingsError: nobody is named who may approve, or the facts have changed since the batch was opened.
+            MappingError: a mapping file is at fault.
+            RefusedError: the batch cannot be approved at all.
+        """
+        self._require_approvers()
+        measured = self._measure_gates(run)
+        release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
+        failed = [result.gate.value for result in measured if not result.passed]
+        log.info("batch %s awaits approval; gates that failed: %s", run.batch_id, ", ".join(failed) or "none")
+        return {"gates_failed": failed}
+
+    def approval_question(self, run: Run) -> Question | None:
+        """Return what an approver is asked of the run's batch; None where it has been decided.
+
+        Raises:
+            RefusedError: approval has not been asked for.
+        """
+        batch = self.store.batch(run.batch_id)
+        if batch.state in DECIDED:
+            return None
+        if batch.state is not BatchState.AWAITING_APPROVAL:
+            raise RefusedError(f"batch {run.batch_id} is {batch.state}: request_approval has not fixed it yet")
+        before = gates.latest_dry_run(self.store, run.batch_id)
+        body = approval.summary(self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None)
+        waits = approval_waits(batch, gates.stored(self.store, run.batch_id))
+        entry = release.last_entry(self.store, run.batch_id, EventName.AWAITING_APPROVAL)
+        return Question(f"Ska våg {batch.wave} släppas till Millennium?", body, waits, entry)
+
+    def release(self, run: Run, person: str, reason: str | None, *, asked: int | None, now: dt.datetime) -> Record:
+        """Release the batch's rows as they were approved.
+
+        Args:
+            run: what the run is.
+            person: who approved.
+            reason: why, in the approver's words.
+            asked: the ``Question.entry`` of what the approver read; None where that was another question.
+            now: the moment, for the audit trail.
+
+        Raises:
+            RefusedError: nothing was released, and why.
+            SettingsError: the facts have changed since the batch was opened; nothing was released.
+        """
+        self._require_approver(person)
+        self._same_facts(run)
+        posts = release.release(self.store, run.batch_id, person, reason, now, asked=_read(asked, run.batch_id, person))
+        log.info("batch %s: %d posts released", run.batch_id, posts)
+        return {"decided": BatchState.RELEASED.value, "posts": posts}
+
+    def reject(self, run: Run, person: str, reason: str | None, *, now: dt.datetime) -> Record:
+        """Close the batch; nothing of it is released.
+
+        Raises:
+            RefusedError: nothing was changed, and why.
+        """
+        self._require_approver(person)
+        release.reject(self.store, run.batch_id, person, reason, now)
+        return {"decided": BatchState.REJECTED.value}
+
+    def decided(self, batch_id: str) -> BatchState:
+        """Return what was decided about a migration.
+
+        Raises:
+            RefusedError: nobody has decided.
+        """
+        state = self.store.batch(batch_id).state
+        if state not in DECIDED:
+            raise RefusedError(
+                f"batch {batch_id} is {plain(state)}: nobody has approved or rejected it and nothing of it is "
+                "released, whatever Airflow says of the run's tasks. Clear the first task that did not do its work, "
+                "with what follows it"
+            )
+        return state
+
+    def verify_released(self, run: Run) -> Record:
+        """Prove that the view shows exactly what was approved.
+
+        Raises:
+            ReconciliationError: it does not.
+        """
+        return {"posts": release.verify_released(self.store, run.batch_id)}
+
+    def verify_releases(self) -> Record:
+        """Prove of every released batch whose rows are still there that the view shows exactly what was approved.
+
+        Raises:
+            ReconciliationError: with every batch of which it does not, and each check that failed.
+        """
+        self.store.migrate()
+        faults, batches, posts = list[str](), 0, 0
+        for batch_id in release.provable(self.store):
+            try:
+                posts += release.verify_released(self.store, batch_id)
+            except (ReconciliationError, RefusedError) as error:
+                faults.append(str(error))
+            batches += 1
+        if faults:
+            raise ReconciliationError("\n".join(faults))
+        log.info("%d released batches are what was approved: %d posts", batches, posts)
+        return {"batches": batches, "posts": posts}
+
+    def withdrawal_question(self, batch_id: str) -> Question | None:
+        """Return what an approver is asked of a released batch; None where it is withdrawn already.
+
+        Raises:
+            SettingsError: nobody is named who may take it back.
+            RefusedError: the batch is unknown, or was never released.
+        """
+        self._require_approvers()
+        batch = self.store.batch(batch_id)
+        if batch.state is BatchState.WITHDRAWN:
+            return None
+        if batch.state is not BatchState.RELEASED:
+            raise RefusedError(f"batch {batch_id} is {plain(batch.state)}: only a released one can be withdrawn")
+        entry = release.last_entry(self.store, batch_id, EventName.RELEASED)
+        body, waits = approval.withdrawal(batch), withdrawal_waits(batch)
+        return Question("Ska körningen återtas från Millennium?", body, waits, entry)
+
+    def withdraw(
+        self, batch_id: str, person: str, reason: str | None, *, asked: int | None, now: dt.datetime
+    ) -> Record:
+        """Take a released batch back; its posts are free again.
+
+        Args:
+            batch_id: the batch.
+            person: who takes it back.
+            reason: why, in their words.
+            asked: the ``Question.entry`` of what that person read; None where that was another question.
+            now: the moment, for the audit trail.
+
+        Raises:
+            RefusedError: nothing was withdrawn, and why.
+        """
+        self._require_approver(person)
+        posts = release.withdraw(self.store, batch_id, person, reason, now, asked=_read(asked, batch_id, person))
+        return {"decided": BatchState.WITHDRAWN.value, "posts": posts}
+
+    def keep(self, batch_id: str, person: str, reason: str | None, *, asked_by: str, now: dt.datetime) -> Record:
+        """Let a release stand, as somebody decided whom a run asked to take it back.
+
+        Raises:
+            RefusedError: nothing was changed, and why.
+        """
+        self._require_approver(person)
+        release.keep(self.store, batch_id, person, reason, now, asked_by=asked_by)
+        return {"decided": EventName.KEPT.value}
+
+    def decided_withdrawal(self, batch_id: str, *, asked_by: str) -> bool:
+        """Tell whether a batch was withdrawn, or else that somebody whom the run asked let it stand.
+
+        Raises:
+            RefusedError: the batch is unknown, or nobody has decided.
+        """
+        state = self.store.batch(batch_id).state
+        if state is BatchState.WITHDRAWN:
+            return True
+        if not release.was_kept(self.store, batch_id, asked_by=asked_by):
+            raise RefusedError(
+                f"batch {batch_id} is {plain(state)}: nobody has answered whether to take it back, whatever Airflow "
+                "says of the run's tasks. Clear decide with what follows it"
+            )
+        return False
+
+    def conclude(self, request: Request, *, now: dt.datetime) -> str | None:
+        """Tell from the database how a run has ended, whatever Airflow says of its tasks.
+
+        Args:
+            request: what the run was asked for.
+            now: the moment; it tells whether there was anything left to rehearse.
+
+        Returns:
+            the state of its batch; None where there was nothing to do.
+
+        Raises:
+            RefusedError: it has not done what it is for.
+        """
+        if not self.store.knows(request.batch_id):
+            if request.kind == BatchKind.DRY_RUN and self.is_past_last_go_live(request, now=now):
+                return None
+            raise RefusedError("the run has opened no batch, whatever Airflow says of its tasks: clear all of it")
+        if request.kind == BatchKind.MIGRATION:
+            return self.decided(request.batch_id)
+        state = self.store.batch(request.batch_id).state
+        if state is not BatchState.VERIFIED:
+            raise RefusedError(
+                f"batch {request.batch_id} is {plain(state)} and not verified: its figures do not count, whatever "
+                "Airflow says of the run's tasks. Clear the first task that did not do its work, with what follows it"
+            )
+        return state
+
+    def ended(self, request: Request, *, now: dt.datetime) -> Notice | None:
+        """Return what is told of a run that Airflow shows as a success; None where it is no news.
+
+        Args:
+            request: what the run was asked for.
+            now: the moment, as for ``conclude``.
+        """
+        try:
+            state = self.conclude(request, now=now)
+        except RefusedError:
+            return run_ended_untruly(request.dag_id, self.standing(request.batch_id))
+        return decision_taken(self.store.batch(request.batch_id)) if state in DECIDED else None
+
+    def ended_withdrawal(self, dag_id: str, batch_id: str, *, asked_by: str) -> Notice:
+        """Return what is told of a withdrawal that Airflow shows as a success."""
+        try:
+            withdrawn = self.decided_withdrawal(batch_id, asked_by=asked_by)
+        except RefusedError:
+            return run_ended_untruly(dag_id, self.standing(batch_id))
+        return decision_taken(self.store.batch(batch_id), stands=not withdrawn)
+
+    def _require_approver(self, person: str) -> None:
+        if person not in self._settings.approver_ids:
+            raise RefusedError(f"{person!r} is not named in WAITLIST_APPROVERS; nothing was changed")
+
+    def _require_approvers(self) -> None:
+        if not self._settings.approver_ids:
+            raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave or take it back")
