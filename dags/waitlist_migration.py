@@ -24,8 +24,7 @@ from typing import Final
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, notify, steps
-from waitlist_airflow import wiring as flow
+from waitlist_airflow import approval, notify, steps, wiring
 
 KIND: Final = "migration"
 
@@ -69,15 +68,11 @@ PARAMS: Final = {
 )
 def waitlist_migration() -> None:
     """Wire the steps in their order."""
-    prepared = flow.prepare(KIND)
-    asked = steps.request_approval(KIND)
-    decided = approval.ask_for_approval(KIND)
+    night = wiring.prepare(KIND)
+    asked, decided = steps.request_approval(KIND), approval.ask_for_approval(KIND)
     released, verified = steps.release(KIND), steps.verify_released(KIND)
-    failed = steps.mark_failed(KIND)
-    chain(prepared.verified, asked, decided, released, verified, steps.report(KIND))
-    every = [*prepared.steps, asked, decided, released, verified]
-    chain(every, failed)
-    flow.end([*every, failed], steps.conclude(KIND))
+    chain(night["verify"], asked, decided, released, verified, steps.report(KIND))
+    wiring.end(KIND, [*night.values(), asked, decided, released, verified])
 
 
 waitlist_migration()

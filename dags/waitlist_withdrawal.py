@@ -17,8 +17,7 @@ import datetime as dt
 
 from airflow.sdk import Param, chain, dag
 
-from waitlist_airflow import approval, notify, steps
-from waitlist_airflow import wiring as flow
+from waitlist_airflow import approval, notify, steps, wiring
 
 
 @dag(
@@ -47,7 +46,7 @@ def waitlist_withdrawal() -> None:
     decided = approval.ask_for_withdrawal()
     every = [steps.describe_release(), decided, steps.withdraw()]
     chain(*every)
-    flow.end(every, steps.conclude_withdrawal.override(task_id="conclude")())
+    wiring.conclude(every, steps.conclude_withdrawal.override(task_id="conclude")())
 
 
 waitlist_withdrawal()

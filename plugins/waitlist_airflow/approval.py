@@ -19,6 +19,7 @@ from airflow.sdk.execution_time.hitl import HITLUser
 
 from waitlist.exceptions import RefusedError, StagingError
 from waitlist.settings import Settings
+from waitlist_airflow import runs
 from waitlist_airflow.guard import guarded
 from waitlist_airflow.notify import AnswerWaits
 
@@ -141,15 +142,11 @@ class Approval(_HumanStep):
 
     def question(self) -> "Question | None":
         """Return what is asked; None where it has been decided."""
-        from waitlist_airflow import runs
-
         pipeline, run = runs.opened(self.kind)
         return pipeline.approval_question(run)
 
     def take(self, answer: Answer, asked: int | None) -> Record:
         """Release the wave, or close its batch as rejected."""
-        from waitlist_airflow import runs
-
         pipeline, run = runs.opened(self.kind)
         if answer.option == APPROVE:
             return pipeline.release(run, answer.person, answer.reason, asked=asked, now=_now())
@@ -163,14 +160,10 @@ class Withdrawal(_HumanStep):
 
     def question(self) -> "Question | None":
         """Return what is asked; None where the release is taken back already."""
-        from waitlist_airflow import runs
-
         return runs.pipeline().withdrawal_question(runs.named_batch())
 
     def take(self, answer: Answer, asked: int | None) -> Record:
         """Take the release back, or put on record that it stands."""
-        from waitlist_airflow import runs
-
         pipeline, batch_id = runs.pipeline(), runs.named_batch()
         if answer.option == WITHDRAW:
             return pipeline.withdraw(batch_id, answer.person, answer.reason, asked=asked, now=_now())

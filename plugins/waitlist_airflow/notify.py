@@ -17,6 +17,8 @@ from airflow.sdk import BaseHook, BaseNotifier, Connection
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from waitlist_airflow import runs
+
 if TYPE_CHECKING:
     from waitlist.reports.notices import Notice
 
@@ -97,8 +99,6 @@ class RunFailed(_Message):
     def _standing(self, context: Mapping[str, Any]) -> str | None:
         if self._kind is None:
             return None
-        from waitlist_airflow import runs
-
         try:
             return runs.pipeline().standing(runs.request(self._kind, context).batch_id)
         except Exception as error:  # noqa: BLE001 - a failed run is told whatever else does not work
@@ -119,8 +119,6 @@ class RunEnded(_Message):
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
-        from waitlist_airflow import runs
-
         notice = runs.pipeline().ended(runs.request(self._kind, context), now=_now())
         if notice is not None:
             send(notice, link_to_run(context["dag"].dag_id, context["run_id"]))
@@ -131,8 +129,6 @@ class WithdrawalEnded(_Message):
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
-        from waitlist_airflow import runs
-
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
         notice = runs.pipeline().ended_withdrawal(dag_id, runs.named_batch(context), asked_by=run_id)
         send(notice, link_to_run(dag_id, run_id))
@@ -155,8 +151,6 @@ def _failed_steps(context: Mapping[str, Any]) -> list[str]:
     last = context.get("ti")
     if last is None:
         return []
-    from waitlist_airflow import runs
-
     try:
         # Somebody may have cleared them by now.
         return sorted({_PART.sub("", step) for step in runs.failed_steps(context)}) or [last.task_id]

@@ -1,18 +1,22 @@
-"""Which run this is: its as-of date and what it was asked for, from Airflow's context."""
+"""Which run this is: its as-of date and what it was asked for, from Airflow's context.
+
+Light at the top, since DAG files read it: the logic is imported when a task runs.
+"""
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
-from upath import UPath
 
-from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
 from waitlist.settings import Settings
-from waitlist.steps.pipeline import Pipeline
-from waitlist.steps.run import Request, Run, batch_id_of
-from waitlist_airflow.connections import pmo_connection_string, staging_url
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from waitlist.steps.pipeline import Pipeline
+    from waitlist.steps.run import Request, Run
 
 CONCLUDE: Final = "conclude"
 """The step that ends every run."""
@@ -32,6 +36,8 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
             return dt.date.fromisoformat(asked)
         except ValueError:
             raise SettingsError("param as_of is no date: write it as 2024-10-01, or leave it empty") from None
+    from waitlist.columns.dates import STOCKHOLM
+
     moment: dt.datetime = context.get("data_interval_end") or context["dag_run"].run_after
     try:
         return moment.astimezone(STOCKHOLM).date()
@@ -39,8 +45,10 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
         raise SettingsError("the run's logical date is too early or too late to be a date in Stockholm") from None
 
 
-def request(kind: str, context: Mapping[str, Any] | None = None) -> Request:
+def request(kind: str, context: Mapping[str, Any] | None = None) -> "Request":
     """Describe the run of the task that asks, or of another context of Airflow."""
+    from waitlist.steps.run import Request
+
     context = context or get_current_context()
     dag_run = context["dag_run"]
     params = context["params"]
@@ -74,23 +82,28 @@ def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
     return sorted(failed - {CONCLUDE} or failed)
 
 
-def pipeline() -> Pipeline:
+def pipeline() -> "Pipeline":
     """Return the pipeline over this deployment's settings and connections."""
+    from waitlist.steps.pipeline import Pipeline
+    from waitlist_airflow.connections import pmo_connection_string, staging_url
+
     settings = Settings.read()
     return Pipeline(
         settings,
         # Airflow's path is a proxy of a UPath, and not one by its class.
-        snapshots=cast(UPath, ObjectStoragePath(settings.snapshot_url)),
+        snapshots=cast("UPath", ObjectStoragePath(settings.snapshot_url)),
         pmo=pmo_connection_string,
         staging=staging_url,
     )
 
 
-def opened(kind: str) -> tuple[Pipeline, Run]:
+def opened(kind: str) -> "tuple[Pipeline, Run]":
     """Return the pipeline, and the run of the task that asks as its batch was opened.
 
     Raises:
         RefusedError: the run has opened no batch.
     """
+    from waitlist.steps.run import batch_id_of
+
     dag_run, steps = get_current_context()["dag_run"], pipeline()
     return steps, steps.opened(batch_id_of(kind, dag_run.dag_id, dag_run.run_id))

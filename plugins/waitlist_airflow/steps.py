@@ -10,9 +10,10 @@ import datetime as dt
 import json
 from typing import Any
 
-from airflow.sdk import TriggerRule, task
+from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from waitlist_airflow import notify, runs
 from waitlist_airflow.guard import guarded
 
 Record = dict[str, Any]
@@ -25,8 +26,6 @@ _WATCH = "waitlist_watch"
 @guarded
 def open_batch(kind: str) -> None:
     """Fix what the run is and open its batch; skip the run after the last go-live."""
-    from waitlist_airflow import runs
-
     pipeline, request, now = runs.pipeline(), runs.request(kind), _now()
     if kind == "dry_run" and pipeline.is_past_last_go_live(request, now=now):
         raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
@@ -37,8 +36,6 @@ def open_batch(kind: str) -> None:
 @guarded
 def plan_extract(kind: str) -> list[int]:
     """Divide PMO's posts into partitions."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.plan_extract(run)
 
@@ -47,8 +44,6 @@ def plan_extract(kind: str) -> list[int]:
 @guarded
 def extract(kind: str, number: int) -> Record:
     """Read one partition into the snapshot."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.extract(run, number)
 
@@ -57,8 +52,6 @@ def extract(kind: str, number: int) -> Record:
 @guarded
 def check_contract(kind: str) -> Record:
     """Stop the run when the extract breaks its contract."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.check_contract(run)
 
@@ -67,8 +60,6 @@ def check_contract(kind: str) -> Record:
 @guarded
 def find_duplicates(kind: str) -> Record:
     """Find posts that stand twice, over the whole batch."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.find_duplicates(run)
 
@@ -77,8 +68,6 @@ def find_duplicates(kind: str) -> Record:
 @guarded
 def assess(kind: str, number: int) -> Record:
     """Assess one partition and replace it in staging."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.assess(run, number, now=_now())
 
@@ -87,8 +76,6 @@ def assess(kind: str, number: int) -> Record:
 @guarded
 def find_changes(kind: str) -> Record:
     """Report released posts that PMO has changed or closed since."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.find_changes(run)
 
@@ -97,8 +84,6 @@ def find_changes(kind: str) -> Record:
 @guarded
 def check_snapshot(kind: str) -> Record:
     """Run the suites on identity, dates and categories."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.check_snapshot(run)
 
@@ -107,8 +92,6 @@ def check_snapshot(kind: str) -> Record:
 @guarded
 def check_staged(kind: str) -> Record:
     """Run the suite on the staged booking requests."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.check_staged(run)
 
@@ -117,8 +100,6 @@ def check_staged(kind: str) -> Record:
 @guarded
 def reconcile(kind: str) -> Record:
     """Prove that source, snapshot and staging add up."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.reconcile(run, now=_now())
 
@@ -127,8 +108,6 @@ def reconcile(kind: str) -> Record:
 @guarded
 def verify(kind: str) -> None:
     """Show the batch to readers: it adds up, and every suite has looked at it."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     pipeline.verify(run, now=_now())
 
@@ -137,8 +116,6 @@ def verify(kind: str) -> None:
 @guarded
 def report(kind: str) -> None:
     """Tell the readiness of each unit in the log."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     pipeline.report(run)
 
@@ -147,10 +124,6 @@ def report(kind: str) -> None:
 @guarded
 def watch_gates(kind: str) -> Record:
     """Measure the gates of a dry run, and tell the leads when one has turned red."""
-    from airflow.sdk import get_current_context
-
-    from waitlist_airflow import notify, runs
-
     dag_run = get_current_context()["dag_run"]
     link = notify.link_to_run(dag_run.dag_id, dag_run.run_id)
     pipeline, run = runs.opened(kind)
@@ -161,8 +134,6 @@ def watch_gates(kind: str) -> Record:
 @guarded
 def request_approval(kind: str) -> Record:
     """Measure the gates, fix the batch's rows, and tell what is to be approved."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.request_approval(run, now=_now())
 
@@ -172,7 +143,6 @@ def request_approval(kind: str) -> Record:
 def release(kind: str) -> Record:
     """Confirm from the database that the batch was released; skip what follows where it was rejected."""
     from waitlist.staging import BatchState
-    from waitlist_airflow import runs
 
     pipeline, run = runs.opened(kind)
     state = pipeline.decided(run.batch_id)
@@ -185,8 +155,6 @@ def release(kind: str) -> Record:
 @guarded
 def verify_released(kind: str) -> Record:
     """Prove that the view shows exactly what was approved."""
-    from waitlist_airflow import runs
-
     pipeline, run = runs.opened(kind)
     return pipeline.verify_released(run)
 
@@ -195,8 +163,6 @@ def verify_released(kind: str) -> Record:
 @guarded
 def verify_releases() -> Record:
     """Prove of every released batch that the view still shows exactly what was approved."""
-    from waitlist_airflow import runs
-
     return runs.pipeline().verify_releases()
 
 
@@ -204,8 +170,6 @@ def verify_releases() -> Record:
 @guarded
 def describe_release() -> None:
     """Look whether there is a release to take back, and somebody who may."""
-    from waitlist_airflow import runs
-
     runs.pipeline().withdrawal_question(runs.named_batch())
 
 
@@ -233,7 +197,6 @@ def watch_nights() -> Record:
 
     from waitlist.exceptions import WaitlistError
     from waitlist.reports import nights
-    from waitlist_airflow import notify, runs
 
     now = _now()
     known = Variable.get(_WATCH, default="null", deserialize_json=False)
@@ -258,10 +221,6 @@ def watch_nights() -> Record:
 @guarded
 def remove_expired() -> Record:
     """Remove what batches hold of persons when their time is up."""
-    from airflow.sdk import get_current_context
-
-    from waitlist_airflow import runs
-
     context = get_current_context()
     params = context["params"]
     return runs.pipeline().remove_expired(
@@ -273,8 +232,6 @@ def remove_expired() -> Record:
 @guarded
 def mark_failed(kind: str) -> None:
     """Close the batch as failed when a step has failed for good."""
-    from waitlist_airflow import runs
-
     runs.pipeline().mark_failed(runs.request(kind), failed=runs.failed_steps(), now=_now())
 
 
@@ -282,8 +239,6 @@ def mark_failed(kind: str) -> None:
 @guarded
 def conclude(kind: str) -> Record:
     """Fail where the run has not done what it is for, whatever the other steps' states say."""
-    from waitlist_airflow import runs
-
     state = runs.pipeline().conclude(runs.request(kind), now=_now())
     if state is None:
         raise AirflowSkipException("every unit is live: there was nothing left to rehearse")
@@ -291,10 +246,6 @@ def conclude(kind: str) -> Record:
 
 
 def _decided_withdrawal() -> bool:
-    from airflow.sdk import get_current_context
-
-    from waitlist_airflow import runs
-
     run_id = get_current_context()["dag_run"].run_id
     return runs.pipeline().decided_withdrawal(runs.named_batch(), asked_by=run_id)
 

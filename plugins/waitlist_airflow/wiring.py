@@ -1,55 +1,45 @@
 """From an empty batch to one that adds up: the part of the flow that the dry run and the migration share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow.sdk import chain
 
 from waitlist.settings import Settings
+from waitlist.steps import order
 from waitlist_airflow import steps
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What the shared part leaves to a DAG.
+def prepare(kind: str) -> dict[str, Any]:
+    """Wire the steps of a night as ``order.NIGHT`` declares them.
 
-    Attributes:
-        verified: the last step; after it the batch counts for readers.
-        steps: every step, for the one that looks out for failures.
+    Returns:
+        the tasks by name, ``verify`` last; after it the batch counts for readers.
     """
-
-    verified: Any
-    steps: tuple[Any, ...]
-
-
-def prepare(kind: str) -> Prepared:
-    """Wire the steps from ``open_batch`` to ``verify``."""
-    # What a task hands on is a promise while the flow is wired, and a record when it runs.
-    opened: Any = steps.open_batch(kind)
-    numbers: Any = steps.plan_extract(kind)
     # PMO is a live clinical system: so many readers at a time, however many slots there are.
-    gently = steps.extract.override(max_active_tis_per_dag=Settings.read_or_defaults().pmo_readers)
-    extracted: Any = gently.partial(kind=kind).expand(number=numbers)
-    contract = steps.check_contract(kind)
-    duplicates = steps.find_duplicates(kind)
-    assessed = steps.assess.partial(kind=kind).expand(number=numbers)
-    changes = steps.find_changes(kind)
-    snapshot_suites = steps.check_snapshot(kind)
-    staged_suites = steps.check_staged(kind)
-    reconciled = steps.reconcile(kind)
-    verified = steps.verify(kind)
-
-    chain(opened, numbers)
-    chain(extracted, [contract, duplicates], assessed, [staged_suites, reconciled, changes], verified)
-    chain(contract, snapshot_suites, verified)
-    every = (opened, numbers, extracted, contract, duplicates, assessed, changes, snapshot_suites, staged_suites)
-    return Prepared(verified, (*every, reconciled, verified))
+    gently = {"extract": {"max_active_tis_per_dag": Settings.read_or_defaults().pmo_readers}}
+    tasks: dict[str, Any] = {}
+    for step in order.NIGHT:
+        task = getattr(steps, step.name).override(**gently.get(step.name, {}))
+        # What plan_extract hands on is a promise while the flow is wired, and numbers when it runs.
+        made = task.partial(kind=kind).expand(number=tasks["plan_extract"]) if step.mapped else task(kind)
+        if step.after:
+            chain([tasks[name] for name in step.after], made)
+        tasks[step.name] = made
+    return tasks
 
 
-def end(every: Sequence[Any], conclusion: Any) -> None:  # noqa: ANN401 - a task as Airflow wires it
-    """Wire the step that ends a run: it runs whatever states the others have, and fails the run when it fails.
+def end(kind: str, tasks: Iterable[Any]) -> None:
+    """Wire what ends a run: ``mark_failed`` after any failure among its tasks, then ``conclude``."""
+    every = list(tasks)
+    failed = steps.mark_failed(kind)
+    chain(every, failed)
+    conclude([*every, failed], steps.conclude(kind))
+
+
+def conclude(tasks: Sequence[Any], last: Any) -> None:  # noqa: ANN401 - a task as Airflow wires it
+    """Wire the last step: it runs whatever states the others have, and fails the run when it fails.
 
     As Airflow's teardown it runs too where the run itself is marked as a success, which leaves out every other step.
     """
-    chain(every, conclusion.as_teardown(on_failure_fail_dagrun=True))
+    chain(tasks, last.as_teardown(on_failure_fail_dagrun=True))

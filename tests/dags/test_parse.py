@@ -16,7 +16,7 @@ SECONDS = 0.3
 OURS = {
     "waitlist", "waitlist.exceptions", "waitlist.paths", "waitlist.settings", "waitlist_airflow",
     "waitlist_airflow.approval", "waitlist_airflow.wiring", "waitlist_airflow.guard", "waitlist_airflow.notify",
-    "waitlist_airflow.steps",
+    "waitlist_airflow.runs", "waitlist_airflow.steps", "waitlist.steps", "waitlist.steps.order",
 }  # fmt: skip
 """Modules of this project that parsing may import."""
 OTHERS = {"airflow", "argparse", "asgiref", "dotenv", "packaging", "pydantic", "pydantic_settings"}

@@ -27,6 +27,7 @@ from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
+from waitlist.steps.order import NIGHT
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request
 
@@ -81,9 +82,8 @@ def bound_to(question: Question | None) -> int:
 
 
 LINE = (
-    "open_batch", "plan_extract", "extract", "check_contract", "find_duplicates", "assess", "find_changes",
-    "check_snapshot", "check_staged", "reconcile", "verify", "report", "watch_gates", "request_approval", "release",
-    "verify_released", "conclude", "withdraw", "remove_expired",
+    *(step.name for step in NIGHT), "report", "watch_gates", "request_approval", "release", "verify_released",
+    "conclude", "withdraw", "remove_expired",
 )  # fmt: skip
 """The steps of a wave one after the other, with what a dry run has besides."""
 ASIDE = {"reject": "release", "mark_failed": "reconcile"}

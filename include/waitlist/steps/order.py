@@ -1,0 +1,37 @@
+"""The steps of a night in their order, declared once: the DAGs wire it, and tests and benchmarks take it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step, a method of ``steps.night.Night``.
+
+    Attributes:
+        name: of the method and of the DAG's task.
+        after: the steps that must be done before it.
+        mapped: whether it is taken once for each partition, with its number.
+        timed: whether it is handed the moment, for the audit trail.
+    """
+
+    name: str
+    after: tuple[str, ...] = ()
+    mapped: bool = False
+    timed: bool = False
+
+
+NIGHT: Final = (
+    Step("open_batch", timed=True),
+    Step("plan_extract", ("open_batch",)),
+    Step("extract", ("plan_extract",), mapped=True),
+    Step("check_contract", ("extract",)),
+    Step("find_duplicates", ("extract",)),
+    Step("assess", ("check_contract", "find_duplicates"), mapped=True, timed=True),
+    Step("find_changes", ("assess",)),
+    Step("check_snapshot", ("check_contract",)),
+    Step("check_staged", ("assess",)),
+    Step("reconcile", ("assess",), timed=True),
+    Step("verify", ("check_snapshot", "check_staged", "reconcile", "find_changes"), timed=True),
+)
+"""From an empty batch to one that counts for readers; each step comes after those that it needs."""
