@@ -1,6 +1,7 @@
 """The house's own rules: rings, headers, and documents that say what is there."""
 
 import ast
+import inspect
 import re
 import subprocess
 import tomllib
@@ -12,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from scripts import rule_docs
 
+from waitlist import exceptions
 from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.paths import PROJECT
 from waitlist.settings import ConnectionSettings, RuleSettings, Settings
@@ -65,6 +67,13 @@ def pythons() -> list[str]:
 def documented_variables() -> dict[str, str]:
     """The variables of docs/settings.md and their defaults."""
     return dict(re.findall(r"^\| `(WAITLIST_[A-Z_]+)` \| `?(.*?)`? \|", read("docs/settings.md"), re.MULTILINE))
+
+
+def texts_of_the_code() -> str:
+    """Every text in the two inner rings, a line each; of one with values in it the parts between them."""
+    files = [*INNER_RING, *sorted((PROJECT / "plugins").rglob("*.py"))]
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def variables_of_the_settings() -> dict[str, str]:
@@ -202,6 +211,18 @@ class TestDocuments:
 
     def test_every_setting_is_documented_with_its_default(self):
         assert documented_variables() == variables_of_the_settings()
+
+    def test_every_error_is_documented_with_what_to_do(self):
+        errors = {error.__name__ for _, error in inspect.getmembers(exceptions, inspect.isclass)}
+        rows = re.findall(r"^\| `(\w+)` \| (?:yes|no|-) \| .+ \| .* \| .* \|$", read("docs/errors.md"), re.MULTILINE)
+        assert errors - set(rows) == set()
+
+    def test_every_message_that_is_documented_is_one_of_the_code(self):
+        rows = re.findall(r"^\| (\*.+?\*) \| ", read("docs/errors.md"), re.MULTILINE)
+        parts = {part for row in rows for quoted in re.findall(r"\*(.+?)\*", row) for part in quoted.split(" ... ")}
+        texts = texts_of_the_code()
+        assert len(parts) > 10
+        assert [part for part in sorted(parts - {"unexpected ..."}) if part not in texts] == []
 
     @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.code)
     def test_every_rule_is_documented_as_it_is(self, rule):
