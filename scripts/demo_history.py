@@ -3,8 +3,8 @@
     python scripts/demo_history.py FOLDER LAST-DAY NIGHTS
 
 FOLDER holds what ``python -m waitlist.simulator`` wrote, just made. Every night is a run of Airflow's. One of them
-fails, as it happens: a post has lost its patient, and the run stops where it is read. The runs' logs go to
-``FOLDER/nights.log``.
+fails, as it happens: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs'
+logs go to ``FOLDER/nights.log``.
 """
 
 import datetime as dt
@@ -43,7 +43,7 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
         begun = time.monotonic()
         changed = history.live_through(day)
         fails = number == FAILS
-        with without_patient(folder / "pmo.sqlite") if fails else nullcontext():
+        with without_table(folder / "pmo.sqlite") if fails else nullcontext():
             code = dry_run.run(dag, day)
         if bool(code) is not fails:
             told.write(
@@ -56,15 +56,14 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
 
 
 @contextmanager
-def without_patient(pmo: Path) -> Iterator[None]:
-    """Take a post's patient away for as long as the block lasts."""
+def without_table(pmo: Path) -> Iterator[None]:
+    """Take a table of PMO away for as long as the block lasts."""
     with closing(sqlite3.connect(pmo, isolation_level=None)) as connection:
-        post, patient = connection.execute("SELECT min(post_id), patient_id FROM vantelistepost").fetchone()
-        connection.execute("UPDATE vantelistepost SET patient_id = 0 WHERE post_id = ?", (post,))
+        connection.execute("ALTER TABLE bilaga RENAME TO bilaga_upgrading")
         try:
             yield
         finally:
-            connection.execute("UPDATE vantelistepost SET patient_id = ? WHERE post_id = ?", (patient, post))
+            connection.execute("ALTER TABLE bilaga_upgrading RENAME TO bilaga")
 
 
 if __name__ == "__main__":
