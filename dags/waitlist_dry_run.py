@@ -23,7 +23,7 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
 run: a batch replaces itself and nobody else's rows. **Backfill** `airflow backfill create --dag-id waitlist_dry_run`
 re-creates past days, as far as PMO keeps history. **Replay** the param `reuse_snapshot` names a batch whose snapshot
-is read instead, under today's mapping files. **When it fails** see `docs/operations.md`.
+is read instead, under today's mapping files. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

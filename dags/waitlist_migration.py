@@ -16,7 +16,7 @@ gates, asks a human, and releases exactly the rows that were approved: from then
 **Schedule** none: trigger it by hand, for one wave. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task before approval is
 asked for. After that the batch is fixed: clear `approve` with what follows to ask again, or to finish. A
-released batch is never run again; `waitlist_withdrawal` takes it back. **When it fails** see `docs/operations.md`.
+released batch is never run again; `waitlist_withdrawal` takes it back. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

@@ -11,7 +11,7 @@ have aged are removed. Counts, expectations, gates, the audit trail and the list
 **Schedule** Sundays 05:00 Europe/Stockholm, no catch-up. Ages are counted to the run's own date, never beyond today.
 **Reads and writes** connection `millennium_staging`, the snapshot folder, `WAITLIST_WORKLISTS_DIR`. **Rerun** clear the
 task, as often as you like: it goes on where it was stopped, and finds nothing twice. **Look first** the param
-`only_tell` removes nothing and says in the log what would be. **When it fails** see `docs/operations.md`.
+`only_tell` removes nothing and says in the log what would be. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

@@ -10,7 +10,7 @@ wave; the audit trail keeps who took it back, when and why.
 4. `conclude` ends every run: it fails unless somebody has decided, whatever the other steps' states say.
 
 **Schedule** none: trigger it by hand, for one batch. **Reads and writes** connection `millennium_staging`.
-**Rerun** clear any task: a withdrawal that is repeated changes nothing. **When it fails** see `docs/operations.md`.
+**Rerun** clear any task: a withdrawal that is repeated changes nothing. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

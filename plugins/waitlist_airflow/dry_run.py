@@ -43,7 +43,7 @@ def run(dag: DAG, as_of: dt.date | None) -> int:
     # It fails with any other.
     failed = sorted(every - {CONCLUDE} or every)
     told = "its error is above" if len(failed) == 1 else "their errors are above"
-    sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {told}, and docs/operations.md says what to do.\n")
+    sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {told}, and docs/errors.md says what to do.\n")
     return 1
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,14 @@ def test_every_dag_file_parses(bag: dict[str, Any]) -> None:
 def test_every_dag_says_what_it_does_and_how_to_rerun_it(bag: dict[str, Any]) -> None:
     for dag in bag["dags"].values():
         assert "Rerun" in dag["doc"]
-        assert "docs/operations.md" in dag["doc"]
+        assert "docs/errors.md" in dag["doc"]
+
+
+def test_the_swedish_handbook_says_what_to_do_when_any_step_has_failed(bag: dict[str, Any]) -> None:
+    handbook = (ROOT / "docs" / "handbok.md").read_text(encoding="utf-8")
+    section = handbook.split("## När ett steg har misslyckats")[1].split("\n## ")[0]
+    steps = {task for dag in bag["dags"].values() for task in dag["tasks"]}
+    assert [step for step in sorted(steps) if not re.search(rf"^\|[^|]*`{step}`", section, re.MULTILINE)] == []
 
 
 def test_every_dag_has_known_tags_and_no_catch_up(bag: dict[str, Any]) -> None:

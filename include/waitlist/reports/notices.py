@@ -28,6 +28,9 @@ RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
 """What the runs of a DAG are called."""
 
 
+HANDBOOK: Final = "handboken (Handbok under Migrering i Airflow, docs/handbok.md)"
+"""Where a migration lead reads what to do, in Swedish."""
+
 _DECIDED: Final[Mapping[BatchState, str]] = MappingProxyType(
     {
         BatchState.RELEASED: "en våg är överförd till Millennium",
@@ -56,7 +59,7 @@ def run_failed(dag_id: str, steps: Sequence[str] = (), standing: str | None = No
     which = f"Steget {steps[0]}" if len(steps) == 1 else f"Stegen {', '.join(steps)}"
     said = [f"{which} misslyckades."] if steps else []
     said += [standing] if standing else []
-    said += ["Loggen säger varför. Vad som ska göras vid varje fel står i docs/runbook.md."]
+    said += [f"Loggen säger varför. Vad som ska göras när ett steg har misslyckats står i {HANDBOOK}."]
     return Notice(f"{RUN_LABELS.get(dag_id, dag_id)} misslyckades", " ".join(said))
 
 
@@ -85,7 +88,7 @@ def run_ended_untruly(dag_id: str, standing: str) -> Notice:
     """
     return Notice(
         f"{RUN_LABELS.get(dag_id, dag_id)} står som lyckad men är inte klar",
-        f"{standing} Någon har markerat steg som klara i Airflow. Vad som ska göras står i docs/runbook.md.",
+        f"{standing} Någon har markerat steg som klara i Airflow. Vad som ska göras står i {HANDBOOK}.",
     )
 
 
@@ -128,7 +131,11 @@ def gates_turned_red(batch: Batch, turned: Sequence[GateResult]) -> Notice:
         turned: what ``turned_red`` returned, at least one.
     """
     what = "en grind har blivit röd" if len(turned) == 1 else f"{len(turned)} grindar har blivit röda"
-    lines = [f"Torrkörningen per {batch.as_of} underkänns av grindar som inte var röda förut:", *map(_line, turned)]
+    lines = [
+        f"Torrkörningen per {batch.as_of} underkänns av grindar som inte var röda förut:",
+        *map(_line, turned),
+        f"Vad som ska göras vid varje grind står i {HANDBOOK}.",
+    ]
     return Notice(f"Väntelistorna: {what}", "\n".join(lines))
 
 

@@ -9,11 +9,13 @@ from waitlist.reports.notices import (
     RUN_LABELS,
     approval_waits,
     gates_turned_red,
+    run_ended_untruly,
     run_failed,
     turned_red,
     withdrawal_waits,
 )
 from waitlist.staging import Batch, BatchKind, BatchState
+from waitlist.swedish.words import GATE_LABELS
 
 NOW = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
 BATCH = Batch(
@@ -34,8 +36,22 @@ def test_a_failed_run_is_named_with_its_step() -> None:
     told = run_failed("waitlist_dry_run", ["reconcile"])
     assert told.subject == "Torrkörningen av väntelistorna misslyckades"
     assert told.text.startswith("Steget reconcile misslyckades. Loggen säger varför.")
-    assert "docs/runbook.md" in told.text
+    assert "Handbok under Migrering i Airflow, docs/handbok.md" in told.text
     assert "Steget" not in run_failed("waitlist_dry_run").text
+
+
+def test_a_run_that_somebody_marked_as_done_is_told_with_the_handbook() -> None:
+    told = run_ended_untruly("waitlist_migration", "Inget är överfört.")
+    assert told.subject == "Migreringen av väntelistor står som lyckad men är inte klar"
+    assert told.text.startswith("Inget är överfört. Någon har markerat steg som klara i Airflow.")
+    assert "docs/handbok.md" in told.text
+
+
+def test_the_handbook_says_what_to_do_at_every_message_and_every_red_gate() -> None:
+    handbook = (PROJECT / "docs" / "handbok.md").read_text(encoding="utf-8")
+    subjects = [run_failed(dag).subject for dag in RUN_LABELS]
+    assert [subject for subject in subjects if f"| {subject} |" not in handbook] == []
+    assert [label for label in GATE_LABELS.values() if f"| {label} |" not in handbook] == []
 
 
 def test_every_dag_has_a_name_to_be_told_by() -> None:
@@ -60,6 +76,7 @@ def test_gates_are_told_with_what_was_measured_and_what_is_allowed() -> None:
         "Torrkörningen per 2024-10-01 underkänns av grindar som inte var röda förut:",
         "- Andel poster som ännu inte är hanterade: 45,67 %, högst 10 %",
         "- Enheter utan driftstart: 3, högst 0",
+        "Vad som ska göras vid varje grind står i handboken (Handbok under Migrering i Airflow, docs/handbok.md).",
     ]
     assert gates_turned_red(BATCH, [red(Gate.ACCOUNTING)]).subject == "Väntelistorna: en grind har blivit röd"
 
