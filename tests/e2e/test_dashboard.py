@@ -34,6 +34,7 @@ PAGES = {
     "vad-hander-om-svar": "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-03-03&grans=review",
     "vad-hander-om-fel": "vad-hander-om?enhet=x&dagar=x",
     "overfort": "overfort",
+    "handbok": "handbok",
     "atkomstlogg": "atkomstlogg",
     "finns-inte": "finns-inte",
 }

@@ -12,6 +12,7 @@ from waitlist_airflow.web import (
     batch,
     catalogue,
     errors,
+    handbook,
     overview,
     released,
     static_files,
@@ -29,6 +30,7 @@ ROOMS: Final[tuple[Pages, ...]] = (
     catalogue.pages,
     what_if.pages,
     released.pages,
+    handbook.pages,
     access_log.pages,
 )
 """The pages, in the order of the navigation."""
