@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine docs lint lock clean
+.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine docs pictures lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ clean-machine: ## Run a command in a fresh clone on a clean Debian, as root: mak
 
 docs: setup ## Write the tables of docs/rules.md from the rules
 	@scripts/docs.sh
+
+pictures: setup ## Take the documents' pictures of the dashboard again, on new demo data
+	@scripts/pictures.sh
 
 lint: setup ## Style, types, rings, SQL, compose file
 	@scripts/lint.sh

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Airflow with the dashboard, on demo data with a history of 30 nights, in .demo/up/ alone. FRESH=1 makes the data anew.
+# SITE= names another folder in .demo/: `make pictures` has one of its own.
 set -euo pipefail
 for name in ${!WAITLIST_@} ${!AIRFLOW_@}; do unset "$name"; done
 source "$(dirname "$0")/env.sh"
 
-up="$ROOT/.demo/up"
+site=${SITE:-up}
+up="$ROOT/.demo/$site"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
 demo_site "$up"
 export WAITLIST_WORKLISTS_DIR="$up/worklists"
@@ -54,8 +56,8 @@ stop() {
 }
 
 mkdir -p "$up"
-exec 9>"$ROOT/.demo/up.lock"
-flock --nonblock 9 || die "make up runs already in this folder: end it first"
+exec 9>"$up.lock"
+flock --nonblock 9 || die "a demo runs already in .demo/$site: end it first"
 [[ -z ${FRESH:-} && -e $up/ready ]] || make_data
 
 port=$(python - "${PORT:-8080}" <<'PYTHON'
@@ -99,7 +101,7 @@ cat <<TEXT
     lead    $(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["lead"])' "$passwords")   approves waves and may see persons
     viewer  $(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["viewer"])' "$passwords")   neither
   Log in, then choose Migrering in the menu, or go straight to $url/migrering/
-  Ctrl-C ends it. The data stay in .demo/up; make up FRESH=1 makes them anew.
+  Ctrl-C ends it. The data stay in .demo/$site; make up FRESH=1 makes them anew.
 
 TEXT
 wait -n || true
