@@ -9,21 +9,22 @@ How a page is made:
 
        pages = Pages()
 
-       @pages.page("/korning", api="/api/korning", template="batch.html", nav="Körning")
-       def batch(site: SiteDep, batch_id: str = "latest") -> BatchPage:
-           with site.reading("reading a batch") as connection:
-               return read_batch_page(connection, site.mappings, batch_id)
+       @pages.page("/regler", api="/api/regler", template="catalogue.html", nav="Regler och listor")
+       def catalogue(site: SiteDep) -> Catalogue:
+           return read_catalogue(site.store, site.mappings)
 
-   That makes ``/migrering/korning`` of the template, which has the dataclass as ``page``, and
-   ``/migrering/api/korning`` of ``to_plain``: dates as ISO text, keys as the dataclass names them.
+   That makes ``/migrering/regler`` of the template, which has the dataclass as ``page``, and ``/migrering/api/regler``
+   of ``to_plain``: dates as ISO text, keys as the dataclass names them. A page that reads by several statements does
+   so ``with site.reading("reading the overview") as connection``, as of one moment.
 3. ``app.py`` lists the module. ``nav`` puts the page into the navigation, in the order of that list.
 4. The template extends ``base.html``, fills ``title`` and ``content``, and takes charts, tables, notices, sorting and
-   paging from ``macros.html``. Links are relative: ``{{ root }}korning``. The same question with something changed is
+   paging from ``macros.html``. Links are relative: ``{{ root }}regler``. The same question with something changed is
    ``{{ with_query(sida=2) }}``.
 5. ``tests/e2e/test_dashboard.py`` gets a row: the page is then looked at by axe in both sizes and themes.
 
 Access: everything needs a login, and the right to read the runs of ``waitlist_dry_run``. ``Reader.may_see_persons`` and
-``Reader.leads`` are rights beyond that; ``require`` refuses those who lack one. Errors: raise ``NotFoundError`` for
-what is not there, ``HTTPException`` for anything else; a ``WaitlistError`` becomes a page that does not quote it, and
-any other error one that says nothing at all.
+``Reader.leads`` are rights beyond that; a page asks for ``LeadDep`` or depends on ``access.may_see_persons``, and a
+reader without the right is refused. Errors: raise ``reading.UnknownError`` for a unit or batch that is not there,
+``HTTPException`` for anything else; a ``WaitlistError`` becomes a page that does not quote it, and any other error one
+that says nothing.
 """
