@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine docs pictures lint lock clean
+.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine docs pictures release lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: setup ## Write the tables of docs/rules.md from the rules
 
 pictures: setup ## Take the documents' pictures of the dashboard again, on new demo data
 	@scripts/pictures.sh
+
+release: ## Cut a release, without pushing it: make release VERSION=x.y.z [DATE=YYYY-MM-DD]
+	@VERSION="$(VERSION)" DATE="$(DATE)" scripts/release.sh
 
 lint: setup ## Style, types, rings, SQL, compose file
 	@scripts/lint.sh
