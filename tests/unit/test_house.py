@@ -205,6 +205,16 @@ class TestDocuments:
         links = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
         assert [link for link in links if not (path.parent / link).exists()] == []
 
+    def test_the_version_is_the_one_of_the_readme_and_of_the_latest_dated_changes(self):
+        version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
+        dated = re.findall(r"^## \[([0-9.]+)\] - \d{4}-\d{2}-\d{2}$", read("CHANGELOG.md"), re.MULTILINE)
+        assert version == dated[0]
+        assert f"**Version {version}**" in read("README.md")
+
+    def test_every_document_is_in_the_index(self):
+        documents = {path.name for path in (PROJECT / "docs").glob("*.md")} - {"README.md"}
+        assert documents - set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/README.md"))) == set()
+
     def test_every_decision_stands_in_the_index(self):
         decisions = {path.name for path in (PROJECT / "docs" / "decisions").glob("[0-9]*.md")}
         assert decisions == set(re.findall(r"\(([0-9]{4}-[^)]+\.md)\)", read("docs/decisions/README.md")))

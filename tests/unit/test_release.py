@@ -22,6 +22,7 @@ class Clone:
         shutil.copy(PROJECT / "scripts" / "release.sh", folder / "scripts")
         (folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.9.0"\n')
         (folder / "CHANGELOG.md").write_text(CHANGELOG)
+        (folder / "README.md").write_text("# x\n\n**Version 1.9.0**\n")
         self.git("init", "--quiet")
         self.commit()
 
@@ -56,6 +57,7 @@ def test_a_release_dates_the_changelog_sets_the_version_commits_and_tags(clone: 
         "## [Unreleased]\n\n### Added\n\n- A thing.\n", dated
     )
     assert 'version = "1.10.0"' in (clone.folder / "pyproject.toml").read_text()
+    assert (clone.folder / "README.md").read_text() == "# x\n\n**Version 1.10.0**\n"
     assert clone.git("status", "--porcelain") == ""
     assert clone.git("log", "-1", "--format=%s") == "Release 1.10.0"
     assert clone.git("describe", "--exact-match") == "v1.10.0"
