@@ -10,7 +10,7 @@ without a worker. This looks from beside it.
 **Schedule** every hour, no catch-up, unpaused from the start. Silent before the first dry run, and after the last
 go-live. **Reads** connection
 `millennium_staging`, `units.csv`. **Writes** the Airflow variable `waitlist_watch`: since when, and whether it was
-told. **Rerun** clear the task: what has been told is not told again. **When it fails** see `docs/operations.md`.
+told. **Rerun** clear the task: what has been told is not told again. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

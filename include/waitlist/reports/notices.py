@@ -75,7 +75,7 @@ def no_night(since: dt.datetime, longest: dt.timedelta) -> Notice:
         f"Väntelistorna: ingen torrkörning är klar sedan {moment(since)}",
         f"Ingen torrkörning av alla enheter har blivit klar på mer än {hours} timmar. Nyare siffror än så finns inte. "
         "Se i Airflow om waitlist_dry_run är pausad, om en körning misslyckades, står still eller väntar på en annan, "
-        "och om schemaläggaren går. Vad som ska göras står i docs/runbook.md. Detta avbrott meddelas inte igen.",
+        f"och om schemaläggaren går. Vad som ska göras står i {HANDBOOK}. Detta avbrott meddelas inte igen.",
     )
 
 
