@@ -34,6 +34,18 @@ class WindowClosedError(SourceError):
     """PMO may not be read at this hour: clear the step when its window is open again."""
 
 
+class PersonServiceError(WaitlistError):
+    """The person service did not answer, or not as agreed; nobody asks it again for some minutes."""
+
+
+class PersonServiceRestError(PersonServiceError):
+    """The person service failed some minutes ago and may not be asked yet: clear the step after the moment named."""
+
+
+class PersonServiceSetupError(PersonServiceError):
+    """Nothing was asked: the address, a certificate or a number is at fault. Correct it and rerun."""
+
+
 class SnapshotError(WaitlistError):
     """A snapshot is missing, damaged or not the one that was written."""
 

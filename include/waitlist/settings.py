@@ -70,6 +70,19 @@ class ConnectionSettings(BaseSettings):
     """Of the staging database's alone, and not within one machine."""
 
 
+class PersonServiceSettings(BaseSettings):
+    """How the national person service is asked."""
+
+    model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
+
+    pu_profile: str = Field("P1", pattern=r"^P[1-5]$")
+    """How much the service tells of a person; ``P1`` is the least."""
+    pu_logical_address: str = Field("SE165565594230-1000", pattern=r"^[A-Za-z0-9-]{1,32}$")
+    """The HSA-id by which the national platform routes a call."""
+    pu_seconds: int = Field(45, gt=30, le=600)
+    """For one call as a whole; the contract asks for more than 30."""
+
+
 CONNECTION_DEFAULTS: Final = ConnectionSettings.model_construct()
 """Whatever the environment says."""
 
@@ -114,6 +127,7 @@ class Settings(BaseSettings):
     """Folder in which each batch's work lists have a folder named by the batch; none when empty."""
     rules: RuleSettings = Field(default_factory=RuleSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
+    person_service: PersonServiceSettings = Field(default_factory=PersonServiceSettings)
 
     @property
     def approver_ids(self) -> tuple[str, ...]:
@@ -135,15 +149,17 @@ class Settings(BaseSettings):
         faults: list[str] = []
         rules = _read(RuleSettings, faults)
         connections = _read(ConnectionSettings, faults)
+        person_service = _read(PersonServiceSettings, faults)
         # What stands in for settings at fault lets the others be looked at all the same.
         settings = _read(
             lambda: cls(
                 rules=rules or RuleSettings.model_construct(),
                 connections=connections or ConnectionSettings.model_construct(),
+                person_service=person_service or PersonServiceSettings.model_construct(),
             ),
             faults,
         )
-        if rules is None or connections is None or settings is None:
+        if settings is None or faults:
             raise SettingsError("settings at fault:\n  " + "\n  ".join(faults))
         return settings
 
@@ -157,7 +173,11 @@ class Settings(BaseSettings):
         try:
             return cls.read()
         except SettingsError:
-            return cls.model_construct(rules=RuleSettings.model_construct(), connections=CONNECTION_DEFAULTS)
+            return cls.model_construct(
+                rules=RuleSettings.model_construct(),
+                connections=CONNECTION_DEFAULTS,
+                person_service=PersonServiceSettings.model_construct(),
+            )
 
 
 def _ids(listed: str | None) -> tuple[str, ...]:
@@ -173,5 +193,8 @@ def _read(make: Callable[[], S], faults: list[str]) -> S | None:
             faults.append(f"WAITLIST_{name}: {fault['msg']}")
     except UnreadableError:
         # Groups of settings are what would be read as JSON.
-        faults.append("WAITLIST_RULES, WAITLIST_CONNECTIONS: no settings; each part has a variable of its own")
+        faults.append(
+            "WAITLIST_RULES, WAITLIST_CONNECTIONS, WAITLIST_PERSON_SERVICE: no settings; "
+            "each part has a variable of its own"
+        )
     return None

@@ -16,7 +16,7 @@ from scripts import rule_docs
 from waitlist import exceptions
 from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.paths import PROJECT
-from waitlist.settings import ConnectionSettings, RuleSettings, Settings
+from waitlist.settings import ConnectionSettings, PersonServiceSettings, RuleSettings, Settings
 from waitlist.swedish.words import DISPOSITION_LABELS, RULE_TEXTS
 
 DAGS = sorted((PROJECT / "dags").glob("*.py"))
@@ -78,8 +78,9 @@ def texts_of_the_code() -> str:
 
 def variables_of_the_settings() -> dict[str, str]:
     """The variables that the code reads and their defaults, as a reader would write them."""
-    fields = {**RuleSettings.model_fields, **ConnectionSettings.model_fields, **Settings.model_fields}
-    del fields["rules"], fields["connections"]
+    groups = (RuleSettings, ConnectionSettings, PersonServiceSettings, Settings)
+    fields = {field: info for group in groups for field, info in group.model_fields.items()}
+    del fields["rules"], fields["connections"], fields["person_service"]
     variables = {}
     for field, info in fields.items():
         default = info.default

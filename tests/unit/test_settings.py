@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
-from waitlist.settings import ConnectionSettings, RuleSettings, Settings, StraddlePolicy
+from waitlist.settings import ConnectionSettings, PersonServiceSettings, RuleSettings, Settings, StraddlePolicy
 
 
 def test_without_an_environment_the_defaults_are_the_domains() -> None:
@@ -61,7 +61,7 @@ def numeric(settings: type[BaseSettings]) -> dict[str, FieldInfo]:
 
 BOUNDED = [
     pytest.param(settings, name, field, id=name)
-    for settings in (Settings, RuleSettings, ConnectionSettings)
+    for settings in (Settings, RuleSettings, ConnectionSettings, PersonServiceSettings)
     for name, field in numeric(settings).items()
 ]
 
