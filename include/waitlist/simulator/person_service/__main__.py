@@ -1,0 +1,59 @@
+"""``python -m waitlist.simulator.person_service``: a stand-in for the national person service, until it is ended."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from waitlist.simulator.person_service.cases import ODD, PEOPLE
+from waitlist.simulator.person_service.certificates import make_certificates
+from waitlist.simulator.person_service.people import read_people
+from waitlist.simulator.person_service.server import PersonService, Switch
+
+_CALL_SECONDS, _RECORD_SECONDS = 0.1, 0.02
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve as the command line says, until an interrupt."""
+    given = _parser().parse_args(arguments)
+    certificates = make_certificates(given.out)
+    people = [*PEOPLE, *(read_people(given.people) if given.people else ())]
+    pace = (_CALL_SECONDS, _RECORD_SECONDS) if given.producers_pace else (0, 0)
+    service = PersonService(
+        people, certificates, port=given.port, odd=ODD, call_seconds=pace[0], record_seconds=pace[1]
+    )  # fmt: skip
+    service.switch = given.switch
+    with service:
+        sys.stdout.write(
+            f"export WAITLIST_PU_URL={service.url}\n"
+            f"export WAITLIST_PU_CERTIFICATE={certificates.client.resolve()}\n"
+            f"export WAITLIST_PU_KEY={certificates.client_key.resolve()}\n"
+            f"export WAITLIST_PU_AUTHORITIES={certificates.authority.resolve()}\n"
+        )
+        sys.stdout.flush()
+        try:
+            service.wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m waitlist.simulator.person_service",
+        description="Stand in for the national person service. Prints where it is; knows the contract's cases.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--out", type=Path, default=Path(".demo/person_service"), metavar="FOLDER", help="certificates")
+    parser.add_argument("--people", type=Path, metavar="FILE", help="persons besides the contract's cases (Parquet)")
+    parser.add_argument("--switch", type=Switch, choices=list(Switch), help="what goes wrong with every call")
+    parser.add_argument(
+        "--producers-pace",
+        action="store_true",
+        help="take as long as the real producer may: 20 ms a record and 100 ms a call",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
