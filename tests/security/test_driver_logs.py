@@ -12,7 +12,7 @@ from waitlist.paths import PROJECT
 
 READ = f"""
 import datetime as dt, os, sys
-from waitlist.pmo import PmoSource, Selection
+from waitlist.source.pmo import PmoSource, Selection
 from waitlist.settings import Settings
 source, selection = PmoSource(sys.stdin.read(), Settings()), Selection(dt.date.fromisoformat("{AS_OF}"))
 for partition in source.plan(selection):

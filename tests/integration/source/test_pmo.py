@@ -297,9 +297,9 @@ def test_a_process_without_a_locale_reads_the_same(texts: SmallPmo, tmp_path: Pa
     script = f"""
 import datetime, logging, sys
 from upath import UPath
-from waitlist.pmo import PmoSource, Selection
+from waitlist.source.pmo import PmoSource, Selection
 from waitlist.settings import Settings
-from waitlist.snapshot import Partition
+from waitlist.source.snapshot import Partition
 logging.basicConfig(level=logging.INFO)
 source = PmoSource(sys.stdin.read(), Settings(chunk_posts=1))
 part = Partition(0, None, None, {whole.posts})
