@@ -1,1 +1,1 @@
-"""Tools over whole columns: text, dates and buffers. They know nothing of waiting lists."""
+"""Tools for whole columns: texts, dates and Arrow buffers. Nothing here is specific to waiting lists."""

@@ -22,7 +22,7 @@ def byte_matrix(column: TextColumn, width: int) -> tuple[npt.NDArray[np.uint8], 
         text is null or has ended; and each text's whole length in bytes, -1 for null.
 
     Raises:
-        TypeError: the column holds something else than texts.
+        TypeError: the column is not a text column.
     """
     matrix = np.zeros((len(column), width), np.uint8)
     lengths = np.full(len(column), -1, np.int64)
@@ -36,18 +36,18 @@ def byte_matrix(column: TextColumn, width: int) -> tuple[npt.NDArray[np.uint8], 
 
 def _chunks(column: TextColumn) -> "list[pa.Array[Any]]":
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise TypeError(f"a text column is wanted, not {column.type}")
+        raise TypeError(f"expected a text column, got {column.type}")
     return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
 
 
 def text_bytes(array: "pa.Array[Any]") -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Return all texts of an array as one run of UTF-8 bytes, and where in it each begins and the last ends.
+    """Return the texts of an array as one array of UTF-8 bytes, and the offsets of the texts in it.
 
     Args:
         array: texts of type ``string`` or ``large_string``, shape (n,); any offset, any nulls.
 
     Returns:
-        bytes, and n + 1 places in them, the first of them 0.
+        The bytes, and n + 1 offsets: text i has the bytes from offset i to offset i + 1. The first offset is 0.
     """
     _, offset_buffer, data_buffer = array.buffers()
     offset_type = np.dtype(np.int64 if pa.types.is_large_string(array.type) else np.int32)
@@ -67,7 +67,7 @@ def _read_chunk(chunk: "pa.Array[Any]", matrix: npt.NDArray[np.uint8], lengths: 
     if not text.size:
         return
     width = matrix.shape[1]
-    # Room behind the last text, so that each text's start has ``width`` bytes to read.
+    # Padding after the last text, so that ``width`` bytes can be read from the start of every text.
     data = np.zeros(text.size + width, np.uint8)
     data[:-width] = text
     windows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))

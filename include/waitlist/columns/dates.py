@@ -1,8 +1,8 @@
 """Booking dates and ages on whole columns.
 
-A booking date reaches us as text (contract 1): ISO ``2025-01-20``, or a timestamp whose date counts, in Stockholm where
-it has an offset. What is not exactly that is no date; nothing is guessed and no day rolls over into the next month.
-Days are ``datetime64[D]``, "no date" is NaT.
+PMO's query returns a booking date as text (contract 1): an ISO date such as ``2025-01-20``, or a timestamp. Only the
+date of a timestamp counts; it is the date in Stockholm if the timestamp has an offset. Any other text is not a date:
+nothing is guessed, and no day rolls over into the next month. Days are ``datetime64[D]``; "no date" is NaT.
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ from waitlist.columns.buffers import byte_matrix
 from waitlist.columns.texts import matches
 
 STOCKHOLM: Final = ZoneInfo("Europe/Stockholm")
-"""The zone of PMO's moments, which are naive, and of every date that a run is as of."""
+"""The time zone of PMO's timestamps, which are naive, and of every as-of date."""
 
 Days: TypeAlias = npt.NDArray[np.datetime64]
 
@@ -34,7 +34,7 @@ _CLOCK: Final = (
 )
 _MINUTES_OF_A_DAY: Final = 24 * 60
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# Hours since then at which Python can tell Stockholm's clock.
+# First and last hour since 1970 for which Python can compute the local time in Stockholm.
 _FIRST_HOUR: Final = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(hours=1)
 _LAST_HOUR: Final = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(hours=1) - 2
 _FIRST_DAY: Final = np.datetime64("0001-01-01")
@@ -47,16 +47,16 @@ _DAYS_IN_MONTH: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30,
 def parse(column: pa.StringArray) -> Days:
     """Read ISO dates and timestamps; outer spaces (a padded CHAR column) are allowed.
 
-    A time with an offset is an instant, whose date in Stockholm counts; one without keeps its date.
+    A timestamp with an offset gives its date in Stockholm; a timestamp without an offset gives its date as written.
 
     Args:
         column: texts, shape (n,).
 
     Returns:
-        days, shape (n,); NaT for null, empty and whatever is no date.
+        days, shape (n,); NaT for null, for an empty text and for a text that is not a date.
     """
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    # Many posts share few dates: each is read once, and null once for all.
+    # Many posts share few dates: each distinct text, null included, is parsed once.
     encoded = whole.dictionary_encode(null_encoding="encode")
     return np.asarray(_parse(encoded.dictionary)[encoded.indices.to_numpy()])
 
@@ -87,7 +87,12 @@ def _parse(column: pa.StringArray) -> Days:
 
 
 def _in_stockholm(days: Days, text: pa.StringArray) -> Days:
-    """Return the dates in Stockholm of instants, given the dates as written; NaT outside the years 1 to 9999."""
+    """Return the dates in Stockholm of timestamps with an offset; NaT outside the years 1 to 9999.
+
+    Args:
+        days: their dates as written.
+        text: the timestamps.
+    """
     clock = pc.extract_regex(text, _CLOCK)
 
     def number(name: str) -> npt.NDArray[np.int64]:
@@ -98,7 +103,7 @@ def _in_stockholm(days: Days, text: pa.StringArray) -> Days:
     west = np.asarray(pc.equal(pc.struct_field(clock, "sign"), "-").to_numpy(zero_copy_only=False))
     minutes = days.astype(np.int64) * _MINUTES_OF_A_DAY + number("hour") * 60 + number("minute")
     minutes -= np.where(west, -ahead, ahead)
-    # Clocks change on the hour, and there are few hours.
+    # Stockholm's offset from UTC changes only on the hour, so it is computed once for each distinct hour.
     hours, place = np.unique(np.clip(minutes // 60, _FIRST_HOUR, _LAST_HOUR), return_inverse=True)
     ahead_there = np.array([_stockholm_minutes(int(hour)) for hour in hours], dtype=np.int64)
     there = ((minutes + ahead_there[place]) // _MINUTES_OF_A_DAY).astype("datetime64[D]")
@@ -121,8 +126,8 @@ def age_in_months(birth: Days, on: Days) -> npt.NDArray[np.int64]:
     """Count whole months of age; a month is complete when its day number is reached (domain, AGE_MISMATCH).
 
     Args:
-        birth: birth dates, shape (n,), none NaT.
-        on: the days at which the age is asked, shape (n,), none NaT.
+        birth: birth dates, shape (n,), without NaT.
+        on: the days on which the age is counted, shape (n,), without NaT.
 
     Returns:
         months, shape (n,); negative before the birth.

@@ -1,7 +1,7 @@
-"""The one form in which HSA-ids and contact forms are compared, wherever they come from.
+"""The canonical form of HSA-ids and contact forms, from PMO and from the mapping files.
 
-A text gets it once, where it is read: a post's where PMO is read, a key where its mapping file is read. Whatever comes
-after compares as it stands.
+A text is normalised once, when it is read: a post's text when PMO is read, a key when its mapping file is read. Later
+code compares the texts without changing them.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,18 +29,18 @@ def contact_form(text: str) -> str:
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {"enhet_hsa_id": hsa_id, "hsa_id": hsa_id, "kontaktform": contact_form}
 )
-"""The form of each column that has one, in posts and in mapping files."""
+"""The function that normalises each such column, in posts and in mapping files."""
 
 
 def formed(column: pa.StringArray, form: Form) -> pa.StringArray:
-    """Bring a column of posts to its form.
+    """Normalise a column of posts.
 
     Args:
         column: texts, shape (n,).
-        form: of each text.
+        form: returns the canonical form of a text.
 
     Returns:
-        texts, shape (n,); null where nothing is left of a text.
+        texts, shape (n,); null where the canonical form is empty.
     """
     encoded = column.dictionary_encode()
     written = encoded.dictionary.to_pylist()

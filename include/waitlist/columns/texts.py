@@ -1,10 +1,10 @@
-"""Free texts on whole columns: cleaned first, then judged, then folded for the receiver.
+"""Free texts on whole columns: how they are cleaned, and how they are folded for comparison and for Millennium.
 
-Three steps, each idempotent:
+There are three steps, each idempotent:
 
-* *clean*: control characters (Unicode class Cc) other than tab, CR and LF go (chapter 6);
-* *fold white space*: every run of white space, line breaks included, becomes one space, ends trimmed;
-* *fold*: besides that NFC and case-folded, for finding a branch's name in a text.
+* *clean* removes control characters (Unicode class Cc) other than tab, CR and LF (chapter 6);
+* *fold white space* replaces every run of white space, line breaks included, by one space, and trims the ends;
+* *fold* also normalises to NFC and folds case, so that a branch's name can be found in a text.
 """
 
 import unicodedata
@@ -25,14 +25,14 @@ _WHITE_RUN: Final = (
 _SPACE: Final = ord(" ")
 _DELETE: Final = 0x7F
 _LEADS_LATIN_1: Final = 0xC2
-"""First byte of U+0080..U+00BF, which have control characters and the no-break space among them."""
+"""First UTF-8 byte of U+0080..U+00BF, a range that includes control characters and the no-break space."""
 
 
 def clean(column: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.bool_]]:
     """Remove control characters other than tab, CR and LF.
 
     Returns:
-        the cleaned column, and for each value whether anything had to go.
+        The cleaned column, and for each value whether a character was removed.
     """
     data, offsets = text_bytes(column)
     suspect = np.flatnonzero((data < _SPACE) | (data == _DELETE) | (data == _LEADS_LATIN_1))
@@ -44,7 +44,7 @@ def clean(column: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.bool_]
 
 
 def mark_control(column: pa.StringArray) -> pa.StringArray:
-    """Put U+FFFD in place of what ``clean`` removes: a key that has it stays apart from the one that does not."""
+    """Replace what ``clean`` removes by U+FFFD, so that a key with such a character differs from the key without it."""
     return pc.replace_substring_regex(column, _CONTROL, "\ufffd")
 
 
@@ -61,25 +61,25 @@ def fold_white_space(column: pa.StringArray) -> pa.StringArray:
 
 
 def is_empty(folded: pa.StringArray) -> npt.NDArray[np.bool_]:
-    """Tell where a white-space-folded text is null or has nothing in it."""
+    """Return where a text is null or empty, after its white space was folded."""
     lengths = pc.fill_null(pc.binary_length(folded), 0)
     return np.asarray(lengths.to_numpy(zero_copy_only=False) == 0, dtype=np.bool_)
 
 
 def fold(text: str) -> str:
-    """Return the form in which a name is looked for in a text: NFC, case-folded, white space folded."""
+    """Return the form in which a text is searched for a name: NFC, case-folded, white space folded."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     return " ".join(folded.split())
 
 
 def matches(column: pa.StringArray, pattern: str) -> npt.NDArray[np.bool_]:
-    """Tell which values match an RE2 pattern anywhere; null does not."""
+    """Return which values contain a match of an RE2 pattern; null does not."""
     found = pc.fill_null(pc.match_substring_regex(column, pattern), False)
     return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
 def _rows_at(places: npt.NDArray[np.intp], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Tell which texts the given places lie in."""
+    """Return which texts contain one of the given byte positions."""
     rows = np.zeros(len(offsets) - 1, dtype=np.bool_)
     rows[np.searchsorted(offsets, places, side="right") - 1] = True
     return rows
@@ -88,7 +88,7 @@ def _rows_at(places: npt.NDArray[np.intp], offsets: npt.NDArray[np.int64]) -> np
 def _replace(
     column: pa.StringArray, where: npt.NDArray[np.bool_], change: Callable[[pa.StringArray], pa.StringArray]
 ) -> pa.StringArray:
-    """Change the texts of some rows, most often few: a pattern costs more than the look that found them."""
+    """Change only the marked texts, which are usually few: a regular expression costs more than the search for them."""
     if not where.any():
         return column
     mask = pa.array(where)

@@ -1,1 +1,1 @@
-"""The mapping files that leads edit, read by one loader that names every fault with its line."""
+"""The mapping files that leads edit, and their loader, which reports every fault with its line."""

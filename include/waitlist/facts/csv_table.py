@@ -1,7 +1,7 @@
-"""CSV files that people keep by hand: every fault noted with its line, none guessed away.
+"""CSV files that people edit by hand: every fault is recorded with its line, and nothing is guessed.
 
-A file is read whole and each cell asked for what it must be. What is wrong is noted and reading goes on, so that
-one run names all there is to correct.
+The whole file is read, and each cell is checked against the type that it must have. Reading goes on after a fault, so
+that one run reports everything that must be corrected.
 """
 
 import csv
@@ -23,7 +23,7 @@ from waitlist.files import read_kept
 
 EARLIEST: Final = dt.date(2000, 1, 1)
 LATEST: Final = dt.date(2199, 12, 31)
-"""Dates of facts lie between these: nothing that is counted from them overflows, and a slip of the year shows."""
+"""The earliest and latest date in a mapping file: date arithmetic cannot overflow, and a mistyped year is a fault."""
 
 _ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,4}")
@@ -45,7 +45,7 @@ class CsvTable:
         self.path = path
         self.rows: list[CsvRow] = []
         self.whole = True
-        """Every row could be read, whatever its cells say."""
+        """Whether every row could be read, with or without faults in its cells."""
         self._columns = columns
         self._free_text = free_text
         self._faults: list[tuple[int, str]] = []
@@ -60,11 +60,11 @@ class CsvTable:
         return [f"{self.path.name}:{line}: {what}" for line, what in in_order]
 
     def fault(self, line: int, what: str) -> None:
-        """Note a fault."""
+        """Record a fault."""
         self._faults.append((line, what))
 
     def first_line(self, name: str, key: Hashable, line: int) -> int:
-        """Return the line on which a key of this name was first met."""
+        """Return the line on which a key of this name first appeared."""
         return self._unique.setdefault((name, key), line)
 
     def _unreadable(self, line: int, what: str) -> None:
@@ -101,13 +101,13 @@ class CsvTable:
             self._has_columns(1, [])
 
     def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """Give the fields of each row in which something stands, with the row's first line."""
+        """Yield the fields of each row that is not empty, with the row's first line."""
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         last = 0
         try:
             for cells in reader:
                 first, last = last + 1, reader.line_num
-                # A spreadsheet leaves rows of nothing but commas where something stood once.
+                # A spreadsheet writes a row of commas for each row whose cells were emptied.
                 if any(cell.strip() for cell in cells):
                     yield first, cells
         except csv.Error as error:
@@ -134,9 +134,9 @@ class CsvTable:
 
 
 class CsvRow:
-    """A row's cells by column, outer white space trimmed, in Unicode form NFC, HSA-ids and contact forms in theirs.
+    """A row's cells by column: trimmed, in Unicode form NFC, HSA-ids and contact forms in their canonical form.
 
-    A method that reads a cell notes what is wrong with it and then returns a stand-in of the right type.
+    A method that reads a cell records a fault where the cell is wrong, and then returns a default of the right type.
     """
 
     def __init__(self, table: CsvTable, line: int, cells: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ class CsvRow:
         self.cells = cells
 
     def fault(self, what: str) -> None:
-        """Note a fault on the row's first line."""
+        """Record a fault on the row's first line."""
         self._table.fault(self.line, what)
 
     def unique(self, name: str, key: Hashable) -> None:
@@ -211,7 +211,7 @@ class CsvRow:
         return day
 
     def pattern(self, column: str) -> re.Pattern[str]:
-        """Return a regular expression that RE2 takes too: there, no text makes one slow."""
+        """Return a regular expression that RE2 accepts too: in RE2 no text can make a match slow."""
         text = self.required(column)
         try:
             compiled = re.compile(text)
@@ -222,7 +222,7 @@ class CsvRow:
         return compiled
 
     def numbers(self, column: str, most: int) -> NumberPattern:
-        """Return a pattern over numbers of twelve digits that matches at least one and at most so many."""
+        """Return a pattern over numbers of twelve digits that matches at least one number and at most ``most``."""
         text = self.required(column)
         try:
             numbers = numbers_of(text, most=most)
@@ -238,7 +238,7 @@ class CsvRow:
 
 
 def shown(text: str) -> str:
-    """Return a text as a fault may show it: in quotes and short."""
+    """Return a text as a fault quotes it, shortened."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 

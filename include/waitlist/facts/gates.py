@@ -1,4 +1,4 @@
-"""The limits of the gates between a verified batch and the human who may release it (``gates.csv``)."""
+"""The thresholds of the gates that a verified batch must pass before a human may release it (``gates.csv``)."""
 
 import hashlib
 import json
@@ -23,19 +23,19 @@ class Gate(StrEnum):
     CRITICAL_SUITES = "critical_suites"
     """Critical expectations that failed, could not be evaluated or have no result."""
     ACCOUNTING = "accounting"
-    """Posts by which the batch's accounts and its tables differ; no reason overrides it."""
+    """Posts by which the batch's recorded counts and its tables differ; an approver cannot override this gate."""
     EXTRACT_DEVIATION = "extract_deviation"
-    """Share by which the number of posts differs from the latest dry run of the same units."""
+    """Change in the number of posts since the latest dry run of the same units, as a share."""
     UNITS_WITHOUT_GO_LIVE = "units_without_go_live"
     """Units of the batch that have no go-live in ``units.csv``."""
     UNHANDLED_SHARE = "unhandled_share"
-    """Share of posts that still wait for staff: every disposition but those in ``release.gates.HANDLED``."""
+    """Share of posts that still wait for staff: every disposition except those in ``release.gates.HANDLED``."""
     DRY_RUN_AGE_DAYS = "dry_run_age_days"
     """Days from the latest dry run of the same units to the batch's as-of date."""
 
 
 SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
-"""Gates whose figure is a share; the others count."""
+"""Gates whose value is a share; the value of the others is a count."""
 
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -43,7 +43,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class GateThreshold:
-    """A limit (``gates.csv``)."""
+    """The threshold of one gate (``gates.csv``)."""
 
     gate: str
     threshold: float
@@ -52,10 +52,10 @@ class GateThreshold:
 
 
 def load_gates(directory: Path) -> Mapping[Gate, float]:
-    """Read the limits.
+    """Read the thresholds.
 
     Args:
-        directory: the folder of the mapping files; where it has no ``gates.csv`` the project's own counts.
+        directory: the folder of the mapping files; if it has no ``gates.csv``, the project's own is read.
 
     Raises:
         MappingError: with every fault of the file, each as ``file:line: what is wrong``.
@@ -79,7 +79,7 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
 
 
 def digest(limits: Mapping[Gate, float]) -> str:
-    """Return the SHA-256, in hex, of what limits say; not of owners, notes or the order of rows."""
+    """Return the SHA-256, in hex, of the thresholds; owners, notes and the order of rows do not change it."""
     return hashlib.sha256(json.dumps({gate.value: limits[gate] for gate in Gate}).encode()).hexdigest()
 
 

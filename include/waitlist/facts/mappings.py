@@ -1,8 +1,8 @@
-"""The facts that the rules rest on, one CSV file each, kept by those who lead the migration.
+"""The mapping files: the facts that the rules use, in CSV files that the leads of the migration edit.
 
-What is in the files decides what becomes of patients, so nothing in them is guessed: ``load_mappings`` names every
-fault of every file at once, and no mapping is better than a wrong one. Besides their own columns the files have
-``owner`` (who answers for the row) and ``note`` (why it says what it says).
+The files decide how each patient is handled, so nothing in them is guessed: ``load_mappings`` reports every fault of
+every file at once, and loads nothing if there is one. Besides their own columns the files have ``owner`` (the role
+that is responsible for the row) and ``note`` (the reason for it).
 """
 
 import datetime as dt
@@ -26,7 +26,7 @@ CARE_AREAS: Final = (CHILD_HEALTH, "Um", "Pv")
 
 TEST_PERSONS: Final = "test_persons.csv"
 MOST_TEST_NUMBERS: Final = 1_000
-"""Numbers that a row of it may match: a pattern that takes more would keep real patients out."""
+"""Numbers that a row of ``test_persons.csv`` may match: a wider pattern would exclude real patients."""
 
 _LIST_CONTACT_FORMS: Final = ("telefon", "video", "hembesok")
 _POST_CONTACT_FORMS: Final = ("besok", *_LIST_CONTACT_FORMS)
@@ -47,7 +47,7 @@ class SdvList:
     yrkeskategori: str
     vardkontaktsorsak: str
     kontaktform: str | None
-    """``telefon``, ``video`` or ``hembesok`` where the name says it."""
+    """``telefon``, ``video`` or ``hembesok`` if the list's name contains it, else None."""
     alder_fran_man: int | None
     """Lowest age in whole months, inclusive; None without a bound."""
     alder_till_man: int | None
@@ -67,9 +67,9 @@ class BaseCategory:
     """The list that is recommended for a base category (``base_categories.csv``, chapter 4)."""
 
     kategori: str
-    """Empty in the one row that the instruction leaves without a category; it matches no post."""
+    """Empty in the one row for which the instruction names no category; that row matches no post."""
     kontaktform: str | None
-    """The posts' contact form that the row is for; None for every form that no other row names."""
+    """The contact form of the posts that the row applies to; None: every form that no other row names."""
     sdv_lista: str
     owner: str
     note: str
@@ -82,7 +82,7 @@ class Unit:
     hsa_id: str
     enhet: str
     vardomraden: frozenset[str]
-    """Some of ``CARE_AREAS``, at least one."""
+    """At least one of ``CARE_AREAS``."""
     driftstart: dt.date | None
     """Go-live; None while it is not decided."""
     vag: str | None
@@ -100,7 +100,7 @@ class ReserveNumber:
 
     namn: str
     monster: re.Pattern[str]
-    """Fits a whole number, its sign removed and its letters made capitals."""
+    """Matches the whole number, without its sign and with its letters in upper case."""
     oid: str | None
     owner: str
     note: str
@@ -118,7 +118,7 @@ class RaisedSeverity:
 
 @dataclass(frozen=True, slots=True)
 class PersonForTests:
-    """A patient who does not exist, or several (``test_persons.csv``)."""
+    """One or more test patients, for whom no real person exists (``test_persons.csv``)."""
 
     nummer: NumberPattern
     """Twelve digits, or a regular expression over them; it matches the whole number."""
@@ -128,45 +128,45 @@ class PersonForTests:
 
 @dataclass(frozen=True)
 class Mappings:
-    """Everything that the mapping files say, free of faults."""
+    """The content of all mapping files, without faults."""
 
     sdv_lists: tuple[SdvList, ...]
     base_categories: tuple[BaseCategory, ...]
     units: Mapping[str, Unit]
     """By HSA-id."""
     reserve_numbers: tuple[ReserveNumber, ...]
-    """In the file's order: formats overlap, and the first that fits counts."""
+    """In the order of the file: formats overlap, and the first that matches is used."""
     raised: Mapping[str, str]
     """Rule code to the severity that it has been raised to."""
     digests: Mapping[str, str]
-    """By file, SHA-256 of all in it that can change a result: not of owners, notes, line endings or column order."""
+    """SHA-256 by file, of the content that can change a result: no owners, notes, line endings or column order."""
     test_persons: tuple[PersonForTests, ...] = ()
 
     def name_of(self, hsa_id: str) -> str:
-        """Return what ``units.csv`` calls a unit, else its HSA-id."""
+        """Return a unit's name in ``units.csv``, or its HSA-id if the file does not have the unit."""
         unit = self.units.get(hsa_id)
         return unit.enhet if unit else hsa_id
 
 
 def category_key(text: str) -> str:
-    """Return the form in which two categories are the same one.
+    """Return the form in which categories are compared.
 
-    Outer white space, case, Unicode form, runs of white space and a missing space before ``(`` do not matter.
+    It ignores outer white space, case, Unicode form, the length of white space, and a missing space before ``(``.
     """
     return re.sub(r"(?<=[^ ])\(", " (", fold(text))
 
 
 def list_key(text: str) -> str:
-    """Return the form in which two names mean the same SDV list: as ``category_key``, aliases resolved.
+    """Return the form in which names of SDV lists are compared: as ``category_key``, with aliases replaced.
 
-    The instruction writes ``Bvc`` and ``Psy`` where its lists say ``Bhv`` and ``Psyk`` (chapter 3); they count as
-    whole words only.
+    The instruction sometimes writes ``Bvc`` and ``Psy`` for lists named ``Bhv`` and ``Psyk`` (chapter 3). Only a whole
+    word is an alias.
     """
     return " ".join(_ALIASES.get(word, word) for word in category_key(text).split(" "))
 
 
 def is_hsa_id(text: str) -> bool:
-    """Tell whether a text has the form of an HSA-id."""
+    """Return whether a text has the form of an HSA-id."""
     return len(text) <= _HSA_ID_LONGEST and _HSA_ID.fullmatch(text) is not None
 
 
@@ -174,8 +174,8 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     """Read all mapping files of a folder.
 
     Args:
-        directory: where the files lie; without ``test_persons.csv`` the project's own counts.
-        raisable: built-in severity of every rule that there is, by code; only a ``warning`` may be raised.
+        directory: the folder of the files; if it has no ``test_persons.csv``, the project's own is read.
+        raisable: built-in severity of every rule, by code; only a ``warning`` may be raised.
 
     Raises:
         MappingError: with every fault of every file, each as ``file:line: what is wrong``.
@@ -315,10 +315,10 @@ def _digest(rows: Iterable[Any]) -> str:
         {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _REMARKS}
         for row in rows
     ]
-    return hashlib.sha256(json.dumps(facts, default=_plain, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, default=_json_value, sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value: object) -> str | list[str]:
+def _json_value(value: object) -> str | list[str]:
     match value:
         case re.Pattern():
             return str(value.pattern)

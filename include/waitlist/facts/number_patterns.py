@@ -1,9 +1,9 @@
-r"""Patterns over numbers of twelve digits, and every number that one matches.
+r"""Patterns over numbers of twelve digits, and the list of all numbers that a pattern matches.
 
 A pattern is a regular expression that must match a whole number: digits, ``\d``, ``.``, classes such as ``[0-4]``,
-groups, ``|`` and the repetitions ``?``, ``*``, ``+`` and ``{m,n}``. It becomes an automaton and is never given to a
-matcher that backtracks. So the numbers that it matches are counted exactly and in bounded time, whatever was written,
-and a post is compared with the numbers themselves.
+groups, ``|`` and the repetitions ``?``, ``*``, ``+`` and ``{m,n}``. It is compiled to an automaton and never passed to
+a regular expression engine that backtracks. So the numbers that any pattern matches are counted exactly and in bounded
+time, and a post is compared with the numbers themselves.
 """
 
 import re
@@ -13,21 +13,21 @@ from typing import Final, TypeAlias
 
 DIGITS: Final = 12
 LONGEST: Final = 200
-"""Characters that a pattern may have."""
+"""The most characters that a pattern may have."""
 _MOST_STATES: Final = 1_000
 _ENOUGH: Final = DIGITS + 1
-"""Repeating once more makes no difference: what takes a digit each time is too long already."""
+"""Repetitions beyond this make no difference: a part that needs a digit would already need more than ``DIGITS``."""
 _REPEATED: Final = re.compile(r"\{(?:(\d{1,4})|(\d{0,4}),(\d{0,4}))\}", re.ASCII)
 _ALL: Final = frozenset("0123456789")
 
 
 class PatternError(ValueError):
-    """A pattern is no regular expression over digits; the message says why, in a few words."""
+    """A pattern is not a regular expression over digits; the message gives the reason in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberPattern:
-    """A pattern as it was written, and the numbers that it matches."""
+    """The text of a pattern, and the numbers that it matches."""
 
     text: str
     numbers: tuple[str, ...]
@@ -35,7 +35,7 @@ class NumberPattern:
 
 @dataclass(frozen=True, slots=True)
 class _Digit:
-    """One digit of some."""
+    """One digit out of a set."""
 
     among: frozenset[str]
 
@@ -62,14 +62,14 @@ _Node: TypeAlias = _Digit | _Sequence | _Choice | _Repeat
 
 
 def numbers_of(pattern: str, *, most: int) -> tuple[str, ...]:
-    """Return the numbers of ``DIGITS`` digits that a pattern matches whole, in ascending order.
+    """Return the numbers of ``DIGITS`` digits that a pattern matches as a whole, in ascending order.
 
     Args:
         pattern: the regular expression.
-        most: how many are wanted; where there are more, ``most + 1`` are returned.
+        most: how many numbers the pattern may match; if it matches more, ``most + 1`` are returned.
 
     Raises:
-        PatternError: the pattern is at fault, or too long.
+        PatternError: the pattern is invalid or too long.
     """
     automaton = _Automaton(_Reader(pattern).read())
     found: list[str] = []
@@ -81,12 +81,12 @@ def numbers_of(pattern: str, *, most: int) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Reads a pattern from left to right."""
+    """A parser that reads a pattern from left to right."""
 
     def __init__(self, pattern: str) -> None:
         if len(pattern) > LONGEST:
             raise PatternError(f"longer than {LONGEST} characters")
-        # A whole number is matched with or without these.
+        # A pattern always matches the whole number, with or without these anchors.
         self._text = pattern.removeprefix("^").removesuffix("$")
         self._at = 0
 
@@ -169,7 +169,7 @@ class _Reader:
 
 
 class _Automaton:
-    """States with steps that take a digit, and steps that take none."""
+    """A nondeterministic automaton: states, transitions that read a digit, and transitions that read nothing."""
 
     def __init__(self, node: _Node) -> None:
         self._steps: list[tuple[frozenset[str], int] | None] = []
@@ -181,7 +181,7 @@ class _Automaton:
         self._alive = self._live()
 
     def numbers(self) -> Iterator[str]:
-        """Give every number that leads from the first state to the last; no step is taken that leads nowhere."""
+        """Yield every number that leads from the first state to the last; dead ends are not followed."""
         waiting: list[tuple[str, frozenset[int]]] = [("", self._first & self._alive[DIGITS])]
         while waiting:
             begun, states = waiting.pop()
@@ -203,7 +203,7 @@ class _Automaton:
         return len(self._free) - 1
 
     def _add(self, node: _Node, begin: int) -> int:
-        """Add what matches a node from a state on; return the state where it ends."""
+        """Add the states that match a node after a given state; return the state in which the match ends."""
         match node:
             case _Digit(among):
                 end = self._state()
@@ -220,7 +220,7 @@ class _Automaton:
                 return self._repeat(part, least, most, begin)
 
     def _from(self, state: int) -> int:
-        """Return a new state that is reached from another for free."""
+        """Return a new state that is reached from another without reading a digit."""
         new = self._state()
         self._free[state].append(new)
         return new
@@ -258,7 +258,7 @@ class _Automaton:
         return frozenset().union(*(self._reach[end] for end in ends))
 
     def _live(self) -> list[frozenset[int]]:
-        """Return, by the digits that are left, the states from which so many lead to the last one."""
+        """Return, by the number of remaining digits, the states from which so many digits lead to the last state."""
         alive = [frozenset(state for state, reach in enumerate(self._reach) if self._last in reach)]
         for _ in range(DIGITS):
             before = alive[-1]
