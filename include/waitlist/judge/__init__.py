@@ -1,1 +1,1 @@
-"""From a post to its findings, its disposition and its booking request."""
+"""How a post gets its findings, its disposition and its booking request."""

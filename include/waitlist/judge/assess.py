@@ -1,4 +1,4 @@
-"""The assessment: every post of a chunk gets its findings, exactly one disposition, and its row if it migrates."""
+"""The assessment: every post gets its findings, exactly one disposition, and a booking request if it migrates."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +26,7 @@ DISPOSITION_SCHEMA: Final = pa.schema(
         pa.field("boka_fore", pa.date32()),
     ]
 )
-"""One row a post, in the order of the chunk."""
+"""One row per post, in the order of the chunk."""
 
 FINDING_SCHEMA: Final = pa.schema(
     [
@@ -36,7 +36,7 @@ FINDING_SCHEMA: Final = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
-"""One row a finding, by post in the order of the chunk, then by rule in the order of ``RULES``."""
+"""One row per finding, by post in the order of the chunk, then by rule in the order of ``RULES``."""
 
 _ORDER: Final = tuple(Disposition)
 _DECIDING: Final = frozenset(code for _, codes in DISPOSITIONS for code in codes)
@@ -44,7 +44,7 @@ _DECIDING: Final = frozenset(code for _, codes in DISPOSITIONS for code in codes
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a chunk of posts came to, as the three tables that are staged."""
+    """The result of assessing a chunk of posts, as the three tables that are staged."""
 
     dispositions: pa.Table
     findings: pa.Table
@@ -63,7 +63,7 @@ def assess(
     Args:
         table: posts of ``schema.POSTS``, shape (n,), each post id once.
         context: as-of date, mappings and rule settings.
-        duplicates: post ids that ``duplicates.find`` named over the whole batch.
+        duplicates: post ids that ``duplicates.find`` returned for the whole batch.
         released: post ids that an earlier batch released.
 
     Returns:
@@ -87,10 +87,10 @@ def decide(
     duplicates: PostIds = NO_POSTS,
     released: PostIds = NO_POSTS,
 ) -> npt.NDArray[np.int8]:
-    """Return the disposition that ``assess`` gives each post, as a place in ``Disposition``, and nothing else.
+    """Return only the disposition that ``assess`` gives each post, as an index into ``Disposition``.
 
     Args:
-        table: the columns ``columns_that_decide`` of some posts, each post id once.
+        table: the columns that ``columns_that_decide`` returns, for some posts, each post id once.
         context: as-of date, mappings and rule settings.
         duplicates: as for ``assess``.
         released: as for ``assess``.
@@ -102,7 +102,7 @@ def decide(
 
 
 def rules_that_decide(context: RuleContext) -> tuple[Code, ...]:
-    """Return the rules that a disposition may follow from under these facts and settings."""
+    """Return the rules that can decide a disposition under these facts and settings."""
     nothing = Posts(POSTS.empty_table(), context)
     return tuple(
         code for code, rule in RULES.items() if code in _DECIDING or severity(rule, nothing) is Severity.BLOCKS
@@ -116,7 +116,7 @@ def columns_that_decide(context: RuleContext) -> tuple[str, ...]:
 
 
 def _decide(fired: dict[Code, Mask], severities: dict[Code, Severity], posts: int) -> npt.NDArray[np.int8]:
-    """Return each post's disposition as a place in ``_ORDER``: the first row that holds."""
+    """Return each post's disposition as an index into ``_ORDER``: the first row of ``DISPOSITIONS`` that applies."""
     raised = tuple(code for code, level in severities.items() if level is Severity.BLOCKS and code not in _DECIDING)
     decided = np.full(posts, _ORDER.index(Disposition.MIGRATE), dtype=np.int8)
     for disposition, codes in reversed((*DISPOSITIONS[:-1], (RAISED, raised), DISPOSITIONS[-1])):

@@ -16,12 +16,12 @@ from waitlist.judge.request_columns import COLUMNS, RequestColumn
 SCHEMA: Final = pa.schema(
     [
         pa.field("post_id", pa.int64(), nullable=False),
-        # A post that does not migrate may lack any value but the flag.
+        # In a post that does not migrate, any value except the flag may be missing.
         *(pa.field(column.name, column.type, nullable=not pa.types.is_boolean(column.type)) for column in COLUMNS),
         pa.field("row_hash", pa.string(), nullable=False),
     ]
 )
-"""One row a post that migrates, in the order of ``post_id``."""
+"""One row per post that migrates, in the order of ``post_id``."""
 
 _UNIT_SEPARATOR: Final = "\x1f"
 
@@ -31,11 +31,12 @@ def build(posts: Posts, wanted: Mask) -> pa.Table:
 
     Args:
         posts: a chunk, shape (n,).
-        wanted: whose, shape (n,). A post that migrates has a personnummer, a name, a window, an SDV list and a
-            unit; any other may be asked for too, and gets null where it has none.
+        wanted: True for each post that is to get a booking request, shape (n,). A post that migrates has a
+            personnummer, a name, a window, an SDV list and a unit. Any other post may be wanted too, and gets null
+            where it has no such value.
 
     Returns:
-        a table of ``SCHEMA``, one row for each True.
+        A table of ``SCHEMA``, one row for each True.
     """
     rows = pa.array(np.flatnonzero(wanted))
     lists = posts.context.mappings.sdv_lists
@@ -68,18 +69,18 @@ def _places(at: npt.NDArray[np.integer[Any]]) -> pa.Array:
 
 
 def row_hashes(requests: pa.Table, columns: Sequence[RequestColumn] = COLUMNS) -> pa.StringArray:
-    """Hash booking requests, so that a row that changed on its way is found.
+    """Hash booking requests, so that a row that was changed later is detected.
 
     The hash is the lower-case hexadecimal SHA-256 of the UTF-8 of the canonical texts of ``post_id`` and the columns in
-    their order, joined by U+001F: whole numbers in decimal, dates as ISO, flags as 1 or 0, null as nothing.
-    ``staging.row_hash`` writes the same in SQL.
+    their order, joined by U+001F: whole numbers in decimal, dates as ISO, flags as 1 or 0, null as the empty text.
+    ``staging.row_hash`` writes the same hash in SQL.
 
     Args:
         requests: ``post_id`` and the columns, shape (n,).
-        columns: those that the batch's version of the hash covers (``request_columns.hashed``).
+        columns: the columns that the batch's version of the hash covers (``request_columns.hashed``).
 
     Returns:
-        64 hexadecimal digits a row, shape (n,).
+        64 hexadecimal digits per row, shape (n,).
     """
     texts_of = [
         pc.cast(pc.cast(requests.column(name), pa.int8()), pa.string())

@@ -1,8 +1,8 @@
-"""Which SDV list a post lies on, and which one it is to lie on (chapters 2, 3 and 4).
+"""Which SDV list a post is on, and which SDV list it should be on (chapters 2, 3 and 4).
 
-A category is an SDV list or a base category by its name alone, compared in the forms ``mappings.list_key`` and
-``mappings.category_key``. Nothing fuzzier counts: a near miss is unknown, and the people who correct it get up to
-three SDV lists suggested, the closest first.
+Only the name makes a category an SDV list or a base category. Names are compared in the forms ``mappings.list_key``
+and ``mappings.category_key``. A similar name is not accepted: the category is unknown, and up to three SDV lists are
+suggested to the staff that correct it, the most similar first.
 """
 
 import re
@@ -18,46 +18,46 @@ from waitlist.columns.buffers import TextColumn
 from waitlist.facts.mappings import Mappings, category_key, list_key
 
 SUGGESTED: Final = 3
-"""Lists that are suggested for an unknown category, at most."""
+"""The most lists that are suggested for an unknown category."""
 
 _NONE: Final = -1
 _REMEMBERED: Final = 10_000
 _REMEMBERED_LENGTH: Final = 200
 _WORD: Final = re.compile(r"[^\W_]+")
 _LEAST_SHARED: Final = 4.0
-"""Weight that two texts must share to be compared: more than "SDV Pv" has, as much as one rare trigram."""
+"""Weight that two texts must share to be compared: more than the weight of "SDV Pv", about that of a rare trigram."""
 _CLOSE_ENOUGH: Final = 0.35
 _CLOSE_TO_BEST: Final = 0.75
 _ABOUT_EQUAL: Final = 0.05
 _FITTING_FORM: Final = 0.06
-"""What a list gains that says the post's contact form, and loses when it says another."""
+"""Added to the similarity of a list with the post's contact form, subtracted from that of a list with another one."""
 _DIGITS: Final = 6
 
 
 @dataclass(frozen=True)
 class CategoryMatch:
-    """What the categories of a column mean, each array of shape (n,) and in the column's order."""
+    """The lists that a column of categories leads to; each array has shape (n,) and the column's order."""
 
     own_list: npt.NDArray[np.int16]
-    """Index into ``Mappings.sdv_lists`` of the list that the post lies on, -1 for none."""
+    """Index into ``Mappings.sdv_lists`` of the list that the post is on, -1 for none."""
     target_list: npt.NDArray[np.int16]
-    """Index of the list that it is to lie on: its own, else the recommended one; -1 for an unknown category."""
+    """Index of the list that it should be on: its own, else the recommended one; -1 for an unknown category."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one category means; -1 for nothing."""
+    """The lists that one category leads to; -1 for none."""
 
     own: int
     targets: tuple[int, ...]
-    """By contact form: first for the forms that no row names, then as in ``CategoryMatcher._forms``."""
+    """By contact form: first the list for forms that no row names, then in the order of ``CategoryMatcher._forms``."""
 
 
 class CategoryMatcher:
     """The mapping of categories, prepared for matching whole columns."""
 
     def __init__(self, mappings: Mappings) -> None:
-        """Prepare faultless mappings."""
+        """Prepare mappings that have no faults."""
         index = {row.sdv_lista: at for at, row in enumerate(mappings.sdv_lists)}
         named = [row for row in mappings.base_categories if row.kategori]
         self._lists = {list_key(name): at for name, at in index.items()}
@@ -75,26 +75,26 @@ class CategoryMatcher:
         """Match posts' categories, given their contact forms.
 
         Args:
-            kategori: texts, shape (n,), as the source wrote them; null and blank ones are unknown.
-            kontaktform: texts, shape (n,); a value that no mapping row names counts as any other form.
+            kategori: texts, shape (n,), as the source wrote them; null and blank texts are unknown categories.
+            kontaktform: texts, shape (n,); a form that no mapping row names is treated as any other form.
         """
         category, categories = _encode(kategori)
         form, forms = _encode(kontaktform)
         found = [self._look_up(text) for text in categories]
         form_code = np.array([self._forms.get(text, 0) if text else 0 for text in forms])[form]
-        targets = np.array([each.targets for each in found], np.int16)
+        targets = np.array([lists.targets for lists in found], np.int16)
         return CategoryMatch(
-            np.array([each.own for each in found], np.int16)[category],
+            np.array([lists.own for lists in found], np.int16)[category],
             targets[category, form_code],
         )
 
     def suggest(self, category: str | None, form: str | None, areas: Collection[str]) -> tuple[str, ...]:
-        """Return the SDV lists that an unknown category may mean, the closest first; none where none is close.
+        """Return the SDV lists that an unknown category may mean, the most similar first; empty if none is similar.
 
         Args:
             category: as the source wrote it.
             form: the post's contact form.
-            areas: the unit's care areas; no list of another one is suggested.
+            areas: the unit's care areas; no list of another care area is suggested.
         """
         if category is None:
             return ()
@@ -134,10 +134,10 @@ class CategoryMatcher:
 
 
 class _SimilarLists:
-    """SDV lists and what is written of them: names, profession and reason, and the base categories that lead to them.
+    """The texts about each SDV list: its name, profession and reason, and the base categories that lead to it.
 
-    Texts are alike by the trigrams that their words share, each weighed by how few texts have it: "mån" stands in
-    many lists, "10 mån" in one. A compound such as "diabetessköterska" shares those of its parts.
+    Similarity is measured by shared trigrams of words. A trigram weighs more the fewer texts contain it: "mån" is in
+    many lists, "10 mån" in one. A compound such as "diabetessköterska" shares the trigrams of its parts.
     """
 
     def __init__(self, mappings: Mappings, base: Mapping[str, Mapping[str | None, int]]) -> None:
@@ -163,7 +163,7 @@ class _SimilarLists:
     def closest(self, category: str, form: str | None, areas: frozenset[str]) -> tuple[str, ...]:
         """Return at most ``SUGGESTED`` names, as ``CategoryMatcher.suggest`` does."""
         trigrams = _trigrams(category)
-        # In one order, whatever order a set has: sums of fractions depend on it.
+        # Sorted, because a set has no fixed order and the sum of floating-point numbers depends on the order.
         known = sorted(self._place[trigram] for trigram in trigrams if trigram in self._place)
         whole = self._weight[known].sum() + self._rarest * (len(trigrams) - len(known))
         shared = self._shares[:, known].sum(axis=1)
@@ -172,18 +172,18 @@ class _SimilarLists:
         for at in enough.tolist():
             to = self._leads_to[at].get(form, self._leads_to[at].get(None, _NONE))
             if to != _NONE and self._rows[to].vardomrade in areas:
-                # How much of the category is in the text, and how much of both is shared.
+                # The mean of two measures: the share of the category that is in the text, and the Dice coefficient.
                 likeness = (shared[at] / whole + 2 * shared[at] / (whole + self._whole[at])) / 2
                 best[to] = max(best.get(to, 0.0), float(likeness) + self._fits(to, form))
         return tuple(self._rows[at].sdv_lista for at in _first(best))
 
     def _fits(self, at: int, form: str | None) -> float:
-        said = self._rows[at].kontaktform
-        return 0.0 if said is None else _FITTING_FORM if said == form else -_FITTING_FORM
+        list_form = self._rows[at].kontaktform
+        return 0.0 if list_form is None else _FITTING_FORM if list_form == form else -_FITTING_FORM
 
 
 def _first(likeness: Mapping[int, float]) -> tuple[int, ...]:
-    """Return the most alike. Lists that are about equally so are returned together, and not at all if too many."""
+    """Return the most similar lists; lists of about equal similarity are returned all together, or not at all."""
     ranked = sorted(likeness, key=lambda at: (-round(likeness[at], _DIGITS), at))
     first: tuple[int, ...] = ()
     while ranked:
@@ -203,7 +203,7 @@ def _trigrams(text: str) -> set[str]:
 
 
 def _encode(column: TextColumn) -> tuple[npt.NDArray[np.int64], list[str | None]]:
-    """Return each row's index among the column's distinct values, and those values, the last of them None."""
+    """Return each row's index among the column's distinct values, and those values; the last value is None."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     encoded = whole.dictionary_encode()
     values = [*encoded.dictionary.to_pylist(), None]

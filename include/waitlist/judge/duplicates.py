@@ -1,8 +1,8 @@
-"""What can only be seen over the whole batch: a patient who stands twice on the same list of a unit.
+"""The search for duplicates over a whole batch: posts of one patient on the same list of a unit.
 
-The search runs before the assessment, so that a duplicate is one finding among the others and a lead may raise
-it to ``blocks``. It keeps 24 bytes for each post that can have a duplicate, whatever the texts weigh: in memory while
-they are few, then in temporary files without a name, which nobody else can open and which are gone with the process.
+The search runs before the assessment, so that a duplicate is a finding like any other and a lead may raise it to
+``blocks``. It keeps 24 bytes for each post that can have a duplicate: in memory for a small batch, otherwise in
+temporary files without a name. No other process can open those files, and they disappear with the process.
 """
 
 from collections.abc import Iterable
@@ -39,15 +39,15 @@ _PERSON_SHIFT: Final = np.uint64(_LIST_BITS + _UNIT_BITS)
 _PLACES: Final = np.array([10**place for place in reversed(range(12))], dtype=np.uint64)
 
 _KEPT: Final = np.dtype([("key", np.uint64), ("start", np.int32), ("end", np.int32), ("post_id", np.int64)])
-_PILES: Final = 32
+_BUCKETS: Final = 32
 _SPILLED_BYTES: Final = 2**20
-"""What a pile holds in memory: about a million and a half of posts in all."""
+"""The most bytes that a bucket keeps in memory: about 1.4 million posts in all buckets together."""
 
 
 class DuplicateSearch:
-    """Collects posts chunk by chunk, then names those that overlap another (rule ``DUPLICATE_POST``).
+    """Collects posts chunk by chunk, then returns those that overlap another (rule ``DUPLICATE_POST``).
 
-    A context: what it keeps is gone at its end.
+    A context manager: the collected data is deleted at its end.
     """
 
     def __init__(self, context: RuleContext) -> None:
@@ -57,26 +57,26 @@ class DuplicateSearch:
         self._units: dict[str | None, int] = {}
         self._last_post_id: int | None = None
         self._open = ExitStack()
-        self._piles: list[IO[bytes]] = []
+        self._buckets: list[IO[bytes]] = []
 
     def __enter__(self) -> Self:
-        """Make room for what is collected."""
-        for _ in range(_PILES):
-            self._piles.append(self._open.enter_context(SpooledTemporaryFile(_SPILLED_BYTES)))
+        """Create the buckets in which posts are collected."""
+        for _ in range(_BUCKETS):
+            self._buckets.append(self._open.enter_context(SpooledTemporaryFile(_SPILLED_BYTES)))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of what was collected."""
+        """Delete the collected data."""
         self._open.close()
 
     def add(self, table: pa.Table) -> None:
-        """Take in a chunk.
+        """Collect the posts of a chunk.
 
         Args:
-            table: ``COLUMNS`` of posts in ascending order of ``post_id``, after every chunk before.
+            table: ``COLUMNS`` of posts in ascending order of ``post_id``, higher than in all earlier chunks.
 
         Raises:
-            SnapshotError: a post id comes twice or out of order.
+            SnapshotError: a post id is repeated or out of order.
         """
         posts = Posts(table, self._context)
         self._check_order(posts.post_id)
@@ -90,16 +90,16 @@ class DuplicateSearch:
         kept["start"] = posts.boka_from[candidates].astype(np.int64)
         kept["end"] = posts.boka_fore[candidates].astype(np.int64)
         kept["post_id"] = posts.post_id[candidates]
-        pile_of = person % np.uint64(_PILES)  # all posts of a person in the same
-        for number, pile in enumerate(self._piles):
-            pile.write(kept[pile_of == number].tobytes())
+        bucket_of = person % np.uint64(_BUCKETS)  # all posts of a person are in the same bucket
+        for number, bucket in enumerate(self._buckets):
+            bucket.write(kept[bucket_of == number].tobytes())
 
     def find(self) -> PostIds:
         """Return the ids of all posts that overlap another of the same person, unit and list, sorted."""
         found = [NO_POSTS]
-        for pile in self._piles:
-            pile.seek(0)
-            found.append(_of_pile(np.frombuffer(pile.read(), dtype=_KEPT)))
+        for bucket in self._buckets:
+            bucket.seek(0)
+            found.append(_duplicates_of(np.frombuffer(bucket.read(), dtype=_KEPT)))
         return np.sort(np.concatenate(found))
 
     def _check_order(self, post_id: PostIds) -> None:
@@ -127,14 +127,14 @@ def find(tables: Iterable[pa.Table], context: RuleContext) -> PostIds:
         return search.find()
 
 
-def _of_pile(kept: npt.NDArray[np.void]) -> PostIds:
-    kept = kept[_shared(kept["key"])]
+def _duplicates_of(kept: npt.NDArray[np.void]) -> PostIds:
+    kept = kept[_repeated(kept["key"])]
     kept = kept[np.lexsort((kept["start"], kept["key"]))]
     return np.asarray(kept["post_id"][_overlapping(kept["key"], kept["start"], kept["end"])])
 
 
-def _shared(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-    """Return where the keys are that stand more than once: few of many."""
+def _repeated(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return the positions of the keys that occur more than once, usually few of many."""
     order = np.argsort(keys)
     same = np.equal(keys[order[1:]], keys[order[:-1]])
     several = np.zeros(keys.size, dtype=np.bool_)
@@ -146,13 +146,14 @@ def _shared(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
 def _overlapping(
     keys: npt.NDArray[np.uint64], start: npt.NDArray[np.int32], end: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which windows meet another of their key, both ends inclusive; sorted by key, then start."""
+    """Return which windows overlap another of the same key, both ends inclusive; the rows are sorted by key, start."""
     if keys.size == 0:
         return np.zeros(0, dtype=np.bool_)
     group = np.concatenate([[0], np.cumsum(keys[1:] != keys[:-1])]).astype(np.int64)
-    # The latest end so far within each group: groups are lifted apart so that one running maximum serves all.
-    lift = group << 33
-    latest = np.maximum.accumulate(lift + end) - lift
+    # The latest end so far within each group. Each group gets an offset that is larger than any end, so that one
+    # running maximum over all rows never carries a value into the next group.
+    offset = group << 33
+    latest = np.maximum.accumulate(offset + end) - offset
     overlaps_earlier = np.zeros(keys.size, dtype=np.bool_)
     same = group[1:] == group[:-1]
     overlaps_earlier[1:] = same & (start[1:] <= latest[:-1])

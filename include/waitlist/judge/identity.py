@@ -1,21 +1,20 @@
-"""What a patient's number is (chapters 1, 2 and 5), whole columns at a time.
+"""Classify patients' numbers (chapters 1, 2 and 5), a whole column at a time.
 
-Only a personnummer is migrated; everything else is handled by hand. The rules are applied in this order to a
-number whose outer spaces and no-break spaces are trimmed, and the first that holds decides:
+Only a post with a personnummer is migrated; staff handle all others by hand. Outer spaces and no-break spaces of a
+number are trimmed. Then these rules are tried in order, and the first that applies decides:
 
 0. the shape is 6 or 8 digits, an optional ``-`` or ``+``, then four digits or letters, all ASCII;
 1. a letter among the last four: an interim number, else a reserve number;
 2. six digits without a sign (the century is unknown), or eight digits with ``+``: invalid;
-3. eight digits that begin with 99, or day 32-59: a reserve number of digits alone;
+3. eight digits that begin with 99, or day 32-59: a reserve number that has only digits;
 4. day 60 or more: a samordningsnummer up to day 91, with a birth number and the right check digit, else invalid;
 5. no such date, a birth after the as-of date or before the year Y-199, no birth number, a wrong check digit: invalid;
 6. personnummer.
 
-The birth number is the three digits before the check digit: 001-999, so ``000`` is none.
+The birth number is the three digits before the check digit: 001-999, so ``000`` is not a birth number.
 
-``Y`` is the as-of date's year. By the population registration act the sign is ``+`` from the year in which a
-person turns 100: ``-`` means a birth year in Y-99..Y, ``+`` one in Y-199..Y-100. Eight digits give the century
-themselves.
+``Y`` is the year of the as-of date. By the population registration act the sign is ``+`` from the year in which a
+person turns 100: ``-`` means a birth year in Y-99..Y, ``+`` one in Y-199..Y-100. Eight digits include the century.
 """
 
 import datetime as dt
@@ -44,7 +43,7 @@ _SHAPES: Final = {10: (6, False), 11: (6, True), 12: (8, False), 13: (8, True)}
 _LONGEST: Final = max(_SHAPES)
 _SHORT_WITH_SIGN: Final = 11
 _YEARS: Final = 200
-"""Birth years that a number may tell apart: Y-199..Y."""
+"""How many birth years a number can have: Y-199..Y."""
 
 
 def _is_one_of(characters: str) -> Mask:
@@ -56,11 +55,11 @@ _SIGN: Final = _is_one_of("-+")
 _INTERIM: Final = _is_one_of("TRSUWXJKLMN" + "trsuwxjklmn")
 _NO_SIGN: Final = str.maketrans("", "", "-+")
 _DOUBLED: Final = np.array([2 * digit // 10 + 2 * digit % 10 for digit in range(256)], np.uint8)
-"""Digit sum of a doubled digit, for Luhn; bytes that are no digits are masked out elsewhere."""
+"""Digit sum of a doubled digit, for the Luhn algorithm; bytes that are not digits are masked elsewhere."""
 
 
 class Kind(IntEnum):
-    """What a number is; the values are those of ``Identities.kind``."""
+    """The kinds of numbers; ``Identities.kind`` has these values."""
 
     MISSING = 0
     PERSONNUMMER = 1
@@ -72,27 +71,27 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Identities:
-    """What the numbers of a column are, each array of shape (n,) and in the column's order."""
+    """The classified numbers of a column; each array has shape (n,) and the column's order."""
 
     kind: npt.NDArray[np.uint8]
     """Values of ``Kind``."""
     person_id: pa.StringArray
     """``ÅÅÅÅMMDDXXXX`` for a personnummer, else null (chapter 6, Person-ID)."""
     birth_date: npt.NDArray[np.datetime64]
-    """Days, for a personnummer, else NaT."""
+    """Birth date of a personnummer as a day, else NaT."""
     reserve_name: pa.StringArray
-    """The likely format of a reserve number, null where none of the known ones fits."""
+    """The likely format of a reserve number, null if it matches no known format."""
     of_this_century_by_sign: Mask
-    """Ten digits with ``-``: nothing but the sign tells a child from a person a hundred years older."""
+    """Ten digits with ``-``: only the sign distinguishes a child from a person who is a hundred years older."""
 
 
 def classify(numbers: TextColumn, as_of: dt.date, reserve_numbers: Sequence[ReserveNumber]) -> Identities:
-    """Tell what each number of a column is.
+    """Classify each number of a column.
 
     Args:
-        numbers: texts as the source wrote them, shape (n,); null means that there is none.
-        as_of: the day on which the question is asked; it settles centuries and future births.
-        reserve_numbers: known reserve formats; they overlap, so the first that fits names the likely one.
+        numbers: texts as the source wrote them, shape (n,); null means that there is no number.
+        as_of: the as-of date; it decides the century, and which births are in the future.
+        reserve_numbers: known reserve formats; they overlap, so the first that matches is the likely one.
     """
     matrix, lengths = byte_matrix(pc.utf8_trim(numbers, _SPACES), _LONGEST)
     births = _Births.up_to(as_of)
@@ -118,7 +117,7 @@ def classify(numbers: TextColumn, as_of: dt.date, reserve_numbers: Sequence[Rese
 
 @dataclass(frozen=True)
 class _Births:
-    """The months of every birth year that a number may tell, from January of Y-199 to December of Y."""
+    """The months of every birth year that a number can have, from January of Y-199 to December of Y."""
 
     as_of: np.datetime64
     year: int
@@ -132,7 +131,7 @@ class _Births:
         return cls(np.datetime64(as_of, "D"), as_of.year, first_days[:-1], np.diff(first_days).astype(np.int64))
 
     def dates(self, year: Numbers, month: Numbers, day: Numbers) -> npt.NDArray[np.datetime64]:
-        """Return births as days, NaT where there is no such date, or none that the as-of date allows."""
+        """Return births as days; NaT where there is no such date, or the as-of date does not allow it."""
         known = (year > self.year - _YEARS) & (year <= self.year) & (month >= 1) & (month <= 12)
         index = np.where(known, (year - (self.year - _YEARS + 1)) * 12 + month - 1, 0)
         births = self.first_days[index] + (day - 1)
@@ -150,10 +149,10 @@ def _classify_shape(
         numbers: shape (n, length).
         head: digits before the sign or the last four, 6 or 8.
         births: births that the as-of date allows.
-        signed: a sign is wanted after them.
+        signed: whether a sign follows them.
 
     Returns:
-        Kinds; Person-ID of shape (n, 12) and birth date, which mean something for a personnummer alone.
+        Kinds; Person-ID of shape (n, 12) and birth date, both valid only for a personnummer.
     """
     characters = np.ascontiguousarray(numbers.T)
     digits = characters - np.uint8(ord("0"))
@@ -208,7 +207,7 @@ def _classify_shape(
 
 
 def _luhn(date: Bytes, last_four: Bytes) -> Mask:
-    """Tell whether the last digit checks the nine before it, the century left out."""
+    """Return whether the last digit is the check digit of the nine before it; the century is not included."""
     total = np.zeros(date.shape[1], np.uint8)
     for digits in (date, last_four):
         total += _DOUBLED[digits[0::2]].sum(axis=0, dtype=np.uint8) + digits[1::2].sum(axis=0, dtype=np.uint8)
@@ -216,7 +215,7 @@ def _luhn(date: Bytes, last_four: Bytes) -> Mask:
 
 
 def _fixed_width_texts(texts: Bytes, valid: Mask) -> pa.StringArray:
-    """Make an Arrow column of the rows that are valid, null for the others."""
+    """Return an Arrow column of the rows that are valid, null for the others."""
     width = texts.shape[1]
     offsets = np.zeros(len(valid) + 1, np.int32)
     np.cumsum(valid * np.int32(width), out=offsets[1:])
@@ -229,14 +228,14 @@ def _fixed_width_texts(texts: Bytes, valid: Mask) -> pa.StringArray:
 
 
 def _likely_formats(numbers: Bytes, reserve: Mask, reserve_numbers: Sequence[ReserveNumber]) -> pa.StringArray:
-    """Name the first known format that fits each reserve number; they are rare."""
+    """Return the name of the first known format that each reserve number matches; reserve numbers are rare."""
     rows = np.flatnonzero(reserve)
     if not len(rows):
         return pa.nulls(len(reserve), pa.string())
     written = (row.tobytes().rstrip(b"\0").decode("ascii") for row in numbers[rows])
     plain = pa.array([number.translate(_NO_SIGN).upper() for number in written])
     index = np.full(len(reserve), -1, np.int32)
-    # The first that fits is to stand at last.
+    # In reverse order, so that the first format that matches is written last.
     for at, known in reversed(list(enumerate(reserve_numbers))):
         index[rows[matches(plain, rf"^(?:{known.monster.pattern})\z")]] = at
     names = pa.array([known.namn for known in reserve_numbers], pa.string())

@@ -1,7 +1,7 @@
-"""A chunk of posts with what the rules ask of it, each derived column worked out once and only when asked.
+"""A chunk of posts and the columns that the rules derive from it; each is computed once, when it is first read.
 
-The assessment reads nearly all of them; an expectation builds a ``Posts`` from the few raw columns that its
-rule names and pays for those alone.
+The assessment reads nearly all derived columns. An expectation builds a ``Posts`` from the few raw columns that its
+rule reads, and computes nothing else.
 """
 
 import datetime as dt
@@ -33,7 +33,7 @@ _SEPARATOR: Final = " | "
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What a rule may look at besides the post: nothing else, and never the clock."""
+    """All that a rule may read besides the post; a rule never reads the clock."""
 
     as_of: dt.date
     mappings: Mappings
@@ -46,51 +46,54 @@ class RuleContext:
 
     @cached_property
     def go_lives(self) -> Days:
-        """Each unit's go-live in the order of the mapping, NaT without one, and NaT at last for a post without unit."""
+        """Go-live of each unit in the order of the mapping, NaT if it has none; a last NaT for posts without a unit."""
         return np.array([dates.day(unit.driftstart) for unit in self.mappings.units.values()] + [dates.day(None)])
 
     @cached_property
     def row_of_unit(self) -> Mapping[str, int]:
-        """The place in the mapping of each HSA-id."""
+        """The index in the mapping of each HSA-id."""
         return {hsa_id: row for row, hsa_id in enumerate(self.mappings.units)}
 
     @cached_property
     def test_numbers(self) -> pa.StringArray:
-        """The Person-IDs of patients who do not exist."""
+        """The Person-IDs of test patients."""
         numbers = (number for row in self.mappings.test_persons for number in row.nummer.numbers)
         return pa.array(sorted(set(numbers)), pa.string())
 
     @cached_property
     def covers(self) -> Mask:
-        """Whether a unit (row) has the care area of a list (column); so has none (the last of each) of whatever."""
+        """Whether a unit (row) has the care area of a list (column).
+
+        The last row is for posts without a unit, the last column for posts without a list; both are True throughout.
+        """
         units, lists = self.mappings.units.values(), self.mappings.sdv_lists
         covered = np.ones((len(units) + 1, len(lists) + 1), dtype=np.bool_)
         for row, unit in enumerate(units):
-            covered[row, :-1] = [each.vardomrade in unit.vardomraden for each in lists]
+            covered[row, :-1] = [sdv_list.vardomrade in unit.vardomraden for sdv_list in lists]
         return covered
 
 
 @dataclass(frozen=True)
 class CleanText:
-    """A text column after cleaning: as it may be stored, folded to one line, and where something had to go."""
+    """A text column after cleaning: the texts folded to one line, and which of them had control characters."""
 
     folded: pa.StringArray
     had_control_characters: Mask
 
     @cached_property
     def empty(self) -> Mask:
-        """Null or nothing but white space."""
+        """Whether a text is null or only white space."""
         return texts.is_empty(self.folded)
 
 
 @dataclass(frozen=True)
 class UnitColumns:
-    """What ``units.csv`` says of each post's unit; ``row`` is -1 where it says nothing."""
+    """The row of ``units.csv`` for each post's unit; ``row`` is -1 if the file does not have the unit."""
 
     rows: tuple[Unit, ...]
     row: npt.NDArray[np.int64]
     driftstart: Days
-    """Go-live, NaT without one."""
+    """Go-live, NaT if the unit has no go-live."""
 
     @cached_property
     def known(self) -> Mask:
@@ -109,12 +112,12 @@ class Posts:
         duplicates: PostIds = NO_POSTS,
         released: PostIds = NO_POSTS,
     ) -> None:
-        """Look at a table.
+        """Take the posts of a table.
 
         Args:
-            table: columns of ``schema.POSTS``, all or those that the rules in question read.
+            table: columns of ``schema.POSTS``: all of them, or those that the rules in use read.
             context: as-of date, mappings and rule settings.
-            duplicates: sorted post ids that ``duplicates.find`` named over the whole batch.
+            duplicates: sorted post ids that ``duplicates.find`` returned for the whole batch.
             released: sorted post ids that an earlier batch released.
         """
         self._table = table
@@ -132,13 +135,13 @@ class Posts:
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
     def flag(self, name: str) -> Mask:
-        """Return a 0/1 column; null, which ``sekretess`` alone may be, is no."""
+        """Return a 0/1 column as a mask; null, which only ``sekretess`` may have, is False."""
         column = self.column(name)
         known = column.fill_null(False) if column.null_count else column
         return np.asarray(known.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
     def text(self, name: str) -> CleanText:
-        """Return one of the three texts or the name, cleaned."""
+        """Return one of the three texts, or the name, after cleaning."""
         if name not in self._clean:
             cleaned, dirty = texts.clean(self.column(name))
             self._clean[name] = CleanText(texts.fold_white_space(cleaned), dirty)
@@ -146,7 +149,7 @@ class Posts:
 
     @cached_property
     def post_id(self) -> PostIds:
-        """The only identifier that logs and reports may carry."""
+        """The only identifier that logs and reports may contain."""
         return np.asarray(self.column("post_id").to_numpy())
 
     @cached_property
@@ -156,11 +159,11 @@ class Posts:
 
     @cached_property
     def identities(self) -> Identities:
-        """What each number is."""
+        """The classified number of each post."""
         return classify(self.column("personnummer"), self.context.as_of, self.context.mappings.reserve_numbers)
 
     def is_kind(self, *kinds: Kind) -> Mask:
-        """Tell where the number is of one of these kinds."""
+        """Return where the number is of one of these kinds."""
         wanted = np.zeros(len(Kind), dtype=np.bool_)
         wanted[list(kinds)] = True
         return wanted[self.identities.kind]
@@ -172,22 +175,22 @@ class Posts:
 
     @cached_property
     def category(self) -> CategoryMatch:
-        """The SDV list that each post lies on, and the one that it is to lie on."""
+        """The SDV list that each post is on, and the one that it should be on."""
         return self.context.matcher.match(self.column("kategori"), self.column("kontaktform"))
 
     @cached_property
     def on_sdv_list(self) -> Mask:
-        """The post lies on an SDV list."""
+        """The post is on an SDV list."""
         return self.category.own_list >= 0
 
     @cached_property
     def has_target_list(self) -> Mask:
-        """The post lies on an SDV list or the mapping recommends one."""
+        """The post is on an SDV list, or the mapping recommends one."""
         return self.category.target_list >= 0
 
     @cached_property
     def list_in_care_area(self) -> Mask:
-        """The target list's care area is one of the unit's; so it is where list or unit is not known."""
+        """The target list's care area is one of the unit's; also True where the list or the unit is not known."""
         return self.context.covers[self.units.row, self.category.target_list]
 
     @cached_property
@@ -202,8 +205,8 @@ class Posts:
 
     @cached_property
     def has_window(self) -> Mask:
-        """Two real dates in the right order."""
-        return self.boka_from <= self.boka_fore  # NaT compares as False
+        """The post has two valid dates in the right order."""
+        return self.boka_from <= self.boka_fore  # a comparison with NaT is False
 
     @cached_property
     def expired(self) -> Mask:
@@ -212,7 +215,7 @@ class Posts:
 
     @cached_property
     def units(self) -> UnitColumns:
-        """What the mapping says of each post's unit."""
+        """The row of the mapping for each post's unit."""
         encoded = pc.dictionary_encode(self.column("enhet_hsa_id"))
         by_id = self.context.row_of_unit
         row_of = [by_id.get(hsa_id, -1) for hsa_id in encoded.dictionary.to_pylist()]
@@ -227,22 +230,22 @@ class Posts:
 
     @cached_property
     def cutoff_applies(self) -> Mask:
-        """A window in the right order, not expired, at a unit with a go-live."""
+        """The window is in the right order and not expired, and the unit has a go-live."""
         return self.has_window & ~self.expired & ~np.isnat(self.cutoff)
 
     @cached_property
     def straddles_cutoff(self) -> Mask:
-        """Begins at or before the cutoff and ends after it."""
+        """The window begins at or before the cutoff and ends after it."""
         return self.cutoff_applies & (self.boka_from <= self.cutoff) & (self.boka_fore > self.cutoff)
 
     def beskrivning(self, rows: pa.Array) -> pa.StringArray:
-        """Return Beskrivning as the booking requests of some rows carry it (chapter 6)."""
+        """Return Beskrivning of the booking requests of some rows (chapter 6)."""
         parts = (_part(label, pc.take(folded, rows)) for label, folded in self._parts)
         return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, ""), len(_SEPARATOR))
 
     @cached_property
     def beskrivning_length(self) -> npt.NDArray[np.int64]:
-        """How many code points Beskrivning has, without putting it together for posts that need none."""
+        """The number of code points of Beskrivning, computed without building the texts."""
         length = np.zeros(len(self), dtype=np.int64)
         for label, folded in self._parts:
             written = pc.fill_null(pc.utf8_length(folded), 0).to_numpy(zero_copy_only=False)
@@ -264,18 +267,18 @@ class Posts:
 
     @cached_property
     def is_duplicate(self) -> Mask:
-        """Named by the whole-batch search for duplicates."""
+        """The search for duplicates over the whole batch found the post."""
         return np.isin(self.post_id, self._duplicates, assume_unique=True)
 
     @cached_property
     def is_released(self) -> Mask:
-        """Released to Millennium in an earlier batch."""
+        """The post was released to Millennium in an earlier batch."""
         return np.isin(self.post_id, self._released, assume_unique=True)
 
 
 def _part(label: str, folded: pa.StringArray) -> pa.StringArray:
-    """Put separator and label before each text; an empty one becomes nothing at all."""
-    # Joining with null_handling="skip" would do, but drops a row whose parts are all null (pyarrow 26).
+    """Put separator and label before each text; an empty text gets neither."""
+    # null_handling="skip" would be simpler, but it drops a row whose parts are all null (pyarrow 26).
     labelled = pc.binary_join_element_wise(_labelled(label), pc.fill_null(folded, ""), "")
     return pc.if_else(pa.array(texts.is_empty(folded)), "", labelled)
 

@@ -1,8 +1,8 @@
-"""The columns of a booking request (chapter 6): name, type, label and place in ``row_hash``, declared here alone.
+"""The columns of a booking request (chapter 6): name, type, label and position in ``row_hash``, declared only here.
 
-The Arrow schema, the staging table, the SQL that computes ``row_hash``, the columns that the suites know and the labels
-all follow from ``COLUMNS``. A new column needs, besides its line here, its value in ``booking_request.build``, a
-migration and a released view (``CONTRIBUTING.md``).
+The Arrow schema, the staging table, the SQL that computes ``row_hash``, the columns that a suite may name and the
+labels all follow from ``COLUMNS``. A new column also needs a value in ``booking_request.build``, a migration and a
+released view (``CONTRIBUTING.md``).
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class RequestColumn:
 
     Attributes:
         name: in the staging table and in every Arrow table.
-        type: text, date or flag, as Arrow has it.
-        label: what staff call it, in Swedish.
+        type: the Arrow type: text, date or flag.
+        label: the Swedish name that staff use.
         required: whether a staged request always has a value.
-        length: characters that the staging table holds; None: as many as there are.
+        length: the most characters that the staging table stores; None: no limit.
         since: the first version of ``row_hash`` that covers the column.
     """
 
@@ -43,19 +43,19 @@ COLUMNS: Final = (
     RequestColumn("beskrivning", pa.string(), "Beskrivning"),
     RequestColumn("sekretess", pa.bool_(), "Sekretessmarkering", required=True),
 )
-"""In the order in which they are hashed and stored, after ``post_id``. A new column is the last one."""
+"""In the order in which they are hashed and stored, after ``post_id``. Add a new column at the end."""
 
 NAMES: Final = tuple(column.name for column in COLUMNS)
 
 HASH_VERSION: Final = max(column.since for column in COLUMNS)
-"""The version of ``row_hash`` in which a batch is hashed that is opened now; the batch keeps it."""
+"""The version of ``row_hash`` for batches that are opened now; a batch keeps its version."""
 
 
 def hashed(version: int, columns: tuple[RequestColumn, ...] = COLUMNS) -> tuple[RequestColumn, ...]:
     """Return the columns that a version of ``row_hash`` covers, in their order.
 
     Raises:
-        ValueError: a newer release of this project made the version.
+        ValueError: this release does not have the version: a newer release made it.
     """
     if not 1 <= version <= max(column.since for column in columns):
         raise ValueError(f"row_hash has no version {version} in this release")

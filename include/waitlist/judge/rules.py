@@ -1,9 +1,9 @@
-"""The rules: code, chapter, severity, columns read, where each leads, and its predicate, declared in one place.
+"""The rules, declared in one place: code, chapter, severity, columns read, disposition, and predicate.
 
-A predicate looks at a chunk of posts and says where its rule fires, by its own condition, whatever the other
-rules say. The assessment and the expectation suites call the same predicate. Codes are public: they stand in
-the staging schema, the work lists and the docs. Chapters are those of Region Skåne's instruction for moving
-waiting lists to Millennium; ``docs/rules.md`` tells the whole story. The Swedish texts are in ``swedish.words``.
+A predicate returns the posts of a chunk for which its rule fires; it does not depend on the results of other rules.
+The assessment and the expectation suites call the same predicate. Codes are public: they are in the staging schema,
+the work lists and the docs. Chapters are those of Region Skåne's instruction for moving waiting lists to Millennium;
+``docs/rules.md`` describes the rules in full. The Swedish texts are in ``swedish.words``.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from waitlist.settings import StraddlePolicy
 
 
 class Severity(StrEnum):
-    """What a finding does to its post."""
+    """The effect of a finding on its post."""
 
     BLOCKS = "blocks"
     ERROR = "error"
@@ -34,7 +34,7 @@ class Severity(StrEnum):
 
 
 class Disposition(StrEnum):
-    """What becomes of a post: every post has exactly one."""
+    """How a post is handled; every post has exactly one disposition."""
 
     ALREADY_RELEASED = "already_released"
     LEAVE = "leave"
@@ -87,7 +87,7 @@ class Code(StrEnum):
 
 
 class Step(Enum):
-    """The steps by which a post's disposition is decided, the first one first (decision 0027 and the instruction)."""
+    """The steps that decide a post's disposition; the first that applies decides (decision 0027, the instruction)."""
 
     RELEASED_BEFORE = 1, Disposition.ALREADY_RELEASED
     NOBODY_WAITS = 2, Disposition.LEAVE
@@ -102,7 +102,7 @@ class Step(Enum):
 
     @property
     def disposition(self) -> Disposition:
-        """What a post becomes by this step."""
+        """The disposition that this step gives a post."""
         return self.value[1]
 
 
@@ -121,12 +121,13 @@ class Rule:
 
     Attributes:
         code: the public code.
-        chapter: where the instruction says so; empty for a decision of this project.
-        severity: before a lead raises it (``rule_severities.csv``).
+        chapter: the chapter of the instruction; empty for a decision of this project.
+        severity: the built-in severity; a lead may raise it (``rule_severities.csv``).
         columns: columns of ``schema.POSTS`` that the predicate reads.
-        predicate: posts, shape (n,) -> where the rule fires, shape (n,). ``docs/rules.md`` has its docstring.
-        leads_to: the step that a blocking finding decides; None: ``RAISED``, or nothing where it never blocks.
-        detail: what the finding's text names, for the posts at the given places; never personal data.
+        predicate: posts, shape (n,) -> where the rule fires, shape (n,). ``docs/rules.md`` quotes its docstring.
+        leads_to: the step that a blocking finding decides. None: the disposition is ``RAISED`` if a lead raises the
+            rule, and a rule that is never raised decides nothing.
+        detail: the detail in the finding's text, for the posts at the given positions; never personal data.
     """
 
     code: Code
@@ -150,7 +151,7 @@ def _rule(
     leads_to: Step | None = None,
     detail: Detail = _no_detail,
 ) -> Callable[[Predicate], Predicate]:
-    """Declare a rule by its predicate."""
+    """Declare the rule whose predicate is decorated."""
 
     def declare(predicate: Predicate) -> Predicate:
         _DECLARED[code] = Rule(code, chapter, severity, columns, predicate, leads_to, detail)
@@ -161,7 +162,7 @@ def _rule(
 
 _TWO_YEARS: Final = 24
 TEXTS: Final = ("patient", "orsak", "planerade_atgarder", "anvandare")
-"""The columns that are cleaned."""
+"""The text columns that are cleaned."""
 _CATEGORY: Final = ("kategori", "kontaktform")
 _DATES: Final = ("boka_from", "boka_fore")
 _CUTOFF: Final = (*_DATES, "enhet_hsa_id")
@@ -174,13 +175,13 @@ def _target_contact_form(posts: Posts) -> pa.Array:
 
 
 def _recommended_list(posts: Posts, places: Places) -> pa.Array:
-    """Name the target list; nothing where it is outside the unit's care areas."""
+    """Return the name of the target list, null where it is outside the unit's care areas."""
     names = pa.array([row.sdv_lista for row in posts.context.mappings.sdv_lists], pa.string())
     return pc.take(names, pa.array(posts.category.target_list[places], mask=~posts.list_in_care_area[places]))
 
 
 def _care_areas(posts: Posts, places: Places) -> pa.Array:
-    """Name the target list's care area and then the unit's own."""
+    """Return the target list's care area, followed by the unit's care areas."""
     of_list = pa.array([row.vardomrade for row in posts.context.mappings.sdv_lists], pa.string())
     of_unit = pa.array([_joined(unit) for unit in posts.units.rows], pa.string())
     list_area = pc.take(of_list, pa.array(posts.category.target_list[places]))
@@ -197,7 +198,7 @@ def _target_form(posts: Posts, places: Places) -> pa.Array:
 
 
 def _suggestions(posts: Posts, places: Places) -> pa.Array:
-    """Name the SDV lists of the unit's care areas that are closest to the category, the closest first."""
+    """Return the SDV lists of the unit's care areas that are most similar to the category, the most similar first."""
     rows = pa.array(places)
     categories, forms = (pc.take(posts.column(name), rows).to_pylist() for name in _CATEGORY)
     areas = [unit.vardomraden for unit in posts.units.rows]
@@ -242,62 +243,62 @@ def not_waiting(posts: Posts) -> Mask:
 
 @_rule(Code.NOT_WAITING_ON_SDV_LIST, "1", _ERROR, ("vantar_pa_besok", *_CATEGORY))
 def not_waiting_on_sdv_list(posts: Posts) -> Mask:
-    """… and yet it lies on an SDV list; it must be taken off."""
+    """The post is administrative and yet on an SDV list; it must be removed from the list."""
     return ~posts.waits & posts.on_sdv_list
 
 
 @_rule(Code.ID_MISSING, "2", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
 def id_missing(posts: Posts) -> Mask:
-    """No number."""
+    """The post has no number for the patient."""
     return posts.is_kind(Kind.MISSING)
 
 
 @_rule(Code.ID_INVALID, "2", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
 def id_invalid(posts: Posts) -> Mask:
-    """Not a number of any known kind: no such date, wrong check digit, wrong shape, a future birth date."""
+    """The number is of no known kind: no such date, a wrong check digit, a wrong shape, or a future birth date."""
     return posts.is_kind(Kind.INVALID)
 
 
 @_rule(Code.ID_COORDINATION_NUMBER, "1, 2, 5", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
 def id_coordination_number(posts: Posts) -> Mask:
-    """A samordningsnummer."""
+    """The number is a samordningsnummer."""
     return posts.is_kind(Kind.SAMORDNINGSNUMMER)
 
 
 @_rule(Code.ID_RESERVE_NUMBER, "1, 2, 5", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON, detail=_reserve_kind)
 def id_reserve_number(posts: Posts) -> Mask:
-    """A reservnummer, national or regional, or an interimsnummer."""
+    """The number is a reservnummer, national or regional, or an interimsnummer."""
     return posts.is_kind(Kind.RESERVNUMMER, Kind.INTERIMSNUMMER)
 
 
 @_rule(Code.ID_UNSAFE_ON_SDV_LIST, "1", _ERROR, ("personnummer", *_CATEGORY))
 def id_unsafe_on_sdv_list(posts: Posts) -> Mask:
-    """Any of the four above on an SDV list; it must be taken off."""
+    """Any of the four rules above fires and the post is on an SDV list; it must be removed from the list."""
     return ~posts.has_personnummer & posts.on_sdv_list
 
 
 @_rule(Code.TEST_PERSON, "", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
 def test_person(posts: Posts) -> Mask:
-    """A personnummer that `test_persons.csv` names: a test patient, who does not exist."""
+    """The personnummer is in `test_persons.csv`: a test patient, not a real person."""
     known = pc.is_in(posts.identities.person_id, value_set=posts.context.test_numbers)
     return np.asarray(known.to_numpy(zero_copy_only=False))
 
 
 @_rule(Code.NAME_MISSING, "6", _BLOCKS, ("patient",), leads_to=Step.UNSAFE_PERSON)
 def name_missing(posts: Posts) -> Mask:
-    """No patient name."""
+    """The post has no name for the patient."""
     return posts.text("patient").empty
 
 
 @_rule(Code.FIRST_VISIT, "3", _BLOCKS, ("nybesok",), leads_to=Step.FIRST_VISIT)
 def first_visit(posts: Posts) -> Mask:
-    """A nybesök: only return visits are migrated."""
+    """The post is for a nybesök; only return visits are migrated."""
     return posts.flag("nybesok")
 
 
 @_rule(Code.DATE_MISSING, "2, 5", _BLOCKS, _DATES, leads_to=Step.DATES, detail=_missing_dates)
 def date_missing(posts: Posts) -> Mask:
-    """Boka fr.o.m. or Boka före is empty or no date."""
+    """Boka fr.o.m. or Boka före is empty or not a date."""
     return np.isnat(posts.boka_from) | np.isnat(posts.boka_fore)
 
 
@@ -309,27 +310,27 @@ def date_inverted(posts: Posts) -> Mask:
 
 @_rule(Code.DATE_EXPIRED, "1, 5", _BLOCKS, ("boka_fore",), leads_to=Step.DATES)
 def date_expired(posts: Posts) -> Mask:
-    """Boka före is before the as-of date (a "red date"); Boka fr.o.m. is not looked at.
+    """Boka före is before the as-of date (a "red date"), whether or not Boka fr.o.m. is.
 
-    The date is updated first, and the cutoff is judged after that.
+    Staff update the date first; the cutoff applies to the new date.
     """
     return posts.expired
 
 
 @_rule(Code.ENDS_BEFORE_GO_LIVE, "2 steg 3", _BLOCKS, _CUTOFF, leads_to=Step.ENDS_BEFORE_GO_LIVE, detail=_driftstart)
 def ends_before_go_live(posts: Posts) -> Mask:
-    """Boka före is before the unit's go-live: nobody can book it in Millennium by then.
+    """Boka före is before the unit's go-live: the visit cannot be booked in Millennium in time.
 
-    It is booked in PMO as usual.
+    Staff book it in PMO as usual.
     """
     return posts.cutoff_applies & (posts.boka_fore < posts.units.driftstart)
 
 
 @_rule(Code.WITHIN_CUTOFF, "2 steg 3", _BLOCKS, _CUTOFF, leads_to=Step.LIVE_OR_WITHIN_CUTOFF, detail=_cutoff)
 def within_cutoff(posts: Posts) -> Mask:
-    """Boka före is go-live or later, and the window is not later than go-live + 28 days.
+    """Boka före is on or after go-live, and not later than go-live + 28 days.
 
-    Under the policy `book` a straddler too.
+    Under the straddle policy `book` the rule also fires for a post of `STRADDLES_CUTOFF`.
     """
     within = posts.cutoff_applies & (posts.boka_fore >= posts.units.driftstart) & (posts.boka_fore <= posts.cutoff)
     if posts.context.rules.straddle_policy is StraddlePolicy.BOOK:
@@ -339,22 +340,22 @@ def within_cutoff(posts: Posts) -> Mask:
 
 @_rule(Code.STRADDLES_CUTOFF, "2 steg 3", _INFO, _CUTOFF, detail=_cutoff)
 def straddles_cutoff(posts: Posts) -> Mask:
-    """Boka fr.o.m. is at or before go-live + 28 days and Boka före after it, whatever the policy."""
+    """Boka fr.o.m. is on or before go-live + 28 days and Boka före is after it, under every straddle policy."""
     return posts.straddles_cutoff
 
 
 @_rule(Code.NOT_ELIGIBLE_ON_SDV_LIST, "2 steg 3, 3", _ERROR, ("nybesok", *_CUTOFF, *_CATEGORY))
 def not_eligible_on_sdv_list(posts: Posts) -> Mask:
-    """`FIRST_VISIT`, `WITHIN_CUTOFF` or `ENDS_BEFORE_GO_LIVE` on an SDV list.
+    """`FIRST_VISIT`, `WITHIN_CUTOFF` or `ENDS_BEFORE_GO_LIVE` fires and the post is on an SDV list.
 
-    It must be taken off, or the patient is booked twice.
+    It must be removed from the list, otherwise the patient is booked twice.
     """
     return (first_visit(posts) | within_cutoff(posts) | ends_before_go_live(posts)) & posts.on_sdv_list
 
 
 @_rule(Code.UNIT_UNPLANNED, "2", _BLOCKS, ("enhet_hsa_id",), leads_to=Step.UNIT_UNPLANNED)
 def unit_unplanned(posts: Posts) -> Mask:
-    """The unit has no row in `units.csv`, or no go-live."""
+    """The unit has no row in `units.csv`, or its row has no go-live."""
     return np.isnat(posts.units.driftstart)
 
 
@@ -366,36 +367,39 @@ def unit_already_live(posts: Posts) -> Mask:
 
 @_rule(Code.CATEGORY_UNKNOWN, "2 steg 1, 4", _BLOCKS, _CATEGORY, leads_to=Step.CATEGORY_OR_TEXT, detail=_suggestions)
 def category_unknown(posts: Posts) -> Mask:
-    """Neither an SDV list nor a base category of the mapping.
+    """The category is neither an SDV list nor a base category of the mapping.
 
-    Up to three SDV lists of the unit's care areas come along, the closest first.
+    The finding names up to three SDV lists of the unit's care areas, the most similar first.
     """
     return ~posts.has_target_list
 
 
 @_rule(Code.CATEGORY_NOT_MOVED, "2 steg 6, 4", _BLOCKS, _CATEGORY, leads_to=Step.NOT_MOVED, detail=_recommended_list)
 def category_not_moved(posts: Posts) -> Mask:
-    """A base category; the recommended SDV list comes along, unless it is outside the unit's care areas."""
+    """The category is a base category.
+
+    The finding names the recommended SDV list, unless it is outside the unit's care areas.
+    """
     return posts.has_target_list & ~posts.on_sdv_list
 
 
 @_rule(Code.LIST_OUTSIDE_CARE_AREA, "3", _WARNING, ("enhet_hsa_id", *_CATEGORY), detail=_care_areas)
 def list_outside_care_area(posts: Posts) -> Mask:
-    """The target list's care area is not one of the unit's (a unit without a row: no finding)."""
+    """The target list's care area is not one of the unit's; no finding for a unit without a row in `units.csv`."""
     return ~posts.list_in_care_area
 
 
 @_rule(Code.CONTACT_FORM_MISMATCH, "3", _WARNING, _CATEGORY, detail=_target_form)
 def contact_form_mismatch(posts: Posts) -> Mask:
-    """The target list says telephone, video or home visit and the post another form, or an unknown one."""
-    said = _target_contact_form(posts)
-    agrees = pc.fill_null(pc.equal(said, posts.column("kontaktform")), False)
-    return np.asarray(pc.and_not(pc.is_valid(said), agrees).to_numpy(zero_copy_only=False))
+    """The target list is for telephone, video or home visits, and the post's contact form is another or unknown."""
+    form_of_list = _target_contact_form(posts)
+    agrees = pc.fill_null(pc.equal(form_of_list, posts.column("kontaktform")), False)
+    return np.asarray(pc.and_not(pc.is_valid(form_of_list), agrees).to_numpy(zero_copy_only=False))
 
 
 @_rule(Code.CONTACT_FORM_UNKNOWN, "", _WARNING, ("kontaktform",))
 def contact_form_unknown(posts: Posts) -> Mask:
-    """A contact form other than `besok`, `telefon`, `video`, `hembesok`."""
+    """The contact form is not `besok`, `telefon`, `video` or `hembesok`."""
     known = pc.is_in(posts.column("kontaktform"), value_set=pa.array(CONTACT_FORMS))
     return ~np.asarray(known.to_numpy(zero_copy_only=False))
 
@@ -425,7 +429,7 @@ def branch_not_in_text(posts: Posts) -> Mask:
 
 @_rule(Code.ATTACHMENT_NOT_MIGRATED, "2 steg 5", _WARNING, ("har_bilaga",))
 def attachment_not_migrated(posts: Posts) -> Mask:
-    """The post has an attachment: what matters in it must stand in the text."""
+    """The post has an attachment, which is not migrated: staff must write what matters into the texts."""
     return posts.flag("har_bilaga")
 
 
@@ -437,13 +441,13 @@ def attachment_not_migrated(posts: Posts) -> Mask:
     leads_to=Step.CATEGORY_OR_TEXT,
 )
 def attachment_without_text(posts: Posts) -> Mask:
-    """… and both texts are empty."""
+    """The post has an attachment, and both Orsak and Planerade åtgärder are empty."""
     return posts.flag("har_bilaga") & posts.text("orsak").empty & posts.text("planerade_atgarder").empty
 
 
 @_rule(Code.AGE_MISMATCH, "3", _WARNING, ("personnummer", *_DATES, *_CATEGORY))
 def age_mismatch(posts: Posts) -> Mask:
-    """In the booking window the person is outside the months of the SDV list that the post lies on."""
+    """Throughout the booking window the person is outside the age limits, in months, of the SDV list of the post."""
     mismatch = np.zeros(len(posts), dtype=np.bool_)
     lists = posts.context.mappings.sdv_lists
     bounded = np.array([row.alder_fran_man is not None or row.alder_till_man is not None for row in lists] + [False])
@@ -460,9 +464,9 @@ def age_mismatch(posts: Posts) -> Mask:
 
 @_rule(Code.AGE_IMPLAUSIBLE, "", _WARNING, ("personnummer", *_CATEGORY))
 def age_implausible(posts: Posts) -> Mask:
-    """A child under two years by a sign of ten digits, and the target list is not one of child health.
+    """The number has ten digits and `-`, which makes the person under two, and the target list is not for child health.
 
-    Ten digits with `-` read so on the as-of date: perhaps it is a person of 100 whose sign was never turned.
+    Perhaps the person is over 100, and the `-` was never changed to `+`.
     """
     implausible = np.zeros(len(posts), dtype=np.bool_)
     suspect = posts.has_personnummer & posts.identities.of_this_century_by_sign & posts.has_target_list
@@ -476,7 +480,7 @@ def age_implausible(posts: Posts) -> Mask:
 
 @_rule(Code.DUPLICATE_POST, "", _WARNING, ("post_id",))
 def duplicate_post(posts: Posts) -> Mask:
-    """Same person, unit and target list with overlapping windows; every post of the group gets it."""
+    """Another post has the same person, unit and target list, and the windows overlap; both posts get the finding."""
     return posts.is_duplicate
 
 
@@ -488,7 +492,7 @@ def duplicate_post(posts: Posts) -> Mask:
     detail=_length,
 )
 def description_over_limit(posts: Posts) -> Mask:
-    """Beskrivning has more code points than the receiving field takes; nothing is cut."""
+    """Beskrivning has more code points than the field in Millennium can store; the text is not cut."""
     return posts.beskrivning_length > posts.context.rules.description_limit
 
 
@@ -509,7 +513,7 @@ def already_released(posts: Posts) -> Mask:
 
 @_rule(Code.PROTECTED_IDENTITY, "8", _INFO, ("sekretess",))
 def protected_identity(posts: Posts) -> Mask:
-    """Sekretessmarkering: the post migrates, and the mark goes along."""
+    """The person has a sekretessmarkering: the post migrates, and the mark is migrated with it."""
     return posts.flag("sekretess")
 
 
@@ -519,22 +523,24 @@ RULES: Final[Mapping[Code, Rule]] = MappingProxyType({code: _DECLARED[code] for 
 BUILT_IN_SEVERITIES: Final[Mapping[str, str]] = MappingProxyType(
     {code.value: rule.severity.value for code, rule in RULES.items()}
 )
-"""Severities before a lead raises any: what ``mappings.load_mappings`` checks ``rule_severities.csv`` by."""
+"""Built-in severities by code, with which ``mappings.load_mappings`` checks ``rule_severities.csv``."""
 
 DISPOSITIONS: Final[tuple[tuple[Disposition, tuple[Code, ...]], ...]] = tuple(
     (step.disposition, tuple(code for code, rule in RULES.items() if rule.leads_to is step)) for step in Step
 )
-"""What a blocking finding leads to; the first row that holds decides, and a post with none is migrated."""
+"""The disposition for each blocking finding: the first row that applies decides; a post for which no row applies is
+migrated."""
 
 EDITION: Final = "2"
-"""Another one when a rule or a disposition comes, goes or means something else: counts of two do not compare."""
+"""Change it when a rule or disposition is added, removed or redefined: counts of different editions are not comparable.
+"""
 
 RAISED: Final = Disposition.FIX_IN_PMO
-"""What a rule outside ``DISPOSITIONS`` leads to once it blocks, just before ``MOVE_TO_SDV_LIST``."""
+"""The disposition for a raised rule outside ``DISPOSITIONS``; this step comes just before ``MOVE_TO_SDV_LIST``."""
 
 
 def severity(rule: Rule, posts: Posts) -> Severity:
-    """Return a rule's severity in this run: as built in, as a lead raised it, or as the straddle policy says."""
+    """Return a rule's severity in this run: the built-in one, unless a lead or the straddle policy raised it."""
     context = posts.context
     if rule.code is Code.STRADDLES_CUTOFF and context.rules.straddle_policy is StraddlePolicy.REVIEW:
         return Severity.BLOCKS
