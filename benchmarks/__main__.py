@@ -84,7 +84,7 @@ def measure(database: str, posts: int, folder: Path, server: PostgresServer, giv
         _say(f"{database}, {posts:,} posts: {NAMES[what]}")
         work = _in_airflow if what == "airflow" else _in_a_process
         found = sorted(work(what, site, server, process, given.runs), key=lambda row: float(row["seconds"]))
-        row = found[len(found) // 2] | {"all_seconds": [each["seconds"] for each in found]}
+        row = found[len(found) // 2] | {"all_seconds": [run["seconds"] for run in found]}
         row |= {
             "what": what, "database": database, "size": posts, "load": os.getloadavg()[0],
             "us_per_post": row["seconds"] / row["posts"] * 1e6, "ratio": None,

@@ -123,7 +123,7 @@ def judge(row: Any, facts: Facts) -> list[str]:  # noqa: C901, PLR0912, PLR0915 
     first, last = day_of(row.boka_from), day_of(row.boka_fore)
     kind, twelve, born = identity(row.personnummer, facts.as_of)
     texts = {name: clean(getattr(row, name)) for name in _TEXTS}
-    if any(re.fullmatch(each.nummer.text, twelve) for each in facts.mappings.test_persons):
+    if any(re.fullmatch(person.nummer.text, twelve) for person in facts.mappings.test_persons):
         fired.append("TEST_PERSON")
     if not row.vantar_pa_besok:
         fired += ["NOT_WAITING"] + ["NOT_WAITING_ON_SDV_LIST"] * (own is not None)

@@ -96,7 +96,7 @@ def _direct(site: Site, pool: Executor | None) -> tuple[int, Steps]:
         yield
         steps[name] = round(time.monotonic() - begun, 2)
 
-    def each(work: Callable[..., Any], run: Run, items: Sequence[Any]) -> list[Any]:
+    def in_all_partitions(work: Callable[..., Any], run: Run, items: Sequence[Any]) -> list[Any]:
         return list((pool.map if pool else map)(work, [site] * len(items), [run] * len(items), items))
 
     pipeline = _pipeline(site)
@@ -105,11 +105,11 @@ def _direct(site: Site, pool: Executor | None) -> tuple[int, Steps]:
     with step("plan"):
         numbers = pipeline.plan_extract(run)
     with step("extract"):
-        each(_extract, run, numbers)
+        in_all_partitions(_extract, run, numbers)
     with step("duplicates"):
         pipeline.find_duplicates(run)
     with step("assess and load"):
-        posts = sum(each(_assess, run, numbers))
+        posts = sum(in_all_partitions(_assess, run, numbers))
     if pool:
         pool.shutdown()
     return posts, steps
@@ -135,7 +135,7 @@ def main(name: str, about: str) -> None:
 
 def _cpu() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 if __name__ == "__main__":

@@ -59,4 +59,4 @@ def _runs(process: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), [int(each) for each in sys.argv[4:]]))
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), [int(pid) for pid in sys.argv[4:]]))

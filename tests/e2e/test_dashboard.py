@@ -78,7 +78,7 @@ class Dashboard:
         """Every name and number in PMO, as it is written there and without its sign."""
         rows = self.site.ask_pmo("SELECT personnummer, namn FROM patient")
         written = {str(value) for row in rows for value in row if value and len(str(value).strip()) > 7}
-        return written | {re.sub(r"[-+]", "", each) for each in written}
+        return written | {re.sub(r"[-+]", "", text) for text in written}
 
 
 @pytest.fixture(scope="module")

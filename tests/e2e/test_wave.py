@@ -170,7 +170,7 @@ def test_the_next_dry_run_meets_the_released_posts(site: Site, released: str) ->
 def test_gates_that_turned_red_are_told_once_and_not_again_by_the_next_dry_run(site: Site, released: str) -> None:
     watched = [site.airflow.tasks(run)["watch_gates", -1]["state"] for run in ("rehearsal", "after")]
     assert watched == ["success", "success"]
-    (subject,) = {str(each["Subject"]) for each in site.mail.messages if "blivit röd" in str(each["Subject"])}
+    (subject,) = {str(message["Subject"]) for message in site.mail.messages if "blivit röd" in str(message["Subject"])}
     (told,) = site.mails(subject)
     assert "Andel poster som ännu inte är hanterade" in told
     assert f'href="{site.airflow.url}/dags/waitlist_dry_run/runs/rehearsal"' in told

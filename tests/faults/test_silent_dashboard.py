@@ -89,7 +89,7 @@ class Page:
         with ThreadPoolExecutor(MANY) as clients:
             waiting = [clients.submit(self.ask, paths[number % len(paths)]) for number in range(MANY)]
             meanwhile()
-            return [each.result() for each in waiting]
+            return [future.result() for future in waiting]
 
     def heals(self) -> None:
         """Require that a page is shown again, soon."""
@@ -122,11 +122,11 @@ def page(database: tuple[PostgresServer, str, Path], monkeypatch: pytest.MonkeyP
 
 
 def requires_told_at_once(told: Sequence[Told]) -> None:
-    said = Counter(each.said for each in told)
+    said = Counter(reply.said for reply in told)
     # Some come while every thread is taken, before it is known why.
     assert set(said) <= {"503 Databasen svarar inte", "503 Databasen hinner inte svara"}
     assert said["503 Databasen svarar inte"]
-    assert max(each.seconds for each in told) < PATIENCE_SECONDS
+    assert max(reply.seconds for reply in told) < PATIENCE_SECONDS
 
 
 def test_pages_that_come_while_the_database_is_silent_say_so_soon(page: Page) -> None:
@@ -141,8 +141,8 @@ def test_pages_that_are_being_read_when_the_database_goes_silent_say_so_soon(pag
     page.proxy.be_silent_after(b"unit_summary")
     told = page.ask_many()
     assert page.proxy.went_silent.is_set()
-    assert {each.answer.status for each in told} <= {200, 503}
-    assert max(each.seconds for each in told) < PATIENCE_SECONDS
+    assert {reply.answer.status for reply in told} <= {200, 503}
+    assert max(reply.seconds for reply in told) < PATIENCE_SECONDS
     page.proxy.speak_again()
     page.heals_for_many()
 
@@ -168,8 +168,8 @@ def test_threads_that_never_come_back_do_not_take_the_pages_with_them(
     monkeypatch.setattr(site_module.Settings, "read", lambda: site_module.Settings.model_construct(page_seconds=3))
     for _ in range(2):
         told = page.ask_many([""])
-        assert {each.answer.status for each in told} == {503}
-        assert max(each.seconds for each in told) < PATIENCE_SECONDS
+        assert {reply.answer.status for reply in told} == {503}
+        assert max(reply.seconds for reply in told) < PATIENCE_SECONDS
     told = page.ask("korningar")
     assert told.answer.status == 200, told
     never.set()

@@ -235,7 +235,7 @@ def put_staged(store: StagingStore) -> None:
 def put_verified(store: StagingStore, *batch_ids: str) -> None:
     """Bring a store to where ``verified`` ends for each batch, without its steps."""
     made = [_made(verified, batch_id) for batch_id in batch_ids or ("natt-1",)]
-    _fill(store, {name: [row for each in made for row in each[name]] for name in made[0]})
+    _fill(store, {name: [row for content in made for row in content[name]] for name in made[0]})
 
 
 def rows(store: StagingStore, table: sa.Table) -> list[dict[str, Any]]:

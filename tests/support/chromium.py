@@ -28,7 +28,11 @@ def violations(page: Page, *rules: str) -> list[str]:
     """Return what axe finds wrong with a page, a line each; by all of its rules unless some are named."""
     options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
     found = Axe().run(page, options=options).response["violations"]
-    return [f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found for node in each["nodes"]]
+    return [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in found
+        for node in violation["nodes"]
+    ]
 
 
 def sideways(page: Page) -> int:

@@ -26,7 +26,9 @@ REASON = "Avstämt med enheten"
 
 def failing(*gates: Gate, measured: float | None = 1.0) -> list[GateResult]:
     """Return all gates, some of them failed."""
-    return [GateResult(each.gate, measured, 0.0, passed=False) if each.gate in gates else each for each in PASSED]
+    return [
+        GateResult(result.gate, measured, 0.0, passed=False) if result.gate in gates else result for result in PASSED
+    ]
 
 
 def verified(

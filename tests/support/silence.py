@@ -54,8 +54,8 @@ class SilentProxy:
         """Drop every connection; who still waits gets an end."""
         self._done = True
         self._thread.join()
-        for each in self._sockets:
-            each.close()
+        for connection in self._sockets:
+            connection.close()
 
     def _forward(self) -> None:
         while not self._done:
@@ -68,14 +68,14 @@ class SilentProxy:
                     self._pass_on(key.fileobj, *key.data)
             if self.went_silent.is_set():
                 # Otherwise what waits to be read would keep the loop busy.
-                for each in list(self._selector.get_map().values()):
-                    if each.fileobj is not self._listening:
-                        self._selector.unregister(each.fileobj)
+                for key in list(self._selector.get_map().values()):
+                    if key.fileobj is not self._listening:
+                        self._selector.unregister(key.fileobj)
                         if self._hangs_up:
-                            self._sockets.discard(each.fileobj)
-                            each.fileobj.close()
+                            self._sockets.discard(key.fileobj)
+                            key.fileobj.close()
                         else:
-                            self._left_alone.append((each.fileobj, *each.data))
+                            self._left_alone.append((key.fileobj, *key.data))
 
     def _take_up(self) -> None:
         """Go on with the connections that nothing was passed on of."""

@@ -71,9 +71,9 @@ class Site:
             files.keep_part(part, plan)
 
             def assessed(tables: list[pa.Table] = tables) -> Iterator[Assessment]:
-                for each in tables:
+                for table in tables:
                     yield assess(
-                        each, self.context, duplicates=doubles, released=pa.array(released, pa.int64()).to_numpy()
+                        table, self.context, duplicates=doubles, released=pa.array(released, pa.int64()).to_numpy()
                     )
 
             self.store.stage_partition(batch_id, partition.lower, partition.upper, assessed(), part_sha256=part.sha256)

@@ -48,7 +48,7 @@ def put_released(store: StagingStore) -> None:
 
 
 def event(store: StagingStore, name: EventName, batch_id: str = WAVE):
-    (found,) = [each for each in store.events(batch_id) if each.event is name]
+    (found,) = [entry for entry in store.events(batch_id) if entry.event is name]
     return found
 
 
@@ -449,7 +449,7 @@ def test_trail_tells_every_state_with_its_counts_and_a_rerun_adds_nothing(store:
     findings = batches.chunk(POSTS).findings.num_rows
     assert staged.details == {"posts": len(POSTS), "staged": len(MIGRATING), "findings": findings}
     assert verified.details == {"posts": len(POSTS), "staged": len(MIGRATING)}
-    assert [each.event_no for each in (opened, staged, verified)] == [1, 2, 3]
+    assert [entry.event_no for entry in (opened, staged, verified)] == [1, 2, 3]
     releases.verified(store, WAVE, POSTS, units=["B", "A"], wave="1", started_at=LATER)
     assert store.events(WAVE) == [opened, staged, verified]
 
@@ -463,7 +463,7 @@ def test_trail_tells_that_another_content_opened_the_batch_again(store: StagingS
     )  # fmt: skip
     store.mark_staged(WAVE)
     store.stage_partition(WAVE, None, None, [batches.chunk(POSTS)])
-    assert [(each.event.value, each.at) for each in store.events(WAVE)[-2:]] == [("staged", NOW), ("open", NOW)]
+    assert [(entry.event.value, entry.at) for entry in store.events(WAVE)[-2:]] == [("staged", NOW), ("open", NOW)]
 
 
 def test_trail_tells_failures_once_and_why(store: StagingStore) -> None:
@@ -479,7 +479,7 @@ def test_trail_tells_failures_once_and_why(store: StagingStore) -> None:
     )  # fmt: skip
     batches.open_batch(store, WAVE, kind="migration", started_at=LATER)
     store.mark_failed(WAVE, LATER, reason="no disk")
-    assert [each.event.value for each in store.events(WAVE)] == ["open", "staged", "failed", "open", "failed"]
+    assert [entry.event.value for entry in store.events(WAVE)] == ["open", "staged", "failed", "open", "failed"]
     assert store.events(WAVE)[-1].reason == "no disk"
 
 
@@ -488,7 +488,7 @@ def test_trail_of_a_batch_holds_no_personal_data(store: StagingStore) -> None:
     release.request_approval(store, WAVE, releases.failing(Gate.UNHANDLED_SHARE), PIPELINE, NOW)
     release.release(store, WAVE, APPROVER, REASON, LATER)
     release.withdraw(store, WAVE, APPROVER, REASON, LATER)
-    trail = " ".join(f"{each.reason} {dict(each.details)}" for each in store.events(WAVE))
+    trail = " ".join(f"{entry.reason} {dict(entry.details)}" for entry in store.events(WAVE))
     assert "Testsson" not in trail
     assert "uppföljning" not in trail
     assert not re.search(r"\b(19|20)\d{10}\b", trail)

@@ -152,7 +152,7 @@ def listed(books: dict[str, openpyxl.Workbook]) -> dict[int, Listed]:
         for page in book.worksheets[1:]
         for row in lines(page)
     ]
-    by_post = {each.row["Post-id"]: each for each in rows}
+    by_post = {line.row["Post-id"]: line for line in rows}
     assert len(by_post) == len(rows), "a post stands on two sheets"
     return by_post
 
@@ -171,8 +171,8 @@ def test_every_post_is_listed_where_it_belongs_or_counted(
     expected: dict[int, str] = {}
     for row in deployment.rows(schema.disposition):
         found = findings.get(row.post_id, [])
-        rules = {each.rule for each in found}
-        concerns = {each.rule for each in found if each.severity != "info"}
+        rules = {finding.rule for finding in found}
+        concerns = {finding.rule for finding in found if finding.severity != "info"}
         if row.disposition in TITLES:
             expected[row.post_id] = TITLES[row.disposition]
         elif row.disposition == "migrate" and (concerns or "STRADDLES_CUTOFF" in rules):
@@ -181,13 +181,13 @@ def test_every_post_is_listed_where_it_belongs_or_counted(
             expected[row.post_id] = "Ta bort från SDV-väntelista"
         elif row.disposition == "plan_unit" and concerns > {"UNIT_UNPLANNED"}:
             expected[row.post_id] = "Enhet saknar driftstart"
-    assert {post_id: each.title for post_id, each in listed.items()} == expected
+    assert {post_id: line.title for post_id, line in listed.items()} == expected
     assert len(set(expected.values())) == 8
 
 
 def test_every_cell_is_what_pmo_says(deployment: Deployment, listed: dict[int, Listed]) -> None:
     wrong = {}
-    for post_id, each in listed.items():
+    for post_id, line in listed.items():
         _, number, name, protected, unit, category, form, begin, end, user = deployment.pmo[post_id]
         expected = {
             "Klart": None,
@@ -200,9 +200,9 @@ def test_every_cell_is_what_pmo_says(deployment: Deployment, listed: dict[int, L
             "Användare": shown(user),
             "Anteckning": None,
         }
-        told = {column: each.row[column] for column in expected}
-        if (each.unit, told) != (unit, expected):
-            wrong[post_id] = [column for column in expected if told[column] != expected[column]] or each.unit
+        told = {column: line.row[column] for column in expected}
+        if (line.unit, told) != (unit, expected):
+            wrong[post_id] = [column for column in expected if told[column] != expected[column]] or line.unit
     assert wrong == {}
 
 
@@ -210,12 +210,12 @@ def test_every_finding_is_said_or_named(
     deployment: Deployment, listed: dict[int, Listed], findings: dict[int, list[Any]]
 ) -> None:
     missing = []
-    for post_id, each in listed.items():
-        action = each.row["Gör så här"]
+    for post_id, line in listed.items():
+        action = line.row["Gör så här"]
         for found in findings[post_id]:
             said = finding_text(found.rule, found.detail) in action
             named = rule_label(found.rule) in action.partition("Övrigt: ")[2]
-            on_sheet = (each.title, found.rule) == ("Enhet saknar driftstart", "UNIT_UNPLANNED")
+            on_sheet = (line.title, found.rule) == ("Enhet saknar driftstart", "UNIT_UNPLANNED")
             if said + named + on_sheet != 1:
                 missing.append((post_id, found.rule))
     assert missing == []
@@ -223,7 +223,7 @@ def test_every_finding_is_said_or_named(
 
 def test_recommended_list_is_staged_with_the_post(deployment: Deployment, listed: dict[int, Listed]) -> None:
     recommended = {row.post_id: row.recommended_list for row in deployment.rows(schema.disposition)}
-    moving = {post: each.row["Flytta till"] for post, each in listed.items() if "Flytta till" in each.row}
+    moving = {post: line.row["Flytta till"] for post, line in listed.items() if "Flytta till" in line.row}
     assert moving
     assert moving == {post: recommended[post] for post in moving}
 
@@ -245,7 +245,7 @@ def test_counts_are_stagings_and_add_up(deployment: Deployment, books: dict[str,
 def test_rows_go_by_urgency(books: dict[str, openpyxl.Workbook]) -> None:
     def urgency(row: dict[str, Any]) -> tuple[object, ...]:
         begin, end = row["Boka fr.o.m."], row["Boka före"]
-        dated = [isinstance(each, dt.datetime) for each in (begin, end)]
+        dated = [isinstance(value, dt.datetime) for value in (begin, end)]
         never = dt.datetime(1, 1, 1)  # noqa: DTZ001 - cells have no zone
         return (all(dated), end if dated[1] else never, begin if dated[0] else never, row["Post-id"])
 
@@ -324,7 +324,7 @@ def test_without_a_folder_the_lists_lie_where_retention_finds_them(
     monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path))
     assert main(deployment.arguments) == 0
     assert "When the batch's time is up, retention removes them." in capsys.readouterr().out
-    (batch,) = [each for each in read_batches(deployment.steps.store) if each.batch_id == deployment.batch_id]
+    (batch,) = [found for found in read_batches(deployment.steps.store) if found.batch_id == deployment.batch_id]
     held = survey(deployment.steps.store, batch, Places(UPath(tmp_path / "none"), UPath(tmp_path)))
     assert held.files["work_list_files"] == len(list(deployment.lists.glob("*.xlsx")))
 

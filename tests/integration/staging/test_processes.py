@@ -73,7 +73,7 @@ def test_readers_and_a_killed_process_leave_the_whole_old_partition_or_the_whole
         (process,) = batches.in_processes((batches.stage_in_turn, (url_of(store), POSTS, TEXTS, ready)))
         wait_for(ready.exists)
         seen = [texts_seen(store) for _ in range(20)]
-        assert all(each in whole for each in seen)
+        assert all(texts in whole for texts in seen)
         time.sleep(delay)
         process.kill()
         process.join()

@@ -252,7 +252,9 @@ def test_keys_that_are_null_or_stand_twice_are_found_where_the_key_constraint_is
     store = batches.store_of_its_own(request, tmp_path)
     batches.put_staged(store)
     copy = sa.select(*disposition.c).where(at(disposition, 3, 5))
-    null = sa.select(*(literal(None).label("post_id") if each.name == "post_id" else each for each in disposition.c))
+    null = sa.select(
+        *(literal(None).label("post_id") if column.name == "post_id" else column for column in disposition.c)
+    )
     prefix = f"{store.database.schema}." if store.database.schema else ""
     for statement in (
         f"CREATE TABLE {prefix}copied AS SELECT * FROM {prefix}disposition",

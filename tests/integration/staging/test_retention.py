@@ -62,7 +62,7 @@ class Site:
         return {table.name: sum(row["batch_id"] == batch_id for row in rows(self.store, table)) for table in ROWS}
 
     def purges(self, batch_id: str) -> list[dict[str, object]]:
-        return [dict(each.details) for each in self.store.events(batch_id) if each.event is EventName.PURGED]
+        return [dict(event.details) for event in self.store.events(batch_id) if event.event is EventName.PURGED]
 
     def add_files(self, batch_id: str) -> None:
         for place, name in (
@@ -112,7 +112,7 @@ def test_rows_and_files_of_an_old_dry_run_go_and_its_counts_stay(site: Site) -> 
 def test_what_was_removed_is_on_record_with_counts(site: Site) -> None:
     before = site.held("old")
     site.clean()
-    (event,) = [each for each in site.store.events("old") if each.event is EventName.PURGED]
+    (event,) = [entry for entry in site.store.events("old") if entry.event is EventName.PURGED]
     assert dict(event.details) == {**before, "snapshot_files": 2, "work_list_files": 1}
     assert (event.actor, event.at) == ("waitlist_retention", NOW)
     assert event.reason == f"older than 30 days on {ON}"
@@ -245,7 +245,7 @@ def test_a_rerun_of_a_removed_batch_is_open_until_it_is_whole_again(site: Site) 
 
 
 def test_a_batch_that_is_begun_anew_meanwhile_is_let_be(site: Site) -> None:
-    (judged,) = [each for each in read_batches(site.store) if each.batch_id == "old"]
+    (judged,) = [batch for batch in read_batches(site.store) if batch.batch_id == "old"]
     batches.open_batch(site.store, "old", started_at=NOW)
     before, files = batches.contents(site.store), site.files()
     assert remove(site.store, judged, site.places, reason="", now=NOW) is None
@@ -259,7 +259,7 @@ def test_files_of_no_known_batch_are_left_alone(site: Site) -> None:
 
 
 def test_without_a_folder_for_work_lists_none_is_looked_for(site: Site) -> None:
-    (old,) = [each for each in read_batches(site.store) if each.batch_id == "old"]
+    (old,) = [batch for batch in read_batches(site.store) if batch.batch_id == "old"]
     held = survey(site.store, old, Places(site.places.snapshots, None))
     assert held.files == {"snapshot_files": 2}
 
@@ -272,7 +272,7 @@ def stop_at(function: str, url: str, folder: Path, ready: Path) -> None:
         time.sleep(600)
 
     site = Site(StagingStore(url), folder)
-    (old,) = [each for each in read_batches(site.store) if each.batch_id == "old"]
+    (old,) = [batch for batch in read_batches(site.store) if batch.batch_id == "old"]
     with mock.patch.object(retention, function, halt):
         remove(site.store, old, site.places, reason="", now=NOW)
 

@@ -52,9 +52,9 @@ def test_migrations_make_exactly_the_tables_of_the_metadata(store: StagingStore)
         for table in schema.METADATA.sorted_tables:
             key = inspector.get_pk_constraint(table.name, schema=name)
             assert key["constrained_columns"] == [column.name for column in table.primary_key.columns]
-            assert {each["name"] for each in inspector.get_check_constraints(table.name, schema=name)} == {
-                each.name for each in wanted.tables[table.key if name else table.name].constraints
-                if isinstance(each, sa.CheckConstraint)
+            assert {constraint["name"] for constraint in inspector.get_check_constraints(table.name, schema=name)} == {
+                constraint.name for constraint in wanted.tables[table.key if name else table.name].constraints
+                if isinstance(constraint, sa.CheckConstraint)
             }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_what_earlier_batches_were_opened_for_is_taken_from_their_audit_trails(e
     before = batches.rows(empty, schema.batch_event)
     empty.migrate()
     found = {batch_id: empty.batch(batch_id) for batch_id in TRAILS}
-    assert {name: (each.units, each.reuse_snapshot) for name, each in found.items()} == {
+    assert {name: (batch.units, batch.reuse_snapshot) for name, batch in found.items()} == {
         name: (units, replayed) for name, (_, units, replayed) in TRAILS.items()
     }
     assert batches.rows(empty, schema.batch_event) == before, "an entry was changed"

@@ -87,7 +87,7 @@ def test_digest_follows_the_content_and_not_how_it_was_cut_or_where_it_lies(stor
 
     requests = made.bokningsbegaran
     for name, other in (
-        ("sekretess", pa.array([not each for each in requests["sekretess"].to_pylist()])),
+        ("sekretess", pa.array([not flag for flag in requests["sekretess"].to_pylist()])),
         ("begart_slutdatum", pa.array([dt.date(2030, 1, 1)] * requests.num_rows)),
         ("vardinrattning", pa.array(["Dem", "oDemo", *["Demo"] * (requests.num_rows - 2)])),
         ("vardinrattning", pa.array([None, *["Demo"] * (requests.num_rows - 1)], pa.string())),

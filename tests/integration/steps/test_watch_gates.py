@@ -82,7 +82,7 @@ def test_the_next_night_with_the_same_gates_tells_nothing(site: Site) -> None:
 
 def test_a_gate_that_was_green_the_night_before_is_told_alone(site: Site) -> None:
     site.watch("monday")
-    green = [replace(each, passed=each.gate not in RED - {Gate.UNHANDLED_SHARE}) for each in site.gates("monday")]
+    green = [replace(gate, passed=gate.gate not in RED - {Gate.UNHANDLED_SHARE}) for gate in site.gates("monday")]
     write_measured(site.files("monday"), green)
     (told,) = site.watch("tuesday")
     assert told.subject == "Väntelistorna: en grind har blivit röd"

@@ -61,17 +61,17 @@ def test_what_was_not_applicable_failed_or_could_not_be_looked_at_is_told_apart(
     suite = next(suite for suite in SUITES if suite.name == "dates")
     outcomes = [Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.ERROR, Outcome.FAILED]
     results = [
-        QualityResult(suite.name, *each.key, each.severity, 10, 3, each.threshold, outcome)
-        for each, outcome in zip(suite.expectations, outcomes, strict=False)
+        QualityResult(suite.name, *expectation.key, expectation.severity, 10, 3, expectation.threshold, outcome)
+        for expectation, outcome in zip(suite.expectations, outcomes, strict=False)
     ]
     store.replace_quality("natt-1", suite.name, results)
-    found = next(each for each in page(store).suites if each.name == "dates")
+    found = next(suite for suite in page(store).suites if suite.name == "dates")
     assert found.outcome is Outcome.ERROR
     left = len(suite.expectations) - len(outcomes)
     assert [check.outcome for check in found.checks] == [
         Outcome.ERROR, Outcome.FAILED, *[None] * left, Outcome.PASSED, Outcome.NOT_APPLICABLE,
     ]  # fmt: skip
-    texts = {each.key: each.text for each in suite.expectations}
+    texts = {expectation.key: expectation.text for expectation in suite.expectations}
     assert all(check.text == texts[check.expectation, check.column] for check in found.checks)
     assert (found.checks[0].evaluated, found.checks[0].unexpected) == (10, 3)
 
@@ -80,7 +80,7 @@ def test_a_result_of_an_expectation_that_the_suite_no_longer_has_still_shows(sto
     batches.put_verified(store)
     old = QualityResult("dates", "expect_old", "boka_fore", FailureSeverity.CRITICAL, 5, 5, 1.0, Outcome.FAILED)
     store.replace_quality("natt-1", "dates", [old])
-    found = next(each for each in page(store).suites if each.name == "dates")
+    found = next(suite for suite in page(store).suites if suite.name == "dates")
     assert (found.checks[0].text, found.checks[0].outcome) == ("expect_old", Outcome.FAILED)
 
 
@@ -140,7 +140,7 @@ def test_the_list_has_every_batch_the_latest_first(store: StagingStore) -> None:
         batches.open_batch(store, f"natt-{number:02}", started_at=batches.NOW + dt.timedelta(hours=number))
     first, second = batch.read_batches(store, 1), batch.read_batches(store, 2)
     assert first.batches[0].batch_id == "natt-32"
-    assert [each.batch_id for each in second.batches] == ["natt-02", "natt-01", "natt-00"]
+    assert [batch.batch_id for batch in second.batches] == ["natt-02", "natt-01", "natt-00"]
     assert (first.paging.rows, second.paging.pages) == (33, 2)
     assert batch.read_batches(store, 99) == second
 

@@ -87,7 +87,7 @@ def test_a_row_of_the_mapping_has_the_posts_of_its_own_contact_form(store: Stagi
 def test_what_nobody_has_mapped_is_named_with_the_closest_lists(store: StagingStore, mappings: Mappings) -> None:
     page = spread(store, mappings)
     assert (page.unknown_categories, page.unknown_posts) == (2, 20)
-    named = {each.category: each for each in page.unknown}
+    named = {category.category: category for category in page.unknown}
     assert named["Laekarmottagning"].suggestions == ("SDV Pv Läk Återbesök",)
     assert (named[""].posts, named[""].suggestions) == (10, ())
     # Posts without a unit are at none.
@@ -102,7 +102,9 @@ def test_no_list_is_suggested_outside_the_care_areas_of_the_units_where_a_catego
         for name, areas in zip(filter(None, batches.UNITS), (["Um"], ["Bhv"]), strict=True)
     }
     keep(store, {post: ("Läkare", None) if post % 3 != 2 else (None, None) for post in POSTS})
-    (unknown,) = [each for each in read_catalogue(store, replace(mappings, units=units)).unknown if each.category]
+    (unknown,) = [
+        category for category in read_catalogue(store, replace(mappings, units=units)).unknown if category.category
+    ]
     assert unknown.suggestions == ("SDV Um Läk Återbesök",)
 
 

@@ -353,8 +353,8 @@ def test_a_unit_that_is_not_there_is_told(site: worklists.Site) -> None:
 def test_units_are_listed_by_their_swedish_names_with_their_counts(site: worklists.Site) -> None:
     with reading(site.store, "reading") as connection:
         page = read_units(connection, site.context.mappings)
-    assert [each.key for each in page.units][-1] == ""
-    assert {each.key: (each.posts, each.left) for each in page.units} == {
+    assert [unit.key for unit in page.units][-1] == ""
+    assert {unit.key: (unit.posts, unit.left) for unit in page.units} == {
         key: (sum(of.values()), left(of))
         for key in (posts.UNIT, posts.UNIT_LIVE, posts.UNIT_WITHOUT_GO_LIVE, "")
         for of in [counted(site, NIGHTS[-1], key)]

@@ -129,7 +129,7 @@ def plain(client: TestClient, path: str) -> Any:
 def test_the_list_of_runs_leads_to_each(client: TestClient, made: Made) -> None:
     page = html(client, "korningar")
     assert all(f'href="korningar/{batch_id}"' in page for batch_id in (made.latest, made.failed, demo.BATCH))
-    assert [each["state"] for each in plain(client, "korningar")["batches"]] == ["verified", "failed", "released"]
+    assert [batch["state"] for batch in plain(client, "korningar")["batches"]] == ["verified", "failed", "released"]
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def replay(made: Made) -> Iterator[str]:
 
 
 def test_a_replay_is_told_apart_and_leads_to_what_it_judged(client: TestClient, made: Made, replay: str) -> None:
-    assert {each["batch_id"]: each["replay"] for each in plain(client, "korningar")["batches"]} == {
+    assert {batch["batch_id"]: batch["replay"] for batch in plain(client, "korningar")["batches"]} == {
         made.latest: False, replay: True, made.failed: False, demo.BATCH: False,
     }  # fmt: skip
     assert words(html(client, "korningar")).count("omprövad avläsning") == 1

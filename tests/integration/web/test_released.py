@@ -69,12 +69,12 @@ def test_a_withdrawal_a_rejection_and_one_that_waits_are_told_as_well(store: Sta
     releases.awaiting(store, "vecka-2", SECOND)
     releases.awaiting(store, "vecka-3", range(60, 90))
     release.reject(store, "vecka-3", "Eva Öberg", None, releases.LATER)
-    found = {each.batch_id: each for each in page(store).batches}
+    found = {batch.batch_id: batch for batch in page(store).batches}
     assert (found["vecka-1"].state, found["vecka-1"].shown) == (BatchState.WITHDRAWN, 0)
-    assert [each.event for each in found["vecka-1"].decisions] == [EventName.RELEASED, EventName.WITHDRAWN]
+    assert [decision.event for decision in found["vecka-1"].decisions] == [EventName.RELEASED, EventName.WITHDRAWN]
     assert found["vecka-1"].decisions[-1].reason == "Fel enheter valdes"
     assert (found["vecka-2"].state, found["vecka-2"].decisions) == (BatchState.AWAITING_APPROVAL, ())
-    assert [each.event for each in found["vecka-3"].decisions] == [EventName.REJECTED]
+    assert [decision.event for decision in found["vecka-3"].decisions] == [EventName.REJECTED]
 
 
 def test_posts_that_pmo_has_changed_since_by_batch_unit_and_columns(store: StagingStore) -> None:
@@ -84,13 +84,13 @@ def test_posts_that_pmo_has_changed_since_by_batch_unit_and_columns(store: Stagi
     found = page(store)
     assert found.seen_by is not None
     assert found.seen_by.batch_id == "natt-1"
-    by_batch = {each.batch_id: (each.changed, each.gone) for each in found.batches}
+    by_batch = {batch.batch_id: (batch.changed, batch.gone) for batch in found.batches}
     assert by_batch == {"vecka-1": (1, 1), "vecka-2": (0, 1)}
-    assert sum(each.posts for each in found.changes) == len(found.posts) == found.paging.rows == 3
-    post = next(each for each in found.posts if each.post_id == first[0])
+    assert sum(change.posts for change in found.changes) == len(found.posts) == found.paging.rows == 3
+    post = next(row for row in found.posts if row.post_id == first[0])
     assert (post.change, post.columns, post.released_in) == ("changed", ("beskrivning", "besokstyp"), "vecka-1")
     assert post.hsa_id == batches.UNITS[first[0] % 3]
-    counted = next(each for each in found.changes if each.columns == post.columns)
+    counted = next(change for change in found.changes if change.columns == post.columns)
     assert (counted.hsa_id, counted.unit, counted.posts) == (post.hsa_id, post.hsa_id, 1)
 
 
@@ -99,7 +99,7 @@ def test_posts_come_a_page_at_a_time_in_the_order_of_their_ids(store: StagingSto
     dry_run(store, dict.fromkeys(posts, ("gone", "")))
     first, second = page(store), page(store, 2)
     assert len(first.posts) == 50 < len(posts)
-    assert [each.post_id for each in (*first.posts, *second.posts)] == posts
+    assert [row.post_id for row in (*first.posts, *second.posts)] == posts
 
 
 def test_what_an_earlier_dry_run_found_counts_no_more(store: StagingStore) -> None:

@@ -205,7 +205,7 @@ class TestContract:
         none, nothing = [{column: "05/11/2024"}] * 20, [{column: None}] * 100
 
         def outcome(*posts: Mapping[str, Any], units: bool = False) -> tuple[Outcome, FailureSeverity]:
-            tables = [table(each) for each in posts]  # a chunk a post: what counts is the sum
+            tables = [table(post) for post in posts]  # a chunk a post: what counts is the sum
             found = check_snapshot([CONTRACT_SUITE], tables, context(), chunk_posts=1)
             found = over_some_units(found) if units else found
             (held,) = (row for row in found if (row.expectation, row.column) == ("expect_column_to_hold_dates", column))

@@ -60,8 +60,8 @@ def test_every_dag_has_a_name_to_be_told_by() -> None:
 
 def test_a_gate_is_news_until_it_is_known_to_be_red() -> None:
     now = [red(Gate.ACCOUNTING), red(Gate.UNHANDLED_SHARE), green(Gate.CRITICAL_SUITES)]
-    assert [each.gate for each in turned_red(now, ())] == [Gate.ACCOUNTING, Gate.UNHANDLED_SHARE]
-    assert [each.gate for each in turned_red(now, {"unhandled_share"})] == [Gate.ACCOUNTING]
+    assert [result.gate for result in turned_red(now, ())] == [Gate.ACCOUNTING, Gate.UNHANDLED_SHARE]
+    assert [result.gate for result in turned_red(now, {"unhandled_share"})] == [Gate.ACCOUNTING]
     assert turned_red(now, {"unhandled_share", "accounting"}) == []
 
 

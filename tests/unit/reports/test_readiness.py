@@ -28,8 +28,8 @@ def unit(hsa_id: str, name: str, go_live: dt.date | None, wave: str | None) -> U
 
 
 UNITS = {
-    each.hsa_id: each
-    for each in (
+    row.hsa_id: row
+    for row in (
         unit("SE1-A", "Älvdalens vårdcentral", dt.date(2024, 11, 4), "2"),
         unit("SE1-B", "Åby vårdcentral", dt.date(2024, 11, 11), "2"),
         unit("SE1-C", "Bergs barnavårdscentral", dt.date(2024, 10, 1), "Våg 1"),
@@ -87,8 +87,8 @@ def test_waves_go_by_go_live_and_units_by_swedish_name(store: StagingStore, mapp
         ("3", None),
         (None, dt.date(2024, 10, 14)),
     ]
-    assert [each.name for each in waves[1].units] == ["Åby vårdcentral", "Älvdalens vårdcentral"]
-    assert [each.name for each in waves[3].units] == ["", "Enskilda mottagningen", "SE1-X"]
+    assert [unit.name for unit in waves[1].units] == ["Åby vårdcentral", "Älvdalens vårdcentral"]
+    assert [unit.name for unit in waves[3].units] == ["", "Enskilda mottagningen", "SE1-X"]
 
 
 def test_unit_says_what_is_ready_and_what_is_left(store: StagingStore, mappings: Mappings) -> None:
@@ -106,8 +106,8 @@ def test_totals_are_the_sums_of_their_units(store: StagingStore, mappings: Mappi
     assert readiness.progress.ready == 412 + 2500 + 4 + 1
     assert readiness.progress.left["plan_unit"] == 7 + 2 + 1
     for wave in readiness.waves:
-        assert wave.progress.posts == sum(each.progress.posts for each in wave.units)
-        assert wave.progress.ready == sum(each.progress.ready for each in wave.units)
+        assert wave.progress.posts == sum(unit.progress.posts for unit in wave.units)
+        assert wave.progress.ready == sum(unit.progress.ready for unit in wave.units)
         assert wave.progress.posts == wave.progress.ready + sum(wave.progress.left.values())
 
 

@@ -80,7 +80,7 @@ def written(place: Site, out: Path, *given: dict[str, Any], **staged: Any) -> op
 
 def cell(book: openpyxl.Workbook, title: str, column: str, row: int = 0) -> Cell:
     page = book[title]
-    header = [each.value for each in page[3]]
+    header = [cell.value for cell in page[3]]
     return page.cell(row + 4, header.index(column) + 1)
 
 
@@ -220,7 +220,7 @@ def test_a_passed_date_is_red(place: Site, out: Path) -> None:
     today = cell(book, "Bokas i PMO före driftstart", "Boka före")
     begun = cell(book, "Åtgärda i PMO", "Boka fr.o.m.")
     assert passed.font.color.rgb == "FFC00000"
-    assert [each.font.color.rgb if each.font.color.type == "rgb" else None for each in (today, begun)] == [None, None]
+    assert [cell.font.color.rgb if cell.font.color.type == "rgb" else None for cell in (today, begun)] == [None, None]
 
 
 # Texts
@@ -250,7 +250,7 @@ def test_numbers_stay_texts_with_their_zeros(place: Site, out: Path) -> None:
         {**RED, "personnummer": f"20{official(born, separator='')}"},
     )
     values = [cell(book, "Åtgärda i PMO", "Personnummer", row) for row in (0, 1)]
-    assert [(each.value, each.data_type) for each in values] == [
+    assert [(value.value, value.data_type) for value in values] == [
         (official(born), "s"),
         (f"20{official(born, separator='')}", "s"),
     ]
@@ -396,7 +396,8 @@ def released(place: Site, *post_ids: int, unit: str = UNIT) -> None:
     posts_of = [{"post_id": post_id, "enhet_hsa_id": unit, "patient": f"Överförd {post_id}"} for post_id in post_ids]
     place.stage(*posts_of, batch_id="pilot", kind="migration", started_at=batches.NOW - dt.timedelta(days=30))
     rows = [
-        {"post_id": each, "batch_id": "pilot", "row_hash": "0" * 64, "released_at": batches.NOW} for each in post_ids
+        {"post_id": post_id, "batch_id": "pilot", "row_hash": "0" * 64, "released_at": batches.NOW}
+        for post_id in post_ids
     ]
     batches.execute(place.store, schema.released_post.insert().values(rows))
 
@@ -504,8 +505,8 @@ def test_row_is_as_high_as_its_texts(place: Site, out: Path) -> None:
 
 def test_summary_leads_to_the_sheets(place: Site, out: Path) -> None:
     book = written(place, out, RED, ATTACHED)
-    cells = [each for (each,) in book.worksheets[0].iter_rows(min_col=5, max_col=5)]
-    links = [each.hyperlink.location for each in cells if each.hyperlink]
+    cells = [cell for (cell,) in book.worksheets[0].iter_rows(min_col=5, max_col=5)]
+    links = [cell.hyperlink.location for cell in cells if cell.hyperlink]
     assert links == ["'Åtgärda i PMO'!A1", "'Migreras - kontrollera'!A1"]
     assert {link.split("'")[1] for link in links} == set(book.sheetnames[1:])
 

@@ -41,7 +41,7 @@ def batch(batch_id: str, age: int, **told: Any) -> Batch:
 
 
 def names(*batches: Batch, periods: Periods = PERIODS) -> list[str]:
-    return [each.batch_id for each in expired(batches, TODAY, periods)]
+    return [batch.batch_id for batch in expired(batches, TODAY, periods)]
 
 
 LATEST = batch("latest", 0)
@@ -135,15 +135,15 @@ AGED = st.builds(
 )
 
 
-@given(st.lists(AGED, unique_by=lambda each: each.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
+@given(st.lists(AGED, unique_by=lambda batch: batch.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
 def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
     periods = Periods(dry_run, migration)
     gone = expired(batches, TODAY, periods)
-    for each in gone:
-        assert (TODAY - each.started_at.date()).days > (
-            dry_run if each.kind is BatchKind.DRY_RUN else max(dry_run, migration)
+    for batch in gone:
+        assert (TODAY - batch.started_at.date()).days > (
+            dry_run if batch.kind is BatchKind.DRY_RUN else max(dry_run, migration)
         )
-    verified = [each for each in batches if each.kind is BatchKind.DRY_RUN and each.state is BatchState.VERIFIED]
-    assert not verified or len([each for each in verified if each not in gone]) >= 1
-    assert not [each for each in gone if each.state is UNDECIDED]
+    verified = [batch for batch in batches if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED]
+    assert not verified or len([batch for batch in verified if batch not in gone]) >= 1
+    assert not [batch for batch in gone if batch.state is UNDECIDED]
     assert gone == expired(batches[::-1], TODAY, periods)

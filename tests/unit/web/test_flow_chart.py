@@ -14,7 +14,9 @@ from waitlist.reports.pages.history import TrendPoint
 from waitlist_airflow.web import charts
 from waitlist_airflow.web import flow_chart as flow
 
-COUNTS = st.dictionaries(st.sampled_from([each.value for each in Disposition]), st.integers(0, 10**7), min_size=1)
+COUNTS = st.dictionaries(
+    st.sampled_from([disposition.value for disposition in Disposition]), st.integers(0, 10**7), min_size=1
+)
 BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
 
 

@@ -75,7 +75,7 @@ def test_a_date_comes_after_today_and_within_reach(given_counts: list[int], ever
     assert (said.outlook is Outlook.CLEAN) == (given_counts[-1] == 0)
 
 
-@given(counts.filter(lambda each: each[-1] > 0), st.integers(1, 500))
+@given(counts.filter(lambda nights: nights[-1] > 0), st.integers(1, 500))
 def test_more_posts_of_the_same_pace_take_longer(given_counts: list[int], more: int) -> None:
     fewer, many = (forecast(nights(*(count + plus for count in given_counts))) for plus in (0, more))
     assert fewer.per_week == many.per_week

@@ -43,7 +43,7 @@ def test_a_disposition_stands_out_in_both_themes(theme: str, disposition: str) -
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_no_two_dispositions_share_a_colour(theme: str) -> None:
-    assert len({THEMES[theme][each] for each in Disposition}) == len(Disposition)
+    assert len({THEMES[theme][disposition] for disposition in Disposition}) == len(Disposition)
 
 
 @pytest.mark.parametrize("theme", THEMES)
