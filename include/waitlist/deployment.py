@@ -16,12 +16,14 @@ from waitlist import quality
 from waitlist.facts import gates as gate_limits
 from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import Mappings, load_mappings
-from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION, EDITION_WITH_PERSONS
 from waitlist.quality import Suite
 from waitlist.settings import RuleSettings, Settings
 from waitlist.staging.dry_runs import RULES
 
 _SETTING: Final = "WAITLIST_"
+_OF_PERSONS: Final = frozenset({"pu", "pu_test_persons"})
+"""Rule settings that decide something only where the person service is asked."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,11 @@ class Facts:
     def digests(self) -> Mapping[str, str]:
         """The rules' edition, what each file says (SHA-256), and each rule setting's value, by name."""
         values = self.rules.model_dump(mode="json")
+        if not self.rules.asks_persons:
+            # Without them the digests are those of a release that had no such rules: its batches stay valid.
+            values = {name: value for name, value in values.items() if name not in _OF_PERSONS}
         return {
-            RULES: EDITION,
+            RULES: EDITION_WITH_PERSONS if self.rules.asks_persons else EDITION,
             **self.mappings.digests,
             gate_limits.FILE: gate_limits.digest(self.limits),
             **{f"{name}.json": quality.digest(suite) for name, suite in self.suites.items()},
@@ -69,6 +74,8 @@ class Facts:
         now = self.digests
         names = sorted(name for name in {*digests, *now} if digests.get(name) != now.get(name))
         return [
-            f"{name} ({digests[name]} then, {now[name]} now)" if name.startswith(_SETTING) and name in digests else name
+            f"{name} ({digests[name]} then, {now[name]} now)"
+            if name.startswith(_SETTING) and name in digests and name in now
+            else name
             for name in names
         ]

@@ -33,6 +33,22 @@ class StraddlePolicy(StrEnum):
     REVIEW = "review"
 
 
+class PersonCheck(StrEnum):
+    """Whether the national person service (PU-tjänsten, chapter 8) has to be asked about everybody who waits."""
+
+    OFF = "off"
+    """Nobody is asked, and no rule of the service applies."""
+    REQUIRED = "required"
+
+
+class PersonsForTests(StrEnum):
+    """What becomes of a person whose record at the service is made for tests."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+    """For demos and tests, where everybody is one."""
+
+
 class RuleSettings(BaseSettings):
     """What decides a post's disposition or its booking request besides the mapping files."""
 
@@ -45,6 +61,14 @@ class RuleSettings(BaseSettings):
     """Code points that Millennium's Beskrivning field takes; longer ones get a warning."""
     include_duration: bool = False
     """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 leaves it out)."""
+    pu: PersonCheck = PersonCheck.OFF
+    """This setting decides, and never the presence of a connection."""
+    pu_test_persons: PersonsForTests = PersonsForTests.REFUSE
+
+    @property
+    def asks_persons(self) -> bool:
+        """Whether the person service has to be asked."""
+        return self.pu is PersonCheck.REQUIRED
 
 
 class Tls(StrEnum):
@@ -81,6 +105,10 @@ class PersonServiceSettings(BaseSettings):
     """The HSA-id by which the national platform routes a call."""
     pu_seconds: int = Field(45, gt=30, le=600)
     """For one call as a whole; the contract asks for more than 30."""
+    pu_max_age_days: int = Field(7, ge=1, le=31)
+    """Days after which a dry run asks about a person again."""
+    pu_ask_past: bool = False
+    """Ask in a run as of a day before yesterday too. For demos, where every run is as of such a day."""
 
 
 CONNECTION_DEFAULTS: Final = ConnectionSettings.model_construct()

@@ -16,7 +16,7 @@ from upath import UPath
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
-from waitlist.settings import RuleSettings, Settings
+from waitlist.settings import PersonCheck, PersonsForTests, RuleSettings, Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import BatchState, schema
 from waitlist.steps.pipeline import Pipeline
@@ -174,3 +174,36 @@ def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_
     units.write_bytes(before)
     assert release()["posts"] == approved.posts_staged
     assert len(releases.shown(first.store)) == approved.posts_staged
+
+
+def test_while_nobody_is_asked_batches_of_before_that_setting_stay_valid(deployment: Deployment) -> None:
+    settings = {name for name in deployment.steps.facts.digests if name.startswith("WAITLIST_")}
+    assert settings == {
+        "WAITLIST_CUTOFF_DAYS",
+        "WAITLIST_STRADDLE_POLICY",
+        "WAITLIST_DESCRIPTION_LIMIT",
+        "WAITLIST_INCLUDE_DURATION",
+    }
+    assert deployment.steps.facts.digests["rules"] == "2"
+    allowing = replace(deployment, rules=RuleSettings(pu_test_persons=PersonsForTests.ALLOW))
+    assert allowing.steps.facts.version == deployment.steps.facts.version
+
+
+def test_whether_persons_are_asked_about_and_which_may_be_tests_is_kept_with_the_batch(deployment: Deployment) -> None:
+    off = deployment.steps.facts
+    asking = replace(deployment, rules=RuleSettings(pu=PersonCheck.REQUIRED)).steps.facts
+    allowing = replace(
+        deployment, rules=RuleSettings(pu=PersonCheck.REQUIRED, pu_test_persons=PersonsForTests.ALLOW)
+    ).steps.facts
+    changed = ["WAITLIST_PU", "WAITLIST_PU_TEST_PERSONS", "rules"]
+    assert asking.differing(off.digests) == off.differing(asking.digests) == changed
+    assert allowing.differing(asking.digests) == ['WAITLIST_PU_TEST_PERSONS ("refuse" then, "allow" now)']
+
+
+def test_no_run_begins_that_would_have_to_ask_and_cannot(deployment: Deployment) -> None:
+    steps = replace(deployment, rules=RuleSettings(pu=PersonCheck.REQUIRED)).steps
+    request = Request("waitlist_dry_run", "night", "dry_run", AS_OF)
+    with pytest.raises(SettingsError, match=r"^WAITLIST_PU: is required"):
+        steps.open_batch(request, now=NOW)
+    steps.store.migrate()
+    assert not steps.store.knows(request.batch_id)

@@ -535,6 +535,9 @@ EDITION: Final = "2"
 """Change it when a rule or disposition is added, removed or redefined: counts of different editions are not comparable.
 """
 
+EDITION_WITH_PERSONS: Final = f"{EDITION} with PU"
+"""The same where the person service is asked: its rules come on top, and without it none of them may fire."""
+
 RAISED: Final = Disposition.FIX_IN_PMO
 """The disposition for a raised rule outside ``DISPOSITIONS``; this step comes just before ``MOVE_TO_SDV_LIST``."""
 

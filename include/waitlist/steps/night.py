@@ -64,8 +64,10 @@ class Night(Steps):
             SnapshotError: there is no such snapshot to reuse.
             RefusedError: the batch is immutable, or the database is of a newer release.
         """
-        selection = self._asked(request, today(now))
         facts = self.facts
+        if facts.rules.asks_persons:
+            raise SettingsError("WAITLIST_PU: is required, and this release asks nobody yet: set it to off")
+        selection = self._asked(request, today(now))
         run = Run(request.batch_id, selection.as_of, selection.units, facts.version, request.reuse_snapshot)
         self.store.migrate()
         self.store.open_batch(
