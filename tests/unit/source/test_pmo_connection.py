@@ -45,7 +45,11 @@ LIMITS = ConnectionSettings(connect_seconds=5, lock_seconds=20, answer_seconds=6
             "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0",
             "driver = /usr/lib/odbc/psqlodbcw.so ; fetch = 500; UseDeclareFetch=0;BoolsAsChar=0;" + POSTGRES,
         ),
-        ("Driver={ODBC Driver 18 for SQL Server};Server=pmo", "Driver={ODBC Driver 18 for SQL Server};Server=pmo"),
+        (
+            "Driver={ODBC Driver 18 for SQL Server};Server=pmo",
+            "Driver={ODBC Driver 18 for SQL Server};Server=pmo;ConnectRetryCount=0",
+        ),
+        ("Driver=FreeTDS;Server=pmo", "Driver=FreeTDS;Server=pmo"),
         ("DSN=pmo;Uid=sqlite", "DSN=pmo;Uid=sqlite"),
     ],
 )
@@ -62,6 +66,18 @@ def test_a_known_driver_gets_its_options_where_they_are_not_given(written: str, 
         ("42000", "Lock request time out period exceeded. (1222)", "another session of PMO did not release a lock"),
         ("42S02", "Invalid object name 'vantelistepost'.", "select_waitlist.sql (at vantelistepost): correct"),
         ("42S22", f"Invalid column name '{SECRET}'.", "select_waitlist.sql: correct the query"),
+        (
+            "42000",
+            "The SELECT permission was denied on the object 'patient'. (229) (SQLExecDirectW)",
+            "(at patient): let it",
+        ),
+        (
+            "42000",
+            f"Incorrect syntax near '{SECRET}'. (102) (SQLExecDirectW)",
+            "select_waitlist.sql: correct the query",
+        ),
+        ("42000", f"Error converting data type '(102)'{SECRET}. (8114) (SQLFetch)", "see PMO's own log"),
+        ("40001", "was deadlocked on lock resources. (1205) (SQLFetch)", "in favour of another session"),
         ("22018", f"Conversion failed when converting '{SECRET}' to int", "see PMO's own log"),
     ],
 )
@@ -81,7 +97,7 @@ def test_an_error_of_sql_server_gets_our_words(source: OdbcSource, state: str, m
 def test_a_datetimeoffset_is_written_as_sql_server_does_and_read_as_an_instant(
     hours: int, minutes: int, offset: str, day: str
 ) -> None:
-    """After Microsoft's description of the structure; no such server was at hand."""
+    """After Microsoft's description of the structure."""
     written = struct.pack("<hHHHHHIhh", 2024, 11, 5, 23, 30, 1, 123_456_700, hours, minutes)
 
     assert offset_text(written) == f"2024-11-05 23:30:01.1234567 {offset}"
@@ -100,6 +116,9 @@ class Driver:
     def getinfo(self, asked: int) -> str:
         return {pyodbc.SQL_DRIVER_NAME: self.name, pyodbc.SQL_DRIVER_VER: self.version}.get(asked, self.database)
 
+    def add_output_converter(self, type_: int, converter: object) -> None:
+        """Take what pyodbc takes."""
+
     def execute(self, _: str) -> "Driver":
         return self
 
@@ -108,7 +127,6 @@ class Driver:
 
 
 def test_sql_server_reads_one_state_where_its_database_allows_it(source: OdbcSource) -> None:
-    """The statements were never run: no such server was at hand."""
     on, off = (Driver("libmsodbcsql-18.so", "18.04.0001", "Microsoft SQL Server", state) for state in (1, 0))
 
     assert source.dialect(on).begin == ("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRANSACTION")

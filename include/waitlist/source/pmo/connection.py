@@ -8,6 +8,7 @@ carries the SQLSTATE, the driver's name and our words.
 import logging
 import re
 import struct
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ class Dialect:
         encoding: how arrow-odbc asks for texts.
         page: SQL that ends a query after ``{}`` rows, where the driver would otherwise hold the whole
             result in memory; None where it streams.
+        prepare: statements that tell a connection how long it may wait, ``{}`` in place of milliseconds.
         begin: statements after which one transaction sees one state of the database; none where there is no such.
         begins_if: SQL that gives 1 where the database allows that; None: it always does.
         octets: SQL of a text's length in bytes, where the driver may hand over less of it; None where it never does.
@@ -47,12 +49,14 @@ class Dialect:
         types_in_values: the columns have no types of their own, their values have.
         type_of: SQL of a column's type, where the driver describes a flag as text.
         by_row: why whole columns may not be fetched, where they may not.
+        half_letters: a text may hold half a letter of UTF-16, which arrow-odbc reads as U+FFFD and pyodbc not at all.
     """
 
     as_text: str
     unit: str
     encoding: TextEncoding
     page: str | None = None
+    prepare: tuple[str, ...] = ()
     begin: tuple[str, ...] = ()
     begins_if: str | None = None
     octets: str | None = None
@@ -60,6 +64,7 @@ class Dialect:
     types_in_values: bool = False
     type_of: str | None = None
     by_row: str = ""
+    half_letters: bool = False
 
 
 # Read as numbers, SQLite's driver cuts keys to 32 bits and 1.5 to 1. It ends a text at a NUL; row by row it
@@ -92,8 +97,11 @@ OTHER: Final = Dialect("{}", "{}", TextEncoding.UTF16)
 SQL_SERVER: Final = replace(
     OTHER,
     unit="{} COLLATE Latin1_General_100_BIN2",
+    # Without it a statement waits for ever.
+    prepare=("SET LOCK_TIMEOUT {}",),
     begin=("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRANSACTION"),
     begins_if="SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()",
+    half_letters=True,
 )
 
 _DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRES, "microsoft sql server": SQL_SERVER}
@@ -103,6 +111,7 @@ _ABORTS: Final = re.compile(r"1[67]\.")
 
 _SQLITE_DRIVER: Final = re.compile("sqlite", re.IGNORECASE)
 _POSTGRES_DRIVER: Final = re.compile("postgres|psqlodbc", re.IGNORECASE)
+_SQL_SERVER_DRIVER: Final = re.compile(r"odbc driver \d+ for sql server|msodbcsql", re.IGNORECASE)
 _POSTGRES_PORT: Final = 5432
 # A host that is gone is given up after a minute.
 _LIBPQ: Final = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
@@ -112,6 +121,9 @@ def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
     """Return what a driver's connection string gets where it does not say otherwise."""
     if _SQLITE_DRIVER.search(driver):
         return {"StepAPI": "1", "NoCreat": "1", "Timeout": str(1000 * limits.lock_seconds)}
+    if _SQL_SERVER_DRIVER.search(driver):
+        # A connection that the driver makes again by itself has a socket that is not watched, and lacks `prepare`.
+        return {"ConnectRetryCount": "0"}
     if not _POSTGRES_DRIVER.search(driver):
         return {}
     server = {
@@ -144,10 +156,25 @@ _NO_DRIVER: Final = re.compile(r"^IM00\d$")
 _LOGIN: Final = re.compile(r"^28")
 _LOST: Final = re.compile(r"^(08|57P)")
 _STOPPED: Final = re.compile(r"^(57014|HYT)")
-# SQL Server, SQLite.
-_LOCKED: Final = re.compile(r"\(1222\)|database is locked")
+_VICTIM: Final = re.compile(r"^40(001|P01)$")
 _QUERY: Final = re.compile(r"^(42|3F|3D)")
+# Microsoft's driver, psqlODBC.
+_TLS: Final = re.compile(r"SSL Provider|Encryption not supported|SSL error|SSL was required|certificate")
+# SQL Server calls nearly everything 42000, and tells by its own number what it is: as arrow-odbc, as pyodbc writes it.
+_NUMBER: Final = re.compile(r"Native error: (\d+)|\((\d+)\) \(SQL\w+\)|\((\d+)\)$")
+_NUMBER_LOCKED: Final = 1222
+_NUMBERS_FORBIDDEN: Final = frozenset({229, 230, 262, 300, 916})
+# A value that does not convert; no memory; snapshot isolation that fails.
+_NUMBERS_NO_QUERY: Final = frozenset({701, 8114, 8645, *range(3950, 3970)})
 _CONVERSION: Final = re.compile(r"^(01|07|22|HY)")
+
+
+_WIDE_TYPES: Final = (pyodbc.SQL_WCHAR, pyodbc.SQL_WVARCHAR, pyodbc.SQL_WLONGVARCHAR)
+
+
+def _whole_letters(value: bytes) -> str:
+    """Read UTF-16 as arrow-odbc does: what is half a letter becomes U+FFFD."""
+    return value.decode("utf-16-le", "replace")
 
 
 # SQL Server's own type, which pyodbc does not know: SQL_SS_TIMESTAMPOFFSET_STRUCT.
@@ -185,6 +212,9 @@ def _pairs(connection_string: str) -> dict[str, str]:
 
 def _port(pairs: Mapping[str, str]) -> int | None:
     """Return the port that a connection string names, or its driver is known to take."""
+    if pairs.get("applicationintent", "").lower() == "readonly":
+        # SQL Server may send the reader on to a replica, at a port of its own.
+        return None
     named = pairs.get("port") or pairs.get("server", "").strip("{}").rpartition(",")[2]
     if named.isdecimal():
         return int(named)
@@ -212,8 +242,11 @@ class OdbcSource:
         self.driver = (pairs.get("driver") or f"of the data source {pairs.get('dsn', '(unnamed)')}").strip("{}")
 
     @contextmanager
-    def rows(self) -> Iterator[pyodbc.Connection]:
+    def rows(self, dialect: Dialect | None = None) -> Iterator[pyodbc.Connection]:
         """Open a connection for reading row by row; pyodbc's errors become ours inside the block.
+
+        Args:
+            dialect: where it is known already; the connection is prepared as it says.
 
         Raises:
             SourceError: see ``failure``.
@@ -229,6 +262,8 @@ class OdbcSource:
         connection = Watched(inner, watch, (pyodbc.Cursor,))
         connection.add_output_converter(_DATETIMEOFFSET, offset_text)
         try:
+            if dialect is not None:
+                self._prepare(connection, dialect)
             yield connection
         except (pyodbc.Error, UnicodeError) as error:
             raise self.failure(error) from None
@@ -238,8 +273,18 @@ class OdbcSource:
                 connection.close()
             self._remove_log()
 
-    def columns(self) -> arrow_odbc.Connection:
-        """Open a connection for fetching whole columns.
+    def _prepare(self, connection: pyodbc.Connection, dialect: Dialect) -> None:
+        if dialect.half_letters:
+            for type_ in _WIDE_TYPES:
+                connection.add_output_converter(type_, _whole_letters)
+        for statement in self._limited(dialect):
+            connection.execute(statement)
+
+    def _limited(self, dialect: Dialect) -> list[str]:
+        return [statement.replace("{}", str(1000 * self._limits.lock_seconds)) for statement in dialect.prepare]
+
+    def columns(self, dialect: Dialect) -> arrow_odbc.Connection:
+        """Open a connection for fetching whole columns, prepared as the dialect says.
 
         Raises:
             SourceError: see ``failure``.
@@ -251,7 +296,11 @@ class OdbcSource:
             )
         except arrow_odbc.Error as error:
             raise self.failure(error, connecting=True) from None
-        return Watched(connection, watch, (arrow_odbc.BatchReader,))
+        connection = Watched(connection, watch, (arrow_odbc.BatchReader,))
+        with self.bulk_errors(dialect):
+            for statement in self._limited(dialect):
+                connection.execute(statement)
+        return connection
 
     def _remove_log(self) -> None:
         """Remove the file that psqlODBC begins in /tmp whatever it is told, and writes to until the process ends."""
@@ -270,7 +319,7 @@ class OdbcSource:
         return Watch(self._limits.answer_seconds, silent, self._port)
 
     def dialect(self, connection: pyodbc.Connection) -> Dialect:
-        """Say what database a connection leads to.
+        """Say what database a connection leads to, and prepare the connection for it.
 
         Raises:
             SourceError: the driver is one that would spoil texts.
@@ -282,6 +331,7 @@ class OdbcSource:
                 "(`PostgreSQL Unicode`) in the connection `pmo`"
             )
         found = _DIALECTS.get(str(connection.getinfo(pyodbc.SQL_DBMS_NAME)).lower(), OTHER)
+        self._prepare(connection, found)
         if found is SQLITE and connection.execute("PRAGMA encoding").fetchval() != "UTF-8":
             raise SourceRefusedError(
                 "the SQLite file of the connection `pmo` holds its texts in UTF-16, where the ODBC driver may "
@@ -309,6 +359,8 @@ class OdbcSource:
         try:
             yield
         except arrow_odbc.Error as error:
+            # Whoever keeps the error would keep its statement, and SQL Server answers one statement at a time.
+            traceback.clear_frames(error.__traceback__)
             raise self._bulk_failure(error, dialect) from None
 
     def _bulk_failure(self, error: arrow_odbc.Error, dialect: Dialect) -> Exception:
@@ -319,7 +371,7 @@ class OdbcSource:
                 f"PMO returned text that is not UTF-8 through the ODBC driver {self.driver}: "
                 "correct the driver's character set, or the text in PMO"
             )
-        if state is not None and (_is_locked(state, text) or _is_stopped(state) or not _CONVERSION.match(state)):
+        if state is not None and (_is_locked(error, state) or _is_stopped(state) or not _CONVERSION.match(state)):
             return self.failure(error)
         if "too large" in text:
             return TextTooLongError("a text is longer than WAITLIST_MAX_TEXT_BYTES or than its column says")
@@ -327,11 +379,11 @@ class OdbcSource:
 
     def failure(self, error: Exception, *, connecting: bool = False) -> SourceError:
         """Say in our words what a driver's error means and what to do about it."""
-        text = str(error)
         state = _state(error)
-        return self._refusal(text, state) or self._trouble(text, state, connecting=connecting)
+        return self._refusal(error, state, connecting=connecting) or self._trouble(error, state, connecting=connecting)
 
-    def _refusal(self, text: str, state: str | None) -> SourceRefusedError | None:
+    def _refusal(self, error: Exception, state: str | None, *, connecting: bool) -> SourceRefusedError | None:
+        text = str(error)
         if "Can't open lib" in text or (state and _NO_DRIVER.match(state)):
             reason = (
                 f"the ODBC driver {self.driver} is not installed here: install it, or correct the connection "
@@ -341,16 +393,26 @@ class OdbcSource:
             reason = "PMO refused the user name or the password: correct the login of the connection `pmo`"
         elif "file is not a database" in text:
             reason = "the file of the connection `pmo` is no SQLite database: correct its path"
-        elif (state and _QUERY.match(state) and not _LOCKED.search(text)) or re.search(r"no such|syntax error", text):
+        elif connecting and _TLS.search(text):
+            reason = (
+                "PMO's server and the ODBC driver did not agree on encryption (TLS): correct `Encrypt` in the "
+                "connection `pmo`, or give the server a certificate that this machine trusts"
+            )
+        elif _is_forbidden(error, state):
+            reason = (
+                f"PMO lets the login of the connection `pmo` not read what the query {self._query.path} asks for"
+                f"{self._named(text)}: let it read that (GRANT SELECT), or correct the query"
+            )
+        elif (not connecting and _is_query(error, state)) or re.search(r"no such|syntax error", text):
             reason = f"PMO does not understand the query {self._query.path}{self._named(text)}: correct the query"
         else:
             return None
         return SourceRefusedError(_with_state(reason, state))
 
-    def _trouble(self, text: str, state: str | None, *, connecting: bool) -> SourceError:
-        if _is_locked(state, text):
+    def _trouble(self, error: Exception, state: str | None, *, connecting: bool) -> SourceError:
+        if _is_locked(error, state):
             reason = f"{LockedError('PMO', self._limits.lock_seconds)}: rerun when it is released"
-        elif connecting and (_is_stopped(state) or "timeout expired" in text):
+        elif connecting and (_is_stopped(state) or "timeout expired" in str(error)):
             reason = (
                 f"PMO did not answer for {self._limits.connect_seconds} s (WAITLIST_CONNECT_SECONDS): check host and "
                 "port of the connection `pmo`, and that this machine may reach them"
@@ -362,6 +424,8 @@ class OdbcSource:
             )
         elif _is_stopped(state):
             reason = f"{SilentError('PMO', self._limits.answer_seconds)}: rerun when PMO is up"
+        elif state and _VICTIM.match(state):
+            reason = "PMO ended the read in favour of another session (a deadlock, say): rerun"
         elif state and _LOST.match(state):
             reason = "the connection to PMO was lost while reading: rerun when PMO is up"
         else:
@@ -375,8 +439,18 @@ class OdbcSource:
         return f" (at {', '.join(names)})" if names else ""
 
 
-def _is_locked(state: str | None, text: str) -> bool:
-    return state == "55P03" or bool(_LOCKED.search(text))
+def _is_locked(error: Exception, state: str | None) -> bool:
+    return state == "55P03" or _number(error) == _NUMBER_LOCKED or "database is locked" in str(error)
+
+
+def _is_forbidden(error: Exception, state: str | None) -> bool:
+    return state == "42501" or (state == "42000" and _number(error) in _NUMBERS_FORBIDDEN)
+
+
+def _is_query(error: Exception, state: str | None) -> bool:
+    if state is None or not _QUERY.match(state) or _is_locked(error, state):
+        return False
+    return state != "42000" or _number(error) not in _NUMBERS_NO_QUERY
 
 
 def _is_stopped(state: str | None) -> bool:
@@ -385,6 +459,12 @@ def _is_stopped(state: str | None) -> bool:
 
 def _with_state(reason: str, state: str | None) -> str:
     return f"{reason} (SQLSTATE {state or 'none'})"
+
+
+def _number(error: Exception) -> int | None:
+    """Return the database's own number of an error."""
+    found = _NUMBER.search(str(error.args[-1]) if isinstance(error, pyodbc.Error) and error.args else str(error))
+    return int(next(filter(None, found.groups()))) if found else None
 
 
 def _state(error: Exception) -> str | None:

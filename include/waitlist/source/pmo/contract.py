@@ -31,6 +31,8 @@ _GUESSED: Final = "is empty although number or name say who waits"
 _MICROSECONDS: Final = len("2024-10-01 12:00:00.123456")
 _TIMESTAMP: Final = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?\z"
 _FLAGS: Final = pa.array(["0", "1", "false", "true"], pa.string())
+# Microsoft's driver writes a decimal 0 as .00.
+_NO_DIGIT: Final = r"^\.0+\z"
 _NO_FRACTION: Final = r"^(-?[0-9]+)\.0*\z"
 
 
@@ -242,15 +244,20 @@ def _flag(text: Text) -> "tuple[pa.Array[Any], Mask]":
     """Read 0/1, as a number of any type or a Boolean writes it."""
     known = pc.index_in(text, value_set=_FLAGS)
     if known.null_count > text.null_count:
-        known = pc.index_in(pc.replace_substring_regex(text, _NO_FRACTION, r"\1"), value_set=_FLAGS)
+        known = pc.index_in(_without_fraction(text), value_set=_FLAGS)
     return pc.equal(pc.bit_wise_and(known, 1), 1), pc.and_(known.is_null(), text.is_valid())
+
+
+def _without_fraction(text: Text) -> Text:
+    """Write a decimal number that is whole as an integer is written."""
+    return pc.replace_substring_regex(pc.replace_substring_regex(text, _NO_DIGIT, "0"), _NO_FRACTION, r"\1")
 
 
 def _whole(text: Text, type_: "pa.DataType") -> "tuple[pa.Array[Any], Mask]":
     number = text
     digits = pc.match_substring_regex(number, r"^-?[0-9]{1,18}\z")
     if digits.false_count:
-        number = pc.replace_substring_regex(text, _NO_FRACTION, r"\1")
+        number = _without_fraction(text)
         digits = pc.match_substring_regex(number, r"^-?[0-9]{1,19}\z")
     wrong = pc.fill_null(pc.invert(digits), fill_value=False)
     return _cast(number, wrong, type_)

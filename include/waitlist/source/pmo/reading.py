@@ -55,7 +55,7 @@ Way: TypeAlias = Callable[[OdbcSource, Dialect, int], AbstractContextManager[Rea
 @contextmanager
 def by_column(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Reading]:
     """Read whole columns, by arrow-odbc."""
-    connection = odbc.columns()
+    connection = odbc.columns(dialect)
     reading = _ColumnReading(connection, odbc, dialect, chunk_posts)
     try:
         with odbc.bulk_errors(dialect):
@@ -72,7 +72,7 @@ def by_column(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[
 @contextmanager
 def by_row(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Reading]:
     """Read row by row, by pyodbc."""
-    with odbc.rows() as connection:
+    with odbc.rows(dialect) as connection:
         for statement in dialect.begin:
             connection.execute(statement)
         yield _RowReading(connection, dialect, chunk_posts)
@@ -109,14 +109,18 @@ class _ColumnReading:
             reader = self._connection.read_arrow_batches(
                 statement.sql, parameters=statement.parameters, **bulk_options(self._dialect, size, text_bytes)
             )
-            for batch in reader:
-                waiting.append(batch)
-                rows += batch.num_rows
-                while rows >= size:
-                    table = pa.Table.from_batches(waiting)
-                    yield _uncut(table.slice(0, size).combine_chunks())
-                    waiting = table.slice(size).to_batches()
-                    rows -= size
+            try:
+                for batch in reader:
+                    waiting.append(batch)
+                    rows += batch.num_rows
+                    while rows >= size:
+                        table = pa.Table.from_batches(waiting)
+                        yield _uncut(table.slice(0, size).combine_chunks())
+                        waiting = table.slice(size).to_batches()
+                        rows -= size
+            finally:
+                # With it goes its statement, however long an error that ends this is kept.
+                del reader
         if rows:
             yield _uncut(pa.Table.from_batches(waiting).combine_chunks())
 
