@@ -1,7 +1,7 @@
 -- Posts of a unit that each rule found something in, and how many of them are left to handle.
 -- Parameters: batch_id, units, with_null, handled
 SELECT
-    found.rule,
+    found."rule",
     found.severity,
     count(*) AS posts,
     sum(CASE WHEN post.disposition IN :handled THEN 0 ELSE 1 END) AS posts_left
@@ -11,5 +11,5 @@ INNER JOIN millennium_staging.finding AS found
 WHERE
     post.batch_id = :batch_id
     AND (post.enhet_hsa_id IN :units OR (:with_null = 1 AND post.enhet_hsa_id IS NULL))
-GROUP BY found.rule, found.severity
-ORDER BY count(*) DESC, found.rule;
+GROUP BY found."rule", found.severity
+ORDER BY count(*) DESC, found."rule";

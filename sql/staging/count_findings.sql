@@ -1,9 +1,9 @@
 -- How many posts each rule found, the most frequent first.
 -- Parameters: batch_id
 SELECT
-    rule,
+    "rule",
     count(*) AS posts
 FROM millennium_staging.finding
 WHERE batch_id = :batch_id
-GROUP BY rule
-ORDER BY count(*) DESC, rule;
+GROUP BY "rule"
+ORDER BY count(*) DESC, "rule";
