@@ -41,6 +41,7 @@ class TdsServer:
         replica_port: where a client is sent that says that it only reads (``ApplicationIntent=ReadOnly``).
         password: the one that it takes.
         hang_up_after: a word of a statement, and the rows after which its session is ended.
+        silent_after: the same, but nothing is said any more and nothing ended.
     """
 
     database: Database
@@ -51,6 +52,8 @@ class TdsServer:
     replica_port: int | None = None
     password: str = PASSWORD
     hang_up_after: tuple[str, int] | None = None
+    silent_after: tuple[str, int] | None = None
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -67,6 +70,7 @@ class TdsServer:
 
     def close(self) -> None:
         """Stop listening, and end every session."""
+        self.closed.set()
         # A thread that waits in accept() keeps the socket open otherwise.
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
@@ -256,15 +260,16 @@ class Session:
         """Send a statement's result; what the client says meanwhile ends it."""
         kind = tokens.DONE_PROCEDURE if after else tokens.DONE
         buffer, sent = bytearray(), 0
-        word, ends = self._server.hang_up_after or ("", 0)
-        ends = ends if word in sql else 0
+        ends, falls_silent = (_rows(sql, told) for told in (self._server.hang_up_after, self._server.silent_after))
         try:
             columns, rows = self._server.database.ask(sql, parameters)
             buffer += tokens.columns(columns) if columns else b""
             for row in rows if run else ():
                 buffer += tokens.row(columns, row)
                 sent += 1
-                if sent == ends:
+                if sent == falls_silent:
+                    self._server.closed.wait()
+                if sent in {ends, falls_silent}:
                     raise HungUpError
                 if len(buffer) > _AT_ONCE:
                     self._wire.send_whole(buffer)
@@ -277,6 +282,10 @@ class Session:
             return
         buffer += done(tokens.COUNT if columns else 0, sent, more=bool(after)) + after
         self._wire.send(bytes(buffer) + (tokens.done(kind=kind) if after else b""))
+
+
+def _rows(sql: str, told: tuple[str, int] | None) -> int | None:
+    return told[1] if told is not None and told[0] in sql else None
 
 
 def _encryption(prelogin: bytes) -> int:
