@@ -42,7 +42,7 @@ def said(word: str) -> bytes:
 
 
 ATTENTION = bytes([6, 1, 0, 8])
-READS: Mapping[str, Callable[[PmoSource], None]] = {
+READS: Mapping[str, Callable[[PmoSource], object]] = {
     "count": lambda source: source.count(ALL),
     "plan": lambda source: source.plan(ALL),
     "read": read,
