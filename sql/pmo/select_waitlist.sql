@@ -6,7 +6,8 @@
 -- Parameters, each bound, never pasted in; a parameter may be used more than once:
 --   :as_of         text, required: the day after the as-of date, as YYYY-MM-DD. Its 00:00 is the moment that
 --                  the list is asked for, in PMO's local time. Compare timestamps with it as it is; where it
---                  needs a type (SQL Server's old datetime), CAST(:as_of AS date) is safe there. Do not cast
+--                  needs a type (SQL Server's old datetime), CAST(:as_of AS date) is safe there; cast such a column
+--                  to datetime2 below as well, since the tests of form read it as text. Do not cast
 --                  it in SQLite, which would make the number 2024 of it.
 --   :from_post_id  text, optional: the first post_id wanted.
 --   :to_post_id    text, optional: the last post_id wanted, itself included.
