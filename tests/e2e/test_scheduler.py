@@ -144,6 +144,7 @@ def test_clearing_the_whole_run_leaves_the_same_database(site: Site, undisturbed
     assert dump(site.store) == before
 
 
+@pytest.mark.usefixtures("nightly")
 def test_a_rerun_with_fewer_partitions_and_one_with_more_again_stage_exactly_the_posts_that_are_there(
     site: Site,
 ) -> None:

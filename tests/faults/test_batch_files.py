@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests.support.batches import execute, set_state
-from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
+from tests.support.runs import AS_OF, NOW, assessed, pipeline, request, verified
 from upath import UPath
 
 from waitlist.exceptions import OutdatedFileError, RefusedError, SettingsError, SnapshotError
@@ -82,8 +82,7 @@ class Site:
         """Take every step from the plan to where readers see the batch, as after clearing the whole run."""
         steps = self.steps(**setting)
         run, numbers = assessed(steps, request("night"))
-        steps.reconcile(run, now=NOW)
-        steps.verify(run, now=NOW)
+        verified(steps, self.out, run)
         return numbers
 
 

@@ -110,8 +110,7 @@ def added_up_while_written_to(build: Build, folder: Path, asked: Sequence[Mappin
     with written_to(pmo) as done:
         for number, units in enumerate(asked):
             run, _ = runs.assessed(steps, runs.request(f"run-{number}", **units))
-            steps.reconcile(run, now=runs.NOW)
-            steps.verify(run, now=runs.NOW)
+            runs.verified(steps, folder, run)
             batch = steps.store.batch(run.batch_id)
             assert batch.state is BatchState.VERIFIED
             assert batch.posts_extracted == sum(part.counted for part in runs.parts(steps, folder, run)) > 0

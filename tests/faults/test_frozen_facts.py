@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support import releases
 from tests.support.batches import execute
-from tests.support.runs import AS_OF, NOW, assessed, pipeline
+from tests.support.runs import AS_OF, NOW, assessed, pipeline, verified
 from upath import UPath
 
 from waitlist import paths
@@ -147,8 +147,7 @@ def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_
 
     first = steps()
     run, _ = assessed(first, Request("waitlist_migration", "wave", "migration", AS_OF, waves=("1",)))
-    first.reconcile(run, now=NOW)
-    first.verify(run, now=NOW)
+    verified(first, tmp_path, run)
     first.request_approval(run, now=NOW)
     question = first.approval_question(run)
     assert question is not None

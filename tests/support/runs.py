@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 from upath import UPath
 
 from waitlist import paths
+from waitlist.quality import Looks
 from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.snapshot import SnapshotPart
+from waitlist.steps import looked_at
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request, Run
 
@@ -55,6 +57,19 @@ def parts(steps: Pipeline, folder: Path, run: Run) -> list[SnapshotPart]:
     """Return the parts of a run's snapshot, of a pipeline over a folder."""
     files = BatchFiles(steps.store, UPath(folder / "snapshots"), run.batch_id)
     return files.parts(files.plan())
+
+
+def verified(steps: Pipeline, folder: Path, run: Run) -> None:
+    """Reconcile and verify a run that is assessed, of a pipeline over a folder; its suites say nothing."""
+    files, staged = BatchFiles(steps.store, UPath(folder / "snapshots"), run.batch_id), steps.store.staged_ranges
+    seen = {
+        Looks.SNAPSHOT: looked_at.of_parts(parts(steps, folder, run), run.rules_version),
+        Looks.STAGED: looked_at.of_staged(staged(run.batch_id), run.rules_version),
+    }
+    for suite in steps.facts.suites.values():
+        files.keep_results(suite.name, seen[suite.looks], [])
+    steps.reconcile(run, now=NOW)
+    steps.verify(run, now=NOW)
 
 
 def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:

@@ -1,9 +1,9 @@
 """The files of a batch: a folder of its own, and a list of them in the database.
 
 A step leaves files for later ones: the plan of the extract, the parts of the snapshot, the posts that stand twice, the
-hashes of what was staged, the gates as they were measured. The table ``batch_file`` has a line for each, with its
-size, its checksum and what it was made of. A file that is not the one on the list is refused, be it another batch's,
-an earlier try's or a changed one; and so is one made of files that have been made again since.
+hashes of what was staged, what each suite said, the gates as they were measured. The table ``batch_file`` has a line
+for each, with its size, its checksum and what it was made of. A file that is not the one on the list is refused, be it
+another batch's, an earlier try's or a changed one; and so is one made of files that have been made again since.
 
 No name and no place is taken from what a file or a task says: parts are known by their number in the plan.
 """
@@ -23,6 +23,7 @@ from upath import UPath
 
 from waitlist.exceptions import OutdatedFileError, SettingsError, SnapshotError, reason_of
 from waitlist.files import CheckedFile, Sink, make_folder, open_checked, writing_aside
+from waitlist.results import QualityResult
 from waitlist.schema import PostIds
 from waitlist.source.pmo import Selection
 from waitlist.source.snapshot import Partition, SnapshotPart, file_name
@@ -36,6 +37,7 @@ _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HASHES: Final = pa.schema([("post_id", pa.int64()), ("row_hash", pa.string())])
 _OF_A_PART: Final = frozenset({"partition", "lower", "upper", "posts", "counted"})
 _DIGEST: Final = "requests_digest"
+_RESULTS: Final = re.compile(r"results-(.+)\.json")
 _ASSESS: Final = "clear assess and what follows"
 
 
@@ -191,6 +193,23 @@ class BatchFiles:
         kept = _kept(self.batch_id, listed, _hashes(part.partition), _ASSESS, made_of)
         return str(kept.about[_DIGEST])
 
+    def keep_results(self, suite: str, looked_at: str, results: Sequence[QualityResult]) -> None:
+        """Leave what a suite said, and store it in the place of what it said before.
+
+        Args:
+            suite: the suite's name.
+            looked_at: digest of what it looked at.
+            results: what it said, counts only.
+        """
+        content = _json([result.to_dict() for result in results])
+        file = self._written(f"results-{suite}.json", looked_at, {}, lambda sink: sink.write(content))
+        self._store.replace_quality(self.batch_id, suite, results, file=file)
+
+    def results_of(self) -> dict[str, str]:
+        """Return what each suite looked at, by the suite's name, where its results are on the list."""
+        found = ((_RESULTS.fullmatch(name), kept) for name, kept in self._listed().items())
+        return {match[1]: kept.made_of for match, kept in found if match}
+
     def write_gates(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Leave the gates of a dry run as they were measured: they depend on other batches, so are no result of it."""
         self._write(GATES, "", {}, lambda sink: sink.write(_json(list(records))))
@@ -207,6 +226,9 @@ class BatchFiles:
         return self._store.files(self.batch_id)
 
     def _write(self, name: str, made_of: str, about: Mapping[str, Any], write: Callable[[Sink], object]) -> None:
+        self._store.keep_file(self.batch_id, self._written(name, made_of, about, write))
+
+    def _written(self, name: str, made_of: str, about: Mapping[str, Any], write: Callable[[Sink], object]) -> BatchFile:
         self.require_changeable()
         try:
             make_folder(self.folder)
@@ -214,7 +236,7 @@ class BatchFiles:
                 write(sink)
         except OSError as error:
             raise SnapshotError(f"{name} could not be written to {self.folder}: {reason_of(error)}") from None
-        self._store.keep_file(self.batch_id, BatchFile(name, sink.size, sink.sha256, made_of, about))
+        return BatchFile(name, sink.size, sink.sha256, made_of, about)
 
     def _table(self, name: str, remedy: str, made_of: str) -> pa.Table:
         with self._opened(self._listed(), name, remedy, made_of) as file:

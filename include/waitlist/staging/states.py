@@ -131,5 +131,7 @@ class StagedRange:
     lower: int | None
     upper: int | None
     posts: int
+    digest: str
+    """Of the rows that were staged."""
     part_sha256: str | None
     """Of the snapshot's part that they were made from; None: an earlier release staged them."""

@@ -181,10 +181,8 @@ class StagingStore:
         Raises:
             StagingError: the batch is unknown or immutable.
         """
-        table = schema.batch_file
         with self.changing(f"listing {file.name} of batch", batch_id) as (connection, _):
-            connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.name == file.name))
-            connection.execute(table.insert().values(batch_id=batch_id, **asdict(file)))
+            _list(connection, batch_id, file)
 
     def files(self, batch_id: str) -> dict[str, BatchFile]:
         """Return the files on the batch's list, by name; empty for a batch of an earlier release."""
@@ -196,14 +194,16 @@ class StagingStore:
     def staged_ranges(self, batch_id: str) -> list[StagedRange]:
         """Return what was staged as a partition each, in the order of the keys."""
         line = schema.batch_partition.c
-        query = sa.select(line.lower_key, line.upper_key, line.posts, line.part_sha256)
+        query = sa.select(line.lower_key, line.upper_key, line.posts, line.digest, line.part_sha256)
         query = query.where(line.batch_id == batch_id).order_by(line.lower_key)
         with refusals_named(f"partitions of batch {batch_id}"), self.database.connected() as connection:
             rows = connection.execute(query).all()
         return [StagedRange(None if row[0] == schema.OPEN_LOWER else row[0], *row[1:]) for row in rows]
 
-    def replace_quality(self, batch_id: str, suite: str, results: Iterable["QualityResult"]) -> None:
-        """Replace the results of one suite.
+    def replace_quality(
+        self, batch_id: str, suite: str, results: Iterable["QualityResult"], *, file: BatchFile | None = None
+    ) -> None:
+        """Replace the results of one suite, and put the file that tells them on the batch's list.
 
         Raises:
             StagingError: the batch is unknown or immutable, a result is of another suite, or two are
@@ -231,6 +231,8 @@ class StagingStore:
             connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.suite == suite))
             if rows:
                 connection.execute(table.insert(), rows)
+            if file is not None:
+                _list(connection, batch_id, file)
 
     def quality_results(self, batch_id: str) -> list["QualityResult"]:
         """Return the results of every suite that was run on a batch."""
@@ -371,6 +373,12 @@ class StagingStore:
 
 def _update(batch_id: str) -> sa.Update:
     return schema.batch.update().where(schema.batch.c.batch_id == batch_id)
+
+
+def _list(connection: sa.Connection, batch_id: str, file: BatchFile) -> None:
+    table = schema.batch_file
+    connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.name == file.name))
+    connection.execute(table.insert().values(batch_id=batch_id, **asdict(file)))
 
 
 def _loaded(connection: sa.Connection, batch_id: str) -> dict[str, int]:

@@ -35,6 +35,7 @@ from waitlist.source.replay import SnapshotSource
 from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import IMMUTABLE, BatchKind, changes
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
+from waitlist.steps import looked_at
 from waitlist.steps.run import Record, Request, Run, Steps, today
 
 log = logging.getLogger(__name__)
@@ -133,10 +134,11 @@ class Night(Steps):
             ContractBrokenError: an expectation that stops the run does not hold.
         """
         suites = [self._same_facts(run).suites[quality.CONTRACT]]
-        results = self._check_snapshot(run, suites)
+        parts = self._files(run).parts(self._plan(run))
+        results = self._check_snapshot(run, suites, parts)
         if run.units is not None:
             results = quality.over_some_units(results)
-        outcome = self._keep(run, suites, results)
+        outcome = self._keep(run, suites, looked_at.of_parts(parts, run.rules_version), results)
         self._write_data_docs(run)
         quality.require_contract(results)
         return outcome
@@ -214,15 +216,19 @@ class Night(Steps):
 
     def check_snapshot(self, run: Run) -> Record:
         """Run the suites that look at the snapshot and stop nothing."""
+        self._same_facts(run)
         suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
-        return self._keep(run, suites, self._check_snapshot(run, suites))
+        parts = self._files(run).parts(self._plan(run))
+        results = self._check_snapshot(run, suites, parts)
+        return self._keep(run, suites, looked_at.of_parts(parts, run.rules_version), results)
 
     def check_staged(self, run: Run) -> Record:
         """Run the suites that look at the staged booking requests."""
         suites = self._looking_at(quality.Looks.STAGED)
         self.store.refresh_statistics()
+        staged = looked_at.of_staged(self.store.staged_ranges(run.batch_id), run.rules_version)
         results = quality.check_staged(suites, self.store.database, run.batch_id, self._context(run))
-        return self._keep(run, suites, results)
+        return self._keep(run, suites, staged, results)
 
     def reconcile(self, run: Run, *, now: dt.datetime) -> Record:
         """Prove that source, snapshot and staging add up.
@@ -257,10 +263,10 @@ class Night(Steps):
         """Show the batch to readers, once it adds up and every suite has looked at it.
 
         Raises:
-            RefusedError: it has not been reconciled since it was staged.
+            RefusedError: it has not been reconciled since it was staged, or a suite looked at other rows than it holds.
             SettingsError: the facts have changed since the batch was opened.
         """
-        self._same_facts(run)
+        self._require_looked_at(run)
         self.store.mark_verified(run.batch_id, now)
         log.info("batch %s is verified", run.batch_id)
 
@@ -370,9 +376,8 @@ class Night(Steps):
     def _row_hashes(self, run: Run, part: SnapshotPart) -> Iterator[pa.Table]:
         yield self._files(run).hashes(part, run.rules_version)
 
-    def _check_snapshot(self, run: Run, suites: Sequence[Suite]) -> list[QualityResult]:
+    def _check_snapshot(self, run: Run, suites: Sequence[Suite], parts: Sequence[SnapshotPart]) -> list[QualityResult]:
         context = self._context(run)
-        parts = self._files(run).parts(self._plan(run))
         total = sum(part.posts for part in parts)
         return quality.check_snapshot(
             suites,
@@ -385,8 +390,8 @@ class Night(Steps):
     def _looking_at(self, looks: quality.Looks) -> list[Suite]:
         return [suite for suite in self.facts.suites.values() if suite.looks is looks]
 
-    def _keep(self, run: Run, suites: Iterable[Suite], results: Sequence[QualityResult]) -> Record:
-        """Store the results and count their outcomes."""
+    def _keep(self, run: Run, suites: Iterable[Suite], seen: str, results: Sequence[QualityResult]) -> Record:
+        """Store the results with the digest of what was looked at, and count their outcomes."""
         for suite in suites:
-            self.store.replace_quality(run.batch_id, suite.name, [row for row in results if row.suite == suite.name])
+            self._files(run).keep_results(suite.name, seen, [row for row in results if row.suite == suite.name])
         return {outcome.value: sum(row.outcome is outcome for row in results) for outcome in Outcome}

@@ -29,6 +29,7 @@ from waitlist.source.earlier_files import files_of
 from waitlist.source.pmo import PmoSource, Selection
 from waitlist.source.replay import SnapshotSource
 from waitlist.staging import IMMUTABLE, StagingStore
+from waitlist.steps import looked_at
 
 log = logging.getLogger(__name__)
 
@@ -208,6 +209,17 @@ class Steps:
     def _is_live_on(self, day: dt.date) -> bool:
         planned = [unit.driftstart for unit in self.facts.mappings.units.values() if unit.driftstart is not None]
         return bool(planned) and day > max(planned)
+
+    def _require_looked_at(self, run: Run) -> None:
+        """Raise where a suite looked at other rows than the batch holds.
+
+        Raises:
+            RefusedError: with each suite, and the step to clear.
+            SettingsError: the facts have changed since the batch was opened.
+        """
+        suites = self._same_facts(run).suites.values()
+        staged = self.store.staged_ranges(run.batch_id)
+        looked_at.require_same(self._files(run), staged, suites, run.rules_version)
 
     def _write_data_docs(self, run: Run) -> None:
         if self._settings.data_docs_dir is not None:

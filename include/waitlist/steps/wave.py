@@ -41,9 +41,10 @@ class Wave(Steps):
         Raises:
             SettingsError: nobody is named who may approve, or the facts have changed since the batch was opened.
             MappingError: a mapping file is at fault.
-            RefusedError: the batch cannot be approved at all.
+            RefusedError: the batch cannot be approved at all, or a suite looked at other rows than it holds.
         """
         self._require_approvers()
+        self._require_looked_at(run)
         measured = self._measure_gates(run)
         release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
         failed = [result.gate.value for result in measured if not result.passed]

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from openpyxl.worksheet.worksheet import Worksheet
 from tests.support import posts, worklists
 from tests.support.postgres import PostgresServer
-from tests.support.runs import AS_OF, NOW, assessed, pipeline
+from tests.support.runs import AS_OF, assessed, pipeline, verified
 from tests.support.runs import request as asked
 from tests.support.worklists import counts_of, csv_of, post_ids_of
 from upath import UPath
@@ -93,8 +93,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         in_pmo = {row[0]: row for row in database.cursor().execute(IN_PMO).fetchall()}
     steps = pipeline(out, pmo=pmo, staging=staging, mappings=out / MAPPINGS, partition_posts=1_000, chunk_posts=300)
     run, _ = assessed(steps, asked())
-    steps.reconcile(run, now=NOW)
-    steps.verify(run, now=NOW)
+    verified(steps, out, run)
     made = Deployment(out, staging, in_pmo, steps, run.batch_id)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WAITLIST_STAGING_URL", staging)

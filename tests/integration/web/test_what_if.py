@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.runs import AS_OF, NOW, assessed, pipeline, request
+from tests.support.runs import AS_OF, assessed, pipeline, request, verified
 from upath import UPath
 
 from waitlist.facts.mappings import Mappings
@@ -67,8 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         chunk_posts=70,
     )
     run, _ = assessed(reads, NIGHT)
-    reads.reconcile(run, now=NOW)
-    reads.verify(run, now=NOW)
+    verified(reads, out, run)
     yield Site(out, out / MAPPINGS)
     reads.store.engine.dispose()
 
