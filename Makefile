@@ -11,7 +11,7 @@ setup: ## Install what is missing: system packages, .venv, locked Python package
 demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the readiness table
 	@scripts/demo.sh
 
-up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=1 makes them anew, PORT= asks for a port
+up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=1 makes them again, PORT= sets the port
 	@FRESH="$(FRESH)" PORT="$(PORT)" scripts/up.sh
 
 dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
@@ -29,13 +29,13 @@ migrate: setup ## Bring the staging schema up to date, as the account that owns 
 test: setup ## Lint, types, rings, then every test
 	@scripts/test.sh
 
-attacks: setup ## Attack the product at length and print what it held: make attacks [ATTACK=<name>]
+attacks: setup ## Attack the product at length and print what it withstood: make attacks [ATTACK=<name>]
 	@ATTACK="$(ATTACK)" scripts/attacks.sh
 
-bench: setup ## Measure the pipeline beside a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]
+bench: setup ## Measure the pipeline, compared with a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]
 	@SIZES="$(SIZES)" DATABASES="$(DATABASES)" WHAT="$(WHAT)" RUNS="$(RUNS)" scripts/bench.sh
 
-scale-out: setup ## Run the dry run on two Celery workers, one killed on the way, beside one machine: make scale-out [POSTS=20000] [PARTITION=5000] [KILL_IN=extract]
+scale-out: setup ## Compare the dry run on two Celery workers, one of them killed, with one machine: make scale-out [POSTS=20000] [PARTITION=5000] [KILL_IN=extract]
 	@POSTS="$(POSTS)" PARTITION="$(PARTITION)" KILL_IN="$(KILL_IN)" scripts/scale_out.sh
 
 clean-machine: ## Run a command in a fresh clone on a clean Debian, as root: make clean-machine [RELEASE=trixie] [COMMAND="make test"]

@@ -1,1 +1,1 @@
-"""How fast the pipeline is beside what it must do anyway: ``make bench``; how to read it: ``docs/performance.md``."""
+"""How fast the pipeline is, compared with a raw read: ``make bench``. ``docs/performance.md`` says how to read the result."""

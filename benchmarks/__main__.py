@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure everything side by side in one run, print a table, write JSON."""
+"""``python -m benchmarks``: measure everything in one run, print a table, write JSON."""
 
 import argparse
 import dataclasses
@@ -23,7 +23,7 @@ from benchmarks.site import DATABASES, Site, build, with_staging
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = (100_000,)
 PATIENCE_SECONDS = 7200
-"""That a dry run may take."""
+"""The longest that a dry run may take."""
 NAMES = {
     "raw": "raw ODBC read",
     "naive": "naive script",
@@ -35,7 +35,7 @@ _PACKAGES = (
     "apache-airflow", "great-expectations", "arrow-odbc", "pyodbc", "pyarrow", "adbc-driver-postgresql", "pandas",
     "numpy", "sqlalchemy",
 )  # fmt: skip
-# As a server for millions of rows is set up; PostgreSQL's defaults are for the smallest of machines.
+# Settings as for a server with millions of rows; PostgreSQL's defaults are for very small machines.
 SERVER = {
     "shared_buffers": "1GB", "work_mem": "64MB", "max_wal_size": "8GB", "min_wal_size": "8GB",
     "checkpoint_timeout": "15min", "random_page_cost": "1.1",
@@ -64,13 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=int, nargs="+", default=QUICK, metavar="POSTS")
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--what", nargs="+", choices=NAMES, default=(*NAMES, "raw"), help="in this order")
-    parser.add_argument("--runs", type=int, default=1, help="of each; the median by time is told")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each kind of work; the median by time is reported")
     parser.add_argument("--out", type=Path, default=ROOT / ".bench" / "bench.json", metavar="FILE")
     return parser
 
 
 def measure(database: str, posts: int, folder: Path, server: PostgresServer, given: argparse.Namespace) -> list[Row]:
-    """Measure each kind of work on one size; returns a row each.
+    """Measure each kind of work on one size; return a row for each.
 
     The unit is the faster raw read where there are several, since a slow one would flatter the rest.
     """
@@ -78,7 +78,7 @@ def measure(database: str, posts: int, folder: Path, server: PostgresServer, giv
     rows = []
     _say(f"{database}, {posts:,} posts: making the synthetic PMO")
     site = build(database, posts, folder, server)
-    os.sync()  # or the first to be measured would pay for writing it out
+    os.sync()  # otherwise the first measurement would include writing it to disk
     process = server_of(server.port)
     for what in given.what:
         _say(f"{database}, {posts:,} posts: {NAMES[what]}")
@@ -96,7 +96,7 @@ def measure(database: str, posts: int, folder: Path, server: PostgresServer, giv
 
 
 def _in_a_process(what: str, site: Site, server: PostgresServer, process: psutil.Process, runs: int) -> Iterator[Row]:
-    for number in range(1 if what == "naive" else runs):  # it takes minutes, and is far from everything else
+    for number in range(1 if what == "naive" else runs):  # it takes minutes, and much longer than the others
         here = with_staging(site, server, f"{what}-{number}")
         about_it = json.dumps({**dataclasses.asdict(here), "folder": str(here.folder)})
         cost = run(["benchmarks.work", what, about_it], process)

@@ -1,4 +1,4 @@
-"""The whole dry run in an Airflow as it runs in service: its own scheduler, LocalExecutor with two slots."""
+"""The whole dry run in an Airflow as in production: its own scheduler, LocalExecutor with two slots."""
 
 import csv
 import datetime as dt
@@ -35,7 +35,7 @@ class DryRun:
     tasks: list[dict[str, object]]
     """Each task's start and end, in seconds since the first one's, its peak memory and its processor time."""
     components: dict[str, dict[str, float]]
-    """The same of what stands around the tasks."""
+    """The same of Airflow's components around the tasks."""
     peak_bytes: int
     """Of the largest process."""
 
@@ -53,7 +53,7 @@ def airflow_over(
 
 
 def given_to(site: Site) -> dict[str, str]:
-    """Return what an Airflow is told of the site, as environment variables."""
+    """Return the environment variables that describe the site to an Airflow."""
     return {
         "AIRFLOW_CONN_PMO": _pmo(site),
         "AIRFLOW_CONN_MILLENNIUM_STAGING": _staging(site),
@@ -66,7 +66,7 @@ def given_to(site: Site) -> dict[str, str]:
 
 
 def warm_up(airflow: RunningAirflow, site: Site) -> None:
-    """Run the posts of one unit, so that the workers are there, as they are in service."""
+    """Run the posts of one unit, so that the workers are started, as in production."""
     with (site.mappings / "units.csv").open(encoding="utf-8", newline="") as file:
         unit = next(csv.DictReader(file))["hsa_id"]
     airflow.ended(airflow.trigger("warm-up", as_of=AS_OF.isoformat(), units=[unit]))
@@ -79,7 +79,7 @@ def dry_run(
     run_id: str,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> DryRun:
-    """Trigger a dry run, do something ``meanwhile``, wait for its end, and tell what it took."""
+    """Trigger a dry run, do something ``meanwhile``, wait for its end, and return what it took."""
     components = {component.pid: name for name, component in airflow.components.items()}
 
     before, database_before = _cpu(airflow.processes()), cpu_seconds(server)
@@ -124,7 +124,7 @@ def dry_run(
 
 
 def batch_id(run_id: str) -> str:
-    """Return the batch that follows from a run."""
+    """Return the id of the batch of a run."""
     return Request("waitlist_dry_run", run_id, "dry_run", AS_OF).batch_id
 
 

@@ -33,7 +33,7 @@ AS_OF: Final = dt.date(2024, 10, 1)
 GOAL: Final = 10.0
 """A page takes less than so many times its SQL, or ..."""
 AT_ONCE: Final = 0.1
-"""... so few seconds: where SQL takes a millisecond, a page is what it takes to write it."""
+"""... so few seconds: where SQL takes a millisecond, writing the page takes longer than that."""
 DATABASES: Final = ("postgresql", "sqlite")
 
 
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def build_pmo(site: Path, posts: int, units: int) -> None:
-    """Make a synthetic PMO, and let its many units be fewer larger ones."""
+    """Make a synthetic PMO, and merge its many units into fewer larger ones."""
     generate(Order(posts, as_of=AS_OF), site, sqlite=site / "pmo.sqlite")
     with closing(sqlite3.connect(site / "pmo.sqlite")) as connection, connection:
         connection.execute("UPDATE vantelistepost SET enhet_id = (enhet_id - 1) % ? + 1", (units,))
@@ -98,7 +98,7 @@ def build_staging(site: Path, url: str, runs: int) -> None:
 
 
 def night(steps: Pipeline, day: dt.date) -> str:
-    """Take every step of a dry run, the database's statistics made in between as they would be by themselves."""
+    """Take every step of a dry run, and update the database's statistics in between, as the server itself would."""
     run, _ = assessed(steps, request(f"night-{day}", as_of=day))
     analyze(steps.store)
     steps.check_contract(run)
@@ -112,13 +112,13 @@ def night(steps: Pipeline, day: dt.date) -> str:
 
 
 def analyze(store: StagingStore) -> None:
-    """Let the database count its rows."""
+    """Let the database update its statistics."""
     with store.engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(sa.text("ANALYZE"))
 
 
 def put_in_nights(store: StagingStore, latest: str, days: Sequence[dt.date]) -> None:
-    """Copy the counts of a dry run to earlier days, with more left to do the earlier they are."""
+    """Copy the counts of a dry run to earlier days, with more work left to do on earlier days."""
     copied = (schema.batch, schema.unit_summary, schema.quality_result, schema.batch_event)
     with store.database.writing() as connection:
         rows = {
@@ -142,7 +142,7 @@ def put_in_nights(store: StagingStore, latest: str, days: Sequence[dt.date]) -> 
 
 
 def _earlier(summary: Sequence[dict[str, Any]], came: float, own: dict[str, str]) -> list[dict[str, Any]]:
-    """Return a unit summary as it was when a share of the way had been come; no post is lost."""
+    """Return a unit summary as it was when a share of the work had been done; no post is lost."""
     units: dict[str, dict[str, int]] = {}
     for row in summary:
         units.setdefault(row["enhet_hsa_id"], {})[row["disposition"]] = row["posts"]
@@ -186,7 +186,7 @@ def measure(site: Path, database: str, url: str) -> list[dict[str, Any]]:
 
 
 def missed(row: dict[str, Any]) -> bool:
-    """Tell whether a page misses the goal; one that judges every post is not about SQL."""
+    """Return whether a page misses the goal; a page that judges every post has no goal by its SQL."""
     return not row["judges"] and row["seconds"] >= max(GOAL * row["sql_seconds"], AT_ONCE)
 
 

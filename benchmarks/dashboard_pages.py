@@ -1,8 +1,8 @@
 """``python -m benchmarks.dashboard_pages``: ask the dashboard for each page, in this process, and time its SQL apart.
 
-The login is taken for granted. The statements that a page sent are run again by themselves on their own engine, fetched
-to the end: that is its SQL's own time. What is told, as one line of JSON, is the median of several times each, once
-everything is warm.
+The login is skipped. The statements that a page sent are run again on an engine of their own, and fetched to the end:
+that is the time of the page's SQL. The output is one line of JSON with the median of several measurements. The first
+request is not measured.
 """
 
 import json
@@ -27,7 +27,7 @@ Sent = tuple[sa.Engine, str, Any]
 
 
 class _Lead:
-    """Whoever measures."""
+    """The user that opens the pages."""
 
     def get_id(self) -> str:
         return "lead"
@@ -68,7 +68,7 @@ def _measure(client: TestClient, page: str) -> dict[str, Any]:
     times = [_timed(lambda: client.get(address)) for _ in range(_REPEATS)]
     alone = [_timed(lambda: _again(sent)) for _ in range(_REPEATS)]
     return {
-        "page": _named(page),
+        "page": _without_ids(page),
         "seconds": statistics.median(times),
         "sql_seconds": statistics.median(alone),
         "statements": len(sent),
@@ -77,7 +77,7 @@ def _measure(client: TestClient, page: str) -> dict[str, Any]:
     }
 
 
-def _named(page: str) -> str:
+def _without_ids(page: str) -> str:
     """Return an address without the ids of this site."""
     named = re.sub(r"dry_run-[0-9a-f]+", "…", page)
     return "/" + re.sub(r"(enhet/).*", r"\1…", named)

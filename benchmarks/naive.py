@@ -1,8 +1,8 @@
-"""The script that one would write in an afternoon: everything in memory, row by row. A baseline, and no example.
+"""A simple script: everything in memory, row by row. It is a baseline, not an example to follow.
 
-It does the pipeline's work, or it would be no measure of it: every rule on every post, one disposition each, the
-booking requests with their hashes, three tables written. What it leaves out is what makes a run safe: snapshot,
-contract, suites, reconciliation, reruns, and the details that findings name.
+It does the pipeline's work, since a comparison needs the same work: every rule on every post, one disposition for each
+post, the booking requests with their hashes, three tables written. It leaves out what makes a run safe: snapshot,
+contract, suites, reconciliation, reruns, and the details of findings.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ def luhn(ten: str) -> bool:
 
 
 def identity(number: str | None, as_of: dt.date) -> tuple[str, str, dt.date | None]:  # noqa: PLR0911
-    """Return what a number is, its twelve digits, and the birth date."""
+    """Return the kind of a number, its twelve digits, and the birth date."""
     text = (number or "").strip(" \xa0")
     if not text:
         return "ID_MISSING", "", None
@@ -89,7 +89,7 @@ def months(born: dt.date, on: dt.date) -> int:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the script looks up."""
+    """The tables in which the script looks things up."""
 
     mappings: Mappings
     as_of: dt.date
@@ -104,7 +104,7 @@ class Facts:
         return {(key, row.kontaktform): self.lists[list_key(row.sdv_lista)] for key, row in named}
 
     def places(self, row: Any) -> tuple[int | None, int | None]:
-        """Return the SDV list that a post lies on, and the one that it is to lie on."""
+        """Return the SDV list that a post is on, and the one that it should be on."""
         own = self.lists.get(list_key(row.kategori or ""))
         if own is not None:
             return own, own

@@ -1,4 +1,4 @@
-"""Wall-clock time, CPU time and peak memory of every process that some work takes, the database server's included."""
+"""Wall-clock time, CPU time and peak memory of every process that does some work, the database server's included."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def server_of(port: int) -> psutil.Process:
 
 
 def cpu_seconds(server: psutil.Process) -> float:
-    """Return what a server and its processes, ended ones included, have used so far."""
+    """Return the processor time that a server and its processes, ended ones included, have used so far."""
     own = server.cpu_times()
     total = own.user + own.system + own.children_user + own.children_system
     for child in server.children():
@@ -35,22 +35,22 @@ def cpu_seconds(server: psutil.Process) -> float:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one process took."""
+    """The memory and processor time of one process."""
 
     peak_bytes: int = 0
     cpu_seconds: float = 0.0
-    """Its own, from its start to the last look at it."""
+    """Its own processor time, from its start to the last measurement."""
 
 
 @dataclass
 class Watch:
-    """The most memory that each process ever held, and its processor time, looked at several times a second."""
+    """The largest memory of each process, and its processor time, measured several times a second."""
 
     tree: Callable[[], Iterable[psutil.Process]]
     by_pid: dict[int, Seen] = field(default_factory=dict)
 
     def of(self, pid: int | None) -> Seen:
-        """Return what a process took; nothing where it was never seen."""
+        """Return what a process used; zeros if it was never measured."""
         return self.by_pid.get(pid or 0, Seen())
 
     def largest(self) -> int:
@@ -79,18 +79,18 @@ class Watch:
 
 @dataclass(frozen=True)
 class Cost:
-    """What some work took."""
+    """What some work used."""
 
     database_cpu_seconds: float
     """Of the PostgreSQL server; 0 with SQLite, which works inside the others."""
     peak_bytes: int
     """Of the largest process."""
     said: str
-    """What it printed."""
+    """The output of the work."""
 
 
 def run(arguments: list[str], server: psutil.Process) -> Cost:
-    """Run ``python -m <arguments>`` and tell what it took besides the time.
+    """Run ``python -m <arguments>`` and return what it used besides the time.
 
     The child prints JSON with ``seconds`` and ``cpu_seconds``, so that starting Python does not count.
     """

@@ -1,7 +1,7 @@
 """``python -m benchmarks.scale_out``: the dry run on Celery workers that share nothing but URLs.
 
 Three dry runs of the same posts: LocalExecutor with two slots and a local folder; two Celery workers with Redis
-and an object store; the same with one worker killed in the middle. All of staging must come out alike.
+and an object store; the same with one worker killed in the middle. Everything in staging must be equal after all three.
 """
 
 import argparse
@@ -33,7 +33,7 @@ LOCAL, CELERY, KILLED = "LocalExecutor", "two-workers", "one-killed"
 _LOST_AFTER_SECONDS = 30
 _LONGEST_TASK_SECONDS = 3 * 3600
 _WARM = ("waitlist_airflow.warm_workers", "airflow.providers.amazon.aws.fs.s3", "s3fs")
-# Of a run and not of its result.
+# They belong to a run and not to its result.
 _LEFT_OUT = {"batch_event", "access_log"}
 _OWN = [*MOMENTS, "batch_id", "run_id"]
 Contents = dict[str, tuple[int, str]]
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--posts", type=int, default=1_000_000)
     parser.add_argument("--partition", type=int, help="posts a partition, about; by default as the project has it")
     parser.add_argument("--kill-in", choices=("extract", "assess"), default="assess", help="where a worker is killed")
-    parser.add_argument("--patience", type=int, default=1800, metavar="SECONDS", help="that a run may take")
+    parser.add_argument("--patience", type=int, default=1800, metavar="SECONDS", help="seconds that a run may take")
     parser.add_argument("--out", type=Path, default=ROOT / ".bench" / "scale-out.json", metavar="FILE")
     return parser
 
@@ -97,16 +97,16 @@ def _measure(site: Site, server: PostgresServer, given: argparse.Namespace) -> I
 
 
 def celery(queue: str, store: ObjectStore) -> dict[str, str]:
-    """Return what every part of Airflow is told besides what a single machine needs."""
+    """Return the settings that every part of Airflow needs, in addition to those of a single machine."""
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CELERY__BROKER_URL": queue,
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": "1",
         # Imported before a task's process is forked, as the LocalExecutor's workers have it.
         "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": json.dumps({"imports": _WARM}),
-        # Longer than any task: until then Redis gives a message to nobody else.
+        # Longer than any task: until then Redis gives a message to no other worker.
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(_LONGEST_TASK_SECONDS),
-        # A task whose worker is gone has no heartbeat; it is tried again.
+        # A task whose worker has died has no heartbeat; Airflow runs it again.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(_LOST_AFTER_SECONDS),
         "AIRFLOW_CONN_WAITLIST_SNAPSHOTS": store.connection,
         "WAITLIST_SNAPSHOT_URL": f"s3://waitlist_snapshots@{store.bucket}/dry-runs",
@@ -114,7 +114,7 @@ def celery(queue: str, store: ObjectStore) -> dict[str, str]:
 
 
 def start_worker(airflow: RunningAirflow, name: str) -> None:
-    """Start a Celery worker that has no folder in common with the others but that of the logs."""
+    """Start a Celery worker that shares no folder with the others except the one for logs."""
     own = airflow.home.folder / name
     own.mkdir()
     airflow.start_component(
@@ -130,7 +130,7 @@ def start_worker(airflow: RunningAirflow, name: str) -> None:
 
 
 def kill_a_worker(airflow: RunningAirflow, run_id: str, task: str) -> None:
-    """Kill the worker that runs a part of this task, once it does, and its task's processes with it."""
+    """Wait until a worker runs a part of this task, then kill it together with the task's processes."""
 
     def busy() -> tuple[str, int] | None:
         for (task_id, index), found in airflow.tasks(run_id).items():
@@ -151,7 +151,7 @@ def kill_a_worker(airflow: RunningAirflow, run_id: str, task: str) -> None:
 
 
 def contents_of(site: Site, run_id: str) -> Contents:
-    """Return what staging holds of a run, whatever the order of its rows."""
+    """Return the content of staging for a run, independent of the order of its rows."""
     store, contents = StagingStore(site.staging), {}
     with store.database.connected() as connection:
         for found in schema.METADATA.sorted_tables:
@@ -175,7 +175,7 @@ def table(runs: Mapping[str, DryRun], found: Mapping[str, Contents]) -> str:
         lines.append(f"| {what} | {' | '.join(values)} | {equal} |")
 
     line("seconds", [f"{run.seconds:.1f}" for run in runs.values()])
-    # What a killed process had used is not known any more.
+    # The processor time of a killed process is lost.
     line("CPU seconds", ["" if name == KILLED else f"{run.cpu_seconds:.1f}" for name, run in runs.items()])
     line("database CPU seconds", [f"{run.database_cpu_seconds:.1f}" for run in runs.values()])
     line("largest process, MB", [f"{run.peak_bytes / 2**20:,.0f}" for run in runs.values()])

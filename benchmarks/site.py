@@ -18,12 +18,12 @@ _SEED = 2
 _TEXTS = ("orsak", "planerade_atgarder", "anvandare")
 _LONGEST = 4_000
 _LOG_FILES = 400
-"""Of 16 MB each, which is more than a few runs of a million posts write."""
+"""Each of 16 MB; together more than a few runs of a million posts write."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What is measured on."""
+    """The databases on which the work is measured."""
 
     database: str
     posts: int
@@ -39,7 +39,7 @@ class Site:
 
 
 def build(database: str, posts: int, folder: Path, server: PostgresServer) -> Site:
-    """Make the PMO in a process of its own, so that nothing of it weighs on what is measured."""
+    """Make the PMO in a process of its own, so that it uses no memory or processor time of the measured process."""
     command = [sys.executable, "-m", "waitlist.simulator", "--posts", str(posts), "--seed", str(_SEED)]
     command += ["--as-of", AS_OF.isoformat(), "--out", str(folder)]
     # The synthetic PMO has two texts that arrow-odbc cannot read; the unit is arrow-odbc alone, so they are cut.
@@ -56,7 +56,7 @@ def build(database: str, posts: int, folder: Path, server: PostgresServer) -> Si
     known = os.environ | {"PGPASSWORD": server.password}
     subprocess.run([*command, "--postgres", address], check=True, stdout=subprocess.DEVNULL, env=known)
     with psycopg.connect(server.libpq(name), autocommit=True) as connection:
-        # A server that has run for a day writes its log into files that it has.
+        # A server that has run for a day writes its log into existing files.
         log_files = ["SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()"] * _LOG_FILES
         for statement in (*cut, "VACUUM ANALYZE", *log_files, "CHECKPOINT"):
             connection.execute(statement)
@@ -64,7 +64,7 @@ def build(database: str, posts: int, folder: Path, server: PostgresServer) -> Si
 
 
 def with_staging(site: Site, server: PostgresServer, number: int) -> Site:
-    """Give the site a staging database that nobody has used."""
+    """Give the site an unused staging database."""
     if site.database == "sqlite":
         staging = f"sqlite:///{site.folder / f'staging-{number}.sqlite'}"
     else:

@@ -1,6 +1,6 @@
 """``python -m benchmarks.work NAME SITE``: one piece of work in a process of its own; prints what it took, as JSON.
 
-Not measured: starting Python and importing what the work needs, which a long-lived worker does once.
+Starting Python and importing modules is not measured: a long-running worker does that once.
 """
 
 import json
@@ -27,13 +27,13 @@ from waitlist.steps.run import Run
 
 Steps = dict[str, float]
 Work = Callable[[], tuple[int, Steps]]
-"""Does it, once everything is ready; returns the posts, and seconds by step."""
+"""Does the work, once everything is ready; returns the number of posts, and seconds by step."""
 
 
 def raw(site: Site) -> Work:
     """Read PMO by arrow-odbc, by the statements that the extract sends, and throw everything away."""
     settings = Settings(mappings_dir=site.mappings)
-    # SQLite's driver holds a result as a whole, so it is asked for a chunk at a time; PostgreSQL's streams it.
+    # SQLite's driver keeps a whole result in memory, so one chunk at a time is selected; PostgreSQL's driver streams.
     at_a_time = settings.chunk_posts if site.database == "sqlite" else settings.partition_posts
     source = PmoSource(site.pmo, Settings(mappings_dir=site.mappings, partition_posts=at_a_time))
     selection = Selection(AS_OF)
@@ -52,7 +52,7 @@ def raw(site: Site) -> Work:
 
 
 def naive(site: Site) -> Work:
-    """Run the script that one would write."""
+    """Run the simple script."""
     return lambda: (script(site.pmo, site.staging, Settings(mappings_dir=site.mappings), AS_OF), {})
 
 
@@ -66,7 +66,7 @@ def two_processes(site: Site) -> Work:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["waitlist.steps.pipeline", "adbc_driver_postgresql.dbapi"])
     pool = ProcessPoolExecutor(2, mp_context=context)
-    list(pool.map(time.sleep, [0.2, 0.2]))  # both are there before the clock runs
+    list(pool.map(time.sleep, [0.2, 0.2]))  # both processes are started before the time is measured
     return lambda: _direct(site, pool)
 
 

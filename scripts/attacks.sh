@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every attack on the product, the long ones too, and prints how many tries each made and how many were held.
+# Runs every attack on the product, the long ones too, and prints how many tries each made and how many the product withstood.
 set -euo pipefail
 source "$(dirname "$0")/env.sh"
 

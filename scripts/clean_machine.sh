@@ -12,7 +12,7 @@ command=${COMMAND:-make demo}
 die() { printf '%s\n' "$*" >&2; exit 1; }
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-# What this machine knows of its package indexes: certificates, proxies, addresses.
+# This machine's settings for package indexes: certificates, proxies, addresses.
 lend_network() {
     cp /etc/resolv.conf /etc/hosts "$1/etc/"
     [[ ! -d /usr/local/share/ca-certificates ]] ||

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One whole dry run on a synthetic PMO, in .demo/ alone: whatever the environment says of other systems is set aside.
+# One whole dry run on a synthetic PMO, in .demo/ alone. All settings of the environment for other systems are ignored.
 set -euo pipefail
 source "$(dirname "$0")/env.sh"
 
@@ -10,7 +10,7 @@ for name in ${!WAITLIST_@} ${!AIRFLOW_CONN_@}; do unset "$name"; done
 demo_site "$demo"
 
 mkdir -p "$demo"
-# The same table every time: what an earlier demo staged and released is forgotten.
+# The same table every time: the rows that an earlier demo staged and released are removed.
 rm -rf "$demo"/staging.sqlite* "$demo/snapshots" "$demo/data_docs"
 
 say "1/4  A synthetic PMO: 20,000 posts, 30 units, three waves, and a pilot that was released a month ago"

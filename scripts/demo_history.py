@@ -1,10 +1,10 @@
-"""The demo's nights: the dry-run DAG as of each of the last 30 days, on a synthetic PMO that its staff put in order.
+"""The demo's nights: the dry-run DAG as of each of the last 30 days, on a synthetic PMO whose staff mend posts.
 
     python scripts/demo_history.py FOLDER LAST-DAY NIGHTS
 
-FOLDER holds what ``python -m waitlist.simulator`` wrote, just made. Every night is a run of Airflow's. One of them
-fails, as it happens: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs'
-logs go to ``FOLDER/nights.log``.
+FOLDER holds the new output of ``python -m waitlist.simulator``. Every night is a run of Airflow. One of them fails, as
+happens in production: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs' logs
+are written to ``FOLDER/nights.log``.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ FAILS: Final = 19
 
 
 def main(folder: Path, last: dt.date, nights: int) -> int:
-    """Live through the nights; 0 when each came out as it should."""
+    """Run every night; return 0 when each ended as expected."""
     days = [last - dt.timedelta(days=nights - number) for number in range(1, nights + 1)]
     history = History(folder / "pmo.sqlite", folder, first=days[0], last=last)
     told = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
@@ -38,7 +38,7 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
     dag = dry_run.load()
     for number, day in enumerate(days, 1):
         if number == nights and data_docs:
-            # A page for each night would take a tenth of the time, and engineers look at the latest.
+            # Data Docs of every night would take a tenth of the time, and engineers look at the latest.
             os.environ["WAITLIST_DATA_DOCS_DIR"] = data_docs
         begun = time.monotonic()
         changed = history.live_through(day)

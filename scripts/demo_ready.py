@@ -38,7 +38,7 @@ def main(url: str, passwords: Path, folder: Path, components: list[int]) -> int:
 
 
 def _ready(client: httpx.Client, login: dict[str, str]) -> bool:
-    """Log in, and tell whether the DAG is known."""
+    """Log in, and return whether Airflow has read the DAG."""
     try:
         answer = client.post("/auth/token", json=login)
         if not answer.is_success:

@@ -6,18 +6,18 @@ cd "$ROOT" || exit 1
 export PATH="$ROOT/.venv/bin:$PATH"
 export PYTHONPATH="$ROOT/include:$ROOT/plugins"
 export PYTHONUTF8=1
-# Memory that is freed goes to the next who asks: less at the peak, and fewer pages asked of the system.
+# Freed memory is used again at once: the peak is lower, and fewer pages are requested from the system.
 export ARROW_DEFAULT_MEMORY_POOL=system
 export MALLOC_MMAP_THRESHOLD_=67108864
 export MALLOC_TRIM_THRESHOLD_=134217728
-# Airflow starts many processes; each would compile all it imports anew.
+# Airflow starts many processes; each would compile all its imports again.
 unset PYTHONDONTWRITEBYTECODE
 
 export AIRFLOW_HOME="${AIRFLOW_HOME:-$ROOT/.demo/airflow}"
 export AIRFLOW__CORE__DAGS_FOLDER="$ROOT/dags"
 export AIRFLOW__CORE__PLUGINS_FOLDER="$ROOT/plugins"
 export AIRFLOW__CORE__LOAD_EXAMPLES=False
-# Nothing is reported to anyone outside.
+# No usage is reported to anybody outside.
 export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
 export GX_ANALYTICS_ENABLED=false
 
@@ -53,7 +53,7 @@ migrate_airflow() {
     bound airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow db migrate failed"; }
 }
 
-# Tells which task a dry run in the background has reached, from its log; ends as the run ends.
+# Prints which task a dry run in the background has reached, from its log; ends as the run ends.
 show_steps() {
     local pid=$1 log=$2 shown="" step
     while kill -0 "$pid" 2>/dev/null; do

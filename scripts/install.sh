@@ -22,19 +22,19 @@ Install them (Debian's names), then run the command again. On Debian, as root:
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
-# Tells whether an environment's packages are those of its Python: after an upgrade of the system they lie under the old one.
+# Succeeds if an environment's packages are those of its Python: after an upgrade of the system they lie under the old one.
 is_whole() {
     local version
     version=$("$1/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) &&
         [[ -d $1/lib/python$version/site-packages ]]
 }
 
-# Tells whether an environment holds exactly what a lock names: has_lock FOLDER LOCK
+# Succeeds if an environment has exactly the packages that a lock names: has_lock FOLDER LOCK
 has_lock() {
     is_whole "$1" && [[ $(cat "$1/ready" 2>/dev/null) == "$(cksum <"$2")" ]]
 }
 
-# Makes an environment hold exactly what a lock names: install_lock FOLDER LOCK
+# Installs exactly the packages that a lock names: install_lock FOLDER LOCK
 install_lock() {
     rm -f "$1/ready"
     echo "Installing the locked packages into $1"

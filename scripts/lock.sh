@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Regenerates the locks: what is locked stays at its version while pyproject.toml allows it.
+# Regenerates the locks: a package keeps its locked version as long as pyproject.toml allows it.
 # To take newer versions, delete the three files first.
 set -euo pipefail
 source "$(dirname "$0")/env.sh"

@@ -1,8 +1,8 @@
 """Write the tables of ``docs/rules.md`` that the rules declare: python scripts/rule_docs.py [--check].
 
-The tables of rules, of dispositions and of Swedish texts are made of ``waitlist.judge.rules`` and
-``waitlist.swedish.words``; the text around them is written by hand. With ``--check`` nothing is written, and a stale
-table ends with 1.
+The tables of rules, of dispositions and of Swedish texts are made from ``waitlist.judge.rules`` and
+``waitlist.swedish.words``; the text around them is written by hand. With ``--check`` nothing is written, and the result
+is 1 when a table is out of date.
 """
 
 import inspect
@@ -73,13 +73,13 @@ def written(document: str) -> str:
 
 
 def main(arguments: Iterable[str]) -> int:
-    """Write the document, or compare it; return 1 when it is stale."""
+    """Write the document, or compare it; return 1 when it is out of date."""
     before = DOCUMENT.read_text(encoding="utf-8")
     after = written(before)
     if before == after:
         return 0
     if "--check" in arguments:
-        print("docs/rules.md is not what the rules declare: run make docs", file=sys.stderr)  # noqa: T201 - a command line
+        print("docs/rules.md differs from the rules: run make docs", file=sys.stderr)  # noqa: T201 - a command line
         return 1
     DOCUMENT.write_text(after, encoding="utf-8")
     return 0

@@ -8,7 +8,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 for name in ${!WAITLIST_@} ${!AIRFLOW_@} ${!AWS_@}; do [[ $name == AIRFLOW_HOME ]] || unset "$name"; done
 
 command -v redis-server >/dev/null || install_packages redis-server
-# An environment of its own, of the image's lock: the workers are what the image would be.
+# An environment of its own, made from the image's lock: the workers have the same packages as the image.
 venv=.venv-scale-out
 lock=docker/airflow/requirements.txt
 if ! has_lock "$venv" "$lock"; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the machine and .venv ready. Whatever is in place is left alone, and then no network is needed.
+# Makes the machine and .venv ready. Everything that is installed already stays, and then no network is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Airflow with the dashboard, on demo data with a history of 30 nights, in .demo/up/ alone. FRESH=1 makes the data anew.
+# Airflow with the dashboard, on demo data with a history of 30 nights, in .demo/up/ alone. FRESH=1 makes the data again.
 # SITE= names another folder in .demo/: `make pictures` has one of its own.
 set -euo pipefail
 for name in ${!WAITLIST_@} ${!AIRFLOW_@}; do unset "$name"; done
@@ -38,8 +38,8 @@ make_data() {
 
 sessions=()
 start() {
-    # The lock is this script's alone, and ends with it.
-    # A session of its own holds a component's whole tree, tasks included; were this script killed, it ends as well.
+    # Only this script has the lock, and the lock ends with it.
+    # A component with its whole tree, tasks included, runs in a session of its own; it also ends if this script is killed.
     setsid setpriv --pdeathsig TERM airflow "$@" >"$AIRFLOW_HOME/$1.log" 2>&1 9>&- &
     sessions+=("$!")
 }
