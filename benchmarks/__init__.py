@@ -1,1 +1,1 @@
-"""How fast the pipeline is, compared with a raw read: ``make bench``. ``docs/performance.md`` says how to read the result."""
+"""The speed of the pipeline, compared with a raw read: ``make bench``; how to read it: ``docs/performance.md``."""

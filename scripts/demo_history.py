@@ -3,8 +3,8 @@
     python scripts/demo_history.py FOLDER LAST-DAY NIGHTS
 
 FOLDER holds the new output of ``python -m waitlist.simulator``. Every night is a run of Airflow. One of them fails, as
-happens in production: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs' logs
-are written to ``FOLDER/nights.log``.
+happens in production: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs'
+logs are written to ``FOLDER/nights.log``.
 """
 
 import datetime as dt

@@ -25,5 +25,5 @@ def object_store() -> Iterator[ObjectStore]:
 
 @pytest.fixture(scope="session")
 def attack_table() -> Callable[..., None]:
-    """Records an attack: its name, how many tries it made and how many were held."""
+    """Records an attack: its name, how many tries it made and how many the product withstood."""
     return attacks.record

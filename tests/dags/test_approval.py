@@ -1,4 +1,4 @@
-"""The human step: who may answer and for how long, and what each answer leads to."""
+"""The human step: the persons that may answer, the time that they have, and the effect of each answer."""
 
 import datetime as dt
 import importlib
@@ -31,7 +31,7 @@ def approval(airflow_home: None) -> ModuleType:
 
 @pytest.fixture
 def pipeline(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
-    """Stands for the pipeline; remembers what it was told to do."""
+    """A mock of the pipeline, which records the calls."""
     runs, approval = (importlib.import_module(f"waitlist_airflow.{name}") for name in ("runs", "approval"))
     stand_in = mock.Mock()
     stand_in.approval_question.return_value = stand_in.withdrawal_question.return_value = QUESTION
@@ -51,10 +51,10 @@ def decide(approval: ModuleType) -> Any:
     return approval.ask_for_withdrawal()
 
 
-# Who is asked, and what
+# The persons that are asked, and the question
 
 
-def test_those_whom_the_settings_name_may_answer_for_as_many_hours_as_they_say(
+def test_the_persons_in_the_settings_may_answer_for_the_hours_in_the_settings(
     approval: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAITLIST_APPROVERS", "lead, chef")
@@ -65,14 +65,14 @@ def test_those_whom_the_settings_name_may_answer_for_as_many_hours_as_they_say(
         assert step.defaults is None, "no answer is no approval"
 
 
-def test_where_the_settings_name_nobody_the_step_is_not_open_to_everybody(
+def test_settings_that_name_nobody_do_not_open_the_step_to_everybody(
     approval: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WAITLIST_APPROVERS", raising=False)
     assert [user["id"] for user in approve(approval).assigned_users] == [""]
 
 
-def test_no_template_stands_in_a_question_since_templates_read_what_others_may_write(approval: ModuleType) -> None:
+def test_a_question_has_no_template_since_templates_read_what_others_may_write(approval: ModuleType) -> None:
     for step in (approve(approval), decide(approval)):
         assert tuple(step.template_fields) == ()
         assert (step.subject, step.body, step.told) == ("", None, "")
@@ -80,7 +80,7 @@ def test_no_template_stands_in_a_question_since_templates_read_what_others_may_w
 
 @pytest.fixture
 def airflow_keeps(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
-    """Stands for the way to Airflow's API; what it keeps is what it is sent, unless a test says otherwise."""
+    """A mock of the connection to Airflow's API, which keeps what it is sent unless a test says otherwise."""
     runner = importlib.import_module("airflow.sdk.execution_time.task_runner")
     way = mock.Mock()
     way.send.side_effect = lambda message: message
@@ -89,7 +89,7 @@ def airflow_keeps(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.M
 
 
 def ask(step: Any) -> Any:
-    """Let a step ask; return how it waits, or None where it does not."""
+    """Let a step ask its question; return how it waits, or None if it does not wait."""
     exceptions = importlib.import_module("airflow.sdk.exceptions")
     step.notifiers = []
     try:
@@ -129,7 +129,7 @@ def test_what_has_been_decided_is_not_asked_again(
     airflow_keeps.assert_not_called()
 
 
-# What an answer leads to
+# The effect of an answer
 
 
 def answer(*options: str, person: str | None = "lead", **params: object) -> dict[str, Any]:
@@ -144,14 +144,14 @@ def answer(*options: str, person: str | None = "lead", **params: object) -> dict
 
 
 def resume(step: Any, event: dict[str, Any], asked: int | None = QUESTION.entry) -> BaseException | dict[str, Any]:
-    """Resume a step as Airflow does; return what it hands on, or what it was ended by."""
+    """Resume a step as Airflow does; return what it hands on, or the exception that ended it."""
     try:
         return dict(step.resume({}, event=event, asked=asked))
-    except Exception as ended:  # noqa: BLE001 - what Airflow is told is what the test is about
+    except Exception as ended:  # noqa: BLE001 - the test is about the exception that Airflow gets
         return ended
 
 
-def test_an_approval_releases_in_the_name_and_with_the_words_of_who_answered(
+def test_an_approval_releases_with_the_name_and_the_reason_of_the_person_that_answered(
     approval: ModuleType, pipeline: mock.Mock
 ) -> None:
     pipeline.release.return_value = {"posts": 1}
@@ -167,7 +167,7 @@ def test_a_rejection_closes_the_batch(approval: ModuleType, pipeline: mock.Mock)
     pipeline.release.assert_not_called()
 
 
-def test_a_withdrawal_is_taken_and_a_release_that_stands_put_on_record(
+def test_a_withdrawal_is_executed_and_a_release_that_is_kept_is_recorded(
     approval: ModuleType, pipeline: mock.Mock
 ) -> None:
     pipeline.withdraw.return_value = pipeline.keep.return_value = {}
@@ -189,7 +189,7 @@ NO_ANSWERS = {
 
 
 @pytest.mark.parametrize("event", NO_ANSWERS.values(), ids=NO_ANSWERS)
-def test_whatever_is_no_answer_to_the_question_decides_nothing(
+def test_anything_but_an_answer_to_the_question_decides_nothing(
     approval: ModuleType, pipeline: mock.Mock, event: dict[str, Any]
 ) -> None:
     ended = resume(approve(approval), event)
@@ -197,13 +197,13 @@ def test_whatever_is_no_answer_to_the_question_decides_nothing(
     assert not [call for call in pipeline.method_calls if call[0] in {"release", "reject", "withdraw", "keep"}]
 
 
-def test_time_that_is_up_is_no_answer(approval: ModuleType, pipeline: mock.Mock) -> None:
+def test_a_timeout_is_not_an_answer(approval: ModuleType, pipeline: mock.Mock) -> None:
     ended = resume(approve(approval), {"error": "The timeout has passed", "error_type": "timeout"})
     assert type(ended).__name__ == "HITLTimeoutError"
     assert pipeline.mock_calls == []
 
 
-def test_a_staging_that_does_not_answer_is_asked_again_and_one_that_refuses_is_not(
+def test_a_call_is_retried_when_staging_does_not_answer_and_not_when_it_refuses(
     approval: ModuleType, pipeline: mock.Mock
 ) -> None:
     pipeline.release.side_effect = [StagingError("gone"), StagingError("gone"), {"posts": 1}]

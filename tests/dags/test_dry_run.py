@@ -1,4 +1,4 @@
-"""The dry-run DAG as Airflow runs it: what it leaves, what it says when it fails, and what it never says."""
+"""The dry-run DAG as Airflow runs it: its results, its errors, and the data that it never shows."""
 
 import datetime as dt
 import json
@@ -24,7 +24,7 @@ MARKERS = {
     "filial": "Filialmarkör norr",
     "boka_from": "datummarkör",
 }
-"""Planted in the synthetic PMO; each may stand in the snapshot and in staging, and nowhere else."""
+"""Planted in the synthetic PMO; each may be in the snapshot and in staging, and nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ def test_every_suite_leaves_its_results(site: Site, first_run: str) -> None:
     assert site.ask(f"SELECT DISTINCT outcome FROM quality_result WHERE {stopping}") == [("passed",)]
 
 
-def test_the_log_tells_the_readiness_in_swedish(first_run: str) -> None:
+def test_the_log_has_the_readiness_table_in_swedish(first_run: str) -> None:
     assert "vad kan migreras, och vad återstår?" in first_run
     assert "Flytta till SDV-väntelista" in first_run
 
 
-def test_personal_data_stands_in_the_snapshot_and_in_staging_alone(site: Site, first_run: str) -> None:
+def test_personal_data_is_in_the_snapshot_and_in_staging_alone(site: Site, first_run: str) -> None:
     sought = [PERSON, PERSON.replace("-", ""), *MARKERS.values()]
     forms = {form for text in sought for form in (text, json.dumps(text)[1:-1], text.split(",")[0])}
     assert site.ask("SELECT count(*) FROM disposition WHERE kategori = 'Kategorimarkör kväll'") == [(1,)]
@@ -113,7 +113,7 @@ def test_personal_data_stands_in_the_snapshot_and_in_staging_alone(site: Site, f
     assert (site.home.folder / "data_docs").is_dir()
 
 
-def test_snapshots_are_their_owners_alone(site: Site, first_run: str) -> None:
+def test_only_their_owner_can_read_snapshots(site: Site, first_run: str) -> None:
     files = [path for path in (site.home.folder / "snapshots").rglob("*") if path.is_file()]
     assert files
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)

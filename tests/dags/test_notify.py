@@ -1,4 +1,4 @@
-"""Messages as they arrive at a real mail server and a real webhook, and their absence that harms nobody."""
+"""Messages arrive at a real mail server and a real webhook, and a message that cannot be sent fails nothing."""
 
 import importlib
 import json
@@ -45,11 +45,11 @@ def connect(monkeypatch: pytest.MonkeyPatch, **connection: Any) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAITLIST_MESSAGES", json.dumps(connection))
 
 
-# How a message goes out
+# How a message is sent
 
 
 @pytest.mark.parametrize("conn_type", ["smtp", "http"])
-def test_a_server_that_is_silent_is_given_up(
+def test_a_send_to_a_silent_server_times_out(
     notify: ModuleType, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture, conn_type: str
 ) -> None:
     monkeypatch.setattr(notify, "_SECONDS", 1)
@@ -101,10 +101,10 @@ def test_a_webhook_may_be_named_by_scheme_host_and_port(notify: ModuleType, monk
     assert "Authorization" not in headers
 
 
-# When it does not
+# When it cannot be sent
 
 
-def test_without_a_connection_nobody_is_told_and_nothing_fails(
+def test_without_a_connection_no_message_is_sent_and_nothing_fails(
     notify: ModuleType, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAITLIST_MESSAGES", raising=False)
@@ -113,7 +113,7 @@ def test_without_a_connection_nobody_is_told_and_nothing_fails(
     assert not [record for record in log.records if record.levelno > logging.INFO]
 
 
-def test_a_server_that_refuses_fails_nothing_and_its_words_stay_out_of_the_log(
+def test_a_server_that_refuses_fails_nothing_and_its_text_stays_out_of_the_log(
     notify: ModuleType, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     with serving(MailServer(refuses=True)) as server:
@@ -134,7 +134,7 @@ def test_a_server_that_is_not_there_fails_nothing(
     assert "could not be sent" in log.text
 
 
-def test_a_webhook_that_says_no_fails_nothing(
+def test_a_webhook_that_refuses_fails_nothing(
     notify: ModuleType, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     with serving(Webhook(status=500)) as hook:
@@ -151,7 +151,7 @@ def test_a_webhook_that_says_no_fails_nothing(
         ({"conn_type": "smtp", "host": "127.0.0.1"}, "could not be sent"),
     ],
 )
-def test_a_connection_that_does_not_do_is_logged(
+def test_a_connection_that_cannot_be_used_is_logged(
     notify: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     log: pytest.LogCaptureFixture,
@@ -163,14 +163,14 @@ def test_a_connection_that_does_not_do_is_logged(
     assert said in log.text
 
 
-# What the notifiers say
+# The texts of the notifiers
 
 
 def context(**told: Any) -> dict[str, Any]:
     return {"dag": SimpleNamespace(dag_id="waitlist_dry_run"), "run_id": RUN_ID, **told}
 
 
-def test_a_failed_run_is_told_with_its_step_and_a_link_to_it(notify: ModuleType, mail: MailServer) -> None:
+def test_the_message_about_a_failed_run_has_its_step_and_a_link(notify: ModuleType, mail: MailServer) -> None:
     notify.RunFailed()(context(ti=SimpleNamespace(task_id="reconcile")))
     (message,) = mail.messages
     assert message["Subject"] == "Torrkörningen av väntelistorna misslyckades"
@@ -178,7 +178,7 @@ def test_a_failed_run_is_told_with_its_step_and_a_link_to_it(notify: ModuleType,
     assert LINK in text_of(message)
 
 
-def test_a_failed_run_of_which_little_is_known_is_told_all_the_same(notify: ModuleType, mail: MailServer) -> None:
+def test_a_message_about_a_failed_run_is_sent_even_without_its_details(notify: ModuleType, mail: MailServer) -> None:
     notify.RunFailed()(context())
     assert LINK in text_of(mail.messages[0])
 
@@ -195,9 +195,7 @@ def asked(step: Any) -> dict[str, Any]:
     return {"dag": None, "task": step, "ti": ti}
 
 
-def test_a_question_that_waits_is_told_with_its_counts_and_a_link_to_answer(
-    notify: ModuleType, mail: MailServer
-) -> None:
+def test_the_message_about_a_question_has_its_counts_and_a_link_to_answer(notify: ModuleType, mail: MailServer) -> None:
     step = question()
     (notifier,) = step.notifiers
     notifier(asked(step))
@@ -207,7 +205,7 @@ def test_a_question_that_waits_is_told_with_its_counts_and_a_link_to_answer(
     assert "/dags/waitlist_migration/runs/manual__1/tasks/approve/required_actions" in text_of(message)
 
 
-def test_a_question_asks_on_when_its_message_cannot_be_made(
+def test_a_question_goes_on_when_its_message_cannot_be_made(
     notify: ModuleType, mail: MailServer, log: pytest.LogCaptureFixture
 ) -> None:
     step = question()

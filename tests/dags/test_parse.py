@@ -1,4 +1,4 @@
-"""DAG files are parsed again and again, and every task parses its own: they bring next to nothing along."""
+"""DAG files are parsed again and again, also by every task, so they must import very little."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def test_as_many_tasks_read_pmo_at_a_time_as_are_set(parsed: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("dag", ["waitlist_dry_run", "waitlist_migration"])
-def test_a_batch_is_shown_only_after_every_check_and_nothing_is_told_of_it_before(
+def test_a_batch_is_shown_only_after_every_check_and_no_message_is_sent_before(
     parsed: dict[str, Any], dag: str
 ) -> None:
     after = parsed["after"][dag]
@@ -69,9 +69,7 @@ def test_a_batch_is_shown_only_after_every_check_and_nothing_is_told_of_it_befor
 
 
 @pytest.mark.parametrize("dag", ["waitlist_dry_run", "waitlist_migration", "waitlist_withdrawal"])
-def test_a_run_ends_with_what_the_database_says_of_it_whatever_states_the_other_steps_have(
-    parsed: dict[str, Any], dag: str
-) -> None:
+def test_a_run_ends_as_the_database_says_in_any_state_of_the_other_steps(parsed: dict[str, Any], dag: str) -> None:
     after = parsed["after"][dag]
     assert set(after["conclude"]) == after.keys() - {"report", "watch_gates", "verify_releases", "conclude"}
     assert parsed["ends"][dag] == {"conclude": "all_done_setup_success"}

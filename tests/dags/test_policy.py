@@ -54,7 +54,7 @@ def test_every_dag_has_known_tags_and_no_catch_up(bag: dict[str, Any]) -> None:
         assert not dag["catchup"]
 
 
-def test_every_task_has_an_owner_to_ask_retries_and_an_end(bag: dict[str, Any]) -> None:
+def test_every_task_has_an_owner_retries_and_a_timeout(bag: dict[str, Any]) -> None:
     for dag in bag["dags"].values():
         for task in dag["tasks"].values():
             assert task["owner"] == "migreringsledningen"
@@ -62,13 +62,13 @@ def test_every_task_has_an_owner_to_ask_retries_and_an_end(bag: dict[str, Any]) 
             assert task["ends"]
 
 
-def test_every_dag_tells_people_when_a_run_fails(bag: dict[str, Any]) -> None:
+def test_every_dag_sends_a_message_when_a_run_fails(bag: dict[str, Any]) -> None:
     for name, dag in bag["dags"].items():
-        # The watch runs every hour, and tells an outage once.
+        # The watch runs every hour, and sends one message for an outage.
         assert dag["tells"] is (name != "waitlist_watch")
 
 
-def test_every_run_has_an_end_and_a_night_ends_before_the_next(bag: dict[str, Any]) -> None:
+def test_every_run_has_a_timeout_and_a_night_ends_before_the_next(bag: dict[str, Any]) -> None:
     longest = {name: dag["longest_hours"] for name, dag in bag["dags"].items()}
     assert all(longest.values()), longest
     assert longest["waitlist_dry_run"] < 24
@@ -86,7 +86,7 @@ def test_the_dry_run_is_nightly_in_swedish_time_with_a_data_interval(bag: dict[s
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
-def test_a_dag_file_only_wires(path: Path) -> None:
+def test_a_dag_file_only_connects_steps(path: Path) -> None:
     imported = {
         node.module if isinstance(node, ast.ImportFrom) else alias.name
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

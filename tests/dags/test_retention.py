@@ -1,4 +1,4 @@
-"""The retention DAG as Airflow runs it: what it says, what it removes, and that it says no more than counts."""
+"""The retention DAG as Airflow runs it: what it removes, and that its log has only counts."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def snapshots(home: AirflowHome) -> list[str]:
     return sorted(path.parent.name for path in Path(home.folder / "snapshots").rglob("*.parquet"))
 
 
-def test_it_removes_all_but_the_latest_dry_run_and_says_counts_alone(home: AirflowHome) -> None:
+def test_it_removes_all_but_the_latest_dry_run_and_logs_only_counts(home: AirflowHome) -> None:
     said = run(home, keep_days=7)
     assert "removed in all: {'batches': 1," in said
     assert set(rows(home)) == {"older"}

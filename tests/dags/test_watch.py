@@ -1,4 +1,4 @@
-"""The watch over the nights: one message an outage, to a real webhook; once as Airflow runs it, then step by step."""
+"""The watch over the nights: one message for each outage, to a real webhook; once by Airflow, then step by step."""
 
 import datetime as dt
 import importlib
@@ -15,8 +15,8 @@ from tests.support.airflow_home import AirflowHome, sqlite_connection
 from tests.support.mail import Webhook, serving
 
 from waitlist import paths
-from waitlist.reports.readiness import moment
 from waitlist.staging import StagingStore, schema
+from waitlist.swedish.formats import moment
 
 NOW = dt.datetime.now(dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -25,7 +25,7 @@ KEPT = "waitlist_watch"
 
 @dataclass
 class Variables:
-    """In the place of Airflow's variables."""
+    """A replacement for Airflow's variables."""
 
     kept: dict[str, str] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Site:
     variables: Variables = field(default_factory=Variables)
 
     def night(self, ago: dt.timedelta, *, state: str = "verified") -> dt.datetime:
-        """Let the one night have begun and ended so long ago."""
+        """Store one night that began and ended so long ago."""
         if not batches.rows(self.store, schema.batch):
             batches.put_verified(self.store)
         at = NOW - ago
@@ -56,11 +56,11 @@ class Site:
         return at
 
     def remember(self, ago: dt.timedelta) -> None:
-        """Let the watch have seen a night so long ago, and have told nothing since."""
+        """Store that the watch saw a night so long ago, and has sent no message since."""
         self.variables.kept[KEPT] = json.dumps({"since": (NOW - ago).isoformat(), "told": False})
 
     def go_live(self, day: dt.date) -> None:
-        """Let one unit go live on a day, and no other have a go-live."""
+        """Give one unit a go-live, and the others none."""
         header = (paths.MAPPINGS / "units.csv").read_text(encoding="utf-8").splitlines()[0]
         told = {
             "hsa_id": "SE2120009999-DEMO1", "enhet": "Demo", "vardomraden": "Pv", "driftstart": day.isoformat(),
@@ -70,13 +70,13 @@ class Site:
         (self.folder / "mappings" / "units.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
 
     def subjects(self, run: Callable[[], object]) -> list[str]:
-        """Return the subjects of what was sent meanwhile."""
+        """Return the subjects of the messages that were sent during the run."""
         before = len(self.webhook.posts)
         run()
         return [str(body["subject"]) for _, _, body in self.webhook.posts[before:]]
 
     def run(self) -> list[str]:
-        """Look once; return the subjects of what was sent."""
+        """Let the watch look once; return the subjects of its messages."""
         return self.subjects(self.look)
 
 
@@ -104,7 +104,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield site
 
 
-def test_as_airflow_runs_it_an_outage_is_told_once_and_kept_in_a_variable(site: Site) -> None:
+def test_as_airflow_runs_it_an_outage_gives_one_message_and_is_kept_in_a_variable(site: Site) -> None:
     home = AirflowHome(site.folder / "airflow", site.environment)
     last = site.night(28 * HOUR)
     (subject,) = site.subjects(lambda: home.cli("dags", "test", "waitlist_watch"))
@@ -115,7 +115,7 @@ def test_as_airflow_runs_it_an_outage_is_told_once_and_kept_in_a_variable(site: 
     assert kept == 1
 
 
-def test_the_next_outage_is_told_again(site: Site) -> None:
+def test_the_next_outage_gives_a_message_again(site: Site) -> None:
     for ago, told in [(28, 1), (28, 0), (1, 0), (1, 0)]:
         site.night(ago * HOUR)
         assert len(site.run()) == told
@@ -130,7 +130,7 @@ def test_it_is_silent_before_the_first_dry_run_began(site: Site) -> None:
     assert site.variables.kept == {}
 
 
-def test_a_first_dry_run_that_never_ends_is_told_once(site: Site) -> None:
+def test_a_first_dry_run_that_never_ends_gives_one_message(site: Site) -> None:
     site.night(20 * HOUR, state="open")
     assert site.run() == []
     site.variables.kept.clear()
@@ -140,7 +140,7 @@ def test_a_first_dry_run_that_never_ends_is_told_once(site: Site) -> None:
     assert site.run() == []
 
 
-def test_a_message_that_could_not_be_sent_is_sent_at_the_next_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_could_not_be_sent_is_sent_the_next_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.night(40 * HOUR)
     with monkeypatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_WAITLIST_MESSAGES", '{"conn_type": "http", "host": "http://127.0.0.1:9"}')
@@ -149,7 +149,7 @@ def test_a_message_that_could_not_be_sent_is_sent_at_the_next_look(site: Site, m
     assert site.run() == []
 
 
-def test_when_it_cannot_look_the_outage_is_told_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_is_sent_also_when_staging_cannot_be_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> None:
         with pytest.raises(AirflowException, match="WAITLIST_CHUNK_POSTS"):
             site.look()

@@ -1,4 +1,4 @@
-"""One Airflow in service, over a synthetic PMO and an empty staging database, for all tests of a file."""
+"""One Airflow as in production, over a synthetic PMO and an empty staging database, for all tests of a file."""
 
 import datetime as dt
 import sqlite3
@@ -27,7 +27,7 @@ AS_OF = dt.date(2024, 10, 1)
 
 @dataclass(frozen=True)
 class Site:
-    """Airflow, and what stands on both sides of it."""
+    """Airflow, and the systems on both sides of it."""
 
     airflow: RunningAirflow
     folder: Path
@@ -43,7 +43,7 @@ class Site:
         return self.store.batch(self.batch_id(run_id))
 
     def ask(self, sql: str, *values: object) -> list[tuple[object, ...]]:
-        """Ask the staging database, as a reader would."""
+        """Query the staging database, as a reader would."""
         with closing(sqlite3.connect(self.staging)) as connection:
             return connection.execute(sql, values).fetchall()
 
@@ -52,7 +52,7 @@ class Site:
             return connection.execute(sql, values).fetchall()
 
     def mails(self, subject: str) -> list[str]:
-        """Return what the leads were told under a subject; no mail may name a patient."""
+        """Return the leads' mails with a subject; no mail may name a patient."""
         found = [text_of(message) for message in self.mail.messages if message["Subject"] == subject]
         persons = self.ask_pmo("SELECT personnummer, namn FROM patient WHERE personnummer <> '' AND namn <> ''")
         assert not [text for text in found for number, name in persons if str(number) in text or str(name) in text]

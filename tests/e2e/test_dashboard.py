@@ -1,4 +1,4 @@
-"""The dashboard in a running Airflow: who gets in, what the pages do, and that everybody can use them."""
+"""The dashboard in a running Airflow: the users that get in, the pages, and their accessibility."""
 
 import datetime as dt
 import re
@@ -54,7 +54,7 @@ class Dashboard:
         return f"{self.site.airflow.url}/migrering/"
 
     def get(self, path: str, user: str | None = None) -> httpx.Response:
-        """Ask as a user, or as nobody."""
+        """Send a request as a user, or without a login."""
         client = self.site.airflow.as_user(user) if user else httpx.Client(base_url=self.site.airflow.url)
         with closing(client):
             return client.get(f"/migrering/{path}", timeout=60)
@@ -69,13 +69,13 @@ class Dashboard:
         return page
 
     def show_persons(self, page: Page) -> None:
-        """Ask for persons as a reader does: no address leads there by itself."""
+        """Open the page with persons by its link, as a reader does: its address alone does not lead there."""
         page.goto(f"{self.url}enhet/{UNIT}")
         page.get_by_role("link", name="Visa personer").click()
         expect(page.get_by_text("Personuppgifter visas", exact=True)).to_be_visible()
 
     def persons(self) -> set[str]:
-        """Every name and number in PMO, as it is written there and without its sign."""
+        """Every name and number in PMO, as written there, and without the sign between the digits."""
         rows = self.site.ask_pmo("SELECT personnummer, namn FROM patient")
         written = {str(value) for row in rows for value in row if value and len(str(value).strip()) > 7}
         return written | {re.sub(r"[-+]", "", text) for text in written}
@@ -94,7 +94,7 @@ def dashboard(site: Site) -> Iterator[Dashboard]:
         yield Dashboard(site, browser)
 
 
-# Who gets in
+# The users that get in
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_nobody_gets_anything_without_a_login(dashboard: Dashboard, path: str) -
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-def test_who_is_not_logged_in_is_led_to_airflows_login_and_back(dashboard: Dashboard) -> None:
+def test_a_user_without_a_login_is_led_to_airflows_login_and_back(dashboard: Dashboard) -> None:
     page = dashboard.browser.new_context().new_page()
     page.goto(dashboard.url + "enhet")
     assert chromium.violations(page) == []
@@ -120,7 +120,9 @@ def test_who_is_not_logged_in_is_led_to_airflows_login_and_back(dashboard: Dashb
 
 
 @pytest.mark.parametrize("user", ["viewer", "other"])
-def test_who_may_not_see_persons_is_refused_and_offered_nothing(dashboard: Dashboard, user: str) -> None:
+def test_a_user_without_the_right_to_see_persons_is_refused_and_offered_no_link(
+    dashboard: Dashboard, user: str
+) -> None:
     for path in (f"enhet/{UNIT}/personer", f"api/enhet/{UNIT}/personer", f"enhet/{UNIT}/arbetslista"):
         assert dashboard.get(path, user).status_code == 403
     assert dashboard.get("atkomstlogg", user).status_code == 403
@@ -134,7 +136,7 @@ def test_who_may_not_see_persons_is_refused_and_offered_nothing(dashboard: Dashb
     assert dashboard.site.ask("SELECT * FROM access_log WHERE user_id = ?", user) == []
 
 
-# What the pages do
+# The pages
 
 
 def test_the_address_without_its_slash_leads_to_the_dashboard(dashboard: Dashboard) -> None:
@@ -190,7 +192,7 @@ def test_posts_are_paged_and_sorted_on_the_server(dashboard: Dashboard) -> None:
     page.context.close()
 
 
-def test_a_look_at_persons_shows_them_masks_the_protected_and_is_on_record(dashboard: Dashboard) -> None:
+def test_the_page_with_persons_masks_the_protected_and_is_recorded(dashboard: Dashboard) -> None:
     before = len(dashboard.site.ask("SELECT * FROM access_log"))
     page = dashboard.open(f"enhet/{UNIT}", "lead")
     page.get_by_role("link", name="Visa personer").click()
@@ -215,7 +217,7 @@ def test_a_look_at_persons_shows_them_masks_the_protected_and_is_on_record(dashb
     log.context.close()
 
 
-def test_an_address_that_is_typed_shows_no_person_and_leads_to_where_one_asks(dashboard: Dashboard) -> None:
+def test_a_typed_address_shows_no_person_and_leads_to_the_page_with_the_link(dashboard: Dashboard) -> None:
     before = len(dashboard.site.ask("SELECT * FROM access_log"))
     for there in (f"enhet/{UNIT}/personer", f"enhet/{UNIT}/arbetslista"):
         page = dashboard.open(there, "lead")
@@ -252,14 +254,14 @@ def test_a_run_is_found_in_the_list_and_compared_with_the_one_before(dashboard: 
     page.locator(f'a[href="korningar/{BATCH}"]').click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Torrkörning per 1 oktober 2024")
     expect(page.get_by_text("varje läst post har precis en väg")).to_be_visible()
-    # The dry run before is what one compares with.
+    # It is compared with the dry run before.
     expect(page.get_by_label("Tidigare körning")).to_have_value(BEFORE)
     page.get_by_role("button", name="Jämför").click()
     expect(page.get_by_text("har samma väg i båda")).to_be_visible()
     page.context.close()
 
 
-def test_what_the_overview_says_is_what_the_tables_hold(dashboard: Dashboard) -> None:
+def test_the_figures_of_the_overview_are_those_of_the_tables(dashboard: Dashboard) -> None:
     said = dashboard.get("api/oversikt", "viewer").json()
     batch_id = said["latest"]["batch_id"]
     rows = dashboard.site.ask("SELECT disposition, count(*) FROM disposition WHERE batch_id = ? GROUP BY 1", batch_id)
@@ -268,7 +270,7 @@ def test_what_the_overview_says_is_what_the_tables_hold(dashboard: Dashboard) ->
     assert said["gates"]
 
 
-# That everybody can use them
+# Accessibility
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -327,10 +329,10 @@ def test_the_keyboard_goes_straight_to_the_content(dashboard: Dashboard) -> None
     page.context.close()
 
 
-# What must not leak
+# Personal data
 
 
-def test_no_person_stands_in_a_page_without_the_right_nor_in_the_servers_log(dashboard: Dashboard) -> None:
+def test_no_person_is_in_a_page_without_the_right_or_in_the_servers_log(dashboard: Dashboard) -> None:
     persons = dashboard.persons()
     assert len(persons) > POSTS / 4
     paths = [path for name, path in PAGES.items() if name != "atkomstlogg"]

@@ -33,14 +33,14 @@ def nightly(site: Site) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(site: Site, nightly: str) -> str:
-    """A run by hand that nothing happened to."""
+    """A run by hand that was not disturbed."""
     run_id = site.airflow.trigger("undisturbed", as_of=AS_OF.isoformat())
     site.airflow.ended(run_id)
     return run_id
 
 
 def content(site: Site, run_id: str) -> dict[str, object]:
-    """Everything that staging holds of a run's batch but for its name, the moments and what happened to it."""
+    """Everything in staging of a run's batch, except its name, the times and its audit trail."""
     batch_id = site.batch_id(run_id)
     tables = {
         table: [row[1:] for row in rows if row[0] == batch_id]
@@ -69,7 +69,7 @@ def test_without_logical_date_and_as_of_the_date_is_that_of_run_after_in_sweden(
     assert (batch.state, batch.as_of, batch.wave) == ("verified", dt.date(2024, 10, 1), "1")
 
 
-def test_an_older_snapshot_is_judged_anew_without_pmo(site: Site, undisturbed: str) -> None:
+def test_an_older_snapshot_is_judged_again_without_pmo(site: Site, undisturbed: str) -> None:
     older = site.batch_id(undisturbed)
     away = site.pmo.rename(site.pmo.with_suffix(".away"))
     run_id = site.airflow.trigger("replay", reuse_snapshot=older, waves=["1"])
@@ -201,7 +201,7 @@ def test_a_failed_extract_shows_nothing_and_once_mended_and_cleared_ends_as_if_u
 
 @contextmanager
 def altered(site: Site, post_id: int) -> Iterator[None]:
-    """Let PMO hold a flag that is neither yes nor no."""
+    """Write a flag into PMO that is neither yes nor no."""
     ((flag,),) = site.ask_pmo("SELECT vantar_pa_besok FROM vantelistepost WHERE post_id = ?", post_id)
     site.ask_pmo("UPDATE vantelistepost SET vantar_pa_besok = 7 WHERE post_id = ?", post_id)
     yield
@@ -233,7 +233,7 @@ def held(staging: Path) -> Iterator[None]:
 
 
 def at_work(site: Site, run_id: str) -> Callable[[], int | None]:
-    """Tell the process of ``assess``, once it has staging open: with staging held, it comes no further."""
+    """Return the process of ``assess`` once it has staging open: while staging is locked, it waits there."""
 
     def pid() -> int | None:
         task = site.airflow.task(run_id, "assess", 1)

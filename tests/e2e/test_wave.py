@@ -1,4 +1,4 @@
-"""A whole wave through a running Airflow: dry run, gates, approval by one who may, the view, and the way back."""
+"""A whole wave in a running Airflow: dry run, gates, approval by an approver, the view, and the withdrawal."""
 
 import json
 import sqlite3
@@ -20,7 +20,7 @@ MIGRATION, WITHDRAWAL = "waitlist_migration", "waitlist_withdrawal"
 
 
 def asked(site: Site, dag: str, run_id: str, task: str) -> dict[str, object]:
-    """Wait until a human step waits, and return what it asks."""
+    """Wait until a human step waits for its answer, and return its question."""
 
     def waits() -> dict[str, object] | None:
         step = site.airflow.tasks(run_id, dag=dag).get((task, -1), {})
@@ -41,7 +41,7 @@ def answer(site: Site, user: str, step: tuple[str, str, str], option: str, reaso
 
 
 def forge_an_answer(site: Site, step: tuple[str, str, str], option: str, follows: Sequence[str]) -> None:
-    """Try, as an editor, to pass an invented answer off as one; the run must end as what it is."""
+    """Try, as an editor, to pass an invented answer off as a real one; the run must end as failed."""
     dag, run_id, task = step
     invented = {
         "chosen_options": [option],
@@ -50,25 +50,25 @@ def forge_an_answer(site: Site, step: tuple[str, str, str], option: str, follows
     }
     site.airflow.forge("other", dag, run_id, task, invented)
     site.airflow.mark("other", dag, run_id, task)
-    failed_and_told(site, dag, run_id, times=1)
+    failed_and_mailed(site, dag, run_id, times=1)
     site.airflow.clear(run_id, [follows[0]], downstream=True, dag=dag)
     for name in follows:
         site.airflow.mark("other", dag, run_id, name)
-    failed_and_told(site, dag, run_id, times=2)
+    failed_and_mailed(site, dag, run_id, times=2)
     failed = {task for (task, _), told in site.airflow.tasks(run_id, dag=dag).items() if told["state"] == "failed"}
     assert failed == {"conclude"}, "every step but the last was marked"
     assert "whatever Airflow says of the run's tasks" in site.airflow.task_log(run_id, "conclude", dag=dag)
 
 
-def failed_and_told(site: Site, dag: str, run_id: str, *, times: int) -> None:
-    """Wait until a run has failed and the leads know, for so many times in all."""
+def failed_and_mailed(site: Site, dag: str, run_id: str, *, times: int) -> None:
+    """Wait until a run has failed and the leads have got so many mails about it."""
     site.airflow.ended(run_id, dag=dag, state="failed")
     subject = f"{RUN_LABELS[dag]} misslyckades"
     site.airflow.until("the leads are told", lambda: len(site.mails(subject)) == times or None)
 
 
 def deciders(site: Site, batch_id: str) -> set[str]:
-    """Return whom the audit trail names for a batch, the pipeline aside."""
+    """Return the persons that the audit trail names for a batch, without the pipeline."""
     return {event.actor for event in site.store.events(batch_id)} - {PIPELINE}
 
 
@@ -104,7 +104,7 @@ def released(site: Site, rehearsed: str) -> str:
     asked(site, MIGRATION, run_id, "approve")
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn", reason="") == 200
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Avslå") == 409, "the first answer counts"
-    failed_and_told(site, MIGRATION, run_id, times=3)
+    failed_and_mailed(site, MIGRATION, run_id, times=3)
     refused = site.airflow.tasks(run_id, dag=MIGRATION)["approve", -1]
     assert (refused["state"], refused["try_number"]) == ("failed", 2), "what is refused is not tried again"
     assert "takes a written reason" in site.airflow.task_log(run_id, "approve", dag=MIGRATION)
@@ -116,7 +116,7 @@ def released(site: Site, rehearsed: str) -> str:
     return batch_id
 
 
-def test_the_leads_are_told_that_the_wave_waits_with_counts_and_where_to_answer(site: Site, released: str) -> None:
+def test_the_leads_get_a_mail_that_the_wave_waits_with_counts_and_a_link(site: Site, released: str) -> None:
     told, *again = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
     assert again == [told, told]
     ((posts, staged),) = site.ask("SELECT posts_extracted, posts_staged FROM batch WHERE batch_id = ?", released)
@@ -125,7 +125,7 @@ def test_the_leads_are_told_that_the_wave_waits_with_counts_and_where_to_answer(
     assert f'href="{site.airflow.url}/dags/{MIGRATION}/runs/wave/tasks/approve/required_actions?map_index=-1"' in told
 
 
-def test_the_leads_are_told_what_was_decided_and_not_of_the_answer_that_was_forged(site: Site, released: str) -> None:
+def test_the_leads_get_a_mail_about_the_decision_and_none_about_the_forged_answer(site: Site, released: str) -> None:
     posts = len(shown(site, released))
     (told,) = site.airflow.until(
         "the leads are told", lambda: site.mails("Väntelistorna: en våg är överförd till Millennium") or None
@@ -137,7 +137,7 @@ def test_the_leads_are_told_what_was_decided_and_not_of_the_answer_that_was_forg
         assert f"Steget {step} misslyckades. {stands}" in text
 
 
-def test_what_the_approver_saw_is_what_the_view_shows(site: Site, released: str) -> None:
+def test_the_view_shows_what_the_approver_saw(site: Site, released: str) -> None:
     rows = {post for (post,) in site.ask("SELECT post_id FROM bokningsbegaran WHERE batch_id = ?", released)}
     units = site.ask("SELECT DISTINCT enhet_hsa_id FROM disposition WHERE batch_id = ?", released)
     batch = site.store.batch(released)
@@ -147,7 +147,7 @@ def test_what_the_approver_saw_is_what_the_view_shows(site: Site, released: str)
     assert len(units) > 1
 
 
-def test_the_override_is_on_record_with_name_and_reason(site: Site, released: str) -> None:
+def test_the_override_is_recorded_with_name_and_reason(site: Site, released: str) -> None:
     events = site.ask("SELECT event, actor, reason, details FROM batch_event WHERE batch_id = ?", released)
     overrides = [(actor, reason) for event, actor, reason, _ in events if event == "override"]
     assert overrides == [("lead", REASON)]
@@ -167,7 +167,7 @@ def test_the_next_dry_run_meets_the_released_posts(site: Site, released: str) ->
     assert [row[1:] for row in changes] == [(changed, "changed", "beskrivning")]
 
 
-def test_gates_that_turned_red_are_told_once_and_not_again_by_the_next_dry_run(site: Site, released: str) -> None:
+def test_gates_that_turned_red_give_one_mail_and_none_by_the_next_dry_run(site: Site, released: str) -> None:
     watched = [site.airflow.tasks(run)["watch_gates", -1]["state"] for run in ("rehearsal", "after")]
     assert watched == ["success", "success"]
     (subject,) = {str(message["Subject"]) for message in site.mail.messages if "blivit röd" in str(message["Subject"])}
@@ -214,7 +214,7 @@ def test_a_wave_that_nobody_answers_in_time_is_not_released_and_can_be_asked_aga
 
 
 def let_time_pass(site: Site, run_id: str) -> None:
-    """Let the hours that an answer may take be over."""
+    """Let the time for an answer pass."""
     with psycopg.connect(site.airflow.home.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]) as connection:
         past = "UPDATE task_instance SET trigger_timeout = now() - interval '1 second' WHERE run_id = %s AND state = %s"
         assert connection.execute(past, (run_id, "awaiting_input")).rowcount == 1

@@ -1,4 +1,4 @@
-"""The files of a batch's folder: another batch's, an earlier try's and what is no regular file are refused."""
+"""The files of a batch's folder: files of another batch or an earlier try, and irregular files, are refused."""
 
 import json
 import os
@@ -79,7 +79,7 @@ class Site:
             return set(connection.scalars(query))
 
     def settle(self, **setting: int) -> list[int]:
-        """Take every step from the plan to where readers see the batch, as after clearing the whole run."""
+        """Take every step from the plan until readers see the batch, as after clearing the whole run."""
         steps = self.steps(**setting)
         run, numbers = assessed(steps, request("night"))
         verified(steps, self.out, run)
@@ -146,7 +146,7 @@ def shown(site: Site) -> Any:
 
 
 def others(site: Site, path: Path) -> None:
-    """Put the other night's file in the place, or one of its like."""
+    """Replace a file by the other night's file, or by a similar one."""
     there = site.other / path.name
     content = there.read_bytes() if there.exists() else b"[1]\n"
     assert content != path.read_bytes()
@@ -154,7 +154,7 @@ def others(site: Site, path: Path) -> None:
 
 
 def freed(path: Path) -> Path:
-    """Move a file away; return its name, which is free now."""
+    """Move a file away; return its name, which is unused now."""
     path.rename(path.with_name("kept"))
     return path
 
@@ -238,7 +238,7 @@ def test_a_rerun_after_posts_have_gone_keeps_none_of_the_partitions_that_are_gon
     assert sum(table.num_rows for table in shown(site).chunks()) == len(site.waiting())
 
 
-def test_planning_alone_hides_nothing_and_mixes_nothing(site: Site) -> None:
+def test_planning_alone_hides_no_result_and_mixes_no_files(site: Site) -> None:
     steps = site.steps(partition_posts=80)
     assert len(steps.plan_extract(site.run)) == 5
     assert steps.store.batch(site.run.batch_id).state == "verified"
@@ -276,7 +276,7 @@ def test_a_plan_for_something_else_than_the_batch_was_opened_for_last_is_refused
 
 
 @pytest.mark.parametrize("state", ["awaiting_approval", "released", "withdrawn", "rejected"])
-def test_files_of_a_batch_that_nobody_may_change_stay_as_they_are(site: Site, state: str) -> None:
+def test_files_of_a_batch_that_must_not_change_stay_as_they_are(site: Site, state: str) -> None:
     before = {path.name: path.read_bytes() for path in site.folder.iterdir()}
     site.ask_pmo("UPDATE vantelistepost SET orsak = 'En annan orsak'")
     set_state(site.steps().store, state, site.run.batch_id)
@@ -294,7 +294,7 @@ def test_files_of_a_batch_that_nobody_may_change_stay_as_they_are(site: Site, st
 
 
 @pytest.mark.parametrize("batch_id", ["", ".", "..", "../elsewhere", "a/b", "natt 1", "natt-1\n", "natt\x00"])
-def test_what_is_no_batch_id_names_no_folder(site: Site, batch_id: str) -> None:
+def test_a_text_that_is_not_a_batch_id_names_no_folder(site: Site, batch_id: str) -> None:
     with pytest.raises(SettingsError, match="is no batch id"):
         BatchFiles(site.steps().store, UPath(site.out / "snapshots"), batch_id)
 

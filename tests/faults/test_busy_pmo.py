@@ -1,7 +1,7 @@
-"""By day PMO goes on: posts are registered, closed and deleted while a run reads. None of that fails it.
+"""PMO is in use while a run reads: posts are registered, closed and deleted. None of that fails the run.
 
-Each partition is counted and read in one state of PMO, whatever the plan has counted, and a batch is held against the
-sum of these counts.
+Each partition is counted and read in one state of PMO, independent of the plan's count, and a batch is reconciled with
+the sum of these counts.
 """
 
 import sqlite3
@@ -57,7 +57,7 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
 
 @contextmanager
 def written_to(pmo: SmallPmo) -> Iterator[list[int]]:
-    """Register, close, move and delete posts over the whole line of keys for as long as the block runs."""
+    """Register, close, move and delete posts over all keys as long as the block runs."""
     done = [0]
     over = threading.Event()
     failed: list[BaseException] = []
@@ -88,7 +88,7 @@ def written_to(pmo: SmallPmo) -> Iterator[list[int]]:
                     write(database, "UPDATE vantelistepost SET enhet_id = 2 WHERE post_id = ?", (spread + 503) % POSTS)
                     for post_id in (spread, -1 - number, POSTS + number):
                         write(database, REGISTER, post_id)
-        except BaseException as error:  # noqa: BLE001 - told by the test
+        except BaseException as error:  # noqa: BLE001 - the test reports it
             failed.append(error)
 
     thread = threading.Thread(target=work)
@@ -102,7 +102,7 @@ def written_to(pmo: SmallPmo) -> Iterator[list[int]]:
 
 
 def added_up_while_written_to(build: Build, folder: Path, asked: Sequence[Mapping[str, tuple[str, ...]]]) -> int:
-    """Run all that adds up, once as each is asked, while PMO is written to; return how much was written."""
+    """Run dry runs with these params while PMO is written to, reconcile them, and return how much was written."""
     pmo = build(posts(range(POSTS)))
     planned = runs.planned(folder, {hsa_id: "1" for hsa_id, _ in UNITS.values()})
     staging = f"sqlite:///{folder / 'staging.db'}"
@@ -138,7 +138,7 @@ def test_many_runs_succeed_and_add_up_while_posts_come_and_go(build: Build, tmp_
 
 
 class Busy(Pace):
-    """Lets something happen in PMO after each chunk that was read."""
+    """Changes PMO after each chunk that was read."""
 
     def __init__(self, happens: Callable[[int], None]) -> None:
         super().__init__(None, None)
@@ -193,26 +193,28 @@ def test_a_partition_that_begins_again_row_by_row_is_what_it_was_then(build: Bui
     assert busy.chunks > 9
 
 
-# A database that has no transaction of one state
+# A database without transactions that read one state
 
 
 @pytest.fixture
 def stateless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every database be one that nothing is known of."""
+    """Treat every database as an unknown one."""
     monkeypatch.setattr(connection, "_DIALECTS", {})
     assert OTHER.begin == ()
 
 
 @pytest.mark.usefixtures("stateless")
 class TestWithoutOneState:
-    """What is read is counted before and after, and read again up to three times."""
+    """The posts are counted before and after the read, which is repeated up to three times."""
 
     @pytest.fixture
     def pmo(self, request: pytest.FixtureRequest) -> SmallPmo:
         return postgres_pmo(request.getfixturevalue("postgres"), posts(range(300)))
 
     @pytest.mark.parametrize("changes", [1, 2])
-    def test_what_changed_meanwhile_is_read_again(self, pmo: SmallPmo, tmp_path: Path, changes: int) -> None:
+    def test_a_partition_that_changed_during_the_read_is_read_again(
+        self, pmo: SmallPmo, tmp_path: Path, changes: int
+    ) -> None:
         def happen(chunk: int) -> None:
             if chunk in (1, 3)[:changes]:
                 pmo.run(f"DELETE FROM vantelistepost WHERE post_id = {200 + chunk}")
@@ -222,7 +224,7 @@ class TestWithoutOneState:
 
         assert part.posts == part.counted == 300 - changes
 
-    def test_what_never_stands_still_is_an_error_with_both_counts(self, pmo: SmallPmo, tmp_path: Path) -> None:
+    def test_a_partition_that_always_changes_is_an_error_with_both_counts(self, pmo: SmallPmo, tmp_path: Path) -> None:
         source = PmoSource(pmo.odbc, Settings(**SMALL), pace=Busy(lambda chunk: pmo.add([post(1_000 + chunk)])))
 
         with pytest.raises(SourceError, match=r"partition 0 .*: \d+ posts were counted, \d+ were read: PMO changed"):

@@ -1,4 +1,4 @@
-"""Runs of a day to come, through Airflow itself: they read nothing, take nothing's place and remove nothing."""
+"""Runs of a day to come, through Airflow itself: they read nothing, replace nothing and remove nothing."""
 
 import datetime as dt
 import json
@@ -29,7 +29,7 @@ class Site:
     store: StagingStore
 
     def held(self) -> set[str]:
-        """The batches that still have rows, as long as they have files."""
+        """The batches that still have rows and files."""
         with self.store.engine.connect() as connection:
             found = set(connection.scalars(sa.select(schema.bokningsbegaran.c.batch_id).distinct()))
         assert found == {path.parent.name for path in (self.home.folder / "snapshots").rglob("*.parquet")}

@@ -1,7 +1,7 @@
-"""What an earlier release left, read by this one: shown, compared, judged again and run again.
+"""Data of an earlier release, read by this one: shown, compared, judged again and run again.
 
 ``data/earlier_release.tar.xz`` holds a synthetic PMO of 300 posts with three nights and a pilot, as the release before
-``book_in_pmo`` wrote them: staging database, snapshots and mapping files. It is never made again.
+``book_in_pmo`` wrote them: staging database, snapshots and mapping files. The file is never made again.
 """
 
 import datetime as dt
@@ -158,7 +158,7 @@ def test_an_old_night_is_run_again_and_replaces_itself_alone(deployment: Deploym
     assert [point.as_of for point in deployment.overview().trend] == list(NIGHTS)
 
 
-def test_days_that_were_judged_by_other_rules_are_shown_apart_and_make_no_forecast(deployment: Deployment) -> None:
+def test_days_that_were_judged_by_other_rules_are_marked_and_give_no_forecast(deployment: Deployment) -> None:
     dry_run(deployment.steps, night(AS_OF), now=LATER)
     overview = deployment.overview()
     assert [point.same_rules for point in overview.trend] == [False, False, True]
@@ -172,7 +172,7 @@ def test_days_that_were_judged_by_other_rules_are_shown_apart_and_make_no_foreca
     assert any(unit.change is not None for unit in deployment.units())
 
 
-def test_an_old_night_that_fails_or_runs_again_is_not_told_as_the_latest(deployment: Deployment) -> None:
+def test_an_old_night_that_fails_or_runs_again_is_not_shown_as_the_latest(deployment: Deployment) -> None:
     deployment.steps.open_batch(night(NIGHTS[0]), now=LATER)
     with reading(deployment.store, "reading") as connection:
         assert unshown(connection, dry_runs(connection)[-1]) is None
@@ -186,7 +186,7 @@ def test_an_old_night_that_fails_or_runs_again_is_not_told_as_the_latest(deploym
     assert missed.as_of == AS_OF
 
 
-def test_a_past_night_knows_nothing_of_a_later_release(deployment: Deployment) -> None:
+def test_a_past_night_does_not_depend_on_a_later_release(deployment: Deployment) -> None:
     before = [deployment.dispositions(batch_id)["already_released"] for batch_id in deployment.batches]
     migrating = sa.select(schema.disposition.c.post_id).where(
         schema.disposition.c.batch_id == deployment.batches[-1], schema.disposition.c.disposition == "migrate"

@@ -1,7 +1,7 @@
-"""A process whose connection is still open when it ends, as after a step that failed, ends all the same.
+"""A process ends even if its connection is still open, as after a step that failed.
 
-Driver's objects talk to their server as they go. The thread that ends a call which gets no answer cannot start any more
-while the interpreter ends: a failed dry run stayed in the process list for ever.
+A driver's objects send to their server when they are deleted. While the interpreter ends, the thread that would end a
+call without an answer can no longer start: a failed dry run stayed in the process list for ever.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ del driver
 
 
 @pytest.mark.parametrize("ends", ["__del__", "says_nothing"])
-def test_a_connection_that_is_open_at_the_end_keeps_no_process(ends: str) -> None:
+def test_a_connection_that_is_open_at_the_end_does_not_keep_the_process_running(ends: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", OPEN.format(ends=ends)], capture_output=True, text=True, check=True, timeout=30
     )

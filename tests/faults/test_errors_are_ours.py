@@ -1,4 +1,4 @@
-"""Every step with each thing that it depends on failing: it ends with an error of our own, or does not need it."""
+"""Every step, while each of its dependencies fails: it ends with an error of our own, or does not need it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ DEEP = b"[" * 100_000
 
 @dataclass
 class Steps:
-    """A wave, and what stood before each of its steps."""
+    """A wave, and the state before each of its steps."""
 
     folder: Path
     server: PostgresServer
@@ -122,7 +122,7 @@ def staging_has_lost_its_tables(steps: Steps, database: str, patch: pytest.Monke
 
 
 def spoilt(folder: Path, content: bytes | None) -> None:
-    """Spoil every file below a folder; without a content each becomes a folder."""
+    """Spoil every file below a folder; without a content, replace each file by a folder."""
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         path.unlink()
         if content is None:
@@ -132,7 +132,7 @@ def spoilt(folder: Path, content: bytes | None) -> None:
 
 
 def facts(name: str, shipped: Path | None, change: Callable[[Path], None]) -> None:
-    """Let a folder of facts fail: a copy of the shipped one, named by its variable, or the wave's own."""
+    """Make a folder of facts fail: a copy of the shipped one, named by its variable, or the wave's own."""
 
     def fail(steps: Steps, database: str, patch: pytest.MonkeyPatch) -> Iterator[str | None]:
         original = shipped or steps.folder / "mappings"
@@ -186,7 +186,7 @@ for change in (gone, junk, deep, empty, folders):
 
 
 def snapshots(change: Callable[[Path], None]) -> None:
-    """Let the folder of snapshots fail."""
+    """Make the folder of snapshots fail."""
 
     def fail(steps: Steps, database: str, patch: pytest.MonkeyPatch) -> Iterator[str | None]:
         change(steps.work / "snapshots")
@@ -207,7 +207,7 @@ def snapshots_is_a_file(steps: Steps, database: str, patch: pytest.MonkeyPatch) 
 
 
 def pmo(name: str, change: Callable[[Path], Any]) -> None:
-    """Let PMO's file fail."""
+    """Make PMO's file fail."""
 
     def fail(steps: Steps, database: str, patch: pytest.MonkeyPatch) -> Iterator[str | None]:
         file, aside = steps.folder / "pmo.sqlite", steps.folder / "pmo.aside"
@@ -245,7 +245,7 @@ def test_a_failing_dependency_gives_an_error_of_our_own(
                 steps.take(name, staging or steps.server.libpq(database))
             except WaitlistError as error:
                 ours[name] = error
-            except Exception as error:  # noqa: BLE001 - a raw one is what is looked for
+            except Exception as error:  # noqa: BLE001 - the test looks for exceptions that are not ours
                 raw[name] = error
     assert ours, "no step depends on it"
     assert {name: repr(error) for name, error in raw.items()} == {}

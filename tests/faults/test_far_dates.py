@@ -1,4 +1,4 @@
-"""Dates at the ends of the calendar: no post with one stops a unit's work list, a page, a suite or a run."""
+"""Dates at the ends of the calendar: a post with one stops no work list, page, suite or run."""
 
 import csv
 import datetime as dt
@@ -29,7 +29,7 @@ FAR = ("0001-01-01", "1582-10-15", "1899-12-31", "1900-03-01", "1969-12-31", "22
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """A pipeline whose first and last go-live are as early and as late as may be."""
+    """A pipeline whose first and last go-live are as early and as late as allowed."""
     folder: Path = tmp_path_factory.mktemp("far")
     generate(Order(400, seed=4, as_of=AS_OF), folder, sqlite=folder / "pmo.sqlite")
     units = folder / MAPPINGS / "units.csv"

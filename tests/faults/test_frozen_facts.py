@@ -1,4 +1,4 @@
-"""Facts change between two steps of a run: every step from the plan to the release refuses, and says what changed."""
+"""Facts change between two steps of a run: every step from the plan to the release refuses, and names what changed."""
 
 import csv
 import json
@@ -106,7 +106,7 @@ STEPS: dict[str, Callable[[Pipeline, Run], Any]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_whatever_fact_has_changed_is_named(deployment: Deployment, what: str) -> None:
+def test_every_fact_that_has_changed_is_named(deployment: Deployment, what: str) -> None:
     run = deployment.steps.open_batch(Request("waitlist_dry_run", "night", "dry_run", AS_OF), now=NOW)
     changed = CHANGES[what](deployment) or deployment
     with pytest.raises(SettingsError) as refused:
@@ -127,7 +127,7 @@ def test_every_step_refuses_and_leaves_everything_as_it_was(deployment: Deployme
     assert not (deployment.folder / "snapshots").exists()
 
 
-def test_a_batch_of_an_earlier_release_is_refused_and_told_why(deployment: Deployment) -> None:
+def test_a_batch_of_an_earlier_release_is_refused_with_the_reason(deployment: Deployment) -> None:
     steps = deployment.steps
     run = steps.open_batch(Request("waitlist_migration", "wave", "migration", AS_OF), now=NOW)
     execute(steps.store, schema.batch.update().values(facts=None, rules_version="0" * 64, state="awaiting_approval"))

@@ -1,4 +1,4 @@
-"""No query's work grows faster than what it looks at: all of them at one size and at ten times that size.
+"""No query's work grows faster than its data: all queries at one size and at ten times that size.
 
 Work is counted, not timed (``tests.support.effort``), so the result is the same on every machine. PostgreSQL plans by
 its statistics: they are made when the tables are filled, and not whenever the server finds time for it.
@@ -38,7 +38,7 @@ LARGE = 10 * SMALL
 MOST_TIMES = 15
 """More than ten times the work at ten times the size: sorting and deeper trees are allowed for."""
 TOO_LITTLE = 2_000
-"""Work below this at the large size grows with something else."""
+"""Less work than this at the large size is not compared."""
 MAPPINGS = load_mappings(paths.MAPPINGS, raisable=BUILT_IN_SEVERITIES)
 SUITES = tuple(quality.load_suites(paths.EXPECTATIONS).values())
 YESTERDAY = AS_OF - dt.timedelta(days=1)
@@ -77,7 +77,7 @@ def fill(store: StagingStore, posts: int) -> None:
     found += [{"post_id": post, "change": "changed", "columns": "beskrivning"} for post in releases.migrating(second)]
     batches.execute(store, schema.released_change.insert().values([{"batch_id": "natt-2", **row} for row in found]))
     for number in range(posts):
-        # As many looks at persons as there are posts.
+        # As many entries in the access log as there are posts.
         access_log.record(
             store, at=NOW, user_id=f"user-{number}", action=access_log.Action.PERSONS, batch_id="natt-2",
             unit=UNITS[0] or "", posts=1,
@@ -86,7 +86,7 @@ def fill(store: StagingStore, posts: int) -> None:
 
 
 def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Callable[[], object]]:
-    """Return what asks the database, in an order in which each finds what it needs."""
+    """Return the actions that query the database, in an order in which each has what it needs."""
     context = RuleContext(AS_OF, MAPPINGS, RuleSettings())
     whole = [changes.Stretch(None, None, ())]
     limits = load_gates(paths.MAPPINGS)
@@ -119,7 +119,7 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
             "row_hashes": lambda: iter([chunk(numbers, text=f"Orsak: {batch_id}").bokningsbegaran]),
         }
         evidence = PartitionEvidence(None, None, posts, **(told if thoroughly else {}))
-        # Without primary keys, as a database of somebody else's making may have it, doubles are looked for.
+        # Without primary keys, which a database that we did not create may lack, repeated keys are looked for.
         with mock.patch("waitlist.staging.reconcile._Checks._primary_keys_hold", return_value=not thoroughly):
             return reconcile(store, batch_id, source_posts=posts, evidence=[evidence], now=NOW)
 
@@ -178,7 +178,7 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def steep(small: Work, large: Work) -> list[str]:
-    """Name what works more than its share at the large size."""
+    """Return the names of what does more work than its share at the large size."""
     return [
         f"{large[name]:,} after {small[name]:,}: {name}"
         for name in small.keys() & large.keys()
@@ -186,12 +186,12 @@ def steep(small: Work, large: Work) -> list[str]:
     ]
 
 
-def test_nothing_works_more_than_its_share_at_ten_times_the_size(measured: dict[int, dict[str, Work]]) -> None:
+def test_no_action_does_more_than_its_share_at_ten_times_the_size(measured: dict[int, dict[str, Work]]) -> None:
     small, large = ({name: sum(work.values()) for name, work in measured[size].items()} for size in (SMALL, LARGE))
     assert steep(small, large) == []
 
 
-def test_no_statement_does_either(measured: dict[int, dict[str, Work]]) -> None:
+def test_no_statement_does_more_than_its_share_at_ten_times_the_size(measured: dict[int, dict[str, Work]]) -> None:
     assert [told for name in measured[SMALL] for told in steep(measured[SMALL][name], measured[LARGE][name])] == []
 
 
@@ -224,7 +224,7 @@ def test_readers_do_no_more_than_their_share_after_ten_times_as_many_nights(tmp_
     assert steep({"all": sum(work[FEW].values())}, {"all": sum(work[MANY].values())}) == []
 
 
-def test_every_sql_file_was_asked(measured: dict[int, dict[str, Work]], request: pytest.FixtureRequest) -> None:
+def test_every_sql_file_was_run(measured: dict[int, dict[str, Work]], request: pytest.FixtureRequest) -> None:
     database = request.node.callspec.params["measured"]
     asked = {statement for work in measured[LARGE].values() for statement in work}
     files = [file for folder in ("staging", "dashboard") for file in (paths.SQL / folder).glob("*.sql")]

@@ -1,4 +1,4 @@
-"""What PMO does not say of a post is a finding of that post, and stops nobody else; a query that drifts stops all."""
+"""Data that a post lacks in PMO is a finding of that post and stops no other; a query that drifts stops the run."""
 
 import datetime as dt
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_post_whose_patient_or_unit_is_gone_gets_its_findings_and_stops_nobody
     ]  # fmt: skip
 
 
-def test_whoever_is_not_known_is_masked_like_a_protected_person(orphaned: Pipeline, tmp_path: Path) -> None:
+def test_an_unknown_person_is_masked_like_a_protected_one(orphaned: Pipeline, tmp_path: Path) -> None:
     batch_id = runs.dry_run(orphaned, runs.request())
     store, snapshots = orphaned.store, UPath(tmp_path / "snapshots")
 
@@ -77,7 +77,7 @@ def test_whoever_is_not_known_is_masked_like_a_protected_person(orphaned: Pipeli
 
 
 @pytest.mark.parametrize("column", ["boka_from", "boka_fore"])
-def test_a_column_of_dates_that_are_none_stops_a_run_over_all_units_and_warns_over_some(
+def test_a_column_without_valid_dates_stops_a_run_over_all_units_and_warns_over_some(
     tmp_path: Path, column: str
 ) -> None:
     pmo = sqlite_pmo(tmp_path, [*posts(range(19), **{column: "05/11/2024"}), *posts(range(19, 90), **{column: None})])

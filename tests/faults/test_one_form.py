@@ -1,7 +1,7 @@
-"""A unit or a contact form that PMO writes in several ways is one unit, one form, wherever it is compared.
+"""A unit or a contact form that PMO writes in several ways is one unit or one form in every comparison.
 
-A second row of the same unit whose HSA-id had a space behind it was migrated by the dry run and not read by the wave's
-run: a patient was left out without a word. So was the duplicate at the two.
+A second row of the same unit had an HSA-id with a trailing space. The dry run migrated its posts and the wave's run did
+not read them: a patient was left out without a message, and so was a duplicate between the two.
 """
 
 from collections import Counter
@@ -32,8 +32,8 @@ ONE_FORM = {f"{UNIT}\u2003".upper(), f"{UNIT}X", "SE0000000000-TEST", OTHER, Non
 Build = Callable[[], SmallPmo]
 
 
-def _rows() -> list[dict[str, object]]:
-    """Return posts of one patient, each at a unit row of its own, from 100 at units that are others."""
+def _posts_of_one_patient() -> list[dict[str, object]]:
+    """Return posts of one patient, each at a unit row of its own; posts from 100 on are at other units."""
     where = [*enumerate(WRITTEN, start=10), *enumerate(NOT_ITS_OWN, start=100)]
     return [post(number, patient_id=number, enhet_id=number, personnummer=official_number()) for number, _ in where]
 
@@ -47,8 +47,8 @@ def _add_units(pmo: SmallPmo) -> SmallPmo:
 @pytest.fixture(params=["sqlite", "postgres", "postgres, padded"])
 def pmo(request: pytest.FixtureRequest, tmp_path: Path) -> SmallPmo:
     if request.param == "sqlite":
-        return _add_units(sqlite_pmo(tmp_path, _rows()))
-    built = _add_units(postgres_pmo(request.getfixturevalue("postgres"), _rows()))
+        return _add_units(sqlite_pmo(tmp_path, _posts_of_one_patient()))
+    built = _add_units(postgres_pmo(request.getfixturevalue("postgres"), _posts_of_one_patient()))
     if request.param == "postgres, padded":
         built.run("ALTER TABLE enhet ALTER COLUMN hsa_id TYPE char(40)")
     return built
@@ -71,7 +71,7 @@ def pipeline(folder: Path, pmo: SmallPmo) -> Pipeline:
 
 
 def staged(steps: Pipeline, name: str, **asked: tuple[str, ...]) -> dict[int, tuple[str | None, str, bool]]:
-    """Run what is asked; return each post's unit, disposition, and whether it has a duplicate."""
+    """Run a dry run; return each post's unit, disposition, and whether it has a duplicate."""
     run, _ = runs.assessed(steps, runs.request(name, **asked))
     steps.reconcile(run, now=runs.NOW)
     kept, found = schema.disposition.c, schema.finding.c

@@ -1,4 +1,4 @@
-"""A setting at fault never takes the DAGs out of Airflow: they stay, and a run fails and names the setting."""
+"""A faulty setting never removes the DAGs from Airflow: a run fails and names the setting."""
 
 import json
 import subprocess

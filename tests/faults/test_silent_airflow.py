@@ -1,4 +1,4 @@
-"""A real Airflow whose staging database goes silent while many ask for pages: Airflow's own pages go on."""
+"""A real Airflow whose staging database stops answering while many pages are requested: Airflow's own pages go on."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ from tests.support.silence import SilentProxy, silent_proxy
 
 MANY = 40
 PATIENCE_SECONDS = 8.0
-"""Three and some, for a machine that does other things: once, both waited until the database spoke."""
+"""Three, and more for a busy machine: before, both kinds of pages waited until the database answered."""
 PAGES = ("", f"enhet/{posts.UNIT}", "korningar", "regler", "api/oversikt", "overfort")
 OF_AIRFLOW = ("/api/v2/version", "/api/v2/dags", "/api/v2/monitor/health", "/execution/health")
 

@@ -1,4 +1,4 @@
-"""A staging database that goes silent while many ask for pages: everybody is told so, and soon."""
+"""A staging database that stops answering while many pages are requested: every page says so, and soon."""
 
 import inspect
 import itertools
@@ -28,15 +28,15 @@ from waitlist_airflow.web.app import create_app
 
 MANY = 40
 PATIENCE_SECONDS = 8.0
-"""Three and some for a machine that does other things: before, all of them waited until the database spoke."""
+"""Three, and more for a busy machine: before, all pages waited until the database answered."""
 OF_BATCHES = ("", f"enhet/{posts.UNIT}", "korningar", "api/oversikt")
 PATHS = (*OF_BATCHES, "regler", "overfort", "atkomstlogg", "vad-hander-om?dagar=9")
 LOOKS = (f"enhet/{posts.UNIT}/personer", f"enhet/{posts.UNIT}/arbetslista")
 
 
 @dataclass(frozen=True)
-class Told:
-    """What somebody was told, and when."""
+class TimedAnswer:
+    """An answer, and how long it took."""
 
     answer: Answer
     seconds: float
@@ -49,7 +49,7 @@ class Told:
 
 
 class Site(dashboards.Site):
-    """A deployment whose stores are those of the product: pooled, and with its limits."""
+    """A deployment with the product's own stores: pooled, and with their limits."""
 
     def __init__(self, url: str, snapshots: Path) -> None:
         super().__init__(site_module._store(url, CONNECTION_DEFAULTS, 60), snapshots)
@@ -79,13 +79,15 @@ class Page:
     proxy: SilentProxy
     database: str
 
-    def ask(self, path: str) -> Told:
+    def ask(self, path: str) -> TimedAnswer:
         begun = time.monotonic()
         answer = self.server.ask(path, {"Authorization": "Bearer lead"})
-        return Told(answer, time.monotonic() - begun)
+        return TimedAnswer(answer, time.monotonic() - begun)
 
-    def ask_many(self, paths: Sequence[str] = PATHS, *, meanwhile: Callable[[], None] = lambda: None) -> list[Told]:
-        """Let many ask at once."""
+    def ask_many(
+        self, paths: Sequence[str] = PATHS, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> list[TimedAnswer]:
+        """Send many requests at once."""
         with ThreadPoolExecutor(MANY) as clients:
             waiting = [clients.submit(self.ask, paths[number % len(paths)]) for number in range(MANY)]
             meanwhile()
@@ -117,13 +119,13 @@ def page(database: tuple[PostgresServer, str, Path], monkeypatch: pytest.MonkeyP
             found = Page(serving, proxy, server.libpq(name))
             assert found.ask("").answer.status == 200
             yield found
-        # Whoever still waits gets an end.
+        # End the connections that still wait.
         site_module._store(url, CONNECTION_DEFAULTS, 60).engine.dispose()
 
 
-def requires_told_at_once(told: Sequence[Told]) -> None:
+def requires_errors_at_once(told: Sequence[TimedAnswer]) -> None:
     said = Counter(reply.said for reply in told)
-    # Some come while every thread is taken, before it is known why.
+    # Some requests arrive while every thread is in use, before the reason is known.
     assert set(said) <= {"503 Databasen svarar inte", "503 Databasen hinner inte svara"}
     assert said["503 Databasen svarar inte"]
     assert max(reply.seconds for reply in told) < PATIENCE_SECONDS
@@ -131,8 +133,8 @@ def requires_told_at_once(told: Sequence[Told]) -> None:
 
 def test_pages_that_come_while_the_database_is_silent_say_so_soon(page: Page) -> None:
     page.proxy.be_silent()
-    requires_told_at_once(page.ask_many())
-    requires_told_at_once(page.ask_many(LOOKS))
+    requires_errors_at_once(page.ask_many())
+    requires_errors_at_once(page.ask_many(LOOKS))
     page.proxy.speak_again()
     page.heals_for_many()
 
@@ -149,14 +151,14 @@ def test_pages_that_are_being_read_when_the_database_goes_silent_say_so_soon(pag
 
 def test_pages_that_wait_for_a_lock_say_so_soon(page: Page) -> None:
     with locked_tables(page.database, "millennium_staging.batch"):
-        requires_told_at_once(page.ask_many(OF_BATCHES))
+        requires_errors_at_once(page.ask_many(OF_BATCHES))
     page.heals_for_many()
 
 
 def test_pages_of_a_server_that_is_stopped_say_so_soon(page: Page) -> None:
     with stopped_postgres(page.database) as stop:
         stop()
-        requires_told_at_once(page.ask_many())
+        requires_errors_at_once(page.ask_many())
     page.heals_for_many()
 
 

@@ -75,7 +75,7 @@ def run_all(sources: Mapping[str, PmoSource]) -> dict[str, BaseException | None]
 
 
 def hold(what: str, found: Mapping[str, BaseException | None], said: str) -> None:
-    """Every read ended with our error, which says what was waited for and how long."""
+    """Require that every read ended with our error, which names what did not answer and for how long."""
     hung = [name for name, error in found.items() if error is HUNG]
     held = [name for name, error in found.items() if type(error) is SourceError and said in str(error)]
     wrong = {name: repr(error) for name, error in found.items() if name not in {*hung, *held}}
@@ -94,7 +94,7 @@ def test_each_read_ends_when_pmo_goes_silent(postgres: PostgresServer, pmo: Smal
         assert {name for name, proxy in proxies.items() if not proxy.went_silent.is_set()} == set()
 
     if moment == "when a result is closed":
-        # What was read is whole, so that it need not be an error.
+        # The rows are complete then, so there need not be an error.
         found = {name: error for name, error in found.items() if error is not None}
     hold(f"PMO goes silent {moment}", found, "PMO did not answer for 2 s")
 

@@ -1,4 +1,4 @@
-"""A whole dry run whose PMO or staging database goes silent: it ends as failed, says why, and the next one heals."""
+"""A whole dry run whose PMO or staging database stops answering: it fails, says why, and the next run succeeds."""
 
 import json
 import os
@@ -24,7 +24,7 @@ LIMITS = {"WAITLIST_CONNECT_SECONDS": "2", "WAITLIST_LOCK_SECONDS": "2", "WAITLI
 STEPS = {"plan_extract", "extract", "assess", "find_changes"}
 NAME = "Zebramarkör Ärla"
 LIMIT_SECONDS = 90.0
-"""For a run: some waits of two seconds, and its other steps on a machine that does other things."""
+"""For a run: some waits of two seconds, and its other steps on a busy machine."""
 PATIENCE_SECONDS = 300.0
 """For all runs together."""
 
@@ -40,7 +40,7 @@ class Ended:
 
 
 def run_all(home: AirflowHome, runs: list[dict[str, Any]]) -> list[Ended]:
-    """Run the dry run as often as told, one after the other; as many as end in time."""
+    """Run dry runs one after the other; return those that ended in time."""
     log = home.folder / "runs.log"
     command = [sys.executable, ROOT / "tests/support/run_dags.py", ROOT / "dags", "waitlist_dry_run", json.dumps(runs)]
     with (

@@ -1,4 +1,4 @@
-"""A staging database that goes silent, stops or holds a lock: every operation ends, with an error that says so."""
+"""A staging database that stops answering or keeps a lock: every operation ends, with an error that says so."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -40,7 +40,7 @@ CONTEXT = RuleContext(batches.AS_OF, MAPPINGS, RuleSettings())
 SILENT = "did not answer for 2 s"
 LOCKED = "did not release a lock for 1 s"
 
-# A connection that it took before it stopped is no reason to go on when the test ends.
+# A connection from before the stop must not keep the server running when the test ends.
 FORGETFUL = {"authentication_timeout": "2s"}
 
 Operation = Callable[[StagingStore], Any]
@@ -48,7 +48,7 @@ Operation = Callable[[StagingStore], Any]
 
 @dataclass(frozen=True)
 class Changed:
-    """A stretch of the line of keys that a run read."""
+    """A range of keys that a run read."""
 
     lower: int | None = None
     upper: int | None = None
@@ -144,14 +144,14 @@ MOMENTS: Mapping[str, Callable[[SilentProxy], None]] = {
     "before the login": SilentProxy.be_silent,
     "at the first question": lambda proxy: proxy.be_silent_after(b"millennium_staging"),
     "in the middle of an answer": lambda proxy: proxy.be_silent_after(b"millennium_staging", 40),
-    # The server commits, and nobody hears of it.
+    # The server commits, and no answer arrives.
     "at the commit": lambda proxy: proxy.be_silent_after(b"COMMIT"),
 }
 
 
 @pytest.fixture(scope="module")
 def databases(postgres: PostgresServer) -> dict[str, str]:
-    """One database for each operation, by its name, with what the operation begins from."""
+    """One database for each operation, by its name, in the state in which the operation begins."""
     made = {}
     for name, (prepare, _) in OPERATIONS.items():
         made[name] = postgres.create_database()
@@ -167,7 +167,7 @@ def run_all(stores: Mapping[str, StagingStore]) -> dict[str, BaseException | Non
 
 
 def hold(what: str, found: Mapping[str, BaseException | None], said: str) -> None:
-    """Every operation ended with our error, which says what was waited for and how long."""
+    """Require that every operation ended with our error, which names what did not answer and for how long."""
     hung = [name for name, error in found.items() if error is HUNG]
     held = [name for name, error in found.items() if type(error) is StagingError and said in str(error)]
     wrong = {name: repr(error) for name, error in found.items() if name not in {*hung, *held}}
@@ -201,7 +201,7 @@ def test_each_operation_ends_when_another_session_keeps_the_tables(
     with ExitStack() as stack:
         for name in OPERATIONS:
             stack.enter_context(locked_tables(postgres.libpq(databases[name]), *tables))
-        # One looks at PostgreSQL's own tables first; the other finds nothing to count anew.
+        # One reads PostgreSQL's own tables first; the other finds nothing to count again.
         names = set(OPERATIONS) - {"migrate", "refresh_statistics"}
         found = run_all({name: StagingStore(postgres.libpq(databases[name]), connections=LIMITS) for name in names})
 

@@ -1,4 +1,4 @@
-"""A file of a snapshot is swapped, or written to, while it is read: a row that was not checked never comes out."""
+"""A file of a snapshot is swapped, or written to, while it is read: a row that was not checked is never returned."""
 
 import os
 import random
@@ -73,7 +73,7 @@ def attacked(how: Attack, folder: UPath, part: SnapshotPart, other: bytes) -> It
 
 
 def read(folder: UPath, part: SnapshotPart) -> str:
-    """Return what came of reading the part once."""
+    """Read the part once and return the outcome."""
     try:
         texts = [text for table in read_part(folder, part, ["post_id", "orsak"]) for text in table["orsak"].to_pylist()]
     except SnapshotError:
@@ -83,7 +83,7 @@ def read(folder: UPath, part: SnapshotPart) -> str:
 
 @pytest.mark.parametrize("how", [rename_in_turn, write_in_turn])
 @pytest.mark.parametrize("tries", [300, pytest.param(15_000, marks=pytest.mark.attack)])
-def test_only_what_was_checked_comes_out(
+def test_only_checked_rows_are_returned(
     checked: tuple[UPath, SnapshotPart, bytes], how: Attack, tries: int, attack_table: Callable[..., None]
 ) -> None:
     folder, part, other = checked

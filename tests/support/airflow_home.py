@@ -28,7 +28,7 @@ def sqlite_connection(file: Path) -> str:
 
 @dataclass
 class AirflowHome:
-    """An Airflow home with its own database; nothing of the caller's environment but paths and memory's gets in."""
+    """An Airflow home with its own database; of the caller's environment only paths and memory settings are used."""
 
     folder: Path
     given: Mapping[str, str]
@@ -79,6 +79,6 @@ class AirflowHome:
         )
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask Airflow's own database."""
+        """Query Airflow's own database."""
         with sqlite3.connect(self.folder / "airflow.db") as connection:
             return connection.execute(sql).fetchall()

@@ -1,4 +1,4 @@
-"""The table of attacks: how many tries each attack made, and how many of them the product held.
+"""The table of attacks: how many tries each attack made, and how many of them the product withstood.
 
 ``make attacks`` names a file in ``WAITLIST_ATTACK_TABLE``. Each attack appends one JSON line to it, from whichever
 test process it runs in; ``python -m tests.support.attacks FILE`` prints the table.
@@ -18,7 +18,7 @@ FILE = "WAITLIST_ATTACK_TABLE"
 
 @dataclass(frozen=True)
 class Attack:
-    """What one attack came to.
+    """The result of one attack.
 
     Attributes:
         name: what was attacked, and how.
@@ -36,7 +36,7 @@ class Attack:
 
 
 def record(name: str, *, tries: int, held: int, hung: int = 0) -> None:
-    """Append an attack to the table, and fail when a try was not held.
+    """Append an attack to the table, and fail when the product did not withstand a try.
 
     Raises:
         AssertionError: at least one try got through or hung.
@@ -56,7 +56,7 @@ def read(file: Path) -> list[Attack]:
 
 
 def main() -> int:
-    """Print the table; fail when it is empty or a try was not held."""
+    """Print the table; fail when it is empty or the product did not withstand a try."""
     attacks = read(Path(sys.argv[1]))
     table = Table("attack", title="Attacks")
     for column in ("tries", "held", "lost", "hung"):

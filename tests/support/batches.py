@@ -1,4 +1,4 @@
-"""Small ready-made Arrow tables as the assessment gives them, and batches staged from them."""
+"""Small ready-made Arrow tables, as the assessment returns them, and batches staged from them."""
 
 import datetime as dt
 import functools
@@ -44,7 +44,7 @@ _BIRTHS = 3_900
 
 @dataclass(frozen=True)
 class Chunk:
-    """What assessing some posts gives."""
+    """The assessment of some posts."""
 
     dispositions: pa.Table
     findings: pa.Table
@@ -157,7 +157,7 @@ def stage_all(store: StagingStore, batch_id: str = "natt-1") -> None:
 
 
 def evidence() -> list[PartitionEvidence]:
-    """Return what the steps before the load know of the ready-made batch."""
+    """Return the evidence of the steps before the load about the ready-made batch."""
     return [
         PartitionEvidence(
             lower,
@@ -219,7 +219,7 @@ def _fill(store: StagingStore, contents: Contents) -> None:
 
 
 @functools.cache
-def _made(step: Callable[[StagingStore, str], None], batch_id: str) -> Contents:
+def _contents_after(step: Callable[[StagingStore, str], None], batch_id: str) -> Contents:
     with tempfile.TemporaryDirectory() as folder:
         store = StagingStore(f"sqlite:///{folder}/staging.sqlite")
         store.migrate()
@@ -228,34 +228,34 @@ def _made(step: Callable[[StagingStore, str], None], batch_id: str) -> Contents:
 
 
 def put_staged(store: StagingStore) -> None:
-    """Bring a store to where ``stage_all`` ends, without its steps."""
-    _fill(store, _made(stage_all, "natt-1"))
+    """Bring a store into the state after ``stage_all``, without its steps."""
+    _fill(store, _contents_after(stage_all, "natt-1"))
 
 
 def put_verified(store: StagingStore, *batch_ids: str) -> None:
-    """Bring a store to where ``verified`` ends for each batch, without its steps."""
-    made = [_made(verified, batch_id) for batch_id in batch_ids or ("natt-1",)]
+    """Bring a store into the state after ``verified`` for each batch, without its steps."""
+    made = [_contents_after(verified, batch_id) for batch_id in batch_ids or ("natt-1",)]
     _fill(store, {name: [row for content in made for row in content[name]] for name in made[0]})
 
 
 def rows(store: StagingStore, table: sa.Table) -> list[dict[str, Any]]:
     """Return a table's rows in key order."""
     with store.engine.connect() as connection:
-        return _rows(connection, table)
+        return _rows_in_key_order(connection, table)
 
 
-def _rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
+def _rows_in_key_order(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
     query = sa.select(table).order_by(*table.primary_key.columns)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def contents(store: StagingStore) -> Contents:
-    """Return everything in the staging database but for the moments at which it came there."""
+    """Return everything in the staging database except the times at which it was written."""
     with store.engine.connect() as connection:
         return {
             table.name: [
                 {name: value for name, value in row.items() if not name.endswith("_at")}
-                for row in _rows(connection, table)
+                for row in _rows_in_key_order(connection, table)
             ]
             for table in schema.METADATA.sorted_tables
         }
@@ -269,7 +269,7 @@ def execute(store: StagingStore, statement: sa.Executable) -> None:
 
 @contextmanager
 def unguarded(store: StagingStore) -> Iterator[sa.Connection]:
-    """Give a transaction in which the database's guards do not look."""
+    """Give a transaction in which the database's guards are switched off."""
     with store.database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
@@ -285,7 +285,7 @@ def unguarded(store: StagingStore) -> Iterator[sa.Connection]:
 
 
 def drop_guards(connection: sa.Connection) -> list[tuple[str, str]]:
-    """Drop the guards of a SQLite database; return the table of each and what makes it again."""
+    """Drop the guards of a SQLite database; return the table of each and the statement that makes it again."""
     guards = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'").all()
     for name, *_ in guards:
         connection.exec_driver_sql(f"DROP TRIGGER {name}")
@@ -307,7 +307,7 @@ def stage_in_turn(url: str, posts: range, texts: Sequence[str], ready: Path) -> 
 
 
 def stage_half(url: str, ready: Path) -> None:
-    """Hand over some chunks of a partition, say so, and never come to the end; for a process to be killed."""
+    """Hand over some chunks of a partition, write a file, and never end; for a process to be killed."""
     lower, upper, posts = PARTITIONS[0]
 
     def halted() -> Iterator[Chunk]:
@@ -344,7 +344,7 @@ def in_processes(*calls: tuple[Callable[..., None], tuple[Any, ...]]) -> list[Ba
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([__name__])
     started = [server.Process(target=target, args=arguments, daemon=True) for target, arguments in calls]
-    # The server must find this module, or each process imports it anew, which takes seconds.
+    # The server must find this module, or each process imports it again, which takes seconds.
     with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
         for process in started:
             process.start()
@@ -352,7 +352,7 @@ def in_processes(*calls: tuple[Callable[..., None], tuple[Any, ...]]) -> list[Ba
 
 
 def exit_codes(processes: Sequence[BaseProcess]) -> list[int | None]:
-    """Wait for processes to end and return how they did."""
+    """Wait for processes to end and return their exit codes."""
     for process in processes:
         process.join(60)
     return [process.exitcode for process in processes]

@@ -25,7 +25,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def violations(page: Page, *rules: str) -> list[str]:
-    """Return what axe finds wrong with a page, a line each; by all of its rules unless some are named."""
+    """Return axe's violations of a page, one line for each; by all of its rules unless some are named."""
     options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
     found = Axe().run(page, options=options).response["violations"]
     return [

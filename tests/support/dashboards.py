@@ -38,7 +38,7 @@ ROUTES = sorted(
 
 
 class Site(site_module.Site):
-    """A deployment of a test's own."""
+    """A deployment for one test."""
 
     def __init__(self, store: StagingStore, snapshots: Path) -> None:
         self.store = store
@@ -54,7 +54,7 @@ class Site(site_module.Site):
 
 
 def over(staged: worklists.Site) -> FastAPI:
-    """Return the app over a site. Who asks says so in the header, or else in the cookie; ``refused`` may not."""
+    """Return the app over a site. The header or else the cookie names the user; ``refused`` is refused."""
     made = app.create_app()
     made.dependency_overrides |= {
         get_user: _user,
@@ -92,7 +92,7 @@ def looks(staged: worklists.Site) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and as it came."""
+    """An answer as it was received."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -115,7 +115,7 @@ class Server:
     def ask(
         self, target: bytes | str, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), *, method: str = "GET"
     ) -> Answer:
-        """Send a request to an address below ``/migrering`` as it is written, whatever it holds."""
+        """Send a request to an address below ``/migrering`` exactly as it is written."""
         target = target if isinstance(target, bytes) else target.encode()
         given = list(headers.items() if isinstance(headers, Mapping) else headers)
         if not any(name.lower() == "host" for name, _ in given):

@@ -1,4 +1,4 @@
-"""Print as JSON what the DAG files of a folder hold, as Airflow reads them."""
+"""Print as JSON the DAGs in the files of a folder, as Airflow reads them."""
 
 import json
 import sys

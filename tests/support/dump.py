@@ -11,7 +11,7 @@ MOMENTS = {"started_at", "finished_at", "approved_at", "released_at"}
 
 
 def dump(store: StagingStore) -> dict[str, list[tuple[object, ...]]]:
-    """Return every row of every table, in the order of its key, but for the moments at which it was written."""
+    """Return every row of every table, in the order of its key, without the times at which it was written."""
     tables = {}
     with store.database.connected() as connection:
         for table in schema.METADATA.sorted_tables:
@@ -22,5 +22,5 @@ def dump(store: StagingStore) -> dict[str, list[tuple[object, ...]]]:
 
 
 def _depends_on_others(table: sa.Table, row: sa.Row[Any]) -> bool:
-    """Tell whether a row follows from other batches too: gates are measured against the dry run before."""
+    """Return whether a row depends on other batches too: gates are measured against the dry run before."""
     return table is schema.batch_file and row.name == GATES

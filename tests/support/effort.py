@@ -1,7 +1,7 @@
-"""How much a database works for each statement, as a count that is the same on every machine.
+"""The work of a database for each statement, as a count that is the same on every machine.
 
 SQLite counts the instructions of its virtual machine. PostgreSQL counts the rows that the nodes of a plan visit, as
-``EXPLAIN ANALYZE`` tells: those that they give, and those that they look at and drop.
+``EXPLAIN ANALYZE`` reports: those that they return, and those that they read and drop.
 """
 
 import re
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from waitlist.staging import StagingStore, database
 
 _EVERY: Final = 10
-"""Instructions of SQLite's between two counts."""
+"""Instructions of SQLite between two counts."""
 _PLANNED: Final = re.compile(r"(SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 _EXPLAIN: Final = "EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, FORMAT JSON) "
 _VISITED: Final = (
@@ -30,7 +30,7 @@ _VISITED: Final = (
 
 
 class Effort:
-    """What was done for each statement since this began to count."""
+    """The work of each statement since counting began."""
 
     def __init__(self) -> None:
         self.of: Counter[str] = Counter()
@@ -39,7 +39,7 @@ class Effort:
 
 @contextmanager
 def counted(store: StagingStore) -> Iterator[Effort]:
-    """Count what a store's database does for each statement, as long as the block lasts."""
+    """Count the work of a store's database for each statement, as long as the block lasts."""
     effort = Effort()
     count = _count_sqlite if store.database.dialect == "sqlite" else _count_postgres
     with count(store, effort):
@@ -73,7 +73,7 @@ def _count_sqlite(store: StagingStore, effort: Effort) -> Iterator[None]:
 @contextmanager
 def _count_postgres(store: StagingStore, effort: Effort) -> Iterator[None]:
     def explain(connection: psycopg.Connection, statement: str, values: Any) -> None:
-        # Inside a transaction of its own kind: what the statement would change is taken back.
+        # Inside a savepoint: the changes of the statement are rolled back.
         with connection.cursor() as cursor:
             cursor.execute("SAVEPOINT effort")
             cursor.execute(_EXPLAIN + statement, values)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def _visited(plan: dict[str, Any]) -> int:
 
 
 def form(statement: str) -> str:
-    """Return a statement without what differs from one use to the next: values, their types and spaces."""
+    """Return a statement without the parts that differ between two uses: values, their types and spaces."""
     value = re.sub(r"%\(\w+\)s|(?<!:):\w+|\?|'[^']*'|\b\d+\b", "?", statement)
     one = re.sub(r"\?::\w+(\(\?\))?", "?", value)
     return re.sub(r"\s+", " ", re.sub(r"\(\?(, \?)*\)", "?", one)).strip()

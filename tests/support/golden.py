@@ -1,7 +1,7 @@
-"""What a dry run over 100,000 posts with every fault comes to, as digests that a change of speed must not move.
+"""The result of a dry run over 100,000 posts with every fault, as digests that a faster way must not change.
 
-``python -m tests.support.golden`` writes them anew, from the repository's root: after a rule, a mapping file or the
-synthetic PMO has changed on purpose, never to make a faster way pass.
+``python -m tests.support.golden``, from the repository's root, writes them again: after an intended change of a rule, a
+mapping file or the synthetic PMO, never to make a faster way pass.
 """
 
 import datetime as dt
@@ -48,7 +48,7 @@ _COUNTED = {"disposition": "disposition", "finding": "rule"}
 
 
 def order() -> Order:
-    """Return what the synthetic PMO is asked for."""
+    """Return the order for the synthetic PMO."""
     return Order(POSTS, seed=5, as_of=AS_OF)
 
 
@@ -61,7 +61,7 @@ def prepare(folder: Path, *, pmo: str, staging: str) -> Pipeline:
 
 
 def extracted(pmo: str) -> dict[str, object]:
-    """Digest what is read of PMO: when this differs, the synthetic PMO has changed and nothing else can be told."""
+    """Digest the posts that are read: when this differs, the synthetic PMO has changed and no other digest says anything."""
     source, selection = PmoSource(pmo, Settings(partition_posts=PARTITION_POSTS)), Selection(AS_OF)
     rows = (
         row
@@ -73,7 +73,7 @@ def extracted(pmo: str) -> dict[str, object]:
 
 
 def staged(store: StagingStore, batch_id: str) -> dict[str, Any]:
-    """Digest every table of a batch, and count dispositions and findings so that a difference can be placed."""
+    """Digest every table of a batch, and count dispositions and findings so that a difference can be located."""
     found: dict[str, Any] = {}
     with store.database.connected() as connection:
         streaming = connection.execution_options(stream_results=True)
@@ -110,7 +110,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def expected() -> dict[str, Any]:
-    """Return the digests that are kept."""
+    """Return the stored digests."""
     return dict(json.loads(FILE.read_text(encoding="utf-8")))
 
 

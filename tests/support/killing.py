@@ -1,8 +1,8 @@
 """Steps of the pipeline in processes that are killed at a chosen moment, without a hook in the product.
 
-The moments are what a step leaves to others: before and after each commit, before each file or folder that is
-renamed or removed, and when all is done but nobody has been told. A process counts them as it comes by, and ends
-itself by SIGKILL at the one that was chosen: nothing of it is run after that, as when the machine's power goes.
+A moment is where others could see a step's work: before and after each commit, before each file or folder is renamed
+or removed, and when all is done but not yet reported. A process counts these moments, and ends itself by SIGKILL at the
+chosen one. None of its code runs after that, as when the machine loses power.
 """
 
 import json
@@ -29,14 +29,14 @@ _FILES = {"os.rename": "rename", "os.remove": "remove", "os.rmdir": "remove fold
 
 @dataclass(frozen=True)
 class Done:
-    """A step that came to its end: what it returned, and the moments that it came by."""
+    """A step that ended: its result, and the moments that it passed."""
 
     returned: Any
     moments: list[str]
 
 
-class Nursery:
-    """A process that has imported everything once, and forks one for each step."""
+class ForkServer:
+    """A process that has imported everything once, and forks a child process for each step."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -45,9 +45,9 @@ class Nursery:
         """Run a step to its end in a process of its own.
 
         Raises:
-            AssertionError: it did not come to its end.
+            AssertionError: the step did not end.
         """
-        status, done = self._ask(step, arguments, watched, None)
+        status, done = self._run_child(step, arguments, watched, None)
         assert done is not None, f"{step} ended with {status}"
         return done
 
@@ -55,25 +55,25 @@ class Nursery:
         """Run a step and kill it at the moment of this number.
 
         Raises:
-            AssertionError: it did not come to that moment.
+            AssertionError: the step did not reach that moment.
         """
-        status, _ = self._ask(step, arguments, watched, at)
+        status, _ = self._run_child(step, arguments, watched, at)
         assert status == -signal.SIGKILL, f"{step} ended with {status}"
 
-    def _ask(self, step: Step, arguments: Any, watched: Path, at: int | None) -> tuple[int, Done | None]:
+    def _run_child(self, step: Step, arguments: Any, watched: Path, at: int | None) -> tuple[int, Done | None]:
         self._pipe.send((step, arguments, watched, at))
         status, said = self._pipe.recv()
         return status, Done(**json.loads(said)) if said else None
 
 
 @contextmanager
-def nursery(prepare: Callable[[], None]) -> Iterator[Nursery]:
+def fork_server(prepare: Callable[[], None]) -> Iterator[ForkServer]:
     """Start the process that steps are forked from; ``prepare`` imports what they need."""
     ours, theirs = batches.pipe()
     (process,) = batches.in_processes((_fork_on_demand, (theirs, prepare)))
     theirs.close()
     try:
-        yield Nursery(ours)
+        yield ForkServer(ours)
     finally:
         ours.close()
         process.join(10)
@@ -90,15 +90,15 @@ def _fork_on_demand(pipe: Connection, prepare: Callable[[], None]) -> None:
         child = os.fork()
         if not child:
             os.close(read)
-            _live(step, arguments, watched, at, write)
+            _run_and_exit(step, arguments, watched, at, write)
         os.close(write)
         with os.fdopen(read) as told:
             said = told.read()
         pipe.send((os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said))
 
 
-def _live(step: Step, arguments: Any, watched: Path, at: int | None, told: int) -> None:
-    """Run the step and end the process, here or where it is killed."""
+def _run_and_exit(step: Step, arguments: Any, watched: Path, at: int | None, told: int) -> None:
+    """Run the step and end the process, at the end of the step or at the moment to be killed."""
     moments: list[str] = []
 
     def reach(moment: str) -> None:
@@ -110,7 +110,7 @@ def _live(step: Step, arguments: Any, watched: Path, at: int | None, told: int) 
         if event not in _FILES:
             return
         path, folder = str(arguments[0]), arguments[-1]
-        # A file that is named inside an open folder is one of a tree that is being removed.
+        # A file that is named relative to an open folder belongs to a tree that is being removed.
         if path.startswith(f"{watched}/") or (isinstance(folder, int) and folder >= 0):
             reach(f"before {_FILES[event]}")
 
@@ -129,7 +129,7 @@ def _live(step: Step, arguments: Any, watched: Path, at: int | None, told: int) 
         bulk.commit = around(bulk.commit)  # type: ignore[method-assign]
         sys.addaudithook(on_file)
         returned = step(*arguments)
-        reach("done, and nobody told")
+        reach("done, and not reported")
         os.write(told, json.dumps({"returned": returned, "moments": moments}).encode())
         status = 0
     except BaseException:  # noqa: BLE001 - a forked process must not go on as its parent

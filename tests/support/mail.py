@@ -12,7 +12,7 @@ from typing import Any
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """SMTP as far as a client needs it to hand a message over (RFC 5321), without TLS."""
+    """The part of SMTP that a client needs to send a message (RFC 5321), without TLS."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -76,7 +76,7 @@ class _Session(socketserver.StreamRequestHandler):
 
 
 def text_of(message: EmailMessage) -> str:
-    """Return what a mail says, as it is written in HTML."""
+    """Return the text of a mail, as written in HTML."""
     body = message.get_body(("html",))
     assert body is not None
     return str(body.get_content())

@@ -22,7 +22,7 @@ def check_digit(nine_digits: str) -> int:
 
 
 def with_check_digit(digits: str) -> str:
-    """Complete a number, its century included or not, that lacks its last digit."""
+    """Add the last digit to a number, with or without its century."""
     return digits + str(check_digit(digits[-9:]))
 
 

@@ -1,4 +1,4 @@
-"""Print as JSON what the DAG files and the plugin file bring along and take, once Airflow is there.
+"""Print as JSON what the DAG files and the plugin file import and how long they take, once Airflow is imported.
 
 Usage: python parse_dags.py FILE...
 """

@@ -1,4 +1,4 @@
-"""A small PMO made by hand, a few posts in SQLite or PostgreSQL, each behind its real ODBC driver."""
+"""A small PMO made by hand, a few posts in SQLite or PostgreSQL, read through its real ODBC driver."""
 
 import datetime as dt
 import sqlite3
@@ -150,7 +150,7 @@ def postgres_pmo(server: PostgresServer, rows: Iterable[Mapping[str, Any]], **ty
 
 
 def source_settings(folder: Path, query: str | None = None, **values: Any) -> Settings:
-    """Return settings for reading; ``query`` takes the shipped query file's place."""
+    """Return settings for reading; ``query`` replaces the shipped query file."""
     if query is None:
         return Settings(**values)
     file = folder / "sql" / "pmo" / "select_waitlist.sql"
@@ -160,7 +160,7 @@ def source_settings(folder: Path, query: str | None = None, **values: Any) -> Se
 
 
 def read_by_row(pmo: SmallPmo) -> str:
-    """Return why this machine's driver is read row by row throughout; empty where it is not."""
+    """Return why this machine's driver always reads row by row; empty if it does not."""
     source = OdbcSource(pmo.odbc, SourceQuery.load(paths.SQL))
     with source.rows() as connection:
         return source.dialect(connection).by_row

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for the tests, started by the tests and gone with them."""
+"""A real PostgreSQL server for the tests, which the tests start and stop."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ class PostgresServer:
         """Create an empty database and return its name."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.libpq("postgres"), autocommit=True) as connection:
-            # Only a locale that knows no letters goes with every encoding.
+            # Only the locale C, which has no rules for letters, works with every encoding.
             locale = "" if encoding == "UTF8" else "LOCALE 'C'"
             connection.execute(f"CREATE DATABASE \"{name}\" ENCODING '{encoding}' {locale} TEMPLATE template0")
         return name
@@ -74,7 +74,7 @@ def running_postgres(**settings: str) -> Iterator[PostgresServer]:
         settings: of the server, as in ``postgresql.conf``.
     """
     binaries = _binaries()
-    # Were the tests themselves killed, nobody would end it.
+    # If the tests themselves are killed, nothing else ends it.
     become = ["setpriv", "--pdeathsig", "TERM"]
     if os.geteuid() == 0:
         become += ["--reuid", "postgres", "--regid", "postgres", "--init-groups"]
@@ -101,7 +101,7 @@ def running_postgres(**settings: str) -> Iterator[PostgresServer]:
             cwd="/",
             stdout=log,
             stderr=log,
-            # Ctrl-C is for who started it, who still needs it to end well.
+            # Ctrl-C is meant for the tests, which still need the server to end well.
             start_new_session=True,
         )
     try:

@@ -67,7 +67,7 @@ CLEAN: Mapping[str, Any] = {
 
 
 def table(*posts: Mapping[str, Any]) -> pa.Table:
-    """Return posts that differ from the clean one as told; post ids count up from 1 unless given."""
+    """Return posts that differ from the clean one as given; post ids count up from 1 unless given."""
     rows = [{**CLEAN, "post_id": number, **post} for number, post in enumerate(posts, start=1)]
     return pa.Table.from_pylist(rows, schema=POSTS)
 

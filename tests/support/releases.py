@@ -1,4 +1,4 @@
-"""Migrations brought to where a release begins, and releases in processes of their own."""
+"""Migrations in the state before a release, and releases in processes of their own."""
 
 import datetime as dt
 import re
@@ -50,13 +50,13 @@ def awaiting(store: StagingStore, batch_id: str, posts: Collection[int], **told:
 
 
 def put_awaiting(store: StagingStore) -> None:
-    """Bring a store to where one wave, ``vecka-1`` of ``POSTS``, awaits approval, without its steps."""
-    batches._fill(store, batches._made(_await, "vecka-1"))
+    """Bring a store into the state in which one wave, ``vecka-1`` of ``POSTS``, awaits approval, without its steps."""
+    batches._fill(store, batches._contents_after(_await, "vecka-1"))
 
 
 def put_verified(store: StagingStore) -> None:
-    """Bring a store to where one wave, ``vecka-1`` of ``POSTS``, is verified, without its steps."""
-    batches._fill(store, batches._made(_verify, "vecka-1"))
+    """Bring a store into the state in which one wave, ``vecka-1`` of ``POSTS``, is verified, without its steps."""
+    batches._fill(store, batches._contents_after(_verify, "vecka-1"))
 
 
 def _verify(store: StagingStore, batch_id: str) -> None:
@@ -81,12 +81,12 @@ def shown(store: StagingStore) -> list[tuple[int, str]]:
 
 
 def told(store: StagingStore, batch_id: str) -> list[str]:
-    """Return what the audit trail says happened."""
+    """Return the events of the audit trail."""
     return [event.event.value for event in store.events(batch_id)]
 
 
 def release_and_say(url: str, batch_id: str, started: Path, said: Path) -> None:
-    """Release a batch and write how it went; for several processes at once."""
+    """Release a batch and write the result; for several processes at once."""
     store = StagingStore(url)
     started.touch()
     try:
@@ -109,7 +109,7 @@ def release_when_told(url: str, batch_id: str, ready: Path, go: Path) -> None:
 
 
 def begin_anew_and_say(url: str, batch_id: str, started: Path, said: Path) -> None:
-    """Begin a migration anew with other texts, and write how it went."""
+    """Open a migration again with other texts, and write the result."""
     store = StagingStore(url)
     started.touch()
     try:
@@ -120,7 +120,7 @@ def begin_anew_and_say(url: str, batch_id: str, started: Path, said: Path) -> No
 
 
 def stage_when_told(url: str, batch_id: str, ready: Path, go: Path, said: Path) -> None:
-    """Stage a migration's posts with other texts, wait before the last of them for a file, and write how it went."""
+    """Stage a migration's posts with other texts, wait before the last of them for a file, and write the result."""
 
     def held() -> Iterator[batches.Chunk]:
         *first, last = batches.chunks(POSTS, 10, text="Orsak: ändrad")
@@ -144,7 +144,7 @@ def _wait(file: Path) -> None:
 
 
 def release_and_halt(url: str, batch_id: str, before: str, ready: Path) -> None:
-    """Release a batch and stop for ever before a statement, the commit or the end; for a process to be killed."""
+    """Release a batch and wait for ever before a statement, the commit or the end; for a process to be killed."""
     store = StagingStore(url)
 
     def halt(*_: object) -> None:

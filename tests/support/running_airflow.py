@@ -1,4 +1,4 @@
-"""Airflow as it runs in service: api-server, scheduler and dag-processor, driven over REST."""
+"""Airflow as in production: api-server, scheduler and dag-processor, driven over REST."""
 
 import json
 import secrets
@@ -25,20 +25,20 @@ _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 5
 _USER = "admin"
 USERS = {_USER: "admin", "lead": "op", "other": "op", "editor": "user", "viewer": "viewer"}
-"""Who can log in, and their roles: the lead may approve a wave and see persons, nobody else may."""
+"""The users that can log in, and their roles: only the lead may approve a wave and see persons."""
 _LOG_TAIL = 4_000
 _ENDED = {"success", "failed"}
 
 
 @dataclass
 class RunningAirflow:
-    """A running Airflow; unless another is named, what is asked of it concerns the dry run."""
+    """A running Airflow; methods concern the dry run's DAG unless another is named."""
 
     home: AirflowHome
     url: str
     passwords: Mapping[str, str]
     patience: float = DEADLINE_SECONDS
-    """Seconds that anything may take."""
+    """The longest wait, in seconds."""
     components: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _client: httpx.Client = field(init=False)
 
@@ -46,7 +46,7 @@ class RunningAirflow:
         self._client = httpx.Client(base_url=self.url, timeout=120)
 
     def start(self, *, runs_tasks: bool = True) -> None:
-        """Start the components and return once tasks would be run, or the api-server alone."""
+        """Start the components, or the api-server alone, and return once they are ready."""
         others = (["dag-processor"], ["scheduler", "--skip-serve-logs"]) if runs_tasks else ()
         for name, *options in (["api-server"], *others):
             self.start_component(name, [name, *options])
@@ -60,13 +60,13 @@ class RunningAirflow:
         """Start an ``airflow`` command as a component, with ``given`` on top of the environment."""
         with self._log(name).open("wb") as log:
             self.components[name] = subprocess.Popen(
-                # Were the tests themselves killed, nobody would end it.
+                # If the tests themselves are killed, nothing else ends it.
                 ["setpriv", "--pdeathsig", "TERM", "airflow", *command],
                 env={**self.home.env, **(given or {})},
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Tasks are groups of their own: it is the session that holds a component's whole tree.
+                # Tasks have process groups of their own: only the session contains a component's whole tree.
                 start_new_session=True,
             )
 
@@ -83,7 +83,7 @@ class RunningAirflow:
         return next((name for name, process in self.components.items() if process.pid == session), None)
 
     def stop(self) -> None:
-        """End every process of every component; what does not end when asked is killed.
+        """End every process of every component; a process that does not end after SIGTERM is killed.
 
         Raises:
             AssertionError: something is still running.
@@ -107,16 +107,16 @@ class RunningAirflow:
         return client
 
     def token(self, user: str) -> str:
-        """Return what stands for a user who is logged in: the bearer's token and the cookie's value."""
+        """Return the token of a user that is logged in, which is the bearer token and the cookie's value."""
         with closing(self.as_user(user)) as client:
             return str(client.headers["Authorization"].removeprefix("Bearer "))
 
     def get(self, path: str, *, dag: str = DAG, **query: Any) -> Any:
-        """Ask the REST API for something of a DAG."""
+        """Send a GET for a DAG to the REST API."""
         return self._client.get(f"/api/v2/dags/{dag}{path}", params=query).raise_for_status().json()
 
     def post(self, path: str, *, dag: str = DAG, **body: Any) -> Any:
-        """Order something of a DAG."""
+        """Send a POST for a DAG to the REST API."""
         answer = self._client.post(f"/api/v2/dags/{dag}{path}", json=body)
         assert answer.is_success, f"POST {path}: {answer.status_code} {answer.text}"
         return answer.json()
@@ -142,7 +142,7 @@ class RunningAirflow:
             self.post(f"/dagRuns/{run_id}/clear", dag=dag, dry_run=False, only_failed=False)
 
     def forge(self, user: str, dag: str, run_id: str, task_id: str, value: Any) -> None:
-        """Put into what a task handed on, or into its place, what a user invents."""
+        """Write a value that a user invents into a task's XCom, or in its place."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
         with closing(self.as_user(user)) as client:
             known = client.post(path, json={"key": "return_value", "value": value})
@@ -174,19 +174,19 @@ class RunningAirflow:
         return dict(self.get(f"/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"))
 
     def knows_ended(self, dag: str, run_id: str, task_id: str, try_number: int) -> bool:
-        """Tell whether the scheduler has noticed that a task's process ended.
+        """Return whether the scheduler has noticed that a task's process ended.
 
-        Airflow 3.3 fails a human step that is answered before that, within the second in which it asks.
+        Airflow 3.3 fails a human step that is answered before that, in the second in which it asks its question.
         """
         key = f"dag_id='{dag}', task_id='{task_id}', run_id='{run_id}', try_number={try_number},"
         noticed = f"Received executor event with state success for task instance TaskInstanceKey({key}"
         return noticed in self._log("scheduler").read_text(encoding="utf-8")
 
     def ended(self, run_id: str, *, dag: str = DAG, state: str = "success") -> None:
-        """Wait until a run has ended, in the state that it should.
+        """Wait until a run has ended in the expected state.
 
         Raises:
-            AssertionError: it ended in another, with the logs of the tasks that failed.
+            AssertionError: it ended in another state; with the logs of the tasks that failed.
         """
         came = self.until(f"run {run_id} ends", lambda: self._ended_as(run_id, dag))
         if came != state:
@@ -195,13 +195,13 @@ class RunningAirflow:
             raise AssertionError("\n".join((f"run {run_id} ended as {came}, not {state}", *logs)))
 
     def task_log(self, run_id: str, task_id: str, map_index: int = -1, *, dag: str = DAG) -> str:
-        """Return what a task has logged in all its tries."""
+        """Return the logs of all tries of a task."""
         mapped = f"map_index={map_index}/" if map_index >= 0 else ""
         folder = self.home.folder / "logs" / f"dag_id={dag}" / f"run_id={run_id}" / f"task_id={task_id}" / mapped
         return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("attempt=*.log")))
 
     def until(self, what: str, tell: Callable[[], T | None]) -> T:
-        """Ask again and again until there is an answer, and return it.
+        """Call ``tell`` again and again until it returns an answer, and return that.
 
         Raises:
             AssertionError: the time is up, or a component has ended; with the tails of the components' logs.
@@ -252,10 +252,10 @@ def running_airflow(
 
     Args:
         folder: the new Airflow's home.
-        database: URL of an empty PostgreSQL database, as Airflow has in service.
+        database: URL of an empty PostgreSQL database, which Airflow has in production.
         given: connections and settings of the project, as environment variables.
         patience: seconds that a run may take.
-        runs_tasks: start more than the api-server.
+        runs_tasks: start the scheduler and the dag-processor too.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -303,5 +303,5 @@ def _session(pid: int) -> int | None:
     except OSError:
         return None
     state, _parent, _group, session = stat.rpartition(")")[2].split()[:4]
-    # A zombie runs no more; its parent has yet to take notice.
+    # A zombie has ended; only its parent has not read its status yet.
     return None if state == "Z" else int(session)

@@ -22,12 +22,12 @@ NOW = dt.datetime(2024, 10, 1, 4, 0, tzinfo=dt.UTC)
 
 
 def request(run_id: str = "run", *, as_of: dt.date = AS_OF, **asked: Any) -> Request:
-    """Ask for a dry run."""
+    """Return the request for a dry run."""
     return Request("waitlist_dry_run", run_id, "dry_run", as_of, **asked)
 
 
 def pipeline(folder: Path | UPath, *, pmo: str, staging: str, mappings: Path, **settings: object) -> Pipeline:
-    """Return a pipeline whose snapshots lie in a folder."""
+    """Return a pipeline with its snapshots in a folder."""
     chosen = Settings(mappings_dir=mappings, **settings)
     return Pipeline(chosen, snapshots=UPath(folder / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
 
@@ -42,7 +42,7 @@ def planned(folder: Path, units: Mapping[str, str]) -> Path:
 
 
 def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[int]]:
-    """Take the steps up to the assessment, which take no expectation suites and so no long while."""
+    """Take the steps up to the assessment; they are fast, since they run no expectation suites."""
     run = steps.open_batch(asked, now=NOW)
     numbers = steps.plan_extract(run)
     for number in numbers:
@@ -81,5 +81,5 @@ def dry_run(steps: Pipeline, asked: Request, *, now: dt.datetime = NOW) -> str:
 
 
 def never_asked(posts: object) -> NoReturn:
-    """Stand for the search of a run over every unit, which has read all posts and misses none that it could find."""
+    """Replace the search for posts at other units: a run over every unit has read all posts and must not search."""
     raise AssertionError(f"a run over every unit searched for {posts}")

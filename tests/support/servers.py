@@ -1,4 +1,4 @@
-"""A queue and an object store that every worker reaches by URL: Redis and SeaweedFS, gone with who started them."""
+"""A queue and an object store that every worker reaches by URL: Redis and SeaweedFS, which end with the tests."""
 
 import json
 import secrets
@@ -29,7 +29,7 @@ def running_redis() -> Iterator[str]:
     settings = f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\n'
     with (
         tempfile.TemporaryDirectory(prefix="waitlist-redis-") as folder,
-        # Settings by standard input: arguments are for everybody to see.
+        # Settings are sent by standard input, since everybody can see arguments.
         _serving("redis-server", ["-"], Path(folder), settings) as server,
     ):
         _wait_for(server, lambda: socket.create_connection(("127.0.0.1", port)).close())
@@ -47,7 +47,7 @@ class ObjectStore:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What fsspec is told of it."""
+        """The options for fsspec."""
         return {
             "key": self.key, "secret": self.secret, "endpoint_url": self.endpoint,
             "client_kwargs": {"region_name": _REGION},
@@ -55,7 +55,7 @@ class ObjectStore:
 
     @property
     def connection(self) -> str:
-        """What Airflow is told of it, as a connection in the environment."""
+        """The connection for Airflow's environment."""
         extra = {"endpoint_url": self.endpoint, "region_name": _REGION}
         return json.dumps({"conn_type": "aws", "login": self.key, "password": self.secret, "extra": extra})
 
@@ -84,7 +84,7 @@ def running_object_store() -> Iterator[ObjectStore]:
                 _wait_for(server, lambda: _make_bucket(store))
                 yield store
         finally:
-            # It puts its sockets here whatever it is told, and leaves them.
+            # It always creates its sockets here, and leaves them.
             for port in ports.values():
                 for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                     left.unlink()
@@ -108,14 +108,14 @@ def _serving(program: str, arguments: Sequence[str], folder: Path, told: str = "
     log = folder / "log"
     with log.open("wb") as kept:
         process = subprocess.Popen(
-            # Were the tests themselves killed, nobody would end it.
+            # If the tests themselves are killed, nothing else ends it.
             ["setpriv", "--pdeathsig", "KILL", found, *arguments],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=kept,
             stderr=subprocess.STDOUT,
             text=True,
-            # Ctrl-C is for who started it, who still needs it to end well.
+            # Ctrl-C is meant for the tests, which still need the server to end well.
             start_new_session=True,
         )
     try:
@@ -132,7 +132,7 @@ def _wait_for(server: _Server, ask: Callable[[], None]) -> None:
     while True:
         try:
             ask()
-        except Exception:  # noqa: BLE001 - whatever a client says of a server that is not there yet
+        except Exception:  # noqa: BLE001 - a client has many errors for a server that is not ready
             if server.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the server does not answer:\n{server.log.read_text()[-4000:]}") from None
             time.sleep(0.2)

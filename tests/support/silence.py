@@ -1,4 +1,4 @@
-"""A peer that goes silent: a TCP proxy before a real server, which keeps its connections and passes nothing on."""
+"""A peer that stops answering: a TCP proxy before a real server, which keeps its connections and forwards nothing."""
 
 import selectors
 import socket
@@ -11,13 +11,13 @@ _PIECE = 65_536
 
 
 class SilentProxy:
-    """Forwards bytes both ways until it is told, or meets what it was told to wait for."""
+    """Forwards bytes both ways until ``be_silent`` is called or the word of ``be_silent_after`` arrives."""
 
     def __init__(self, port: int, host: str) -> None:
         self._target = port
         self._listening = socket.create_server((host, 0))
         self.port = int(self._listening.getsockname()[1])
-        """Where to connect to."""
+        """The port to connect to."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._sockets: set[socket.socket] = {self._listening}
@@ -27,31 +27,31 @@ class SilentProxy:
         self._hangs_up = False
         self._left: int | None = None
         self.went_silent = threading.Event()
-        """Set once it passes nothing on; connections made later get no answer either."""
+        """Set once it forwards nothing; connections made later get no answer either."""
         self._done = False
         self._thread = threading.Thread(target=self._forward, daemon=True)
         self._thread.start()
 
     def be_silent(self) -> None:
-        """Pass nothing on from now."""
+        """Forward nothing from now on."""
         self.went_silent.set()
 
     def be_silent_after(self, word: bytes, answered: int = 0) -> None:
-        """Pass nothing on once a client has said a word and got so many bytes of what follows."""
+        """Forward nothing once a client has sent a word and received so many bytes after it."""
         self._word, self._left = word, answered
 
     def speak_again(self) -> None:
-        """Pass on what was said meanwhile, and all that follows."""
+        """Forward the bytes that have arrived since, and all that follow."""
         self._word = self._left = None
         self.went_silent.clear()
 
     def hang_up_after(self, word: bytes, answered: int = 0) -> None:
-        """As ``be_silent_after``, but end every connection then, as a server does that is killed."""
+        """As ``be_silent_after``, but end every connection then, as when a server is killed."""
         self._hangs_up = True
         self.be_silent_after(word, answered)
 
     def close(self) -> None:
-        """Drop every connection; who still waits gets an end."""
+        """Close every connection, so that a client that still waits gets an end."""
         self._done = True
         self._thread.join()
         for connection in self._sockets:
@@ -67,7 +67,7 @@ class SilentProxy:
                 elif not self.went_silent.is_set():
                     self._pass_on(key.fileobj, *key.data)
             if self.went_silent.is_set():
-                # Otherwise what waits to be read would keep the loop busy.
+                # Otherwise unread bytes would keep the loop busy.
                 for key in list(self._selector.get_map().values()):
                     if key.fileobj is not self._listening:
                         self._selector.unregister(key.fileobj)
@@ -78,7 +78,7 @@ class SilentProxy:
                             self._left_alone.append((key.fileobj, *key.data))
 
     def _take_up(self) -> None:
-        """Go on with the connections that nothing was passed on of."""
+        """Go on with the connections that were not forwarded."""
         while self._left_alone:
             one, *rest = self._left_alone.pop()
             if one in self._sockets:
@@ -130,7 +130,7 @@ class SilentProxy:
 
 @contextmanager
 def silent_proxy(port: int, host: str = "127.0.0.1") -> Iterator[SilentProxy]:
-    """Stand before the server at a port of the loopback interface, at an address of this machine."""
+    """Start a proxy for the server at a port of the loopback interface, at an address of this machine."""
     proxy = SilentProxy(port, host)
     try:
         yield proxy

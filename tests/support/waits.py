@@ -1,4 +1,4 @@
-"""Operations that wait: each in a thread of its own, so that one which never ends fails its test and no other."""
+"""Operations that wait: each in a thread of its own, so that one that never ends fails only its own test."""
 
 import os
 import signal
@@ -17,17 +17,17 @@ HUNG = TimeoutError("it still waits")
 
 
 def outcomes(operations: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, BaseException | None]:
-    """Begin all operations at once.
+    """Run all operations at once.
 
     Returns:
-        By name what each raised, None where it ended well, ``HUNG`` where it has not ended after so many seconds.
+        By name the exception that each raised, None if it ended well, ``HUNG`` if it has not ended after so long.
     """
     found: dict[str, BaseException | None] = dict.fromkeys(operations, HUNG)
 
     def run(name: str, operation: Callable[[], Any]) -> None:
         try:
             operation()
-        except BaseException as error:  # noqa: BLE001 - what it raised is what is asked
+        except BaseException as error:  # noqa: BLE001 - the exception is the result
             found[name] = error
         else:
             found[name] = None
@@ -42,13 +42,13 @@ def outcomes(operations: Mapping[str, Callable[[], Any]], seconds: float) -> dic
 
 
 def outcome(operation: Callable[[], Any], seconds: float = 20) -> BaseException | None:
-    """Return what one operation raised, as ``outcomes``."""
+    """Return the exception that one operation raised, as ``outcomes`` does."""
     return outcomes({"": operation}, seconds)[""]
 
 
 @contextmanager
 def locked_sqlite(file: Path) -> Iterator[None]:
-    """Let another process hold a SQLite file's lock, so that nobody else may read or write."""
+    """Lock a SQLite file in another process, so that nobody else may read or write."""
     script = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
         "c.execute('PRAGMA locking_mode = EXCLUSIVE'); c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); "
@@ -65,7 +65,7 @@ def locked_sqlite(file: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_tables(url: str, *tables: str) -> Iterator[None]:
-    """Let another session of PostgreSQL hold tables, so that nobody else may read or write them."""
+    """Lock tables in another session of PostgreSQL, so that nobody else may read or write them."""
     with psycopg.connect(url) as holder:
         holder.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
         yield
@@ -74,7 +74,7 @@ def locked_tables(url: str, *tables: str) -> Iterator[None]:
 
 @contextmanager
 def stopped_postgres(url: str) -> Iterator[Callable[[], None]]:
-    """Give what stops a server of this machine where it stands, all its processes; it goes on at the end."""
+    """Give a function that stops all processes of a server on this machine at once; they go on at the end."""
     with psycopg.connect(url) as asking:
         (folder,) = asking.execute("SHOW data_directory").fetchone()
     first = int((Path(folder) / "postmaster.pid").read_text().split()[0])

@@ -46,7 +46,7 @@ class Site:
     ) -> None:
         """Write a snapshot of posts, a few in each partition and chunk, and bring its batch to verified.
 
-        Each is of another person unless it is told whose it is.
+        Each post is of another person unless a number is given.
         """
         table = posts.table(*({"personnummer": person(number), **post} for number, post in enumerate(given)))
         doubles = duplicates.find([table], self.context)
@@ -117,7 +117,7 @@ def open_site(folder: Path) -> Site:
 
 
 def person(number: int) -> str:
-    """Return the personnummer of a post by its place in its batch."""
+    """Return the personnummer of a post by its position in its batch."""
     return posts.PERSON if not number else posts.official(dt.date(1981, 1, 1) + dt.timedelta(days=number))
 
 
@@ -152,7 +152,7 @@ def post_ids_of(book: Workbook) -> dict[str, list[int]]:
 
 
 def facts_of(book: Workbook) -> Row:
-    """Return what stands above the counts on the first sheet."""
+    """Return the lines above the counts on the first sheet."""
     lines = book.worksheets[0].iter_rows(min_row=3, max_col=2, values_only=True)
     return dict(iter(lambda: next(lines), (None, None)))
 

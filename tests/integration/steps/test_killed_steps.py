@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from tests.support.dump import dump
-from tests.support.killing import Done, Nursery, nursery
+from tests.support.killing import Done, ForkServer, fork_server
 from tests.support.postgres import PostgresServer
 from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
 from upath import UPath
@@ -188,7 +188,7 @@ class Walk:
     """A wave that nothing happened to: what stood before each step, what it was handed and what it made."""
 
     site: Site
-    nursery: Nursery
+    fork_server: ForkServer
     handed: dict[str, list[int]] = field(default_factory=dict)
     undisturbed: dict[str, tuple[Done, dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
 
@@ -203,20 +203,20 @@ class Walk:
     def _take(self, name: str, numbers: list[int]) -> list[int]:
         self.site.keep(name)
         self.handed[name] = numbers
-        done = self.nursery.run(*self.site.step(name, numbers), watched=self.site.work)
+        done = self.fork_server.run(*self.site.step(name, numbers), watched=self.site.work)
         self.undisturbed[name] = (done, self.site.state(), self.site.seen())
         return done.returned if name == "plan_extract" else numbers
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Nursery]:
-    with nursery(warm_up) as found:
+def children() -> Iterator[ForkServer]:
+    with fork_server(warm_up) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def walks(
-    request: pytest.FixtureRequest, children: Nursery, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, children: ForkServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Walk]:
     """Give the wave that nothing happens to, on a database; it is walked once."""
 
@@ -270,10 +270,10 @@ def test_a_step_that_is_killed_shows_nothing_half_and_run_again_ends_as_if_undis
     assert moments
     for at in moments:
         site.put_back(start)
-        walk.nursery.kill(*step, watched=site.work, at=at)
+        walk.fork_server.kill(*step, watched=site.work, at=at)
         meanwhile = site.seen()
         assert all(meanwhile.get(batch) in (before.get(batch), seen.get(batch)) for batch in before | seen), at
-        again = walk.nursery.run(*step, watched=site.work)
+        again = walk.fork_server.run(*step, watched=site.work)
         after = site.state()
         differs = {place for place in state if after[place] != state[place]}
         if name == TELLS_WHAT_IT_STILL_FOUND:
