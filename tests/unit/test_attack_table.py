@@ -1,4 +1,4 @@
-"""The table of attacks: it fails when a try got through, so that no attack can pass without holding."""
+"""The table of attacks: it fails when a try got through, so that no such attack can pass."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +13,7 @@ def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "attacks.jsonl"
 
 
-def test_an_attack_that_was_held_is_recorded(file: Path) -> None:
+def test_an_attack_that_the_product_withstood_is_recorded(file: Path) -> None:
     attacks.record("forged answer", tries=7, held=7)
     attacks.record("a part of another batch", tries=2, held=2)
     assert attacks.read(file) == [
@@ -23,7 +23,7 @@ def test_an_attack_that_was_held_is_recorded(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("tries", "held", "hung"), [(7, 6, 0), (7, 6, 1), (0, 0, 0)])
-def test_an_attack_that_was_not_held_or_never_made_fails(tries: int, held: int, hung: int, file: Path) -> None:
+def test_an_attack_that_got_through_or_was_never_made_fails(tries: int, held: int, hung: int, file: Path) -> None:
     with pytest.raises(AssertionError, match="forged answer"):
         attacks.record("forged answer", tries=tries, held=held, hung=hung)
     assert len(attacks.read(file)) == 1
@@ -33,7 +33,7 @@ def test_an_attack_that_was_not_held_or_never_made_fails(tries: int, held: int, 
     ("lines", "status"),
     [([], 1), ([(7, 7, 0)], 0), ([(7, 6, 0)], 1), ([(7, 6, 1)], 1)],
 )
-def test_the_printed_table_fails_when_it_is_empty_or_a_try_was_not_held(
+def test_the_printed_table_fails_when_it_is_empty_or_a_try_got_through(
     lines: list[tuple[int, int, int]], status: int, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tries, held, hung in lines:

@@ -1,4 +1,4 @@
-"""Files are opened once and only when they are regular, checked on the handle that is read, and whole or not there."""
+"""Files are opened once and only when they are regular, checked on the handle that is read, and whole or missing."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ BLOCK = 64 * 2**10
 
 
 def opened(path: Path) -> CheckedFile:
-    """Open a file as the one that lies there."""
+    """Open a file with its own size and checksum."""
     content = path.read_bytes()
     return open_checked(UPath(path), size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
@@ -68,7 +68,7 @@ def test_only_a_regular_file_is_read_from_the_pipelines_own_folders(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", IRREGULAR)
-def test_only_a_regular_file_is_read_of_what_people_keep(tmp_path: Path, kind: str) -> None:
+def test_only_a_regular_file_is_read_from_the_folders_that_people_edit(tmp_path: Path, kind: str) -> None:
     irregular(kind, tmp_path / "units.csv")
     with pytest.raises(OSError, match=r"regular file|Is a directory|No such device|symbolic links"):
         read_kept(tmp_path / "units.csv")
@@ -76,7 +76,7 @@ def test_only_a_regular_file_is_read_of_what_people_keep(tmp_path: Path, kind: s
     assert fault.startswith("units.csv:1: the file cannot be read")
 
 
-def test_what_people_keep_may_be_a_link_as_in_a_mounted_config_map(tmp_path: Path) -> None:
+def test_a_file_that_people_edit_may_be_a_link_as_in_a_mounted_config_map(tmp_path: Path) -> None:
     irregular("symbolic link", tmp_path / "units.csv")
     assert read_kept(tmp_path / "units.csv") == b"a,b\n1,2\n"
 
@@ -139,7 +139,7 @@ def test_a_folder_in_the_place_of_a_file_is_an_error_and_stays_empty(tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "symbolic link", "socket"])
-def test_what_is_no_regular_file_gives_way_to_the_one_that_is_written(tmp_path: Path, kind: str) -> None:
+def test_an_irregular_file_is_replaced_by_the_one_that_is_written(tmp_path: Path, kind: str) -> None:
     irregular(kind, tmp_path / "plan.json")
     with writing_aside(UPath(tmp_path / "plan.json")) as sink:
         sink.write(b"{}")
@@ -167,7 +167,7 @@ class Place:
     path = "bucket/batch/plan.json"
 
 
-def test_an_error_of_a_stores_client_becomes_one_of_ours_without_its_text() -> None:
+def test_an_error_of_a_stores_client_becomes_our_error_without_its_text() -> None:
     for attempt in (lambda: open_checked(Place(), size=1, sha256=""), lambda: writing_aside(Place()).__enter__()):  # type: ignore[arg-type]
         with pytest.raises(OSError, match=r"^\[Errno 5\] the store did not answer as it should \(LookupError\)$"):
             attempt()

@@ -191,7 +191,7 @@ class TestCommands:
         commands = re.findall(r"(?:^|`)make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         assert set(commands) <= set(targets())
 
-    def test_the_two_commands_stand_in_the_readme(self):
+    def test_the_two_commands_are_in_the_readme(self):
         assert set(re.findall(r"^make ([a-z-]+)", read("README.md"), re.MULTILINE)) == {"demo", "test"}
 
 
@@ -216,7 +216,7 @@ class TestDocuments:
         documents = {path.name for path in (PROJECT / "docs").glob("*.md")} - {"README.md"}
         assert documents - set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/README.md"))) == set()
 
-    def test_every_decision_stands_in_the_index(self):
+    def test_every_decision_is_in_the_index(self):
         decisions = {path.name for path in (PROJECT / "docs" / "decisions").glob("[0-9]*.md")}
         assert decisions == set(re.findall(r"\(([0-9]{4}-[^)]+\.md)\)", read("docs/decisions/README.md")))
 

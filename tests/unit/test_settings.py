@@ -19,7 +19,7 @@ def test_without_an_environment_the_defaults_are_the_domains() -> None:
     assert settings.mappings_dir == paths.MAPPINGS
 
 
-def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAITLIST_CUTOFF_DAYS", "14")
     monkeypatch.setenv("WAITLIST_STRADDLE_POLICY", "review")
     monkeypatch.setenv("WAITLIST_PARTITION_POSTS", "1000")
@@ -28,7 +28,7 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.partition_posts == 1000
 
 
-def test_every_fault_is_named_at_once_and_no_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_fault_is_named_at_once_without_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAITLIST_CUTOFF_DAYS", "-987654")
     monkeypatch.setenv("WAITLIST_STRADDLE_POLICY", "hemligt")
     monkeypatch.setenv("WAITLIST_CHUNK_POSTS", "0")

@@ -1,4 +1,4 @@
-"""Which Python `make setup` takes, and when it takes an environment as ready."""
+"""The Python that `make setup` takes, and the environments that it accepts as ready."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[s
 
 @pytest.fixture
 def old_python(tmp_path) -> Path:
-    """What calls itself Python 3.10, and takes no program."""
+    """A program that reports to be Python 3.10, and runs nothing."""
     python = tmp_path / "python3"
     python.write_text(OLD)
     python.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The client and the service over real TLS: what is asked, what goes wrong, and what is said of it."""
+"""The client and the service over real TLS: the requests, the failures, and their messages."""
 
 import datetime as dt
 import itertools

@@ -1,4 +1,4 @@
-"""Texts as bytes: what every rule on numbers and dates reads."""
+"""Texts as bytes, which every rule on numbers and dates reads."""
 
 import numpy as np
 import pyarrow as pa

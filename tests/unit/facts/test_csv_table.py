@@ -38,7 +38,7 @@ def test_byte_order_mark_line_ends_blank_lines_and_column_order_do_not_matter(ta
 
 
 @pytest.mark.parametrize("commas", [",,,,,", ",", ",,,,,,,,,", ' ,\u00a0,\t,"",," "', '""'])
-def test_a_row_of_nothing_but_commas_is_a_blank_row_wherever_it_stands(table, commas):
+def test_a_row_of_commas_alone_is_a_blank_row_anywhere_in_the_file(table, commas):
     found = table(f"{commas}\n{HEADER}\na,,,,,\n{commas}\nb,,,,,\n{commas}\n{commas}\n")
     assert (names(found), found.faults(), found.whole) == (["a", "b"], [], True)
     assert [row.line for row in found.rows] == [3, 5]
@@ -109,7 +109,7 @@ def test_a_file_that_lost_a_row_is_not_whole(table, content):
     assert not table(content).whole
 
 
-def test_every_cell_is_asked_for_what_it_must_be(table):
+def test_every_cell_is_checked_by_its_type(table):
     found = table(
         f"{HEADER}\n"
         "a,0,2024-02-29,Pv; Um,[0-9]+,\n"
@@ -154,7 +154,7 @@ def test_every_cell_is_asked_for_what_it_must_be(table):
         ("((x{100}){100}){100}", "invalid repetition size: {100}"),
     ],
 )
-def test_a_pattern_that_could_take_for_ever_is_a_fault(table, pattern, why):
+def test_a_pattern_that_could_run_for_ever_is_a_fault(table, pattern, why):
     found = table(f"{HEADER}\na,,,,{pattern},\n")
     found.rows[0].pattern("pattern")
     (fault,) = found.faults()

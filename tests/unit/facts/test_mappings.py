@@ -1,4 +1,4 @@
-"""The facts as shipped, word for word as the instruction has them, and every fault that a file may have."""
+"""The facts as shipped, word for word as in the instruction, and every fault that a file may have."""
 
 import re
 import shutil
@@ -139,7 +139,7 @@ def test_the_47_lists_have_the_instructions_names(shipped):
     assert all(name.startswith(f"SDV {area} ") for name, area in zip(names, areas, strict=True))
 
 
-def test_the_profession_is_the_one_that_the_name_says(shipped):
+def test_the_profession_is_the_one_in_the_name(shipped):
     professions = {}
     for row in shipped.sdv_lists:
         professions.setdefault(row.sdv_lista.split()[2], set()).add(row.yrkeskategori)
@@ -157,7 +157,7 @@ def test_the_profession_is_the_one_that_the_name_says(shipped):
     }
 
 
-def test_the_reason_is_the_one_that_the_name_says_in_one_spelling(shipped):
+def test_the_reason_is_the_one_in_the_name_in_one_spelling(shipped):
     for row in shipped.sdv_lists:
         _, _, in_name = row.sdv_lista.rstrip(")").partition(" (")
         if row.vardomrade == "Bhv":
@@ -171,7 +171,7 @@ def test_the_reason_is_the_one_that_the_name_says_in_one_spelling(shipped):
             assert row.vardkontaktsorsak == unspecified[row.vardomrade]
 
 
-def test_a_contact_form_stands_where_the_name_says_it_and_nowhere_else(shipped):
+def test_a_list_has_a_contact_form_exactly_when_its_name_has_one(shipped):
     assert {row.sdv_lista: row.kontaktform for row in shipped.sdv_lists if row.kontaktform} == {
         "SDV Pv Läk Telefon Återbesök": "telefon",
         "SDV Pv Läk Video Återbesök": "video",
@@ -295,7 +295,7 @@ def test_units_and_raised_severities_are_for_a_deployment_to_fill_in(shipped):
     assert (shipped.units, shipped.raised) == ({}, {})
 
 
-# What a lead may write
+# Edits by a lead
 
 
 @pytest.mark.parametrize("again", ["se2321000016-DEMO1", " SE2321000016-demo1\u00a0", "\u202fSE2321000016-Demo1\t"])
@@ -347,7 +347,7 @@ def test_a_warning_may_be_raised(folder):
     assert load_mappings(folder, raisable=RAISABLE).raised == {"AGE_MISMATCH": "blocks"}
 
 
-def test_mappings_cannot_be_changed_on_the_way(shipped):
+def test_loaded_mappings_cannot_be_changed(shipped):
     with pytest.raises(FrozenInstanceError):
         shipped.digests = {}
 
@@ -451,7 +451,7 @@ def test_a_faulty_row_is_named_with_file_and_line(folder, name, row, expected):
     assert faults(folder) == [f"{name}.csv:{expected}"]
 
 
-def test_a_unit_stands_once(folder):
+def test_a_unit_occurs_once(folder):
     append(folder, "units.csv", "SE2321000016-a1,Ett,Pv,,,,,,", "SE2321000016-A1,Ett,Pv,,,,,,")
     assert faults(folder) == ["units.csv:3: hsa_id: the same as on line 2"]
 

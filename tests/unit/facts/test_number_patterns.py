@@ -66,7 +66,7 @@ def test_numbers_are_counted_up_to_one_more_than_are_wanted(pattern: str, matche
         ("1" * (LONGEST + 1), f"longer than {LONGEST} characters"),
     ],
 )
-def test_what_is_no_pattern_over_digits_is_named(pattern: str, why: str) -> None:
+def test_an_invalid_pattern_over_digits_is_named(pattern: str, why: str) -> None:
     with pytest.raises(PatternError) as refused:
         numbers_of(pattern, most=10)
     assert str(refused.value) == why
@@ -94,7 +94,7 @@ def test_a_pattern_on_which_a_backtracking_matcher_never_ends_is_counted_or_refu
 
 @settings(deadline=None)
 @given(st.text("0123456789()[]|?*+{},\\d.^$-:", max_size=LONGEST))
-def test_whatever_was_written_is_counted_or_refused(pattern: str) -> None:
+def test_any_text_is_counted_or_refused(pattern: str) -> None:
     with suppress(PatternError):
         found = numbers_of(pattern, most=50)
         assert list(found) == sorted(set(found))
@@ -117,7 +117,7 @@ _ALL_OF_ONES_AND_TWOS = ["".join(digits) for digits in product("12", repeat=12)]
 
 @settings(deadline=None)
 @given(pattern=_PARTS, fill=st.sampled_from(["", "[12]*", "1{4}", "(12)+"]))
-def test_what_is_found_is_what_the_standard_library_matches(pattern: str, fill: str) -> None:
+def test_the_numbers_found_are_those_that_the_standard_library_matches(pattern: str, fill: str) -> None:
     matching = re.compile(pattern + fill)
     expected = [number for number in _ALL_OF_ONES_AND_TWOS if matching.fullmatch(number)]
     assert list(numbers_of(pattern + fill, most=5_000)) == expected

@@ -206,12 +206,12 @@ def test_a_null_hashes_as_the_empty_text() -> None:
     assert null == empty != row["row_hash"]
 
 
-def test_the_recommended_list_stands_where_a_post_is_not_moved() -> None:
+def test_a_post_that_is_not_moved_has_its_recommended_list() -> None:
     rows = assess(table({"kategori": BASE}, {}, {"kategori": "Finns inte"}), context()).dispositions.to_pylist()
     assert [row["recommended_list"] for row in rows] == ["SDV Pv Ssk Återbesök (diabetes)", None, None]
 
 
-def test_a_date_stands_where_it_can_be_used() -> None:
+def test_a_usable_date_is_kept() -> None:
     rows = assess(
         table({"boka_from": "2025-02-01", "boka_fore": "2025-01-01"}, {"boka_from": "snarast", "boka_fore": None}),
         context(),

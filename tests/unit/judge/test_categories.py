@@ -1,4 +1,4 @@
-"""Which SDV list a category means, and that nothing is guessed."""
+"""The SDV list that a category means; nothing is guessed."""
 
 import unicodedata
 
@@ -94,7 +94,7 @@ def test_a_near_miss_is_unknown(category):
     assert match(category) == (None, None)
 
 
-# What is suggested for an unknown category
+# Suggestions for an unknown category
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_column_is_matched_as_its_posts_one_by_one(posts, cut, large):
         assert (found.own_list.dtype, found.target_list.dtype) == (np.int16, np.int16)
 
 
-def test_many_different_unknown_categories_are_no_way_to_stop_a_run():
+def test_many_different_unknown_categories_do_not_stop_a_run():
     hostile = pa.array([f"SDV Pv Ssk {number:x} {'xyz' * (number % 50)}" for number in range(20_000)])
     found = MATCHER.match(hostile, pa.nulls(len(hostile), pa.string()))
     assert (found.target_list == -1).all()

@@ -1,4 +1,4 @@
-"""What a patient's number is, against the rules' text, a row-by-row reference and two libraries."""
+"""The kind of a patient's number, compared with the rules' text, a row-by-row reference and two libraries."""
 
 import datetime as dt
 import re
@@ -48,7 +48,7 @@ def short(number, sign="-"):
 
 
 def on_day(number, day):
-    """The number with another day and the check digit that then is right."""
+    """The number with another day and the right check digit for it."""
     return with_check_digit(f"{number[:6]}{day:02}{number[8:11]}")
 
 
@@ -100,7 +100,7 @@ def test_null_and_nothing_but_spaces_are_missing(number):
     assert one(number) == (Kind.MISSING, None, None, None)
 
 
-def test_six_digits_without_a_sign_tell_no_century():
+def test_six_digits_without_a_sign_have_no_century():
     assert kind(ADULT[2:]) == Kind.INVALID
 
 
@@ -119,7 +119,7 @@ def test_no_such_date_is_invalid(date):
 
 
 @pytest.mark.parametrize("day", ["03", "63"])
-def test_the_birth_number_000_is_nobodys(day):
+def test_the_birth_number_000_is_invalid(day):
     nobodys = with_check_digit(f"198512{day}000")
     assert (
         one(nobodys) == one(f"{nobodys[:8]}-{nobodys[8:]}") == one(short(nobodys)) == (Kind.INVALID, None, None, None)
@@ -237,7 +237,7 @@ def test_letters_or_a_digit_pattern_make_a_reserve_number(number, likely):
 
 
 @pytest.mark.parametrize("number", ["8505451234", "19850545+1234"])
-def test_digits_alone_must_tell_their_century_before_they_are_a_reserve_number(number):
+def test_digits_alone_need_a_century_to_be_a_reserve_number(number):
     assert kind(number) == Kind.INVALID
 
 
@@ -257,7 +257,7 @@ def test_no_known_format_leaves_the_kind_as_it_is():
     assert found.reserve_name.to_pylist() == [None, None]
 
 
-def test_a_reserve_format_that_a_backtracking_matcher_never_finishes_stops_nobody():
+def test_a_reserve_format_on_which_a_backtracking_matcher_never_ends_stops_no_run():
     hostile = ReserveNumber("slow", re.compile(r"(?:(?:(?:\d?){9}){9}){9}[A-Z]Z"), None, "", "")
     found = classify(pa.array(["19850512-AB12", "850512-ZZ99"] * 500), AS_OF, [hostile, *FORMATS])
     assert found.reserve_name.to_pylist() == ["Nationellt reservid (NRID)", None] * 500
@@ -275,7 +275,7 @@ def test_a_reserve_format_that_a_backtracking_matcher_never_finishes_stops_nobod
         ("", False),
     ],
 )
-def test_ten_digits_with_a_hyphen_tell_their_century_by_the_sign_alone(number, by_sign):
+def test_ten_digits_with_a_hyphen_have_their_century_by_the_sign_alone(number, by_sign):
     assert classify(pa.array([number], pa.string()), AS_OF, FORMATS).of_this_century_by_sign.tolist() == [by_sign]
 
 
@@ -283,7 +283,7 @@ def test_ten_digits_with_a_hyphen_tell_their_century_by_the_sign_alone(number, b
 
 
 def reference(number, as_of):
-    """The rules once more, one number at a time and with the standard library's dates."""
+    """The same rules, one number at a time and with the standard library's dates."""
     text = (number or "").strip(SPACES)
     shape = re.fullmatch(r"([0-9]{6}|[0-9]{8})([-+]?)([0-9A-Za-z]{4})", text)
     if not shape:
@@ -365,7 +365,7 @@ AS_OFS = st.dates(dt.date(1990, 1, 1), dt.date(2110, 12, 31))
 @given(numbers=st.lists(VALUES, max_size=25), as_of=AS_OFS, large=st.booleans(), cut=st.integers(0, 25))
 def test_columns_agree_with_the_rules_applied_row_by_row(numbers, as_of, large, cut):
     expected = [reference(number, as_of) for number in numbers]
-    # Accidents may hit upon a real person's number: none such may be made here.
+    # A random change may give a real person's number: such a number must not be made here.
     assume(all(not person or person[8:11] in {"238", "239", "980", "981"} for _, person, _, _ in expected))
     text = pa.large_string() if large else pa.string()
     column = pa.array([None, *numbers, "19850512-AB12"], text)[1:-1]
@@ -401,7 +401,7 @@ TODAY = dt.datetime.now(tz=dt.UTC).date()
 
 
 def persons(number):
-    """Ours, python-stdnum and personnummer, in this order: does each take it for a personnummer?"""
+    """Whether ours, python-stdnum and personnummer, in this order, accept it as a personnummer."""
     return kind(number, TODAY) == Kind.PERSONNUMMER, stdnum.is_valid(number), personnummer.valid(number)
 
 
@@ -424,7 +424,7 @@ def test_all_agree_on_plus(number):
 
 
 @given(number=official_numbers.numbers(), by=st.integers(1, 9), month=st.integers(0, 99), day=st.integers(0, 31))
-def test_all_agree_on_what_is_no_personnummer(number, by, month, day):
+def test_all_agree_on_what_is_not_a_personnummer(number, by, month, day):
     assert persons(short(wrong(number, by))) == (False, False, False)
     no_such_month = f"{number[:4]}{month:02}{number[6:11]}"
     no_such_day = f"{number[:4]}{'02' if day else '05'}{day and 30:02}{number[8:11]}"
@@ -434,7 +434,7 @@ def test_all_agree_on_what_is_no_personnummer(number, by, month, day):
 
 
 @given(number=official_numbers.numbers())
-def test_samordningsnummer_is_told_apart_where_one_library_takes_and_one_rejects_it(number):
+def test_samordningsnummer_is_distinguished_where_one_library_takes_and_one_rejects_it(number):
     samordningsnummer = on_day(number, int(number[6:8]) + 60)
     assert persons(samordningsnummer) == (False, False, True)
     assert kind(samordningsnummer, TODAY) == Kind.SAMORDNINGSNUMMER

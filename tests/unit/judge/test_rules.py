@@ -1,4 +1,4 @@
-"""Each rule of the domain fires by its own condition, whatever the others say."""
+"""Each rule of the domain fires by its own condition, independent of the others."""
 
 import datetime as dt
 from dataclasses import replace
@@ -190,7 +190,7 @@ def test_a_predicate_reads_no_column_but_those_it_names(rule: str, post: dict[st
     assert RULES[rule].predicate(Posts(named, context())).tolist() == [True]
 
 
-def test_duplicates_and_released_posts_are_told_from_outside() -> None:
+def test_duplicates_and_released_posts_are_an_input() -> None:
     assessed = assess(table({}, {}, {}), context(), duplicates=[2], released=[3])
     rows = {(row["post_id"], row["rule"]) for row in assessed.findings.to_pylist()}
     assert rows == {(2, "DUPLICATE_POST"), (3, "ALREADY_RELEASED")}
@@ -275,7 +275,7 @@ def test_nobody_ends_before_go_live_and_within_the_cutoff() -> None:
     assert not (before & (within | straddles)).any()
 
 
-def test_a_test_person_is_whoever_the_file_names() -> None:
+def test_a_test_person_is_one_that_the_file_names() -> None:
     named = replace(context().mappings, test_persons=(PersonForTests(NumberPattern("x", (PERSON_ID,)), "", ""),))
     judged = Posts(table({}, {"personnummer": "121212-1212"}), replace(context(), mappings=named))
     assert RULES["TEST_PERSON"].predicate(judged).tolist() == [True, False]
@@ -351,7 +351,7 @@ def test_description_length_counts_code_points_and_the_limit_is_a_setting() -> N
         ("NAME_MISSING", {"patient": None}, None),
     ],
 )
-def test_a_finding_names_what_staff_need_and_nothing_of_the_person(
+def test_a_finding_has_what_staff_need_and_no_personal_data(
     rule: str, post: dict[str, Any], detail: str | None
 ) -> None:
     assert findings(post)[rule] == detail

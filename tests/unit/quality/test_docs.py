@@ -89,7 +89,7 @@ def test_the_first_page_counts_the_outcomes(tmp_path: Path, results: list[Qualit
         assert [int(cell) for cell in row[2:]] == [outcomes.count(outcome) for outcome in Outcome]
 
 
-def test_a_suites_page_tells_each_expectation_with_its_counts(tmp_path: Path, results: list[QualityResult]) -> None:
+def test_a_suites_page_has_each_expectation_with_its_counts(tmp_path: Path, results: list[QualityResult]) -> None:
     many = [replace(result, evaluated=1_234_567, unexpected=12) for result in results]
     first = write_data_docs(tmp_path, BATCH, AS_OF, SUITES.values(), many)
 
@@ -110,7 +110,7 @@ def test_a_suites_page_tells_each_expectation_with_its_counts(tmp_path: Path, re
     assert len(rows) == len(SUITES["identity"].expectations)
 
 
-def test_what_had_nothing_to_look_at_or_raised_is_not_told_as_passed(
+def test_an_expectation_without_rows_or_with_an_error_is_not_shown_as_passed(
     tmp_path: Path, results: list[QualityResult]
 ) -> None:
     first = write_data_docs(tmp_path, BATCH, AS_OF, SUITES.values(), results)
@@ -151,7 +151,7 @@ def test_no_page_holds_a_value(tmp_path: Path, results: list[QualityResult]) -> 
     assert not [name for name, page in pages.items() if "zxqv" in page.casefold()]
 
 
-def test_no_page_asks_for_anything_from_anywhere(tmp_path: Path, results: list[QualityResult]) -> None:
+def test_no_page_loads_anything_from_elsewhere(tmp_path: Path, results: list[QualityResult]) -> None:
     first = write_data_docs(tmp_path, BATCH, AS_OF, SUITES.values(), results)
 
     for name, page in read(first.parent).items():

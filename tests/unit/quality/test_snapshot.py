@@ -1,4 +1,4 @@
-"""The suites over a snapshot: what they find, how chunks add up, and that no value gets out."""
+"""The suites over a snapshot: their results, the sums over chunks, and that no value gets out."""
 
 import datetime as dt
 import gc
@@ -49,7 +49,7 @@ CONTRACT_SUITE = SUITES[CONTRACT]
 MOMENT = dt.datetime(2024, 10, 2)  # noqa: DTZ001 - PMO's timestamps are naive
 """00:00 of the day after the as-of date."""
 
-# One post a way to be at fault, and the clean one.
+# One post for each kind of fault, and the clean one.
 POSTS_AT_FAULT = (
     {},
     {"personnummer": None},
@@ -96,7 +96,7 @@ def check(*suites: Suite, posts: pa.Table | None = None, **given: Any) -> dict[t
 
 
 def suite_of(*rules: str, threshold: float = 1.0) -> Suite:
-    """Return a suite with an expectation a rule."""
+    """Return a suite with one expectation for each rule."""
     pattern = SUITES["dates"].expectations[0]
     expectations = [
         replace(pattern, name=code, columns=RULES[code].columns, kwargs={"rule": code}, threshold=threshold)
@@ -193,7 +193,7 @@ class TestContract:
 
         assert found["expect_column_values_to_not_be_null", flag].outcome is Outcome.FAILED
 
-    def test_a_mark_of_protection_may_be_missing_where_nobody_is_named(self) -> None:
+    def test_a_mark_of_protection_may_be_missing_where_no_person_is_named(self) -> None:
         nobody = {"sekretess": None, "personnummer": None, "patient": None}
         breach = {("expect_protection_to_be_known", "personnummer, patient, sekretess")}
 
@@ -201,11 +201,11 @@ class TestContract:
         assert self.fails({**nobody, "personnummer": "x"}) == self.fails({**nobody, "patient": "x"}) == breach
 
     @pytest.mark.parametrize("column", ["boka_from", "boka_fore"])
-    def test_a_column_of_dates_that_are_none_breaks_it(self, column: str) -> None:
+    def test_a_column_of_dates_without_valid_dates_breaks_it(self, column: str) -> None:
         none, nothing = [{column: "05/11/2024"}] * 20, [{column: None}] * 100
 
         def outcome(*posts: Mapping[str, Any], units: bool = False) -> tuple[Outcome, FailureSeverity]:
-            tables = [table(post) for post in posts]  # a chunk a post: what counts is the sum
+            tables = [table(post) for post in posts]  # one post in each chunk: the result is of the sum
             found = check_snapshot([CONTRACT_SUITE], tables, context(), chunk_posts=1)
             found = over_some_units(found) if units else found
             (held,) = (row for row in found if (row.expectation, row.column) == ("expect_column_to_hold_dates", column))
@@ -324,7 +324,7 @@ class TestJudging:
             looks = 3 if (one.expectation, one.column) == columns else one.evaluated
             assert other == replace(one, evaluated=looks)
 
-    def test_a_chunk_is_let_go_before_the_next_is_looked_at(self) -> None:
+    def test_a_chunk_is_released_from_memory_before_the_next_is_evaluated(self) -> None:
         held: list[int] = []
 
         def chunks() -> Iterator[pa.Table]:
@@ -429,7 +429,7 @@ class TestPrivacy:
         assert not [record for record in caplog.records if record.name.startswith("great_expectations")]
 
     @pytest.mark.usefixtures("raising")
-    def test_an_expectation_that_raises_is_an_error_and_told_without_values(
+    def test_an_expectation_that_raises_is_an_error_without_values(
         self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
         caplog.set_level(logging.DEBUG)
@@ -448,7 +448,7 @@ class TestPrivacy:
 
         assert result.outcome is Outcome.ERROR
 
-    def test_a_broken_contract_is_told_without_values(self) -> None:
+    def test_a_broken_contract_is_reported_without_values(self) -> None:
         found = check(CONTRACT_SUITE, posts=table(*MARKED))
 
         with pytest.raises(ContractBrokenError) as caught:

@@ -1,4 +1,4 @@
-"""The suites' files: what they must hold, and each fault of theirs by name."""
+"""The suites' files: their required content, and each of their faults by name."""
 
 import json
 import shutil
@@ -72,7 +72,7 @@ def test_an_unknown_contact_form_never_stops_the_run() -> None:
     assert [it.severity for it in on_contact_form] == [FailureSeverity.WARNING]
 
 
-def test_every_expectation_tells_a_lead_in_swedish_what_it_asks() -> None:
+def test_every_expectation_has_a_swedish_text_for_a_lead() -> None:
     assert all(expectation.text for suite in SHIPPED.values() for expectation in suite.expectations)
 
 
@@ -80,7 +80,7 @@ def test_the_staged_columns_are_those_of_the_staging_schema() -> None:
     assert tuple(bokningsbegaran.columns.keys()) == STAGED_COLUMNS
 
 
-def test_keys_are_unique_and_have_room_in_the_staging_schema() -> None:
+def test_keys_are_unique_and_fit_the_columns_of_the_staging_schema() -> None:
     keys = [(suite.name, *it.key) for suite in SHIPPED.values() for it in suite.expectations]
 
     assert len(set(keys)) == len(keys)
@@ -141,7 +141,7 @@ def test_a_missing_suite_and_an_unknown_one_are_named(folder: Path) -> None:
     ]
 
 
-def test_all_faults_of_all_files_are_told_at_once(folder: Path) -> None:
+def test_all_faults_of_all_files_are_reported_at_once(folder: Path) -> None:
     (folder / "identity.json").write_text('{"name": ', encoding="utf-8")
     edit(folder, "dates", lambda suite: suite.update(name="datum"))
     edit(folder, "categories", lambda suite: suite["expectations"].pop())
@@ -166,7 +166,7 @@ def test_a_suite_of_100_000_brackets_is_named(folder: Path) -> None:
     assert faults(folder) == ["dates.json: nested too deeply"]
 
 
-def test_a_key_that_stands_twice_is_named(folder: Path) -> None:
+def test_a_key_that_occurs_twice_is_named(folder: Path) -> None:
     path = folder / "dates.json"
     path.write_text(
         path.read_text(encoding="utf-8").replace('"mostly": 0.98', '"mostly": 0.98, "mostly": 0.1', 1),
@@ -203,7 +203,7 @@ def not_allowed(name: str) -> str:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        # Types that report values, whatever the result format.
+        # Types that report values in any result format.
         (of_type("column_distinct_values_to_be_in_set"), not_allowed("column_distinct_values_to_be_in_set")),
         (of_type("column_max_to_be_between"), not_allowed("column_max_to_be_between")),
         # A type for the staged rows.
@@ -235,13 +235,13 @@ def not_allowed(name: str) -> str:
     ],
     ids=str,
 )
-def test_a_fault_is_told_with_its_place(folder: Path, change: dict[str, Any], told: str) -> None:
+def test_a_fault_is_reported_with_its_place(folder: Path, change: dict[str, Any], told: str) -> None:
     edit(folder, "dates", lambda suite: suite["expectations"][0].update(change))
 
     assert faults(folder) == [f"dates.json: expectations[0].{told}"]
 
 
-def test_more_columns_than_a_result_has_room_for_are_refused(folder: Path) -> None:
+def test_more_columns_than_a_result_can_store_are_refused(folder: Path) -> None:
     many = of_type("compound_columns_to_be_unique", column_list=POSTS.names)
     edit(folder, "dates", lambda suite: suite["expectations"][0].update(many))
 
@@ -250,7 +250,7 @@ def test_more_columns_than_a_result_has_room_for_are_refused(folder: Path) -> No
     ]
 
 
-def test_an_expectation_that_stands_twice_is_named(folder: Path) -> None:
+def test_an_expectation_that_occurs_twice_is_named(folder: Path) -> None:
     edit(folder, "dates", lambda suite: suite["expectations"][0].update(of_rule("DATE_INVERTED", mostly=0.1)))
 
     assert faults(folder) == ["dates.json: expectations: DATE_INVERTED on boka_from, boka_fore stands there 2 times"]
@@ -270,7 +270,7 @@ def test_an_expectation_that_stands_twice_is_named(folder: Path) -> None:
     ],
     ids=["no expectations", "unknown key", "no text", "no severity", "empty text"],
 )
-def test_a_wrong_shape_is_told_with_its_place(
+def test_a_wrong_shape_is_reported_with_its_place(
     folder: Path, change: Callable[[dict[str, Any]], object], told: str
 ) -> None:
     edit(folder, "dates", change)
@@ -278,7 +278,7 @@ def test_a_wrong_shape_is_told_with_its_place(
     assert faults(folder) == [f"dates.json: {told}"]
 
 
-def test_an_array_instead_of_a_suite_is_told(folder: Path) -> None:
+def test_an_array_instead_of_a_suite_is_reported(folder: Path) -> None:
     (folder / "dates.json").write_text("[]", encoding="utf-8")
 
     assert faults(folder) == ["dates.json: file: Input should be an object"]

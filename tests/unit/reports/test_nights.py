@@ -1,4 +1,4 @@
-"""When an outage of the nights is told: after 26 hours, once, and again for the next one."""
+"""The message about an outage of the nights: after 26 hours, once, and again for the next outage."""
 
 import datetime as dt
 
@@ -25,8 +25,8 @@ def run(finished_at: dt.datetime | None, as_of: dt.date | None = None, units: fr
     )
 
 
-def live_through(verified: dict[int, dt.datetime], hours: int, watch: Watch) -> list[int]:
-    """Look every hour, as long as ``hours``; return the hours at which a message went out."""
+def check_every_hour(verified: dict[int, dt.datetime], hours: int, watch: Watch) -> list[int]:
+    """Check every hour, as long as ``hours``; return the hours at which a message was sent."""
     told = []
     for hour in range(hours):
         now = NIGHT + hour * HOUR
@@ -39,17 +39,17 @@ def live_through(verified: dict[int, dt.datetime], hours: int, watch: Watch) -> 
     return told
 
 
-def test_an_outage_is_told_once_after_26_hours() -> None:
-    assert live_through({}, 24 * 14, Watch(NIGHT)) == [27]
+def test_an_outage_gives_one_message_after_26_hours() -> None:
+    assert check_every_hour({}, 24 * 14, Watch(NIGHT)) == [27]
 
 
 def test_nights_that_come_are_no_news() -> None:
     nights = {hour: NIGHT + hour * HOUR for hour in range(0, 24 * 10, 24)}
-    assert live_through(nights, 24 * 10, Watch(NIGHT)) == []
+    assert check_every_hour(nights, 24 * 10, Watch(NIGHT)) == []
 
 
-def test_the_next_outage_is_told_again() -> None:
-    assert live_through({50: NIGHT + 50 * HOUR}, 120, Watch(NIGHT)) == [27, 77]
+def test_the_next_outage_gives_a_message_again() -> None:
+    assert check_every_hour({50: NIGHT + 50 * HOUR}, 120, Watch(NIGHT)) == [27, 77]
 
 
 def test_exactly_26_hours_are_in_time() -> None:
@@ -57,7 +57,7 @@ def test_exactly_26_hours_are_in_time() -> None:
     assert Watch(NIGHT).notice(NIGHT + LONGEST + dt.timedelta(seconds=1)) is not None
 
 
-def test_the_message_says_since_when_in_swedish_time_and_nothing_of_persons() -> None:
+def test_the_message_has_the_last_night_in_swedish_time_and_no_persons() -> None:
     notice = Watch(NIGHT).notice(NIGHT + 2 * LONGEST)
     assert notice is not None
     assert notice.subject == "Väntelistorna: ingen torrkörning är klar sedan 2024-10-01 kl. 05.00"
@@ -68,21 +68,21 @@ def test_the_message_says_since_when_in_swedish_time_and_nothing_of_persons() ->
     "record", [None, "", 7, [], {}, {"since": "igår", "told": False}, {"since": None, "told": False}, {"told": True},
                {"since": "2124-01-01T00:00:00+00:00", "told": True}, {"since": "2024-01-01T00:00:00", "told": True}],
 )  # fmt: skip
-def test_whatever_stands_in_the_variable_silences_nothing_for_longer_than_an_outage(record: object) -> None:
+def test_no_content_of_the_variable_silences_more_than_one_outage(record: object) -> None:
     assert Watch.look(record, Nights(begun=NIGHT - 90 * HOUR), NIGHT) == Watch(NIGHT - 90 * HOUR)
     assert Watch.look(record, Nights(NIGHT - 30 * HOUR, NIGHT - 90 * HOUR), NIGHT) == Watch(NIGHT - 30 * HOUR)
 
 
-def test_nothing_is_waited_for_before_the_first_night_began() -> None:
+def test_no_night_is_expected_before_the_first_night_began() -> None:
     assert Watch.look(None, Nights(), NIGHT) is None
 
 
-def test_what_was_known_is_kept_where_nothing_can_be_asked() -> None:
+def test_the_last_state_is_kept_when_staging_cannot_be_read() -> None:
     known = Watch(NIGHT - 30 * HOUR, told=True)
     assert Watch.look(known.to_record(), Nights(), NIGHT) == known
 
 
-def test_an_outage_stays_told_when_its_first_night_is_forgotten() -> None:
+def test_an_outage_gives_no_second_message_when_its_first_night_is_removed() -> None:
     known = Watch(NIGHT - 90 * HOUR, told=True)
     assert Watch.look(known.to_record(), Nights(begun=NIGHT - 40 * HOUR), NIGHT) == known
 

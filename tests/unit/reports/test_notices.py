@@ -1,4 +1,4 @@
-"""What leads are told: Swedish, counts, and only what is new."""
+"""The messages to leads: in Swedish, with counts, and only about news."""
 
 import datetime as dt
 
@@ -54,7 +54,7 @@ def test_the_handbook_says_what_to_do_at_every_message_and_every_red_gate() -> N
     assert [label for label in GATE_LABELS.values() if f"| {label} |" not in handbook] == []
 
 
-def test_every_dag_has_a_name_to_be_told_by() -> None:
+def test_every_dag_has_a_name_for_messages() -> None:
     assert set(RUN_LABELS) == {path.stem for path in (PROJECT / "dags").glob("*.py")}
 
 
@@ -69,7 +69,7 @@ def test_a_gate_that_cannot_be_measured_is_no_news() -> None:
     assert turned_red([red(Gate.EXTRACT_DEVIATION, None)], ()) == []
 
 
-def test_gates_are_told_with_what_was_measured_and_what_is_allowed() -> None:
+def test_gates_are_reported_with_the_measured_value_and_the_limit() -> None:
     told = gates_turned_red(BATCH, [red(Gate.UNHANDLED_SHARE, 0.4567, 0.1), red(Gate.UNITS_WITHOUT_GO_LIVE, 3)])
     assert told.subject == "Väntelistorna: 2 grindar har blivit röda"
     assert told.text.splitlines() == [
@@ -81,7 +81,7 @@ def test_gates_are_told_with_what_was_measured_and_what_is_allowed() -> None:
     assert gates_turned_red(BATCH, [red(Gate.ACCOUNTING)]).subject == "Väntelistorna: en grind har blivit röd"
 
 
-def test_a_wave_that_waits_is_told_with_its_counts_and_failed_gates() -> None:
+def test_the_message_about_a_waiting_wave_has_its_counts_and_failed_gates() -> None:
     passed = [green(gate) for gate in Gate]
     assert approval_waits(BATCH, passed).splitlines() == [
         "6 789 av 12 345 poster kan släppas till Millennium, per 2024-10-01.",
@@ -94,5 +94,5 @@ def test_a_wave_that_waits_is_told_with_its_counts_and_failed_gates() -> None:
     ]
 
 
-def test_a_withdrawal_that_waits_is_told_with_its_count() -> None:
+def test_the_message_about_a_waiting_withdrawal_has_its_count() -> None:
     assert withdrawal_waits(BATCH).startswith("Det gäller 6 789 poster i våg 2, per 2024-10-01. Ett återtagande kräver")

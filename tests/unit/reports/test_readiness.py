@@ -91,7 +91,7 @@ def test_waves_go_by_go_live_and_units_by_swedish_name(store: StagingStore, mapp
     assert [unit.name for unit in waves[3].units] == ["", "Enskilda mottagningen", "SE1-X"]
 
 
-def test_unit_says_what_is_ready_and_what_is_left(store: StagingStore, mappings: Mappings) -> None:
+def test_unit_has_the_ready_posts_and_the_remaining_ones(store: StagingStore, mappings: Mappings) -> None:
     waves = {wave.wave: wave for wave in read_readiness(store, "natt-1", mappings).waves}
     aby, alvdalen = waves["2"].units
     assert alvdalen.progress == Progress(655, 412, {"already_released": 1, "fix_in_pmo": 200, "move_to_sdv_list": 42})
@@ -120,7 +120,7 @@ def test_findings_are_counted_by_rule_the_most_frequent_first(store: StagingStor
     )
 
 
-# Which batch
+# The batch
 
 
 def test_only_a_batch_that_counts_for_readers_is_read(store: StagingStore, mappings: Mappings) -> None:
@@ -142,7 +142,7 @@ def verified(store: StagingStore, batch_id: str, **told: object) -> None:
     batches.set_state(store, "verified", batch_id)
 
 
-def test_latest_is_the_dry_run_as_of_the_latest_day_and_of_those_the_one_begun_last(
+def test_latest_is_the_dry_run_as_of_the_latest_day_and_of_these_the_one_begun_last(
     store: StagingStore, mappings: Mappings
 ) -> None:
     hour = dt.timedelta(hours=1)
@@ -152,9 +152,7 @@ def test_latest_is_the_dry_run_as_of_the_latest_day_and_of_those_the_one_begun_l
     assert read_readiness(store, LATEST, mappings).batch.batch_id == "again"
 
 
-def test_a_replay_a_wave_and_a_run_over_some_units_are_read_when_they_are_asked_for(
-    store: StagingStore, mappings: Mappings
-) -> None:
+def test_a_replay_a_wave_and_a_run_over_some_units_are_read_when_named(store: StagingStore, mappings: Mappings) -> None:
     later = batches.NOW + dt.timedelta(hours=1)
     verified(store, "what-if", started_at=later, reuse_snapshot="natt-1")
     verified(store, "wave", started_at=later, kind="migration", wave="2", units=["SE1-A", "SE1-B"])
@@ -185,7 +183,7 @@ def test_a_replay_a_wave_and_a_run_over_some_units_are_read_when_they_are_asked_
         (0, 0, "–"),
     ],
 )
-def test_share_says_nothing_or_all_only_when_it_is(part: int, whole: int, said: str) -> None:
+def test_share_is_shown_as_none_or_all_only_when_it_is(part: int, whole: int, said: str) -> None:
     assert share(part, whole) == said
 
 

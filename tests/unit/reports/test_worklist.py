@@ -87,7 +87,7 @@ def cell(book: openpyxl.Workbook, title: str, column: str, row: int = 0) -> Cell
 # Sheets and rows
 
 
-def test_each_post_stands_on_one_sheet_or_is_only_counted(place: Site, out: Path) -> None:
+def test_each_post_is_on_one_sheet_or_is_only_counted(place: Site, out: Path) -> None:
     book = written(
         place, out,
         {}, RED, NOT_MOVED, {"nybesok": True}, {"personnummer": None}, ATTACHED,
@@ -116,7 +116,7 @@ def test_each_post_stands_on_one_sheet_or_is_only_counted(place: Site, out: Path
     }
 
 
-def test_row_says_what_staff_need_to_find_the_post_and_what_to_do(place: Site, out: Path) -> None:
+def test_row_has_what_staff_need_to_find_the_post_and_what_to_do(place: Site, out: Path) -> None:
     book = written(place, out, {"post_id": 70, **RED, "kontaktform": "hembesok"})
     (row,) = sheets_of(book)["Åtgärda i PMO"]
     assert list(row) == COLUMNS
@@ -170,7 +170,7 @@ def test_other_findings_of_a_post_that_leaves_are_named_after_what_to_do(place: 
     ]
 
 
-def test_most_urgent_stands_first_whatever_the_order_in_pmo(place: Site, out: Path) -> None:
+def test_most_urgent_post_is_first_in_any_order_of_pmo(place: Site, out: Path) -> None:
     def window(begin: str | None, end: str | None) -> dict[str, Any]:
         return {"nybesok": True, "boka_from": begin, "boka_fore": end}
 
@@ -189,7 +189,7 @@ def test_a_unit_with_nothing_to_do_gets_its_summary(place: Site, out: Path) -> N
     assert counts_of(book) == {"Migreras": 2, "Summa": 2}
 
 
-def test_posts_of_one_person_are_told_that_they_may_be_the_same(place: Site, out: Path) -> None:
+def test_rows_of_one_person_say_that_they_may_be_duplicates(place: Site, out: Path) -> None:
     book = written(place, out, {}, {"personnummer": PERSON})
     assert [row["Anmärkning"] for row in sheets_of(book)["Migreras - kontrollera"]] == ["Möjlig dubblett"] * 2
     assert counts_of(book) == {"Migreras": 2, "varav att kontrollera": 2, "Summa": 2}
@@ -198,7 +198,7 @@ def test_posts_of_one_person_are_told_that_they_may_be_the_same(place: Site, out
 # Dates
 
 
-def test_dates_are_dates_and_what_is_none_stands_as_written(place: Site, out: Path) -> None:
+def test_dates_are_dates_and_another_text_stays_as_written(place: Site, out: Path) -> None:
     book = written(
         place, out,
         {"boka_from": "våren 2025", "boka_fore": "2025-02-30"}, {"boka_from": "2024-08-01 00:00:00", "boka_fore": None},
@@ -297,7 +297,7 @@ def test_finding_alone_protects_too(place: Site, out: Path) -> None:
 # Units
 
 
-def test_each_unit_gets_its_own_and_the_summary_tells_which(place: Site, out: Path) -> None:
+def test_each_unit_gets_its_own_list_and_the_summary_names_the_unit(place: Site, out: Path) -> None:
     units = (UNIT, UNIT_LIVE, UNIT_WITHOUT_GO_LIVE, UNIT_UNLISTED, UNIT_CHILD_HEALTH)
     place.stage(*({"enhet_hsa_id": unit, **RED} for unit in units))
     assert place.write(out).units == 5
@@ -345,13 +345,13 @@ def test_only_posts_that_can_be_corrected_meanwhile_are_listed_where_go_live_is_
     assert counts_of(book) == {"Enhet saknar driftstart": 2, "varav att rätta redan nu": 1, "Migreras": 0, "Summa": 2}
 
 
-def test_the_last_day_that_is_booked_directly_is_told_where_the_batch_knows_it(place: Site, out: Path) -> None:
+def test_the_last_day_that_is_booked_directly_is_shown_where_the_batch_has_it(place: Site, out: Path) -> None:
     book = written(place, out, RED, {"boka_from": "2024-11-20", "boka_fore": "2024-11-30"})
     assert facts_of(book)["Bokas direkt i Millennium t.o.m."] == day(CUTOFF.isoformat())
     assert book["Åtgärda i PMO"]["A2"].value.endswith(f"Gränsen går efter {CUTOFF.isoformat()}.")
 
 
-def test_a_live_unit_is_told_to_book_and_not_to_move(place: Site, out: Path) -> None:
+def test_the_text_for_a_live_unit_says_to_book_and_not_to_move(place: Site, out: Path) -> None:
     live = {"enhet_hsa_id": UNIT_LIVE}
     place.stage({**live, **RED}, {**live, "boka_from": "2024-10-02", "boka_fore": "2024-10-20"})
     place.write(out)
@@ -368,7 +368,7 @@ def test_some_units_are_written_when_named(place: Site, out: Path) -> None:
     assert counts_of(book_of(out))["Summa"] == 1
 
 
-def test_the_unknown_unit_is_asked_for_by_the_name_of_its_file(place: Site, out: Path) -> None:
+def test_the_unknown_unit_is_selected_by_the_name_of_its_file(place: Site, out: Path) -> None:
     place.stage(RED, {"enhet_hsa_id": PERSON})
     place.write(out, units=("okand-enhet",))
     assert [file.name for file in out.iterdir()] == [file_of(out, "okand-enhet").name]
@@ -431,7 +431,7 @@ def test_released_posts_that_pmo_changed_or_closed_are_corrected_in_millennium(p
     }
 
 
-def test_unit_whose_posts_are_all_gone_is_told_too(place: Site, out: Path) -> None:
+def test_unit_whose_posts_are_all_gone_gets_a_list_too(place: Site, out: Path) -> None:
     released(place, 1, unit=UNIT_CHILD_HEALTH)
     place.stage({"post_id": 5})
     changed(place, _1="")
@@ -458,7 +458,7 @@ def test_protected_identity_that_is_gone_is_masked(place: Site, out: Path) -> No
     assert (row["Personnummer"], row["Namn"]) == ("Sekretess", "Sekretess")
 
 
-def test_gone_post_whose_release_is_purged_is_told_by_its_id(place: Site, out: Path) -> None:
+def test_gone_post_whose_release_is_purged_is_named_by_its_id(place: Site, out: Path) -> None:
     released(place, 1)
     place.stage({"post_id": 5}, released=(1,))
     changed(place, _1="")
@@ -524,7 +524,7 @@ def test_same_batch_gives_the_same_bytes(place: Site, tmp_path: Path) -> None:
     assert book_of(tmp_path / "a").properties.created == dt.datetime(2024, 10, 1)  # noqa: DTZ001 - as openpyxl has it
 
 
-def test_files_are_their_owners_alone(place: Site, out: Path) -> None:
+def test_only_their_owner_can_read_the_files(place: Site, out: Path) -> None:
     place.stage(RED)
     place.write(out, with_csv=True)
     assert {file.stat().st_mode & 0o777 for file in out.iterdir()} == {0o600}
@@ -577,7 +577,7 @@ def test_failure_half_way_leaves_earlier_lists_as_they_were(
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
 
-def test_a_sheet_without_room_is_an_error_and_not_a_shorter_list(
+def test_a_sheet_that_is_too_small_is_an_error_and_not_a_shorter_list(
     place: Site, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.stage(RED)
@@ -594,7 +594,7 @@ def test_only_a_batch_that_counts_for_readers_is_written(place: Site, out: Path)
         place.write(out, batch_id=BATCH)
 
 
-def test_a_snapshot_that_is_gone_or_another_is_named(place: Site, out: Path) -> None:
+def test_a_missing_or_different_snapshot_is_named(place: Site, out: Path) -> None:
     place.stage(*[RED] * 7)
     part = place.snapshots / BATCH / "part-00001.parquet"
     whole = part.read_bytes()

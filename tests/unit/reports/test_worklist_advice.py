@@ -1,4 +1,4 @@
-"""Work lists: on which sheet a post stands, and that nobody is told to do what would harm."""
+"""Work lists: the sheet of each post, and that no text advises a harmful action."""
 
 from collections.abc import Iterable
 
@@ -24,7 +24,7 @@ LISTED = "SDV Pv Ssk Återbesök (diabetes)"
 MOVE = finding("CATEGORY_NOT_MOVED", LISTED)
 
 
-# Which sheet
+# The sheet
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ MOVE = finding("CATEGORY_NOT_MOVED", LISTED)
         (Disposition.ALREADY_RELEASED, ["ALREADY_RELEASED", "NOT_WAITING_ON_SDV_LIST", "DATE_EXPIRED"], None),
     ],
 )
-def test_post_stands_where_somebody_has_to_act_on_it(
+def test_post_is_on_the_sheet_for_the_action_that_it_needs(
     disposition: Disposition, rules: list[str], sheet: Sheet | None
 ) -> None:
     advice = told(disposition, *rules)
@@ -62,10 +62,10 @@ def test_every_sheet_has_its_texts_and_a_title_that_excel_takes() -> None:
     assert not set("[]:*?/\\'") & set("".join(titles))
 
 
-# What is said
+# The text
 
 
-def test_one_finding_is_said_as_its_text() -> None:
+def test_one_finding_gives_its_text() -> None:
     advice = told(Disposition.MOVE_TO_SDV_LIST, MOVE)
     assert advice is not None
     assert advice.action == f"Flytta posten till {LISTED}. (Instruktionen, kapitel 2 steg 6 och kapitel 4)"
@@ -91,7 +91,7 @@ def test_what_decided_comes_first_then_what_blocks_then_the_rest_by_gravity() ->
     assert advice.label == rule_label("DATE_EXPIRED")
 
 
-def test_a_raised_warning_is_what_the_row_is_named_by() -> None:
+def test_a_raised_warning_names_the_row() -> None:
     advice = told(Disposition.FIX_IN_PMO, finding("AGE_MISMATCH", severity="blocks"), "ATTACHMENT_NOT_MIGRATED")
     assert advice is not None
     assert advice.label == rule_label("AGE_MISMATCH")
@@ -148,7 +148,7 @@ def test_red_date_at_a_live_unit_is_corrected_and_booked_but_never_moved() -> No
     assert (advice.others, advice.recommends) == (rule_label("CATEGORY_UNKNOWN"), False)
 
 
-def test_unit_without_go_live_is_told_once_on_the_sheet_and_not_in_every_row() -> None:
+def test_missing_go_live_is_explained_once_on_the_sheet_and_not_in_every_row() -> None:
     advice = told(Disposition.PLAN_UNIT, "UNIT_UNPLANNED", MOVE, "DUPLICATE_POST")
     assert advice is not None
     assert rule_label("UNIT_UNPLANNED") not in advice.label + advice.action + advice.others
@@ -179,7 +179,7 @@ def test_text_ends_with_one_full_stop() -> None:
     assert finding_text("DATE_MISSING", "Boka fr.o.m.").startswith("Fyll i ett giltigt datum i Boka fr.o.m. (")
 
 
-# Whatever was found
+# Any findings
 
 
 def disposed(rules: Iterable[str]) -> Disposition:
@@ -188,7 +188,7 @@ def disposed(rules: Iterable[str]) -> Disposition:
 
 
 @given(st.sets(st.sampled_from(sorted(RULES)), min_size=1))
-def test_every_finding_is_said_or_named_and_no_advice_contradicts_the_sheet(rules: set[str]) -> None:
+def test_every_finding_is_explained_or_named_and_no_advice_contradicts_the_sheet(rules: set[str]) -> None:
     disposition = disposed(rules)
     advice = told(disposition, *sorted(rules))
     if advice is None:
@@ -220,7 +220,7 @@ def test_every_finding_is_said_or_named_and_no_advice_contradicts_the_sheet(rule
 # After release
 
 
-def test_change_after_release_is_told_by_column_in_millenniums_words() -> None:
+def test_change_after_release_is_reported_by_column_in_millenniums_terms() -> None:
     advice = advise_change("changed", "begart_slutdatum, beskrivning")
     assert advice.sheet is Sheet.CORRECT_IN_MILLENNIUM
     assert advice.action == (
@@ -228,7 +228,7 @@ def test_change_after_release_is_told_by_column_in_millenniums_words() -> None:
     )
 
 
-def test_released_post_that_is_gone_is_told_as_such() -> None:
+def test_released_post_that_is_gone_is_reported_as_gone() -> None:
     advice = advise_change("gone", "")
     assert (advice.sheet, advice.label) == (Sheet.CORRECT_IN_MILLENNIUM, "Avslutad i PMO")
     assert "finns inte längre på väntelistan i PMO" in advice.action

@@ -1,4 +1,4 @@
-"""Work lists as CSV: what a spreadsheet makes of each text."""
+"""Work lists as CSV: how a spreadsheet reads each text."""
 
 import csv
 import datetime as dt
@@ -83,7 +83,7 @@ def test_a_post_id_is_shown_with_all_its_digits(tmp_path: Path, post_id: int, wr
     assert csv_of(tmp_path)[0]["Post-id"] == written
 
 
-def test_a_booking_date_is_a_date_there_too_and_what_is_none_stays_as_written(tmp_path: Path) -> None:
+def test_a_booking_date_is_a_date_there_too_and_another_text_stays_as_written(tmp_path: Path) -> None:
     row = dict.fromkeys(ROWS.names) | {
         "unit": 0, "sheet": 0, "undated": True, "post_id": 7, "action": "Rätta.", "boka_from": "3-4",
         "boka_fore": "2025-01-20 00:00:00", "fore_day": dt.date(2025, 1, 20),
@@ -112,7 +112,7 @@ def test_file_is_what_swedish_excel_opens(tmp_path: Path) -> None:
     assert (read["Lista"], read["Namn"], read["Gör så här"]) == ("Åtgärda i PMO", 'Öberg; "Åsa"', "• Ett • Två")
 
 
-def test_every_cell_stands_in_quotes(tmp_path: Path) -> None:
+def test_every_cell_is_in_quotes(tmp_path: Path) -> None:
     path = file_of(tmp_path, suffix="csv")
     write_csv(path, ROWS.empty_table())
     assert all(cell.startswith('"') for cell in path.read_text(encoding="utf-8-sig").strip().split(";"))

@@ -1,4 +1,4 @@
-"""The folder of work lists: its owner's alone, never half filled, and nobody else's files."""
+"""The folder of work lists: for its owner alone, never half filled, and without other files."""
 
 import datetime as dt
 import os
@@ -42,7 +42,7 @@ def out(path: Path, *units: str, replace: bool = False) -> OutFolder:
 # Names
 
 
-def test_name_tells_unit_and_day() -> None:
+def test_name_has_unit_and_day() -> None:
     assert name(A) == "arbetslista-SE2120009999-TEST01-2024-10-01.xlsx"
     assert name("", suffix="csv") == "arbetslista-okand-enhet-2024-10-01.csv"
 
@@ -51,15 +51,15 @@ def test_name_never_leads_out_of_the_folder() -> None:
     assert name("../a/Å b") == "arbetslista-___a___b-2024-10-01.xlsx"
 
 
-def test_work_list_is_known_by_its_name() -> None:
+def test_work_list_is_recognised_by_its_name() -> None:
     assert all(map(is_work_list, (name(A), name(""), name(A, suffix="csv"))))
     assert not any(map(is_work_list, ("arbetslista.xlsx", "x-" + name(A), name(A) + ".bak", f"~${name(A)}")))
 
 
-# What is made
+# Creation
 
 
-def test_folder_is_made_and_its_owners_alone(path: Path) -> None:
+def test_folder_is_made_for_its_owner_alone(path: Path) -> None:
     fill(out(path), name(A))
     assert path.stat().st_mode & 0o777 == 0o700
     assert (path / name(A)).stat().st_mode & 0o777 == 0o600
@@ -76,11 +76,11 @@ def test_temporary_files_go_and_work_lists_stay(path: Path) -> None:
     assert list(lists(path)) == [name(A)]
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_file_never_stops_the_lists_half_way(path: Path, make: Callable[[Path], None]) -> None:
+def test_an_entry_that_is_not_a_file_never_stops_the_lists_half_way(path: Path, make: Callable[[Path], None]) -> None:
     path.mkdir(parents=True)
     make(path / name(B))
     with pytest.raises(WorkListError, match="holds 1 other files"):
@@ -145,7 +145,7 @@ def test_failure_changes_nothing(path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device", "/hemligt/9001012384"), FileCreateError("9001012384")]
 )
-def test_full_disk_is_told_without_what_the_system_quoted(path: Path, error: Exception) -> None:
+def test_full_disk_is_reported_without_the_systems_text(path: Path, error: Exception) -> None:
     def full() -> None:
         with out(path).filling():
             raise error

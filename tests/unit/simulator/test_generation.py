@@ -1,4 +1,4 @@
-"""The synthetic PMO: what it holds, what its truth says, and how it is written."""
+"""The synthetic PMO: its content, its truth, and how it is written."""
 
 import csv
 import datetime as dt
@@ -39,7 +39,7 @@ DISPOSITIONS = {
 
 @dataclass(frozen=True)
 class Demo:
-    """A generation of 20,000 posts as anyone may read it."""
+    """A generated PMO of 20,000 posts."""
 
     made: Generation
     database: Path
@@ -86,7 +86,7 @@ def fold(category: str) -> str:
 
 
 def read(text: str) -> str:
-    """Return a text as somebody reads it: without control characters, case, line breaks and combining marks' form."""
+    """Return a text as a person reads it: without control characters, case, line breaks and combining marks' form."""
     printed = "".join(sign for sign in text if unicodedata.category(sign) != "Cc" or sign in "\t\r\n")
     return " ".join(unicodedata.normalize("NFC", printed).casefold().split())
 
@@ -230,7 +230,7 @@ class TestTruth:
         assert len(planted) == len(SCENARIOS)
         assert set(demo.truth.scenario.dropna()) == planted - never_extracted
 
-    def test_findings_are_sorted_and_nothing_is_said_twice(self, demo: Demo) -> None:
+    def test_findings_are_sorted_and_occur_once(self, demo: Demo) -> None:
         assert all(list(codes) == sorted(set(codes)) for codes in demo.truth.findings)
 
     @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ class TestTruth:
     ) -> None:
         posts = demo.truth[demo.truth.scenario == scenario]
         assert len(posts) >= 2
-        # Anybody may have a protected identity; only where it is the point is it looked at.
+        # Any person may have a protected identity; it is checked only where it is the planted case.
         ignored = {"PROTECTED_IDENTITY"} - findings
         assert set(posts.disposition) == {disposition}
         assert {frozenset(codes) - ignored for codes in posts.findings} == {frozenset(findings)}
@@ -423,7 +423,7 @@ class TestExtract:
         ]
         assert len(set(lists)) == 3
 
-    def test_released_posts_were_there_at_the_pilot_and_have_nothing_else_to_say(self, demo: Demo) -> None:
+    def test_released_posts_were_there_at_the_pilot_and_have_no_other_finding(self, demo: Demo) -> None:
         told = demo.truth[demo.truth.disposition == "already_released"]
         assert set(told.post_id) == demo.released
         assert len(demo.released) == demo.made.released == 40
@@ -447,7 +447,7 @@ class TestOrder:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
     @pytest.mark.parametrize("posts", [1, 10, 700])
-    def test_a_small_order_is_served(self, tmp_path: Path, posts: int) -> None:
+    def test_a_small_order_is_made(self, tmp_path: Path, posts: int) -> None:
         made = generate(Order(posts), tmp_path, sqlite=tmp_path / "pmo.sqlite")
         assert made.posts == posts
         assert made.units == 30
@@ -462,7 +462,7 @@ class TestOrder:
             huge = "SELECT count(*) FROM vantelistepost WHERE length(orsak) > 4000"
             assert connection.execute(huge).fetchone() == (2,)
 
-    def test_the_truth_says_what_it_is_the_truth_of(self, tmp_path: Path) -> None:
+    def test_the_truth_names_its_order(self, tmp_path: Path) -> None:
         generate(Order(10, seed=4, as_of=dt.date(2024, 8, 15)), tmp_path, sqlite=tmp_path / "pmo.sqlite")
         schema = pq.read_schema(tmp_path / "truth.parquet")
         assert schema.equals(SCHEMA)
@@ -479,7 +479,7 @@ class TestOrder:
             (10, 1, dt.date(2023, 12, 31), "as-of must lie between"),
         ],
     )
-    def test_what_cannot_be_served_is_refused(self, posts: int, seed: int, as_of: dt.date, fault: str) -> None:
+    def test_an_order_that_cannot_be_made_is_refused(self, posts: int, seed: int, as_of: dt.date, fault: str) -> None:
         with pytest.raises(SimulatorError, match=fault):
             Order(posts, seed, as_of)
 
@@ -489,7 +489,7 @@ class TestOrder:
 
 
 class TestWriting:
-    def test_a_database_with_rows_is_left_alone_unless_told(self, tmp_path: Path) -> None:
+    def test_a_database_with_rows_is_not_replaced_unless_requested(self, tmp_path: Path) -> None:
         database = tmp_path / "pmo.sqlite"
         generate(Order(10), tmp_path / "a", sqlite=database)
         before = digest(database)
@@ -500,7 +500,7 @@ class TestWriting:
         generate(Order(20), tmp_path / "b", sqlite=database, replace=True)
         assert digest(database) != before
 
-    def test_earlier_output_is_left_alone_unless_told(self, tmp_path: Path) -> None:
+    def test_earlier_output_is_not_replaced_unless_requested(self, tmp_path: Path) -> None:
         generate(Order(10), tmp_path, sqlite=tmp_path / "pmo.sqlite")
         with pytest.raises(SimulatorError, match=r"has mappings, released_posts.csv, truth.parquet: pass --replace"):
             generate(Order(10), tmp_path, sqlite=tmp_path / "other.sqlite")
@@ -556,7 +556,7 @@ class TestCommandLine:
         assert __main__.main(["--posts", "0", "--out", str(tmp_path)]) == 2
         assert capsys.readouterr().err == "posts must be between 1 and 10,000,000, not 0\n"
 
-    def test_what_takes_long_shows_its_progress(
+    def test_a_long_generation_shows_its_progress(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(__main__, "_QUIET_SECONDS", 0.0)

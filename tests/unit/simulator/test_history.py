@@ -1,4 +1,4 @@
-"""The synthetic PMO's past: each unit puts its posts in order at a pace of its own."""
+"""The synthetic PMO's past: each unit corrects its posts at a pace of its own."""
 
 import datetime as dt
 import sqlite3
@@ -76,7 +76,7 @@ def test_the_same_order_gives_the_same_past(lived: Lived, tmp_path: Path) -> Non
     assert again.changed == lived.changed
 
 
-def test_before_the_first_day_posts_lie_where_nobody_had_begun(lived: Lived) -> None:
+def test_before_the_first_day_no_post_has_been_corrected(lived: Lived) -> None:
     moved = [post for post, row in lived.before.items() if row[3] != lived.begun_from[post][3]]
     assert len(moved) > 300
     assert {lived.disposition[post] for post in moved} == {"migrate"}

@@ -1,6 +1,6 @@
 """No identity number of the synthetic PMO can be a real person's.
 
-The rule is stated here once more, by itself, so that a slip in the generator shows.
+The rule is written here again, independently, so that a mistake in the generator is noticed.
 """
 
 import datetime as dt
@@ -60,7 +60,7 @@ def is_official(twelve: str) -> bool:
 
 
 def as_a_careless_reader_sees(number: str) -> str:
-    """Return the twelve digits for which somebody who drops spaces, width and signs but ``+`` takes a number."""
+    """Return the twelve digits that a reader gets who drops spaces, width and all signs but ``+``."""
     digits = "".join(sign for sign in unicodedata.normalize("NFKC", number) if sign in "0123456789")
     if re.search("[A-Za-z]", number) or len(digits) not in {10, 12}:
         return ""
@@ -71,7 +71,7 @@ def as_a_careless_reader_sees(number: str) -> str:
 
 
 def could_be_somebody(twelve: str) -> bool:
-    """A date of the last 150 years, or to come, with the right check digit."""
+    """Whether a number has a date of the last 150 years, or a later one, and the right check digit."""
     birth = birth_of(twelve) if twelve else None
     return birth is not None and birth >= dt.date(1874, 1, 1) and luhn_holds(twelve[2:])
 
@@ -117,7 +117,7 @@ FAULTS = [fault for fault in Identity if fault is not Identity.TRUE]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.lower())
-def test_a_fault_makes_a_number_that_is_nobodys(fault: Identity) -> None:
+def test_a_fault_makes_a_number_that_no_person_has(fault: Identity) -> None:
     births, serials = persons.official()
     adults = [place for place, birth in enumerate(births) if str(birth) >= "1930"]
     for draw, place in enumerate(adults[:: len(adults) // 400]):

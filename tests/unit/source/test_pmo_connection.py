@@ -1,4 +1,4 @@
-"""Connection strings get what their driver needs; errors get our words instead of the driver's."""
+"""Connection strings get what their driver needs; errors have our text instead of the driver's."""
 
 import struct
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def test_a_known_driver_gets_its_options_where_they_are_not_given(written: str, 
         ("22018", f"Conversion failed when converting '{SECRET}' to int", "see PMO's own log"),
     ],
 )
-def test_an_error_of_sql_server_gets_our_words(source: OdbcSource, state: str, message: str, ours: str) -> None:
+def test_an_error_of_sql_server_gets_our_text(source: OdbcSource, state: str, message: str, ours: str) -> None:
     error = source.failure(pyodbc.Error(state, f"[{state}] [Microsoft]{message}"))
 
     assert ours in str(error)
@@ -97,7 +97,7 @@ def test_an_error_of_sql_server_gets_our_words(source: OdbcSource, state: str, m
 def test_a_datetimeoffset_is_written_as_sql_server_does_and_read_as_an_instant(
     hours: int, minutes: int, offset: str, day: str
 ) -> None:
-    """After Microsoft's description of the structure."""
+    """By Microsoft's description of the structure."""
     written = struct.pack("<hHHHHHIhh", 2024, 11, 5, 23, 30, 1, 123_456_700, hours, minutes)
 
     assert offset_text(written) == f"2024-11-05 23:30:01.1234567 {offset}"
@@ -106,7 +106,7 @@ def test_a_datetimeoffset_is_written_as_sql_server_does_and_read_as_an_instant(
 
 @dataclass
 class Driver:
-    """What a driver says of itself, and its database answers before anything is read."""
+    """A driver's information about itself, and its database's answers before anything is read."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""Values in their one form: what can be read is read alike, what cannot is a fault with its post."""
+"""Values in their one form: readable values become equal, and others are a fault with their post."""
 
 from collections.abc import Sequence
 
@@ -115,7 +115,7 @@ def test_of_a_booking_date_that_the_database_types_with_a_time_zone_the_date_in_
     assert convert("boka_fore", texts) == texts
 
 
-def test_an_empty_text_is_null_wherever_there_may_be_none() -> None:
+def test_an_empty_text_is_null_in_a_column_that_may_be_empty() -> None:
     may_be_empty = [field.name for field in POSTS if field.nullable]
 
     assert {name: convert(name, [""], patient=None) for name in may_be_empty} == {name: [None] for name in may_be_empty}
@@ -123,7 +123,7 @@ def test_an_empty_text_is_null_wherever_there_may_be_none() -> None:
 
 @pytest.mark.parametrize("column", ["vantar_pa_besok", "nybesok", "har_bilaga", "registrerad", "post_id"])
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_what_must_be_there_stops_the_extract_when_it_is_empty(column: str, nothing: str | None) -> None:
+def test_an_empty_required_value_stops_the_extract(column: str, nothing: str | None) -> None:
     with pytest.raises(SchemaDriftError, match=f"{column} is (empty|neither|no)"):
         convert(column, [nothing])
 

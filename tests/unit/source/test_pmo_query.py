@@ -1,4 +1,4 @@
-"""The query file: parameters have names, and what is asked around it binds every value."""
+"""The query file: parameters have names, and the statement around it binds every value."""
 
 import datetime as dt
 from dataclasses import replace
@@ -89,7 +89,7 @@ def test_every_fault_of_a_query_is_named(tmp_path: Path) -> None:
     assert str(raised.value).endswith("it takes :as_of, :from_post_id, :to_post_id")
 
 
-def test_a_parameter_in_a_comment_is_none(tmp_path: Path) -> None:
+def test_a_parameter_in_a_comment_does_not_count(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="parameter :as_of is missing"):
         query(tmp_path, "SELECT 1 -- :as_of\n WHERE ':as_of' = a")
 

@@ -130,7 +130,7 @@ class TestWhatIsTaken:
 
 
 class TestWhatIsSomebodyElses:
-    """Elements of the same names stand in other places of a record, and speak of others there."""
+    """Elements of the same names occur in other places of a record, and concern other persons there."""
 
     @pytest.mark.parametrize(
         "inner",

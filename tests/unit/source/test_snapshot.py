@@ -1,4 +1,4 @@
-"""A snapshot is whole or not there, says what it is, and belongs to its owner alone."""
+"""A snapshot is whole or missing, describes itself, and is readable by its owner alone."""
 
 import datetime as dt
 import hashlib
@@ -61,7 +61,7 @@ def files(folder: UPath) -> list[str]:
     return sorted(Path(path).name for path in folder.fs.find(folder.path) if path != folder.path)
 
 
-def test_comes_back_chunk_by_chunk_as_it_was_written(folder: UPath) -> None:
+def test_is_read_chunk_by_chunk_as_it_was_written(folder: UPath) -> None:
     part = write_part(folder, PARTITION, [chunk(1), chunk(4, posts=2)])
 
     tables = list(read_part(folder, part))
@@ -133,7 +133,7 @@ def test_an_attempt_that_was_given_up_never_passes_for_its_successor(folder: UPa
         yield chunk(1)
         successors.append(write_part(folder, PARTITION, [chunk(7)]))
 
-    if folder.protocol == "s3":  # nobody sees an object before it is whole, so it cannot be taken away
+    if folder.protocol == "s3":  # no process sees an object before it is whole, so it cannot be removed
         write_part(folder, PARTITION, overtaken())
         with pytest.raises(SnapshotError, match="another file"):
             read_part(folder, successors[0])
@@ -228,7 +228,7 @@ def test_columns_of_another_version_are_refused(folder: UPath) -> None:
         read_part(folder, part)
 
 
-def test_personal_data_are_their_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_personal_data(tmp_path: Path) -> None:
     folder = UPath(tmp_path / "snapshot")
     write_part(folder, PARTITION, [chunk(1)])
 

@@ -1,4 +1,4 @@
-"""What PMO did to a released post is told by the names of columns, and by nothing else."""
+"""A change of a released post in PMO is reported by the names of columns, and by nothing else."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def found(now: pa.Table, before: pa.Table, *, units: frozenset[str] | None = Non
 
 
 def columns(**spoilt: Any) -> str | None:
-    """The columns told for one clean post that was released and then changed."""
+    """The columns reported for one clean post that was released and then changed."""
     rows = found(table(spoilt), released({}))
     assert [row[:2] for row in rows] in ([], [(1, "changed")])
     return rows[0][2] if rows else None
@@ -70,7 +70,7 @@ def columns(**spoilt: Any) -> str | None:
     ],
     ids=str,
 )
-def test_a_change_is_told_by_its_columns_in_order(spoilt: Post, told: str) -> None:
+def test_a_change_is_reported_by_its_columns_in_order(spoilt: Post, told: str) -> None:
     assert columns(**spoilt) == told
 
 
@@ -90,7 +90,7 @@ def test_a_change_is_told_by_its_columns_in_order(spoilt: Post, told: str) -> No
     ],
     ids=str,
 )
-def test_what_no_longer_gives_a_request_is_told_by_the_columns_that_became_unusable(spoilt: Post, told: str) -> None:
+def test_a_post_without_a_request_is_reported_by_the_columns_that_became_unusable(spoilt: Post, told: str) -> None:
     assert columns(**spoilt) == told
 
 
@@ -113,7 +113,7 @@ def test_a_post_that_would_give_no_request_at_all_says_why() -> None:
     ],
     ids=str,
 )
-def test_what_does_not_reach_the_request_is_no_change(spoilt: Post) -> None:
+def test_a_value_that_is_not_in_the_request_is_no_change(spoilt: Post) -> None:
     assert columns(**spoilt) is None
 
 
@@ -159,28 +159,28 @@ def test_a_post_that_moved_to_a_unit_that_was_read_is_compared() -> None:
 
 
 @pytest.mark.parametrize("now", [UNIT_CHILD_HEALTH, UNIT_UNLISTED, None])
-def test_a_post_that_moved_to_another_unit_of_the_same_name_is_told_by_its_unit(now: str | None) -> None:
+def test_a_post_that_moved_to_another_unit_of_the_same_name_is_reported_by_its_unit(now: str | None) -> None:
     assert columns(enhet_hsa_id=now) == "enhet"
 
 
 @pytest.mark.parametrize("before", [f" {UNIT.lower()} ", None])
-def test_a_unit_that_was_written_otherwise_or_is_not_known_any_more_is_no_move(before: str | None) -> None:
+def test_a_unit_with_another_spelling_or_an_unknown_unit_is_no_move(before: str | None) -> None:
     request = released({})
     place = request.column_names.index("enhet_hsa_id")
     given = request.set_column(place, "enhet_hsa_id", pa.array([before], pa.string()))
     assert found(table({}), given) == []
 
 
-def test_posts_that_were_never_released_are_nobodys_change() -> None:
+def test_posts_that_were_never_released_are_not_reported() -> None:
     assert found(table({}, {"personnummer": None}), released({}).slice(0, 0)) == []
 
 
-def test_every_column_that_may_be_told_has_its_swedish_name() -> None:
+def test_every_column_that_may_be_reported_has_its_swedish_name() -> None:
     of_the_request = {name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"}}
     assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok", "enhet"}
 
 
-def test_column_that_a_release_did_not_know_is_no_change_by_pmo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_column_that_a_release_did_not_have_is_no_change_by_pmo(monkeypatch: pytest.MonkeyPatch) -> None:
     later = tuple(replace(column, since=2) if column.name == "patientnamn" else column for column in COLUMNS)
     monkeypatch.setattr(changes, "COLUMNS", later)
     before = released({})

@@ -1,4 +1,4 @@
-"""Whose time is up, by the day alone."""
+"""The batches that expire on a day."""
 
 import datetime as dt
 from typing import Any
@@ -118,7 +118,7 @@ def test_the_latest_over_every_unit_is_kept_besides_the_latest_of_all() -> None:
     assert names(everything, one_unit, another) == ["one-unit"]
 
 
-def test_of_several_that_are_equally_the_latest_the_one_that_people_look_at_stays() -> None:
+def test_of_several_equally_late_runs_the_one_that_readers_see_stays() -> None:
     assert names(batch("a", 100), batch("b", 100), batch("c", 101)) == ["c", "a"]
 
 
@@ -136,7 +136,7 @@ AGED = st.builds(
 
 
 @given(st.lists(AGED, unique_by=lambda batch: batch.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
-def test_whatever_there_is_the_young_and_the_latest_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
+def test_young_batches_and_the_latest_always_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
     periods = Periods(dry_run, migration)
     gone = expired(batches, TODAY, periods)
     for batch in gone:

@@ -21,7 +21,7 @@ BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
 
 
 @given(COUNTS)
-def test_every_disposition_has_an_arm_in_the_picture_that_can_be_seen(counts: Mapping[str, int]) -> None:
+def test_every_disposition_has_a_visible_branch_in_the_picture(counts: Mapping[str, int]) -> None:
     picture = flow.divide(counts)
     if not sum(counts.values()):
         assert picture is None
@@ -34,7 +34,7 @@ def test_every_disposition_has_an_arm_in_the_picture_that_can_be_seen(counts: Ma
 
 
 @given(COUNTS)
-def test_texts_never_lie_upon_each_other(counts: Mapping[str, int]) -> None:
+def test_texts_never_overlap(counts: Mapping[str, int]) -> None:
     picture = flow.divide(counts)
     middles = [arm.middle for arm in picture.arms] if picture else []
     assert all(later - earlier >= flow.ROW - 0.1 for earlier, later in pairwise(middles))
@@ -44,13 +44,13 @@ def step(name: str, begins: float, seconds: float | None) -> Step:
     return Step(name, BEGUN + dt.timedelta(seconds=begins), seconds, 1, "success")
 
 
-def test_steps_stand_where_they_ran() -> None:
+def test_steps_are_drawn_at_the_time_when_they_ran() -> None:
     spans = flow.spans([step("a", 0, 10), step("b", 10, 30)])
     assert [(span.x, span.width) for span in spans] == [(0, 25), (25, 75)]
     assert flow.whole_time([step("a", 0, 10), step("b", 10, 30)]) == 40
 
 
-def test_a_step_that_runs_reaches_to_the_end_and_the_whole_is_not_known() -> None:
+def test_a_running_step_is_drawn_to_the_end_and_the_total_is_unknown() -> None:
     steps = [step("a", 0, 10), step("b", 5, None)]
     assert [(span.x, span.width) for span in flow.spans(steps)] == [(0, 100), (50, 50)]
     assert flow.whole_time(steps) is None
@@ -67,7 +67,7 @@ def test_a_step_that_runs_reaches_to_the_end_and_the_whole_is_not_known() -> Non
         ([True, False, True], BEGUN.date() + dt.timedelta(2)),
     ],
 )
-def test_a_trend_tells_from_which_day_on_the_rules_are_the_present_ones(
+def test_a_trend_shows_from_which_day_on_the_rules_are_the_present_ones(
     alike: list[bool], since: dt.date | None
 ) -> None:
     days = [BEGUN.date() + dt.timedelta(number) for number in range(len(alike))]

@@ -39,7 +39,7 @@ def test_without_a_decrease_there_is_no_date(counts: tuple[int, ...]) -> None:
     assert (said.outlook, said.clean_on) == (Outlook.NO_DECREASE, None)
 
 
-def test_a_pace_that_leads_nowhere_in_three_years_is_none() -> None:
+def test_a_pace_that_takes_more_than_three_years_gives_no_date() -> None:
     assert forecast(nights(100_020, 100_010, 100_000, every=7)).outlook is Outlook.NO_DECREASE
 
 
@@ -85,7 +85,7 @@ def test_more_posts_of_the_same_pace_take_longer(given_counts: list[int], more: 
 
 
 @given(st.integers(1, 50), st.integers(8, 28), st.integers(1, 2_000))
-def test_a_straight_line_ends_where_a_ruler_says(a_day: int, days: int, left: int) -> None:
+def test_a_straight_line_ends_at_its_computed_day(a_day: int, days: int, left: int) -> None:
     history = nights(*(left + a_day * back for back in range(days, -1, -1)))
     said = forecast(history)
     expected = -(-left // a_day)

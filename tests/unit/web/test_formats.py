@@ -1,4 +1,4 @@
-"""What figures read as: nothing that is there reads as nothing, and nothing short of all reads as all."""
+"""The format of figures: a small share is never shown as none, and less than all is never shown as all."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def plain(text: str) -> str:
         (5_000, 5_000, "100 %"), (0, 0, "–"),
     ],
 )  # fmt: skip
-def test_a_share_says_none_or_all_only_when_it_is(part: int, whole: int, said: str) -> None:
+def test_a_share_is_shown_as_none_or_all_only_when_it_is(part: int, whole: int, said: str) -> None:
     assert plain(formats.share(part, whole)) == said
 
 
@@ -30,13 +30,13 @@ def test_a_share_says_none_or_all_only_when_it_is(part: int, whole: int, said: s
         (0.99996, ">99,99 %"), (1.0, "100 %"),
     ],
 )  # fmt: skip
-def test_a_threshold_and_a_gate_say_none_or_all_only_when_it_is(part: float, said: str) -> None:
+def test_a_threshold_and_a_gate_are_shown_as_none_or_all_only_when_they_are(part: float, said: str) -> None:
     assert plain(formats.percent(part)) == said
     assert plain(formats.measured(Gate.UNHANDLED_SHARE, part)) == said
 
 
 @given(st.floats(0, 1))
-def test_no_share_but_nothing_reads_as_nothing(part: float) -> None:
+def test_only_an_empty_share_is_shown_as_none(part: float) -> None:
     assert (plain(formats.percent(part)) == "0 %") == (part == 0)
     assert (plain(formats.percent(part)) == "100 %") == (part == 1)
 
@@ -61,5 +61,5 @@ def test_a_length_of_time_is_never_nothing(length: float, said: str) -> None:
         ("failed: extract_0, extract_12, check_contract", ("extract", "check_contract")),
     ],
 )
-def test_the_parts_of_a_step_are_told_as_the_step(reason: str, steps: tuple[str, ...]) -> None:
+def test_the_parts_of_a_step_have_the_name_of_the_step(reason: str, steps: tuple[str, ...]) -> None:
     assert formats.failed_steps(reason) == steps

@@ -1,4 +1,4 @@
-"""The style sheet: a disposition has one colour, and what must be read can be."""
+"""The style sheet: a disposition has one colour, and texts have enough contrast."""
 
 import re
 
@@ -35,7 +35,7 @@ def test_every_rule_is_closed() -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("disposition", Disposition)
-def test_a_disposition_stands_out_in_both_themes(theme: str, disposition: str) -> None:
+def test_a_disposition_has_enough_contrast_in_both_themes(theme: str, disposition: str) -> None:
     colours = THEMES[theme]
     for ground in ("surface", "page"):
         assert contrast(colours[disposition], colours[ground]) >= 3.0
