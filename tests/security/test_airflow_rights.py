@@ -1,4 +1,4 @@
-"""What a user of Airflow who is no approver can do to a wave and to a withdrawal: everything but decide.
+"""The rights of an Airflow user that is not an approver on a wave and on a withdrawal: everything except a decision.
 
 Four such users attack in a running Airflow: one who may look, one who may edit DAGs' runs, one who may change
 connections, variables and pools too, and Airflow's own administrator. Each request says what Airflow must answer, so
@@ -26,7 +26,7 @@ RUN, BACK, AGAIN = "wave", "back", "again"
 BATCH = batch_id_of("migration", MIGRATION, RUN)
 ODD_RUN = "odd wave åäö {{ params.wave }} %00"
 RUN_EDITORS, SITE_EDITORS = {"editor", "other", "admin"}, {"other", "admin"}
-"""The roles ``user``, ``op`` and ``admin`` of the simple auth manager, and those of them that change what is around."""
+"""The roles ``user``, ``op`` and ``admin`` of the simple auth manager, and those that may change connections."""
 INVENTED = {
     "chosen_options": ["Godkänn"],
     "params_input": {"motivering": REASON},
@@ -37,7 +37,7 @@ NOT_ASKED_FOR = {
     "approve": INVENTED, "decide": INVENTED, "answer": INVENTED, "event": INVENTED, "asked": 1, "kind": "dry_run",
     "chosen_options": ["Godkänn"], "motivering": REASON, "approvers": "other", "run_id": "other",
 }  # fmt: skip
-"""What a run's configuration may hold besides its params."""
+"""Keys that a run's configuration may have besides its params."""
 DECIDES_NOTHING = {
     "assets", "backfills", "clearDagRuns", "clearPartitions", "clearTaskInstances", "connections", "dagRuns", "dags",
     "favorite", "hitlDetails", "list", "parseDagFile", "pools", "state-store", "taskGroupInstances", "taskInstances",
@@ -49,7 +49,7 @@ UNTRUE = "whatever Airflow says of the run's tasks"
 
 @dataclass
 class Attack:
-    """Tries against one run, each followed by a look at what they have come to."""
+    """Tries against one run, each followed by a comparison with the state before."""
 
     site: Site
     dag: str
@@ -68,7 +68,7 @@ class Attack:
         return f"{self.path}/taskInstances/{self.task}"
 
     def begin(self) -> None:
-        """See to it that the question waits, and remember what the database says."""
+        """Make the question wait for its answer, and remember the state of the database."""
         if self.state() in {"success", "failed"}:
             self.ask_again()
         else:
@@ -76,7 +76,7 @@ class Attack:
         self.before = self.look()
 
     def look(self) -> Any:
-        """Return all that a decision would change, and the whole audit trail."""
+        """Return everything that a decision would change, and the whole audit trail."""
         tables = ("batch", "released_post", "bokningsbegaran_released", "batch_event", "gate_result", "quality_result")
         return {table: sorted(map(repr, self.site.ask(f"SELECT * FROM {table}"))) for table in tables}
 
@@ -85,7 +85,7 @@ class Attack:
         assert [table for table in now if now[table] != self.before[table]] == []
 
     def send(self, client: httpx.Client, status: int, method: str, path: str, body: Any = None) -> httpx.Response:
-        """Send what Airflow must answer so."""
+        """Send a request, and require this status of Airflow's answer."""
         said = client.request(method, path, json=body)
         self.tries += 1
         assert said.status_code == status, f"{method} {path} {body}: {said.status_code} {said.text}"
@@ -114,12 +114,12 @@ class Attack:
         if before is None or before["state"] == "success":
             self.site.airflow.clear(self.run_id, [self.task], downstream=True, dag=self.dag)
         else:
-            # ``open_batch`` has refused; Airflow takes up what follows a step that is marked.
+            # ``open_batch`` has refused; Airflow runs the tasks after a step that is marked as a success.
             self.site.airflow.mark("editor", self.dag, self.run_id, "request_approval")
         asked(self.site, self.dag, self.run_id, self.task)
 
     def concluded(self) -> str:
-        """Return what the last step said."""
+        """Return the log of the last step."""
         return self.site.airflow.task_log(self.run_id, "conclude", dag=self.dag)
 
 
@@ -129,11 +129,11 @@ def acting_as(attack: Attack, user: str = "editor") -> Iterator[httpx.Client]:
         yield client
 
 
-# What leaves the question waiting
+# Attacks after which the question still waits
 
 
 def write_what_tasks_hand_on(attack: Attack, client: httpx.Client, status: Callable[[int], int]) -> None:
-    """Add, change, remove and add again what each task hands on, and what it keeps for itself."""
+    """Add, change, remove and add again each task's XComs, and its own state."""
     elsewhere = {"batch_id": "migration-pilot", "path": "../../../x.parquet", "decided": "released"}
     for task, index in sorted(attack.site.airflow.tasks(attack.run_id, dag=attack.dag)):
         mapped = {} if index < 0 else {"map_index": index}
@@ -151,7 +151,7 @@ def write_what_tasks_hand_on(attack: Attack, client: httpx.Client, status: Calla
 
 
 def answer_without_being_asked(attack: Attack, client: httpx.Client, status: Callable[[int], int]) -> None:
-    """Answer the question, in one's own name and in an approver's, where people and where tasks do so."""
+    """Answer the question, in the user's own name and in an approver's, by the routes for people and for tasks."""
     whole = {"chosen_options": [attack.yes], "params_input": {"motivering": REASON}}
     lead = {"id": "lead", "name": "lead"}
     for body in (whole, {**whole, "responded_by_user": lead}, {**whole, "responded_by": lead}, {**whole, "user": lead}):
@@ -163,7 +163,7 @@ def answer_without_being_asked(attack: Attack, client: httpx.Client, status: Cal
 
 
 def edit_the_run(attack: Attack, client: httpx.Client, status: Callable[[int], int]) -> None:
-    """Change the run itself; Airflow lets its note be changed, and no configuration."""
+    """Change the run itself; Airflow allows a change of its note, and none of its configuration."""
     attack.send(client, status(200), "PATCH", attack.path, {"note": str(INVENTED)})
     for body in ({"conf": {"wave": "3"}}, {"dag_run_conf": {}}, {"state": "running"}, {"run_type": "scheduled"}):
         attack.send(client, status(422), "PATCH", attack.path, body)
@@ -182,7 +182,7 @@ def change_what_surrounds_the_run(attack: Attack, client: httpx.Client, status: 
     for name in ("WAITLIST_APPROVERS", "waitlist_approvers", "AIRFLOW_CONN_MILLENNIUM_STAGING"):
         attack.send(client, status(201), "POST", "/api/v2/variables", {"key": name, "value": "viewer,editor,other"})
         attack.send(client, status(204), "DELETE", f"/api/v2/variables/{name}")
-    # The site's own are in the environment, and come first.
+    # The site's own settings are in the environment, and take precedence.
     other = {"connection_id": "millennium_staging", "conn_type": "sqlite", "host": str(attack.site.folder / "other")}
     attack.send(client, status(201), "POST", "/api/v2/connections", other)
     attack.hold()
@@ -197,7 +197,7 @@ QUIET = {
     edit_the_run: RUN_EDITORS,
     change_what_surrounds_the_run: SITE_EDITORS,
 }
-"""What leaves a question that waits as it is, and who may do it; Airflow forbids it to everybody else."""
+"""Attacks that leave a waiting question unchanged, and the users that may do them; Airflow forbids them to others."""
 
 
 def attack_quietly(attack: Attack) -> None:
@@ -209,7 +209,7 @@ def attack_quietly(attack: Attack) -> None:
     assert attack.settled() == "asks", "the question waits on"
 
 
-# What ends the question
+# Attacks that end the question
 
 
 def mark(attack: Attack, client: httpx.Client, state: str, **options: bool) -> None:
@@ -223,7 +223,7 @@ def mark_run(attack: Attack, client: httpx.Client, state: str) -> None:
 def mark_all(attack: Attack, client: httpx.Client, *, but: str = "") -> None:
     """Mark every task as a success, in one request."""
     found = attack.site.airflow.tasks(attack.run_id, dag=attack.dag)
-    # Airflow refuses to mark what is marked.
+    # Airflow refuses to mark a task that is marked already.
     tasks = {task for (task, _), told in found.items() if told["state"] != "success"} - {but}
     marks = [{"task_id": task, "new_state": "success"} for task in sorted(tasks)]
     actions = {"actions": [{"action": "update", "entities": marks}]}
@@ -242,7 +242,7 @@ LOUD: dict[str, Callable[[Attack, httpx.Client], None]] = {
     "the run marked as a success": lambda attack, client: mark_run(attack, client, "success"),
     "the run marked as failed": lambda attack, client: mark_run(attack, client, "failed"),
 }
-"""What ends a question that waits; the run must end as failed, and say so, since nobody has decided."""
+"""Attacks that end a waiting question; the run must end as failed, and say so, since nobody has decided."""
 FIRST = list(LOUD)[:2]
 """Tried in every run of the tests."""
 
@@ -281,7 +281,7 @@ def trigger(attack: Attack, conf: dict[str, object]) -> None:
         attack.send(client, 200, "POST", f"/api/v2/dags/{attack.dag}/dagRuns", body)
 
 
-def test_every_way_to_write_in_airflows_api_is_attacked_or_said_to_decide_nothing(site: Site) -> None:
+def test_every_way_to_write_in_airflows_api_is_attacked_or_listed_as_harmless(site: Site) -> None:
     paths = httpx.get(f"{site.airflow.url}/openapi.json").json()["paths"]
     written = {
         path for path, ways in paths.items() if path.startswith("/api/v2/") and ways.keys() - {"get", "parameters"}
@@ -379,7 +379,7 @@ def test_a_run_with_an_odd_name_is_refused_by_airflow(wave: Attack) -> None:
 
 
 @pytest.mark.attack
-def test_where_the_last_step_is_marked_too_the_leads_are_told_that_nothing_is_decided(wave: Attack) -> None:
+def test_where_the_last_step_is_marked_too_the_leads_get_a_mail_that_nothing_is_decided(wave: Attack) -> None:
     wave.begin()
     with acting_as(wave) as client:
         mark_all(wave, client)
@@ -390,7 +390,7 @@ def test_where_the_last_step_is_marked_too_the_leads_are_told_that_nothing_is_de
 
 
 @pytest.mark.attack
-def test_a_run_that_is_marked_as_a_success_after_its_end_has_been_told_as_failed(wave: Attack) -> None:
+def test_a_run_that_is_marked_as_a_success_after_its_end_was_reported_as_failed(wave: Attack) -> None:
     wave.begin()
     failed = len(wave.site.mails("Migreringen av väntelistor misslyckades"))
     with acting_as(wave) as client:
@@ -417,7 +417,7 @@ def test_a_dry_run_that_is_marked_as_a_success_shows_nothing(site: Site) -> None
 
 @pytest.fixture(scope="module")
 def withdrawal(wave: Attack) -> Attack:
-    """A withdrawal of the wave, which the one who may has released after all that was done to it."""
+    """A withdrawal of the wave, which the approver has released after all the attacks."""
     site = wave.site
     wave.begin()
     assert answer(site, "lead", (MIGRATION, RUN, "approve"), "Godkänn") == 200
@@ -429,7 +429,7 @@ def withdrawal(wave: Attack) -> Attack:
     return attack
 
 
-def test_nobody_but_an_approver_takes_a_release_back(withdrawal: Attack, attack_table: Callable[..., None]) -> None:
+def test_nobody_but_an_approver_withdraws_a_release(withdrawal: Attack, attack_table: Callable[..., None]) -> None:
     withdrawal.begin()
     done = withdrawal.tries
     attack_quietly(withdrawal)
@@ -439,7 +439,7 @@ def test_nobody_but_an_approver_takes_a_release_back(withdrawal: Attack, attack_
 
 
 @pytest.mark.attack
-def test_a_withdrawal_that_is_marked_in_every_way_takes_nothing_back(
+def test_a_withdrawal_that_is_marked_in_every_way_withdraws_nothing(
     withdrawal: Attack, attack_table: Callable[..., None]
 ) -> None:
     withdrawal.begin()
@@ -447,7 +447,7 @@ def test_a_withdrawal_that_is_marked_in_every_way_takes_nothing_back(
     attack_table("a withdrawal marked as decided, in a running Airflow", tries=len(LOUD), held=len(LOUD))
 
 
-def test_a_release_that_an_approver_lets_stand_stands(withdrawal: Attack) -> None:
+def test_a_release_that_an_approver_keeps_stays_released(withdrawal: Attack) -> None:
     """Comes last: it answers the question that was attacked."""
     site, posts = withdrawal.site, shown(withdrawal.site, BATCH)
     withdrawal.begin()

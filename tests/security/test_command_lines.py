@@ -51,9 +51,7 @@ def test_a_password_on_the_command_line_is_refused_with_where_it_belongs(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_that_is_told_no_database_says_how_to_tell_it(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_without_a_database_says_how_to_name_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     main, others = COMMANDS[command]
     with pytest.raises(SystemExit) as ended:
         main(others)
@@ -79,7 +77,7 @@ def test_the_simulator_takes_a_password_from_the_environment(url: str, capsys: p
     assert SECRET not in said
 
 
-def test_what_is_no_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         readiness_main(["--staging", f"waitlist:{SECRET}@db"])
     said = capsys.readouterr().err

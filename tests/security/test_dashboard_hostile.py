@@ -70,7 +70,7 @@ def hostile(tmp_path: Path) -> Iterator[Server]:
 
 
 class Shape(HTMLParser):
-    """What a page is made of: its elements with the names of their attributes, and no text."""
+    """The structure of a page: its elements with the names of their attributes, without texts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def test_no_text_of_pmo_becomes_a_part_of_a_page(
 
 
 def expected(tag: str, names: tuple[str, ...]) -> bool:
-    """Tell whether an element is one that these pages have where something else is found: plain, or an option."""
+    """Return whether an element is one that these pages have for other data: plain, or an option."""
     return tag in {"option", "p", "td", "span", "br", "li", "a", "tr", "th"} and not any(
         name.startswith("on") or name in {"style", "src", "srcdoc"} for name in names
     )
@@ -144,7 +144,9 @@ def status_for(path: str, user: str) -> int:
     return 404 if path in {"none", "docs", "static/none.css"} or "data-docs" in path else 200
 
 
-def test_every_address_in_every_role_says_what_it_may(hostile: Server, attack_table: Callable[..., None]) -> None:
+def test_every_address_in_every_role_answers_with_the_right_status(
+    hostile: Server, attack_table: Callable[..., None]
+) -> None:
     tries, lost = 0, []
     for path, (user, name) in itertools.product(PATHS, USERS.items()):
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
@@ -159,13 +161,13 @@ def test_every_address_in_every_role_says_what_it_may(hostile: Server, attack_ta
 
 
 @pytest.mark.parametrize("name", ["LEAD", "lead,reader", "*", "admin", "l\u00e9ad", "reader, lead", "lead\u00a0x"])
-def test_nobody_is_a_reader_by_a_name_that_is_nearly_one(hostile: Server, name: str) -> None:
+def test_a_name_that_is_similar_to_a_readers_gives_no_rights(hostile: Server, name: str) -> None:
     token = name.encode().decode("latin-1")
     assert {hostile.ask(path, bearer(token)).status for path in (*LOOKS, "atkomstlogg")} == {403}
 
 
 @pytest.mark.parametrize("path", [*LOOKS, "atkomstlogg", UNIT, "", "api/oversikt", "none"])
-def test_nothing_stays_in_a_browser_or_on_the_way(hostile: Server, path: str) -> None:
+def test_nothing_is_kept_by_a_browser_or_a_proxy(hostile: Server, path: str) -> None:
     answer = hostile.ask(path + (f"?marke={mark_of(hostile, 'lead')}" if path in LOOKS else ""), browser("lead"))
     assert answer.header("Cache-Control") == "no-store"
     assert answer.header("Referrer-Policy") == "no-referrer"

@@ -21,10 +21,10 @@ UNIT = f"enhet/{posts.UNIT}"
 LOOKS = (f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista")
 FILLED = {"unit": posts.UNIT, "batch_id": worklists.BATCH, "name": "index.html"}
 VALUES = {"beslut": "migrate", "regel": "FIRST_VISIT", "sortera": "post", "riktning": "ned", "sida": "1", "post": "1"}
-"""What a parameter of an address may hold; the others take any text."""
+"""The valid values of parameters of an address; the other parameters take any text."""
 
 ELSEWHERE = (b'{"detail":"Not Found"}', b"Invalid HTTP request received.")
-"""What Airflow says of a path with a line feed, which reaches no part of it, and its server of a request of 64 KB."""
+"""The answers of Airflow to a path with a line feed, and of its server to a request of 64 KB."""
 
 Table = Callable[..., None]
 
@@ -105,7 +105,7 @@ HOSTILE: dict[str, Sequence[tuple[str, str]]] = {
 
 @pytest.fixture(scope="module")
 def staged(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> worklists.Site:
-    """On PostgreSQL, which holds no NUL."""
+    """On PostgreSQL, which cannot store a NUL."""
     url = postgres.libpq(postgres.create_database())
     site = worklists.site(tmp_path_factory.mktemp("requests"), url=url)
     site.stage({}, {"sekretess": True, "patient": "Hemlig, Hanna"}, {"kategori": "Diabetes\tmottagning <b>"})
@@ -135,7 +135,7 @@ def found_elsewhere(answer: Answer) -> bool:
 
 
 def faults_of(answer: Answer, sent: str = "") -> list[str]:
-    """Return what is wrong with an answer, whatever was asked."""
+    """Return the faults of an answer to any request."""
     found = []
     if found_elsewhere(answer):
         return []
@@ -209,7 +209,7 @@ def attack_odd(
 @pytest.mark.parametrize(
     "place", ["enhet/{}", "korningar/{}", "korningar/natt-1?jamfor={}", UNIT + "?lista={}", "api/" + UNIT + "?lista={}"]
 )
-def test_what_no_database_can_hold_is_told_as_what_it_is(server: Server, place: str, odd: str) -> None:
+def test_a_text_that_no_database_can_store_is_reported_as_unreadable(server: Server, place: str, odd: str) -> None:
     answer = server.ask(place.format(odd), bearer("lead"))
     assert answer.status == 422
     assert "Adressen går inte att läsa" in answer.text
@@ -291,7 +291,7 @@ def test_the_login_leads_back_within_this_host_whatever_the_host_is_called(
 
 
 @pytest.mark.parametrize("base_url", ["https://airflow.example.invalid/", "http://airflow.example.invalid/", ""])
-def test_a_browser_that_came_by_tls_comes_by_nothing_else(
+def test_a_browser_that_used_tls_must_use_tls_from_then_on(
     staged: worklists.Site, monkeypatch: pytest.MonkeyPatch, base_url: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
@@ -300,7 +300,7 @@ def test_a_browser_that_came_by_tls_comes_by_nothing_else(
         for path, user in (("", "lead"), ("static/style.css", "lead"), ("none", "lead"), ("", "refused")):
             said = server.ask(path, bearer(user)).header("Strict-Transport-Security")
             assert said == ("max-age=31536000" if by_tls else None)
-        # Only a proxy that the server was told of may say so.
+        # Only a proxy in the server's settings may say so.
         behind = server.ask("", {**bearer("lead"), "X-Forwarded-Proto": "https"})
         assert behind.header("Strict-Transport-Security") == "max-age=31536000"
 
@@ -309,13 +309,13 @@ def test_a_browser_that_came_by_tls_comes_by_nothing_else(
 
 
 def browser(user: str, **headers: str) -> dict[str, str]:
-    """What a browser sends of itself, and of what led it here."""
+    """The headers that a browser sends by itself, and those about the page with the link."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"Cookie": f"_token={user}", **named}
 
 
 def mark_of(server: Server, user: str) -> str:
-    """What the links to persons carry on the pages of a user's session."""
+    """The mark in the links to persons on the pages of a user's session."""
     found = set(re.findall(r"marke=([0-9a-f]+)", server.ask(UNIT, browser(user)).text))
     assert len(found) == 1
     return found.pop()
@@ -325,7 +325,7 @@ SITES = (None, "same-origin", "same-site", "cross-site", "none", "", "same-origi
 LED_BY_OURS = (None, "same-origin", "none")
 
 
-def test_no_link_but_one_of_ours_makes_a_person_readers_browser_look(
+def test_no_link_but_one_of_ours_opens_persons_in_a_readers_browser(
     staged: worklists.Site, server: Server, attack_table: Table
 ) -> None:
     right = mark_of(server, "reader")
@@ -363,7 +363,7 @@ def test_two_headers_that_contradict_each_other_open_nothing(staged: worklists.S
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Digest", "Bearer", "bearer ", "", "Negotiate"])
-def test_a_header_that_is_no_token_does_not_stand_for_one(staged: worklists.Site, server: Server, scheme: str) -> None:
+def test_a_header_without_a_token_does_not_count_as_one(staged: worklists.Site, server: Server, scheme: str) -> None:
     before = len(dashboards.looks(staged))
     named = {**browser("reader"), "Authorization": scheme if scheme.strip().lower() == "bearer" else f"{scheme} reader"}
     assert server.ask(f"{UNIT}/personer", named).status in {401, 403}
@@ -377,20 +377,20 @@ def test_a_program_with_a_token_needs_no_mark(staged: worklists.Site, server: Se
     assert len(dashboards.looks(staged)) == before + 1
 
 
-def test_whoever_was_led_here_is_led_to_where_a_look_is_asked_for(server: Server) -> None:
+def test_a_link_without_the_mark_leads_to_the_page_where_persons_can_be_opened(server: Server) -> None:
     refused = server.ask(f"{UNIT}/personer", browser("reader", Sec_Fetch_Site="cross-site"))
     assert "Personuppgifter visas inte den vägen" in refused.text
     assert f'href="../../enhet/{posts.UNIT}">Till enheten' in refused.text
     assert "marke" not in refused.text
 
 
-def test_the_mark_is_known_to_the_pages_of_its_session_alone(server: Server) -> None:
+def test_the_mark_is_only_on_the_pages_of_its_session(server: Server) -> None:
     right = mark_of(server, "reader")
     assert right != mark_of(server, "lead")
     assert not re.search('marke["=]', server.ask(UNIT, browser("viewer")).text)
     assert "reader" not in right
     looked = server.ask(f"{UNIT}/personer?marke={right}", browser("reader")).text
-    # Sorting, paging and choosing stay on the page with persons, so they keep it; leaving it does not.
+    # Sorting, paging and choosing stay on the page with persons, so their links have the mark; other links do not.
     assert f'name="marke" value="{right}"' in looked
     assert set(re.findall(r'href="(\?[^"]*)"', looked)) == set(re.findall(rf'href="(\?[^"]*{right}[^"]*)"', looked))
     assert all(right in link or "personer" not in link for link in re.findall(r'href="([^"]*)"', looked))

@@ -1,4 +1,4 @@
-"""Who may decide about a wave, on which question, and what a run's end says: held by the logic, not by Airflow."""
+"""The right to decide about a wave, the question that is answered, and a run's end: the logic checks all three."""
 
 import shutil
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def steps(store: StagingStore, approvers: str = LEAD) -> Pipeline:
 
 
 def awaiting(store: StagingStore) -> Run:
-    """Put a wave before its approver; return what its run is."""
+    """Put a wave before its approver; return its run."""
     version = steps(store).facts.version
     told = {"dag_id": ASKED.dag_id, "run_id": ASKED.run_id, "wave": "1", "rules_version": version}
     releases.awaiting(store, WAVE, POSTS, **told)
@@ -59,11 +59,11 @@ def refused(store: StagingStore, said: str, step: Callable[[], object]) -> None:
     assert batches.contents(store) == before
 
 
-# Who
+# The approver
 
 
 @pytest.mark.parametrize("person", ["other", "", "LEAD", "lead ", "lead,other", "pipeline"])
-def test_nobody_decides_whom_the_settings_do_not_name_at_that_moment(store: StagingStore, person: str) -> None:
+def test_only_a_person_that_the_settings_name_at_that_moment_decides(store: StagingStore, person: str) -> None:
     run = awaiting(store)
     pipeline = steps(store)
     asked = read(pipeline.approval_question(run))
@@ -76,7 +76,7 @@ def test_nobody_decides_whom_the_settings_do_not_name_at_that_moment(store: Stag
     refused(store, said, lambda: pipeline.keep(WAVE, person, REASON, asked_by=RUN_ID, now=LATER))
 
 
-def test_an_approver_who_is_struck_off_between_question_and_answer_decides_nothing(store: StagingStore) -> None:
+def test_an_approver_that_is_removed_between_question_and_answer_decides_nothing(store: StagingStore) -> None:
     run = awaiting(store)
     asked = read(steps(store, "lead,chef").approval_question(run))
     refused(
@@ -84,7 +84,7 @@ def test_an_approver_who_is_struck_off_between_question_and_answer_decides_nothi
     )
 
 
-# On which question
+# The question
 
 
 def test_an_answer_to_an_older_question_releases_and_withdraws_nothing(store: StagingStore) -> None:
@@ -124,7 +124,7 @@ def test_a_question_is_made_from_the_database_and_asked_only_where_there_is_some
     assert pipeline.withdrawal_question(WAVE) is None
 
 
-# Which batch
+# The batch
 
 
 def test_no_other_run_has_the_batch_of_a_run(store: StagingStore) -> None:
@@ -136,7 +136,7 @@ def test_no_other_run_has_the_batch_of_a_run(store: StagingStore) -> None:
         steps(store).opened(batch_id_of("migration", "waitlist_migration", "../wave"))
 
 
-# What a run's end says
+# The end of a run
 
 NOT_DONE = "whatever Airflow says of the run's tasks"
 
@@ -213,7 +213,7 @@ def test_a_withdrawal_ends_well_only_where_somebody_has_answered_that_run(store:
     assert "Överföringen är återtagen" in told(pipeline.ended_withdrawal(dag, WAVE, asked_by=RUN_ID))
 
 
-def test_where_nobody_is_named_nobody_is_asked(store: StagingStore) -> None:
+def test_without_a_named_approver_nobody_is_asked(store: StagingStore) -> None:
     awaiting(store)
     with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody"):
         steps(store, " , ").withdrawal_question(WAVE)

@@ -40,7 +40,7 @@ def test_a_read_leaves_no_log(pmo: SmallPmo) -> None:
     assert logs_after_a_read(pmo.odbc) == []
 
 
-def test_a_log_that_was_asked_for_stays(pmo: SmallPmo) -> None:
+def test_a_requested_log_stays(pmo: SmallPmo) -> None:
     logs = logs_after_a_read(f"{pmo.odbc};CommLog=1")
     assert logs
     for log in logs:

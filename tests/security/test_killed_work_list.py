@@ -21,7 +21,7 @@ CLIENTS = 3
 
 
 def serve(folder: Path, temporary: Path, told: Connection) -> None:
-    """Be an api-server over a site in a folder, until the end."""
+    """Run an api-server over a site in a folder, until it is killed."""
     os.environ |= {"WAITLIST_PERSON_READERS": dashboards.READERS}
     tempfile.tempdir = str(temporary)
     with dashboards.serving(dashboards.over(worklists.open_site(folder))) as server:
@@ -30,7 +30,7 @@ def serve(folder: Path, temporary: Path, told: Connection) -> None:
 
 
 def ask_on(server: Server, taken: list[int]) -> None:
-    """Ask for the work list again and again, until nobody answers."""
+    """Request the work list again and again, until the server no longer answers."""
     with suppress(OSError):
         while True:
             answer = server.ask(f"enhet/{posts.UNIT}/arbetslista", {"Authorization": "Bearer lead"})

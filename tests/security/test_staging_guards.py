@@ -1,4 +1,4 @@
-"""What was approved, released or written to a trail cannot be changed in place, and what is changed is noticed.
+"""Rows that were approved or released and entries of a trail cannot be changed in place, and a change is noticed.
 
 Every attack goes to the database itself, past the store: on PostgreSQL as the loader's account with the privileges that
 the project recommends and as the tables' owner, on SQLite through the driver.
@@ -62,7 +62,7 @@ class Site:
         return f"{self.store.database.schema}." if self.store.database.schema else ""
 
     def tried(self, account: str, statement: str) -> str | None:
-        """Run a statement; return why it was refused, None where it went through."""
+        """Run a statement; return why it was refused, None if it was not."""
         with closing(self.accounts[account]()) as connection:
             try:
                 connection.execute(statement.replace("{}", self.prefix))
@@ -74,7 +74,7 @@ class Site:
 
 
 def fill(store: StagingStore) -> None:
-    """Stage two waves and a night with rows in every table; release the first wave and put the second to a human."""
+    """Stage two waves and a night with rows in every table; release one wave and request approval of the other."""
     for batch_id, posts, kind in ((RELEASED, range(1, 25), "migration"), (WAITS, range(25, 50), "migration")):
         releases.verified(store, batch_id, posts, kind=kind, wave=batch_id)
         add_results(store, batch_id)
@@ -176,7 +176,7 @@ def changes(table: sa.Table, batch_id: str) -> Iterator[str]:
 
 
 def replacements(table: sa.Table, dialect: str) -> Iterator[str]:
-    """Yield what a database has for writing over a row that is there."""
+    """Yield the database's statements for replacing an existing row."""
     name, where = (
         f"{{}}{table.name}",
         f"WHERE batch_id = '{RELEASED}'" if table is not schema.access_log else "WHERE true",
@@ -201,7 +201,7 @@ def replacements(table: sa.Table, dialect: str) -> Iterator[str]:
 
 
 def attacks(dialect: str) -> list[str]:
-    """Return what may not go through, past the store and in place."""
+    """Return the statements that must be refused: past the store, and in place."""
     states = {RELEASED: BatchState.RELEASED, WAITS: BatchState.AWAITING_APPROVAL}
     found = [
         *(statement for table in GUARDED for statement in changes(table, RELEASED)),
@@ -231,7 +231,7 @@ def test_every_table_has_its_guard() -> None:
     assert {table.name for table in GUARDED} == {table.name for table in schema.METADATA.sorted_tables}
 
 
-def test_no_change_in_place_goes_through(site: Site, attack_table: Callable[..., None]) -> None:
+def test_every_change_in_place_is_refused(site: Site, attack_table: Callable[..., None]) -> None:
     fill(site.store)
     dialect = site.store.database.dialect
     before = {table.name: batches.rows(site.store, table) for table in GUARDED}
@@ -274,7 +274,7 @@ DDL = [
     "CREATE OR REPLACE VIEW {}bokningsbegaran_released AS SELECT * FROM {}bokningsbegaran",
     f"GRANT ALL ON {{}}batch_event TO {LOADER}; UPDATE {{}}batch_event SET actor = 'x'",
     "UPDATE {}staging_version SET version_num = '0001'",
-    # A table of the session's own does not stand in for the one that the guards ask.
+    # A temporary table of the session does not replace the table that the guards read.
     *(
         "CREATE TEMPORARY TABLE batch AS SELECT * FROM {}batch WHERE false; SET search_path = pg_temp;"
         f" DELETE FROM {{}}{table.name}"
@@ -284,7 +284,7 @@ DDL = [
 
 
 @pytest.mark.parametrize("site", ["postgresql"], indirect=True)
-def test_the_loaders_account_cannot_take_the_guards_away(site: Site, attack_table: Callable[..., None]) -> None:
+def test_the_loaders_account_cannot_remove_the_guards(site: Site, attack_table: Callable[..., None]) -> None:
     fill(site.store)
     held = [statement for statement in DDL if site.tried("loader", statement) is not None]
     attack_table("guards taken away by the loader's account", tries=len(DDL), held=len(held))
@@ -292,7 +292,7 @@ def test_the_loaders_account_cannot_take_the_guards_away(site: Site, attack_tabl
 
 
 @pytest.mark.parametrize("site", ["postgresql"], indirect=True)
-def test_with_the_recommended_privileges_everything_that_a_batch_goes_through_works(
+def test_every_step_of_a_batch_works_with_the_recommended_privileges(
     site: Site, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     server: PostgresServer = request.getfixturevalue("postgres")
@@ -335,11 +335,11 @@ def test_rows_of_a_wave_that_waits_cannot_be_removed_by_an_entry_in_its_trail(si
     assert site.store.batch(WAITS).state is BatchState.AWAITING_APPROVAL
 
 
-# What is changed all the same
+# Changes in spite of the guards
 
 
 def consistently(store: StagingStore) -> None:
-    """Change a booking request as somebody would who knows how its hash is made."""
+    """Change a booking request together with its hash."""
     table, post = schema.bokningsbegaran, schema.released_post
     with batches.unguarded(store) as connection:
         (first,) = connection.execute(sa.select(table).where(table.c.batch_id == RELEASED).limit(1)).mappings().all()
@@ -377,11 +377,11 @@ IN_PLACE = {
     "DELETE FROM {}batch_event WHERE event = 'awaiting_approval' AND": "does not tell that approval",
     "UPDATE {}batch_event SET details = replace(details, 'hash\": \"', 'hash\": \"0') WHERE": "their hashes differ",
 }
-"""Each on the released batch, and what the proof says of it."""
+"""Changes of the released batch, each with the message of the proof."""
 
 
 def proof_of(store: StagingStore) -> str:
-    """Return what the proof of the released batch has against it; nothing where it holds."""
+    """Return the message of the proof of the released batch; nothing if the proof succeeds."""
     try:
         release.verify_released(store, RELEASED)
     except (ReconciliationError, RefusedError) as error:
@@ -389,7 +389,7 @@ def proof_of(store: StagingStore) -> str:
     return ""
 
 
-def test_what_is_changed_with_the_guards_off_is_noticed(site: Site, attack_table: Callable[..., None]) -> None:
+def test_a_change_with_the_guards_off_is_noticed(site: Site, attack_table: Callable[..., None]) -> None:
     fill(site.store)
     assert proof_of(site.store) == ""
     whole = {table.name: batches.rows(site.store, table) for table in schema.METADATA.sorted_tables}

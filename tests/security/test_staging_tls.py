@@ -1,4 +1,4 @@
-"""A staging database over a network without TLS: never without a warning, and not at all where the setting says so."""
+"""A staging database over a network without TLS: always with a warning, and refused where the setting says so."""
 
 import datetime as dt
 import logging
@@ -73,7 +73,7 @@ def store_at(server: PostgresServer, address: str, port: int, connections: Conne
 
 
 def is_encrypted(store: StagingStore) -> list[bool]:
-    """Tell of both ways to the database."""
+    """Return whether each of the two ways to the database is encrypted."""
     asked = sa.text("SELECT count(*) FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl")
     with store.database.connected() as connection:
         small = connection.scalar(asked)
@@ -104,7 +104,7 @@ def test_where_tls_is_required_nothing_is_sent_without_it(postgres: PostgresServ
 
 
 @pytest.mark.parametrize("connections", [ConnectionSettings(), REQUIRE])
-def test_a_server_that_offers_tls_is_reached_by_it(
+def test_a_server_that_offers_tls_is_used_with_tls(
     with_certificate: PostgresServer, address: str, log: pytest.LogCaptureFixture, connections: ConnectionSettings
 ) -> None:
     with silent_proxy(with_certificate.port, address) as network:
@@ -112,7 +112,7 @@ def test_a_server_that_offers_tls_is_reached_by_it(
     assert "without TLS" not in log.text
 
 
-def test_what_stays_on_this_machine_needs_none(
+def test_a_connection_on_this_machine_needs_no_tls(
     postgres: PostgresServer, log: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     assert is_encrypted(StagingStore(postgres.libpq("postgres"), connections=REQUIRE)) == [False, False]
@@ -134,11 +134,11 @@ def test_what_stays_on_this_machine_needs_none(
         ("postgresql:///x?host=/var/run/postgresql", None),
     ],
 )
-def test_whatever_the_url_says_tls_is_required_over_a_network(url: str, asked: str | None) -> None:
+def test_no_url_switches_off_the_requirement_of_tls_over_a_network(url: str, asked: str | None) -> None:
     assert with_tls(sa.make_url(url), Tls.REQUIRE).query.get("sslmode") == asked
 
 
 @pytest.mark.parametrize("asked", ["no", "optional", "yes", "strict"])
-def test_sql_server_is_told_to_encrypt(asked: str) -> None:
+def test_sql_server_is_asked_for_encryption(asked: str) -> None:
     url = sa.make_url(f"mssql+pyodbc://u@db.example.invalid/x?Encrypt={asked}")
     assert with_tls(url, Tls.REQUIRE).query["Encrypt"] == {"strict": "strict"}.get(asked, "yes")

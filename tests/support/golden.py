@@ -61,7 +61,7 @@ def prepare(folder: Path, *, pmo: str, staging: str) -> Pipeline:
 
 
 def extracted(pmo: str) -> dict[str, object]:
-    """Digest the posts that are read: when this differs, the synthetic PMO has changed and no other digest says anything."""
+    """Digest the posts that are read: when this differs, the synthetic PMO has changed; other digests say nothing."""
     source, selection = PmoSource(pmo, Settings(partition_posts=PARTITION_POSTS)), Selection(AS_OF)
     rows = (
         row

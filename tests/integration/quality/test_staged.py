@@ -145,7 +145,7 @@ def test_each_fault_is_found_by_its_own_expectation(staged: StagingStore, suite:
     }
 
 
-def test_a_checksum_that_stands_twice_is_found(staged: StagingStore, suite: Suite) -> None:
+def test_a_checksum_that_occurs_twice_is_found(staged: StagingStore, suite: Suite) -> None:
     with spoilt(staged, 2, 5, row_hash="0" * 64):
         assert failures(check(staged, suite)) == {("expect_column_values_to_be_unique", "row_hash"): 2}
 
@@ -259,7 +259,7 @@ def test_results_and_logs_hold_no_value(
     assert not [record for record in caplog.records if record.name.startswith("great_expectations")]
 
 
-def test_a_statement_that_fails_on_a_value_is_an_error_and_told_without_it(
+def test_a_statement_that_fails_on_a_value_is_an_error_without_the_value(
     staged: StagingStore,
     suite: Suite,
     monkeypatch: pytest.MonkeyPatch,

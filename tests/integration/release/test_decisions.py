@@ -1,4 +1,4 @@
-"""The life of a wave after its rows add up: asked for, approved, released, withdrawn, or rejected."""
+"""The states of a wave after its rows add up: awaiting approval, released, withdrawn, or rejected."""
 
 import datetime as dt
 import hashlib
@@ -36,13 +36,13 @@ def store(request, tmp_path: Path) -> StagingStore:
 
 
 def released(store: StagingStore, batch_id: str, posts: Collection[int] = POSTS) -> None:
-    """Release a wave beside whatever is there."""
+    """Release a wave in addition to the store's content."""
     releases.awaiting(store, batch_id, posts)
     release.release(store, batch_id, APPROVER, None, LATER)
 
 
 def put_released(store: StagingStore) -> None:
-    """Bring an empty store to where the one wave is released."""
+    """Bring an empty store into the state in which the one wave is released."""
     releases.put_awaiting(store)
     release.release(store, WAVE, APPROVER, None, LATER)
 
@@ -53,13 +53,13 @@ def event(store: StagingStore, name: EventName, batch_id: str = WAVE):
 
 
 def change(store: StagingStore, post_id: int, **columns: object) -> None:
-    """Change a booking request behind everybody's back."""
+    """Change a booking request directly in the table."""
     request = schema.bokningsbegaran
     batches.execute(store, request.update().where(request.c.post_id == post_id).values(**columns))
 
 
 def refused(store: StagingStore, said: str, step: Callable[[], object]) -> None:
-    """The step is refused in these words, and nothing has changed."""
+    """Require that the step is refused with this message, and that nothing has changed."""
     before = batches.contents(store)
     with pytest.raises(RefusedError, match=said) as refusal:
         step()
@@ -67,7 +67,7 @@ def refused(store: StagingStore, said: str, step: Callable[[], object]) -> None:
     assert "Testsson" not in str(refusal.value)
 
 
-# Asked for
+# Approval requested
 
 
 def test_asking_fixes_the_rows_and_keeps_their_hash_and_the_gates(store: StagingStore) -> None:
@@ -98,7 +98,7 @@ def test_asking_again_with_the_same_gates_changes_nothing_and_with_others_those_
     assert releases.told(store, WAVE)[-2:] == ["awaiting_approval"] * 2
 
 
-def test_only_a_verified_migration_that_adds_up_is_put_before_anybody(store: StagingStore) -> None:
+def test_only_a_verified_migration_that_adds_up_is_put_before_an_approver(store: StagingStore) -> None:
     def ask(gates=PASSED, batch_id: str = WAVE) -> Callable[[], object]:
         return lambda: release.request_approval(store, batch_id, gates, PIPELINE, LATER)
 
@@ -124,7 +124,7 @@ def test_batch_that_awaits_approval_refuses_a_rerun(store: StagingStore) -> None
 # Released
 
 
-def test_release_shows_every_row_as_it_was_staged_and_says_who_when_and_how_many(store: StagingStore) -> None:
+def test_release_shows_every_row_as_it_was_staged_and_records_person_time_and_count(store: StagingStore) -> None:
     releases.put_awaiting(store)
     assert release.release(store, WAVE, f" {APPROVER} ", None, LATER) == len(MIGRATING)
     view = schema.bokningsbegaran_released
@@ -154,7 +154,7 @@ def test_wave_with_nothing_to_migrate_is_released_empty(store: StagingStore) -> 
 
 
 @pytest.mark.parametrize("reason", [None, "", "   ", "för kort  \n\t "])
-def test_failed_gate_lets_nothing_through_without_a_written_reason(store: StagingStore, reason: str | None) -> None:
+def test_failed_gate_stops_a_release_without_a_written_reason(store: StagingStore, reason: str | None) -> None:
     releases.put_verified(store)
     gates = releases.failing(Gate.UNHANDLED_SHARE, Gate.DRY_RUN_AGE_DAYS, measured=0.25)
     release.request_approval(store, WAVE, gates, PIPELINE, NOW)
@@ -176,7 +176,7 @@ def test_failed_gate_is_overridden_by_a_reason_that_is_kept_with_name_time_and_f
     assert releases.told(store, WAVE)[-2:] == ["override", "released"]
 
 
-def test_reason_counts_what_is_no_white_space() -> None:
+def test_length_of_a_reason_does_not_count_white_space() -> None:
     assert release.has_reason("a b c d e f g h i j")
     assert not release.has_reason("a b c d e f g h i")
     assert not release.has_reason(None)
@@ -238,7 +238,7 @@ def test_release_is_refused_in_every_other_state_and_for_a_dry_run(store: Stagin
     )  # fmt: skip
 
 
-def test_nobody_releases_nothing(store: StagingStore) -> None:
+def test_an_empty_name_releases_nothing(store: StagingStore) -> None:
     releases.put_awaiting(store)
     refused(store, "nobody is named", lambda: release.release(store, WAVE, "  ", REASON, LATER))
 
@@ -306,7 +306,7 @@ def shown_twice(store: StagingStore) -> str:
 
 
 @pytest.mark.parametrize("spoil", [content_changed, hash_changed, rows_gone, post_free, shown_twice])
-def test_view_that_is_not_what_was_approved_is_found_out(
+def test_view_that_differs_from_what_was_approved_is_found(
     store: StagingStore, spoil: Callable[[StagingStore], str]
 ) -> None:
     put_released(store)
@@ -397,7 +397,9 @@ def test_withdrawal_takes_a_written_reason_and_a_released_batch(store: StagingSt
         )  # fmt: skip
 
 
-def test_whoever_withdraws_reads_how_many_posts_were_released_and_when_in_swedish_time(store: StagingStore) -> None:
+def test_question_of_a_withdrawal_has_how_many_posts_were_released_and_when_in_swedish_time(
+    store: StagingStore,
+) -> None:
     releases.awaiting(store, WAVE, POSTS, wave="2*")
     # The night in which the clocks go back: 01:30 UTC is the second half past two, and Stockholm is an hour ahead.
     release.release(store, WAVE, APPROVER, None, dt.datetime(2024, 10, 27, 1, 30, tzinfo=dt.UTC))
@@ -413,10 +415,10 @@ def test_whoever_withdraws_reads_how_many_posts_were_released_and_when_in_swedis
     assert "UTC" not in winter + summer
 
 
-# Who may
+# The approvers
 
 
-def test_where_nobody_is_named_who_may_approve_nobody_is_asked(store: StagingStore) -> None:
+def test_without_a_named_approver_nobody_is_asked(store: StagingStore) -> None:
     def steps(approvers: str) -> Pipeline:
         url = store.engine.url.render_as_string(hide_password=False)
         return Pipeline(Settings(approvers=approvers), snapshots=UPath("/nowhere"), pmo=str, staging=lambda: url)
@@ -438,7 +440,7 @@ def test_where_nobody_is_named_who_may_approve_nobody_is_asked(store: StagingSto
 # The audit trail
 
 
-def test_trail_tells_every_state_with_its_counts_and_a_rerun_adds_nothing(store: StagingStore) -> None:
+def test_trail_has_every_state_with_its_counts_and_a_rerun_adds_nothing(store: StagingStore) -> None:
     releases.verified(store, WAVE, POSTS, units=["B", "A"], wave="1")
     opened, staged, verified = store.events(WAVE)
     assert (opened.event, opened.at, opened.actor) == (EventName.OPEN, NOW, "pipeline")
@@ -454,7 +456,7 @@ def test_trail_tells_every_state_with_its_counts_and_a_rerun_adds_nothing(store:
     assert store.events(WAVE) == [opened, staged, verified]
 
 
-def test_trail_tells_that_another_content_opened_the_batch_again(store: StagingStore) -> None:
+def test_trail_has_that_another_content_opened_the_batch_again(store: StagingStore) -> None:
     releases.put_verified(store)
     store.stage_partition(WAVE, None, None, [batches.chunk(POSTS, text="Orsak: en annan")], now=LATER)
     again = store.events(WAVE)[-1]
@@ -466,7 +468,7 @@ def test_trail_tells_that_another_content_opened_the_batch_again(store: StagingS
     assert [(entry.event.value, entry.at) for entry in store.events(WAVE)[-2:]] == [("staged", NOW), ("open", NOW)]
 
 
-def test_trail_tells_failures_once_and_why(store: StagingStore) -> None:
+def test_trail_has_failures_once_with_their_reason(store: StagingStore) -> None:
     batches.open_batch(store, WAVE, kind="migration")
     store.stage_partition(WAVE, None, None, [batches.chunk(POSTS)])
     store.mark_staged(WAVE)
@@ -494,7 +496,7 @@ def test_trail_of_a_batch_holds_no_personal_data(store: StagingStore) -> None:
     assert not re.search(r"\b(19|20)\d{10}\b", trail)
 
 
-def test_approval_binds_the_columns_that_its_release_knew(store: StagingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_approval_binds_the_columns_that_its_release_had(store: StagingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     fewer = {name: [column for column in names if column != "digest"] for name, names in bound_columns().items()}
     with monkeypatch.context() as earlier:
         earlier.setattr(release, "bound_columns", lambda: fewer)

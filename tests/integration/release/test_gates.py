@@ -25,7 +25,7 @@ GO_LIVE = dt.date(2024, 11, 4)
 DAY_BEFORE = batches.AS_OF - dt.timedelta(days=1)
 LIMITS: Mapping[Gate, float] = {**dict.fromkeys(Gate, 0.0), Gate.EXTRACT_DEVIATION: 0.1, Gate.DRY_RUN_AGE_DAYS: 1.0}
 IN_BOTH = [post for post in POSTS if post % 3 != 2]
-"""Posts of the two units that have a name; the others name none."""
+"""Posts of the two units that have a name; the other posts have no unit."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -102,7 +102,7 @@ def test_critical_expectation_counts_unless_it_passed_or_had_nothing_to_look_at(
     assert measure(store)[Gate.CRITICAL_SUITES] == 2
 
 
-def test_failed_warning_is_no_matter_for_the_gate(store: StagingStore) -> None:
+def test_failed_warning_does_not_fail_the_gate(store: StagingStore) -> None:
     releases.verified(store, WAVE, POSTS)
     check_all(store)
     dates = next(suite for suite in suites() if suite.name == "dates")
@@ -118,7 +118,7 @@ def test_failed_warning_is_no_matter_for_the_gate(store: StagingStore) -> None:
 # Accounting
 
 
-def test_every_way_not_to_add_up_is_measured(store: StagingStore) -> None:
+def test_every_kind_of_account_that_does_not_add_up_is_measured(store: StagingStore) -> None:
     releases.put_verified(store)
     request, disposition, summary = schema.bokningsbegaran, schema.disposition, schema.unit_summary
     migrating = releases.migrating(POSTS)
@@ -148,7 +148,7 @@ def test_batch_that_was_never_reconciled_cannot_be_measured(store: StagingStore)
 # Against the latest dry run
 
 
-def test_without_a_dry_run_nothing_is_known(store: StagingStore) -> None:
+def test_without_a_dry_run_nothing_is_measured(store: StagingStore) -> None:
     releases.put_verified(store)
     found = measure(store)
     assert found[Gate.EXTRACT_DEVIATION] is found[Gate.DRY_RUN_AGE_DAYS] is None
@@ -185,7 +185,7 @@ def test_latest_dry_run_is_by_its_as_of_date_and_not_after_the_batchs(store: Sta
     assert measure(store)[Gate.DRY_RUN_AGE_DAYS] == 2
 
 
-def test_replay_is_not_the_latest_dry_run_and_overtakes_none(store: StagingStore) -> None:
+def test_replay_is_never_the_latest_dry_run(store: StagingStore) -> None:
     dry_run(store, "natt", [*POSTS], DAY_BEFORE)
     dry_run(store, "what-if", [*POSTS][:5], batches.AS_OF, reuse_snapshot="natt")
     releases.verified(store, WAVE, POSTS)
@@ -234,7 +234,7 @@ def test_units_without_go_live_are_those_of_the_wave_and_those_met(store: Stagin
     assert measure(store, planned(second=None), "vecka-2")[Gate.UNITS_WITHOUT_GO_LIVE] == 1
 
 
-def test_unhandled_is_what_waits_for_staff(store: StagingStore) -> None:
+def test_unhandled_posts_are_those_that_wait_for_staff(store: StagingStore) -> None:
     waiting = {"move_to_sdv_list", "fix_in_pmo", "handle_manually"}
     releases.verified(store, WAVE, POSTS)
     left = sum(batches.disposition_of(post) in waiting for post in POSTS)
@@ -245,10 +245,10 @@ def test_unhandled_is_what_waits_for_staff(store: StagingStore) -> None:
     assert measure(store)[Gate.UNHANDLED_SHARE] == pytest.approx((left - done) / len(POSTS))
 
 
-# What the approver reads
+# The summary for the approver
 
 
-def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingStore) -> None:
+def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> None:
     dry_run(store, "natt", [*POSTS, 30])
     check_all(store, "natt")
     store.replace_quality("natt", "booking_requests", [])
@@ -326,7 +326,7 @@ def test_summary_tells_gates_units_and_what_changed_in_swedish(store: StagingSto
     ]
 
 
-def test_summary_without_a_dry_run_says_so_and_of_a_quiet_night_that_nothing_turned(store: StagingStore) -> None:
+def test_summary_says_when_there_is_no_dry_run_and_when_no_outcome_has_changed(store: StagingStore) -> None:
     releases.put_verified(store)
     text = release.summary(store, WAVE, planned(), None)
     assert text.startswith("## Alla enheter per 2024-10-01\n")
@@ -339,7 +339,7 @@ def test_summary_without_a_dry_run_says_so_and_of_a_quiet_night_that_nothing_tur
     assert release.summary(store, WAVE, planned(), "natt").endswith("Ingen kontroll har fått ett annat utfall.\n")
 
 
-def test_summary_is_of_a_batch_that_counts(store: StagingStore) -> None:
+def test_summary_needs_a_verified_batch(store: StagingStore) -> None:
     batches.open_batch(store, WAVE, kind="migration")
     with pytest.raises(StagingError, match="counts only once it is verified"):
         release.summary(store, WAVE, planned(), None)

@@ -1,4 +1,4 @@
-"""Releases at once and releases that are killed: one wins, and there is all of it or nothing."""
+"""Releases at the same time and releases that are killed: one succeeds, and each is whole or has no effect."""
 
 import re
 import time
@@ -30,7 +30,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def release_at_once(store: StagingStore, folder: Path, *batch_ids: str) -> list[str]:
-    """Release batches in as many processes, all held up until each has begun; return what they said."""
+    """Release batches in as many processes, which all wait until each has begun; return their messages."""
     names = [(folder / f"started-{number}", folder / f"said-{number}") for number in range(len(batch_ids))]
     calls = [
         (releases.release_and_say, (url_of(store), batch_id, *files))
@@ -90,7 +90,7 @@ def test_batch_that_two_processes_release_at_once_is_released_once(store: Stagin
     assert releases.told(store, "vecka-1").count("released") == 1
 
 
-def test_batch_that_is_begun_anew_while_it_is_released_is_refused_and_the_release_is_whole(
+def test_batch_that_is_opened_again_while_it_is_released_is_refused_and_the_release_is_whole(
     store: StagingStore, tmp_path: Path
 ) -> None:
     releases.put_awaiting(store)

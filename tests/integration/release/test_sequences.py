@@ -31,11 +31,11 @@ LAWFUL = MappingProxyType(
         "rejected": set(),
     }
 )
-"""What may follow what in a batch's audit trail."""
+"""The events that may follow each event in a batch's audit trail."""
 
 
 class Waves(RuleBasedStateMachine):
-    """The store beside a model of it: each batch's posts and state, and who released which post."""
+    """The store beside a model of it: each batch's posts and state, and which batch released which post."""
 
     store: StagingStore
     names = Bundle("names")
@@ -53,7 +53,7 @@ class Waves(RuleBasedStateMachine):
         return {post: name for name, posts in self.posts.items() for post in posts if self.state[name] == "released"}
 
     def holds(self, succeeds: bool, step: Callable[[], object]) -> None:
-        """The step succeeds when the model says so, and otherwise is refused."""
+        """Require that the step succeeds when the model says so, and is refused otherwise."""
         if succeeds:
             step()
         else:
@@ -62,7 +62,7 @@ class Waves(RuleBasedStateMachine):
 
     @rule(target=names, name=st.sampled_from("abcd"), posts=st.sets(st.sampled_from(POSTS)), late=st.booleans())
     def run(self, name: str, posts: set[int], late: bool) -> str:
-        """Stage a batch, by an assessment that knows what is released, or one that began before and does not."""
+        """Stage a batch, by an assessment that began after the release, or by one that began before it."""
         wanted = sorted(posts if late else posts - self.released.keys())
         fixed = self.state.get(name) not in {None, "verified"}
         self.holds(not fixed, lambda: releases.verified(self.store, name, wanted))

@@ -1,4 +1,4 @@
-"""Every night: what was released is still what was approved, or the night says of which batch it is not."""
+"""Every night: what was released is still what was approved, or the night names the batch that is not."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_every_released_batch_is_proved_and_no_other(store: StagingStore, tmp_pa
     assert steps(store, tmp_path).verify_releases() == {"batches": 1, "posts": posts}
 
 
-def test_every_batch_that_is_not_what_was_approved_is_named(store: StagingStore, tmp_path: Path) -> None:
+def test_every_batch_that_differs_from_what_was_approved_is_named(store: StagingStore, tmp_path: Path) -> None:
     for batch_id, posts in (("first", range(1, 20)), ("second", range(20, 40)), ("third", range(40, 60))):
         releases.awaiting(store, batch_id, posts)
         release.release(store, batch_id, "lead", None, releases.LATER)

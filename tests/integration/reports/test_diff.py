@@ -90,7 +90,7 @@ def test_rules_are_counted_where_they_appeared_and_where_they_disappeared(store:
     )
 
 
-def test_posts_of_one_batch_alone_stand_apart_and_bring_no_findings(store: StagingStore) -> None:
+def test_posts_of_one_batch_alone_are_listed_apart_and_give_no_findings(store: StagingStore) -> None:
     keep(store, "A", chunk(range(1, 31)))
     keep(store, "B", chunk(range(11, 41)))
     found = read_difference(store, "A", "B")

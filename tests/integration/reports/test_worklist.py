@@ -121,7 +121,7 @@ def date_shown(written: object) -> object:
 
 @dataclass(frozen=True)
 class Listed:
-    """A row of a workbook and where it stood."""
+    """A row of a workbook and its position."""
 
     unit: str
     title: str
@@ -184,7 +184,7 @@ def test_every_post_is_listed_where_it_belongs_or_counted(
     assert len(set(expected.values())) == 8
 
 
-def test_every_cell_is_what_pmo_says(deployment: Deployment, listed: dict[int, Listed]) -> None:
+def test_every_cell_is_as_in_pmo(deployment: Deployment, listed: dict[int, Listed]) -> None:
     wrong = {}
     for post_id, line in listed.items():
         _, number, name, protected, unit, category, form, begin, end, user = deployment.pmo[post_id]
@@ -205,7 +205,7 @@ def test_every_cell_is_what_pmo_says(deployment: Deployment, listed: dict[int, L
     assert wrong == {}
 
 
-def test_every_finding_is_said_or_named(
+def test_every_finding_is_explained_or_named(
     deployment: Deployment, listed: dict[int, Listed], findings: dict[int, list[Any]]
 ) -> None:
     missing = []
@@ -317,7 +317,7 @@ def test_command_refuses_an_unknown_batch_and_a_folder_of_lists(
     assert "earlier work lists of these units: --replace replaces them" in told
 
 
-def test_without_a_folder_the_lists_lie_where_retention_finds_them(
+def test_without_a_folder_the_lists_are_written_where_retention_finds_them(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path))
@@ -328,7 +328,7 @@ def test_without_a_folder_the_lists_lie_where_retention_finds_them(
     assert held.files["work_list_files"] == len(list(deployment.lists.glob("*.xlsx")))
 
 
-def test_lists_that_retention_does_not_find_are_told(
+def test_the_command_says_when_retention_does_not_find_the_lists(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path / "listor"))

@@ -66,7 +66,7 @@ def test_columns_have_the_types_of_the_contract(postgres: PostgresServer, tmp_pa
     assert any("bilaga" in index and "(post_id)" in index for index in indexed)
 
 
-def test_a_database_with_rows_is_left_alone_unless_told(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_database_with_rows_is_not_replaced_unless_requested(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.libpq(postgres.create_database())
     generate(Order(10), tmp_path / "a", postgres=url)
     with pytest.raises(SimulatorError, match=r"has rows in .*vantelistepost.*--replace"):

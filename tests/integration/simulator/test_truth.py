@@ -1,4 +1,4 @@
-"""The demo's size, on both databases: what comes out is what was planted, post by post."""
+"""The demo's size, on both databases: each post gets the result that was planted."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def staged(store: StagingStore, batch_id: str) -> dict[int, tuple[str, tuple[str
         }
 
 
-def test_every_post_comes_out_as_it_was_planted(site: Site, batch_id: str) -> None:
+def test_every_post_gets_the_planted_result(site: Site, batch_id: str) -> None:
     truth, came_out = site.truth, staged(site.steps.store, batch_id)
     differing = {post: (truth.get(post), came_out.get(post)) for post in truth.keys() | came_out.keys()}
     assert {post: pair for post, pair in differing.items() if pair[0] != pair[1]} == {}
@@ -97,7 +97,7 @@ def test_the_batch_is_verified_and_its_counts_are_the_truths(site: Site, batch_i
     assert (batch.state, batch.posts_extracted, batch.posts_staged) == ("verified", len(site.truth), migrating)
 
 
-def test_nothing_of_a_dry_run_stands_in_the_released_view(site: Site, batch_id: str) -> None:
+def test_nothing_of_a_dry_run_is_in_the_released_view(site: Site, batch_id: str) -> None:
     view = "bokningsbegaran_released"
     qualified = view if site.steps.store.database.schema is None else f"{site.steps.store.database.schema}.{view}"
     with site.steps.store.database.connected() as connection:
@@ -111,7 +111,7 @@ def test_a_rerun_leaves_the_same_database_but_for_moments(site: Site, batch_id: 
     assert dump(site.steps.store) == before
 
 
-def test_a_run_over_one_wave_reads_its_units_alone_and_leaves_other_batches_be(site: Site, batch_id: str) -> None:
+def test_a_run_over_one_wave_reads_its_units_alone_and_leaves_other_batches_alone(site: Site, batch_id: str) -> None:
     before = dump(site.steps.store)["disposition"]
     wave_two = dry_run(site.steps, request("wave", waves=("2",)))
     units = {unit.hsa_id for unit in site.steps.facts.mappings.units.values() if unit.vag == "2"}

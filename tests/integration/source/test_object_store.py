@@ -60,7 +60,7 @@ def test_a_dry_run_is_as_from_a_local_folder_and_its_snapshot_goes_when_its_time
     assert {path.split("/")[-2] for path in files} == {newer}
 
 
-def test_who_lives_long_sees_the_snapshot_that_another_has_written_anew(
+def test_a_long_running_process_sees_the_snapshot_that_another_has_written_again(
     pmo: Path, bucket: UPath, object_store: ObjectStore, tmp_path: Path
 ) -> None:
     staging = tmp_path / "staging.sqlite"

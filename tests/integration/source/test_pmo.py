@@ -1,7 +1,7 @@
-"""Extraction over ODBC: the same words of PMO's waiting list, whichever database it lies in.
+"""Extraction over ODBC: the same texts of PMO's waiting list, whichever database has it.
 
 Everything here runs against a SQLite file behind the SQLite driver and against a PostgreSQL server behind
-psqlODBC. What concerns one of them alone stands in ``test_pmo_sqlite`` and ``test_pmo_postgres``.
+psqlODBC. What concerns one of them alone is in ``test_pmo_sqlite`` and ``test_pmo_postgres``.
 """
 
 import datetime as dt
@@ -65,7 +65,7 @@ def read(pmo: SmallPmo, settings: Any = None, selection: Selection = EVERYTHING)
 
 
 def refusal(pmo: SmallPmo, settings: Any, folder: Path, error: type[Exception] = SourceError) -> str:
-    """Return what an extract that must fail says; it leaves no file, tells no secret and quotes no driver."""
+    """Return the message of an extract that must fail; it leaves no file, has no secret and quotes no driver."""
     source = PmoSource(pmo.odbc, settings)
     with pytest.raises(error) as raised:
         source.extract(EVERYTHING, WHOLE, UPath(folder / "snapshot"))
@@ -77,7 +77,7 @@ def refusal(pmo: SmallPmo, settings: Any, folder: Path, error: type[Exception] =
     return message
 
 
-# What comes out
+# The rows that are read
 
 
 def test_every_column_has_its_type_and_its_value(build: Build) -> None:
@@ -174,7 +174,7 @@ def test_a_selection_of_no_unit_is_not_a_selection_of_all() -> None:
         Selection(AS_OF, units=())
 
 
-def test_a_post_whose_patient_or_unit_is_gone_stays_in_sight(build: Build) -> None:
+def test_a_post_whose_patient_or_unit_is_gone_is_still_read(build: Build) -> None:
     pmo = build([post(1, enhet_id=99), post(2)])
     pmo.run("DELETE FROM patient WHERE patient_id = 2")
 
@@ -185,7 +185,7 @@ def test_a_post_whose_patient_or_unit_is_gone_stays_in_sight(build: Build) -> No
     ]
 
 
-# Texts of any length, in any letters, whichever way they are read
+# Texts of any length, in any letters, by each way of reading
 
 LONG_TEXT = "a text is longer than WAITLIST_MAX_TEXT_BYTES or than its column says"
 TEXTS = [
@@ -209,7 +209,7 @@ TEXTS = [
     "\U0010fffd" * 5_000,
 ]
 AS_READ = [text or None for text in TEXTS]
-"""An empty text is none; every other one stays as it is."""
+"""An empty text becomes null; every other text stays as it is."""
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_a_text_that_no_buffer_holds_makes_its_partition_begin_again_row_by_row(
     ]
 
 
-def test_chunks_and_so_the_snapshot_do_not_tell_which_way_was_taken(texts: SmallPmo, tmp_path: Path) -> None:
+def test_chunks_and_so_the_snapshot_do_not_depend_on_the_way_of_reading(texts: SmallPmo, tmp_path: Path) -> None:
     whole = replace(WHOLE, posts=len(TEXTS) + 2)
     settings = [source_settings(Path(), chunk_posts=5, max_text_bytes=size) for size in (64, 4_096, 100_000)]
 
@@ -322,7 +322,7 @@ print(source.extract(Selection(datetime.date.fromisoformat("{AS_OF}")), part, UP
 # Partitions
 
 
-def test_partitions_cover_the_whole_line_of_keys_about_equally(build: Build) -> None:
+def test_partitions_cover_all_keys_about_equally(build: Build) -> None:
     pmo = build(posts(range(1, 26)))
     source = PmoSource(pmo.odbc, source_settings(Path(), partition_posts=10))
 
@@ -360,7 +360,7 @@ def test_keys_inserted_at_either_end_belong_to_a_partition(build: Build) -> None
     assert read == [-1, *range(10, 20), 1_000]
 
 
-def test_a_key_range_goes_by_the_index(build: Build) -> None:
+def test_a_key_range_uses_the_index(build: Build) -> None:
     pmo = build(posts(range(2_000)))
     pmo.run("ANALYZE")
     statement = SourceQuery.load(paths.SQL).select(Scope(AS_OF, 10, 40), "q.post_id, q.personnummer")
@@ -398,7 +398,7 @@ def test_an_empty_source_says_what_to_check(build: Build) -> None:
         source.plan(EVERYTHING)
 
 
-def test_units_without_a_post_are_told_from_an_empty_source(build: Build) -> None:
+def test_units_without_a_post_are_distinguished_from_an_empty_source(build: Build) -> None:
     source = PmoSource(build(posts([1, 2])).odbc, source_settings(Path()))
 
     with pytest.raises(SourceError, match=r"PMO has 2 posts .* but none in the units selected \(SE0-GONE\)"):
@@ -507,7 +507,7 @@ def test_a_missing_table_is_named(build: Build) -> None:
         source.plan(EVERYTHING)
 
 
-def test_a_wrong_query_is_told_without_its_driver_s_words(build: Build, tmp_path: Path) -> None:
+def test_a_wrong_query_is_reported_without_its_driver_s_text(build: Build, tmp_path: Path) -> None:
     pmo = build([post(1)])
     source = PmoSource(pmo.odbc, source_settings(tmp_path, f"SELEC '{SECRET}' WHERE :as_of"))
 

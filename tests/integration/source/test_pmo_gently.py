@@ -28,7 +28,7 @@ SMALL = {"partition_posts": 500, "chunk_posts": 100}
 
 @dataclass
 class Clock:
-    """A clock that a test moves, and that moves when somebody sleeps by it."""
+    """A clock that a test moves, and that moves when its ``sleep`` is called."""
 
     at: dt.datetime
     per_look: dt.timedelta = dt.timedelta(0)
@@ -131,7 +131,7 @@ class TestWindow:
                 source.plan(Selection(AS_OF))
 
     @pytest.mark.parametrize("pmo", ["in_sqlite", "in_postgres"])
-    def test_a_read_that_outlives_its_window_stops_and_leaves_nothing(
+    def test_a_read_that_is_longer_than_its_window_stops_and_leaves_nothing(
         self, pmo: str, tmp_path: Path, request: pytest.FixtureRequest
     ) -> None:
         clock = Clock(at(5, 50), per_look=dt.timedelta(minutes=1))
@@ -142,7 +142,7 @@ class TestWindow:
         assert list(folder.iterdir()) == []
 
     @pytest.mark.parametrize("window", ["22-06", "24:00-06:00", "22:00", "22:00-06:00 "])
-    def test_what_is_no_window_is_refused(self, window: str) -> None:
+    def test_an_invalid_window_is_refused(self, window: str) -> None:
         with pytest.raises(ValidationError, match="pmo_read_window"):
             Settings(pmo_read_window=window)
 
@@ -154,7 +154,7 @@ class TestRate:
         begun = clock.at
         posts_read = sum(table.num_rows for table in source.read(Selection(AS_OF), Partition(0, None, None, POSTS)))
         took = (clock.at - begun).total_seconds()
-        # The last chunk is there already: nobody waits after it.
+        # The last chunk has been read already: there is no wait after it.
         assert (posts_read, took) == (POSTS, pytest.approx((POSTS - SMALL["chunk_posts"]) / 1_000))
 
     def test_without_a_rate_nobody_waits(self, in_sqlite: SmallPmo) -> None:

@@ -1,4 +1,4 @@
-"""What concerns a PMO in PostgreSQL alone, and what only a server can do: refuse, vanish, hang up."""
+"""What concerns a PMO in PostgreSQL alone, and faults that only a server has: refuse, stop, close a connection."""
 
 import datetime as dt
 import logging
@@ -56,7 +56,7 @@ def extract(pmo: SmallPmo, units: tuple[str, ...] | None = None) -> pa.Table:
 
 
 @BOTH_WAYS
-def test_a_date_is_its_iso_text_and_what_is_no_date_does_not_become_one(
+def test_a_date_is_its_iso_text_and_another_text_does_not_become_one(
     postgres: PostgresServer, max_text_bytes: int
 ) -> None:
     dates = ["2025-03-01", None, "infinity", "0044-03-15 BC", "12025-03-01"]
@@ -154,7 +154,7 @@ def test_letters_arrive_whatever_the_encoding_of_the_database(postgres: Postgres
     assert table.select(["orsak", "kategori"]).to_pylist() == [{"orsak": "Återbesök é", "kategori": "Ö" * 5_000}]
 
 
-def test_bytes_that_are_no_utf_8_in_a_database_of_any_bytes_are_named_with_their_post(postgres: PostgresServer) -> None:
+def test_bytes_that_are_not_utf_8_are_named_with_their_post(postgres: PostgresServer) -> None:
     name = postgres.create_database("SQL_ASCII")
     pmo = SmallPmo(postgres.odbc(name), postgres.libpq(name) + "?client_encoding=utf8")
     pmo.build(POSTGRES_TYPES, posts(range(1, 6), orsak="Återbesök 😀"))
@@ -183,7 +183,7 @@ def test_a_key_may_be_a_32_bit_or_a_decimal_number(postgres: PostgresServer) -> 
 
 
 @BOTH_WAYS
-def test_a_moment_that_is_none_here_stops_the_extract(postgres: PostgresServer, max_text_bytes: int) -> None:
+def test_a_moment_without_a_local_time_stops_the_extract(postgres: PostgresServer, max_text_bytes: int) -> None:
     pmo = postgres_pmo(
         postgres,
         [post(1, orsak=LONG), post(2, andrad="0044-03-15 10:00:00 BC"), post(3, avslutad="infinity")],
@@ -211,7 +211,9 @@ def test_moments_keep_their_microseconds(postgres: PostgresServer) -> None:
     assert read(pmo, 1)["registrerad"].to_pylist() == [dt.datetime.fromisoformat("2024-09-01 08:30:00.123456")]
 
 
-def test_texts_of_unbounded_columns_go_the_fast_way(postgres: PostgresServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_of_unbounded_columns_are_read_the_fast_way(
+    postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
     pmo = postgres_pmo(postgres, [post(1, orsak="å" * 2_000)], text="varchar")
 
     with caplog.at_level(logging.INFO):
@@ -247,10 +249,10 @@ def test_after_three_long_texts_the_rest_of_a_partition_has_more_room(
 
 
 @BOTH_WAYS
-def test_a_driver_that_nothing_is_known_of_gives_the_same(
+def test_an_unknown_driver_gives_the_same_rows(
     postgres: PostgresServer, max_text_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way that SQL Server's driver goes: no casts, UTF-16, Python's own dates and numbers."""
+    """How SQL Server's driver is read: no casts, UTF-16, Python's own dates and numbers."""
     pmo = postgres_pmo(
         postgres,
         [
@@ -287,7 +289,7 @@ def test_no_connection_stays_open_once_it_is_used(postgres: PostgresServer) -> N
         read(pmo, 20, max_text_bytes=max_text_bytes)
 
     with psycopg.connect(pmo.native, autocommit=True) as other:
-        # A session that was left needs a moment to go.
+        # A session that was closed needs a moment to end.
         for _ in range(50):
             (left,) = other.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -307,21 +309,21 @@ def refused(odbc: str) -> str:
     return str(raised.value)
 
 
-def test_a_wrong_password_is_told_and_not_repeated(postgres: PostgresServer) -> None:
+def test_a_wrong_password_is_reported_and_not_repeated(postgres: PostgresServer) -> None:
     message = refused(postgres.odbc("postgres", password="fel-lösenord"))
 
     assert "PMO refused the user name or the password: correct the login of the connection `pmo`" in message
     assert "lösenord" not in message
 
 
-def test_a_server_that_does_not_answer_is_told(postgres: PostgresServer) -> None:
+def test_a_server_that_does_not_answer_is_reported(postgres: PostgresServer) -> None:
     message = refused(postgres.odbc("postgres", port=free_port()))
 
     assert "PMO cannot be reached through the ODBC driver PostgreSQL Unicode: check host, port" in message
     assert postgres.password not in message
 
 
-def test_a_database_that_is_not_there_is_told(postgres: PostgresServer) -> None:
+def test_a_missing_database_is_reported(postgres: PostgresServer) -> None:
     assert "PMO cannot be reached" in refused(postgres.odbc("no_such_database"))
 
 
@@ -332,7 +334,7 @@ def test_the_driver_that_does_not_carry_all_letters_is_refused(postgres: Postgre
 
 
 @pytest.mark.parametrize("max_text_bytes", [64, 4_096], ids=["by row", "by column"])
-def test_a_connection_lost_while_reading_is_told_and_leaves_no_snapshot(
+def test_a_connection_lost_while_reading_is_reported_and_leaves_no_snapshot(
     postgres: PostgresServer, tmp_path: Path, max_text_bytes: int
 ) -> None:
     pmo = postgres_pmo(postgres, posts(range(2_000), orsak=LONG))
@@ -354,7 +356,7 @@ def test_a_connection_lost_while_reading_is_told_and_leaves_no_snapshot(
     assert not list((tmp_path / "snapshot").glob("*"))
 
 
-def test_a_server_that_goes_down_while_reading_is_told_and_leaves_no_snapshot(tmp_path: Path) -> None:
+def test_a_server_that_goes_down_while_reading_is_reported_and_leaves_no_snapshot(tmp_path: Path) -> None:
     with running_postgres() as server:
         pmo = postgres_pmo(server, posts(range(2_000)))
         few_at_a_time = pmo.odbc.replace("Fetch=10000", "Fetch=100")

@@ -42,7 +42,7 @@ def test_a_file_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_a_file_of_another_kind_is_told(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "pmo.db"
     file.write_text("post_id;personnummer\n" * 100)
 
@@ -51,7 +51,7 @@ def test_a_file_of_another_kind_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("max_text_bytes", [64, 4_096])
-def test_a_date_column_keeps_what_is_no_date_as_it_was_written(tmp_path: Path, max_text_bytes: int) -> None:
+def test_a_date_column_keeps_a_text_that_is_not_a_date(tmp_path: Path, max_text_bytes: int) -> None:
     dates = ["2025-03-01", "snarast", "2025-02-31", "2025-03-01 07:30:00", "2025-03-01T07:30", "250301", None]
     pmo = sqlite_pmo(
         tmp_path,
@@ -118,7 +118,7 @@ def test_moments_as_numbers_are_another_type(tmp_path: Path) -> None:
         source(pmo.odbc).plan(EVERYTHING)
 
 
-# What cannot be placed in time
+# Moments that the query cannot read
 
 UNPLACEABLE = [
     "igår", "okänt", "2024/09/01", "20240901", "01.09.2024", "1/9/2024", "2024-9-1", "2024", "????-??-??", "ÅÅÅÅ-MM-DD",
@@ -128,9 +128,7 @@ UNPLACEABLE = [
 
 
 @pytest.mark.parametrize("column", ["registrerad", "avslutad"])
-def test_a_moment_that_the_query_cannot_place_keeps_its_post_in_sight_and_stops_the_extract(
-    tmp_path: Path, column: str
-) -> None:
+def test_a_moment_that_the_query_cannot_read_hides_no_post_and_stops_the_extract(tmp_path: Path, column: str) -> None:
     rows = [post(n, **{column: text}) for n, text in enumerate(UNPLACEABLE, start=10)]
     pmo = sqlite_pmo(tmp_path, [post(1), *rows])
 
@@ -152,7 +150,7 @@ def test_an_empty_avslutad_is_an_open_post_and_an_empty_registrerad_stops(tmp_pa
         read(pmo)
 
 
-# Letters that the driver cannot be trusted with
+# Texts that the driver changes
 
 ODD = ["a\0b", "\0", "åäö\0" + "x" * 5_000, "\U00100000\0\U0010fffd"]
 
@@ -165,9 +163,7 @@ def test_a_nul_neither_cuts_a_text_nor_stops_the_extract(tmp_path: Path, column:
     assert read(pmo)[name].to_pylist()[1:-1] == ODD
 
 
-def test_the_partition_alone_in_which_a_nul_is_goes_the_slow_way(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_the_partition_with_a_nul_is_read_the_slow_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pmo = sqlite_pmo(tmp_path, [*posts(range(1, 30)), post(30, orsak="a\0b")])
 
     with caplog.at_level(logging.INFO):
@@ -181,7 +177,7 @@ def test_the_partition_alone_in_which_a_nul_is_goes_the_slow_way(
 
 @pytest.mark.parametrize("latin_1", [b"Bed\xf6mning", b"\xe5", b"x" * 5_000 + b"\xe4", b"\xc3", b"\xed\xa0\x80"])
 @pytest.mark.parametrize("column", ["orsak", "kategori", "kontaktform", "boka_fore"])
-def test_bytes_that_are_no_utf_8_stop_the_extract_and_name_the_post(
+def test_bytes_that_are_not_utf_8_stop_the_extract_and_name_the_post(
     tmp_path: Path, column: str, latin_1: bytes
 ) -> None:
     pmo = sqlite_pmo(tmp_path, posts(range(1, 10)))
@@ -193,7 +189,7 @@ def test_bytes_that_are_no_utf_8_stop_the_extract_and_name_the_post(
     assert str(raised.value).splitlines()[1:] == [f"  {column} is no UTF-8 text in 1 post: post_id 7"]
 
 
-def test_a_blob_among_the_texts_is_read_as_the_text_that_it_holds(tmp_path: Path) -> None:
+def test_a_blob_among_the_texts_is_read_as_its_text(tmp_path: Path) -> None:
     pmo = sqlite_pmo(tmp_path, posts(range(1, 1_200)))
     pmo.run(("UPDATE vantelistepost SET orsak = ? WHERE post_id = 1100", [("Återbesök".encode(),)]))
 

@@ -1,4 +1,4 @@
-"""An old snapshot judged anew, under new mapping files and without PMO."""
+"""An old snapshot judged again, by new mapping files and without PMO."""
 
 import csv
 import datetime as dt
@@ -96,14 +96,14 @@ def test_the_same_facts_give_the_same_result_in_a_batch_of_its_own(site: Site) -
     assert (batch.as_of, batch.kind) == (AS_OF, "dry_run")
 
 
-def test_the_audit_trail_tells_what_was_judged_anew(site: Site) -> None:
+def test_the_audit_trail_names_the_snapshot_that_was_judged_again(site: Site) -> None:
     replayed = site.replay("told")
     assert [event.details["reuse_snapshot"] for event in site.steps.store.events(replayed)] == [NIGHT.batch_id]
     assert site.steps.store.batch(replayed).reuse_snapshot == NIGHT.batch_id
     assert site.steps.store.batch(NIGHT.batch_id).reuse_snapshot is None
 
 
-def test_new_go_lives_are_what_the_old_posts_are_judged_by(site: Site, tmp_path: Path) -> None:
+def test_the_old_posts_are_judged_by_new_go_lives(site: Site, tmp_path: Path) -> None:
     mappings = tmp_path / "mappings"
     shutil.copytree(site.mappings, mappings)
     with (mappings / "units.csv").open(encoding="utf-8", newline="") as file:
@@ -139,7 +139,7 @@ def test_a_replay_can_be_replayed_when_the_first_snapshot_is_gone(spoilt: Site) 
     assert spoilt.dispositions(second) == spoilt.dispositions(NIGHT.batch_id)
 
 
-def test_units_that_are_asked_for_are_all_that_is_judged(site: Site) -> None:
+def test_only_the_requested_units_are_judged(site: Site) -> None:
     units = sorted({unit for _, unit in site.dispositions(NIGHT.batch_id).values() if unit})[:2]
     replayed = site.dispositions(site.replay("two", units=tuple(units)))
     whole = site.dispositions(NIGHT.batch_id)
@@ -156,7 +156,7 @@ def test_a_snapshot_of_some_units_is_replayed_as_such_and_has_no_other(site: Sit
         site.replay("other", units=(first, second), reuse_snapshot=part)
 
 
-def test_units_without_a_post_in_the_snapshot_are_said_to_have_none(site: Site, tmp_path: Path) -> None:
+def test_units_without_a_post_in_the_snapshot_are_reported(site: Site, tmp_path: Path) -> None:
     mappings = tmp_path / "mappings"
     shutil.copytree(site.mappings, mappings)
     with (mappings / "units.csv").open("a", encoding="utf-8") as file:
@@ -172,7 +172,7 @@ def test_another_date_than_the_snapshots_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("batch_id", ["../elsewhere", "a/b", "", "natt 1", ".."])
-def test_what_is_no_batch_id_reaches_no_folder(site: Site, batch_id: str) -> None:
+def test_a_text_that_is_not_a_batch_id_reaches_no_folder(site: Site, batch_id: str) -> None:
     with pytest.raises(SettingsError, match="is no batch id"):
         site.replay("astray", reuse_snapshot=batch_id)
 
@@ -204,7 +204,7 @@ def test_a_damaged_plan_is_named(spoilt: Site, content: str) -> None:
         spoilt.replay("unreadable")
 
 
-def test_parts_of_an_earlier_plan_are_not_taken_for_those_of_the_last(spoilt: Site) -> None:
+def test_parts_of_an_earlier_plan_are_not_read_as_those_of_the_last(spoilt: Site) -> None:
     plan = spoilt.files.plan()
     first, second, *rest = plan.partitions
     moved = (replace(first, upper=first.upper + 1), replace(second, lower=first.upper + 1), *rest)
@@ -231,7 +231,7 @@ def test_a_batch_that_was_read_again_since_the_plan_is_not_mixed(spoilt: Site) -
         spoilt.steps.extract(run, numbers[1])
 
 
-def test_parts_left_over_from_an_earlier_plan_are_not_read(spoilt: Site) -> None:
+def test_remaining_parts_of_an_earlier_plan_are_not_read(spoilt: Site) -> None:
     plan = spoilt.files.plan()
     first, *_ = spoilt.files.parts(plan)
     shutil.copy(spoilt.snapshot / "part-00000.parquet", spoilt.snapshot / "part-00009.parquet")
@@ -239,7 +239,7 @@ def test_parts_left_over_from_an_earlier_plan_are_not_read(spoilt: Site) -> None
     assert spoilt.dispositions(spoilt.replay("left-over")) == spoilt.dispositions(NIGHT.batch_id)
 
 
-def test_copied_snapshots_are_their_owners_alone(site: Site) -> None:
+def test_only_their_owner_can_read_copied_snapshots(site: Site) -> None:
     folder = site.out / "snapshots" / site.replay("own")
     assert folder.stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())

@@ -38,7 +38,7 @@ class Site:
             connection.execute(sql, values)
 
     def run(self, asked: Request) -> dict[int, tuple[str, str]]:
-        """Take a run's steps up to the report, and return what it says, by post."""
+        """Take a run's steps up to the report, and return its entries by post."""
         run, _ = assessed(self.steps, asked)
         counts = self.steps.find_changes(run)
         reported = self.reported(run.batch_id)
@@ -60,7 +60,7 @@ class Site:
 
 
 def release(store: StagingStore, batch_id: str) -> tuple[int, ...]:
-    """Leave what a release leaves, without its gates and its approval."""
+    """Write the rows of a release, without its gates and its approval."""
     wanted, post = schema.bokningsbegaran, schema.released_post
     rows = sa.select(wanted.c.post_id, wanted.c.batch_id, wanted.c.row_hash, sa.literal(NOW, schema.UtcDateTime))
     names = ["post_id", "batch_id", "row_hash", "released_at"]
@@ -116,7 +116,7 @@ def night(site: Site) -> Night:
     return Night(site.run(request("night")), changed, closed, lost, unusable)
 
 
-def test_what_changed_is_told_by_its_columns_and_what_left_the_list_is_gone(site: Site, night: Night) -> None:
+def test_a_change_is_reported_by_its_columns_and_a_post_that_left_the_list_as_gone(site: Site, night: Night) -> None:
     assert night.reported == {
         night.changed: ("changed", "begart_slutdatum, beskrivning"),
         night.closed: ("gone", ""),
@@ -145,7 +145,7 @@ def test_a_rerun_after_pmo_was_put_right_replaces_the_report(site: Site, night: 
         site.change("UPDATE vantelistepost SET avslutad = '2024-10-01 10:00:00' WHERE post_id = ?", night.closed)
 
 
-def test_a_run_over_some_units_misses_only_their_posts(site: Site, night: Night) -> None:
+def test_a_run_over_some_units_reports_only_their_posts_as_gone(site: Site, night: Night) -> None:
     unit_of = site.units()
     own = unit_of[night.lost]
     assert site.run(request("unit", units=(own,)))[night.lost] == ("gone", "")
@@ -194,6 +194,6 @@ def test_a_batch_that_may_not_be_changed_keeps_its_report(site: Site, night: Nig
         site.steps.find_changes(Run(WAVE.batch_id, AS_OF, None, site.steps.facts.version))
 
 
-def test_posts_of_a_withdrawn_batch_are_nobodys_change(site: Site, night: Night) -> None:
+def test_posts_of_a_withdrawn_batch_are_not_reported_as_changed(site: Site, night: Night) -> None:
     execute(site.steps.store, schema.released_post.delete())
     assert site.run(request("night")) == {}

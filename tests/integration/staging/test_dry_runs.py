@@ -1,4 +1,4 @@
-"""Which dry run is the latest: every reader takes the same one, of several that began at the same moment too."""
+"""The latest dry run: every reader takes the same one, also when several began at the same moment."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def on_the_dashboard(store: StagingStore) -> str:
 
 
 def kept_by_retention(store: StagingStore) -> str:
-    """The one that is not over every unit is another question."""
+    """The latest run over some units is not compared here."""
     batches_of_all = [batch for batch in read_batches(store) if batch.units is None]
     gone = {batch.batch_id for batch in expired(batches_of_all, YEARS_LATER, Periods(dry_run=30, migration=30))}
     [kept] = {batch.batch_id for batch in batches_of_all} - gone

@@ -1,4 +1,4 @@
-"""Several processes at one staging database, and processes that are killed: all of a partition or nothing of it."""
+"""Several processes on one staging database, and processes that are killed: a partition is staged whole or not."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def url_of(store: StagingStore) -> str:
 
 
 def staged_once(store: StagingStore) -> None:
-    """The ready-made batch is there, each post once, and everything adds up."""
+    """Require that the ready-made batch is staged, each post once, and that everything adds up."""
     store.mark_staged("natt-1")
     found = batches.reconcile_all(store)
     assert (found.posts, found.partitions) == (batches.POSTS, len(batches.PARTITIONS))
@@ -38,7 +38,7 @@ def test_partitions_staged_at_once_do_not_disturb_each_other(store: StagingStore
     staged_once(store)
 
 
-def test_same_partition_staged_at_once_stands_there_once(store: StagingStore) -> None:
+def test_same_partition_staged_twice_at_once_is_there_once(store: StagingStore) -> None:
     batches.open_batch(store)
     for part in (0, 2):
         batches.stage_when_told(url_of(store), part, 0)
@@ -84,7 +84,7 @@ def test_readers_and_a_killed_process_leave_the_whole_old_partition_or_the_whole
     assert store.batch("natt-1").state is BatchState.OPEN
 
 
-def test_process_killed_in_the_middle_of_its_chunks_leaves_nothing_and_holds_nobody_up(
+def test_process_killed_in_the_middle_of_its_chunks_leaves_nothing_and_blocks_nobody(
     store: StagingStore, tmp_path: Path
 ) -> None:
     batches.put_verified(store)

@@ -1,4 +1,4 @@
-"""Reconciliation: whatever was lost, added or changed on its way is found in the database and named by post."""
+"""Reconciliation: rows that were lost, added or changed after the read are found in the database and named by post."""
 
 import dataclasses
 import datetime as dt
@@ -31,7 +31,7 @@ def store(request, tmp_path: Path) -> StagingStore:
 
 
 def faults(store: StagingStore, **given: object) -> list[str]:
-    """Reconcile; return the lines of the error after its first, without the part of each that says where."""
+    """Reconcile; return the lines of the error after its first, without the partition in each."""
     known = {"source_posts": POSTS, "evidence": evidence(), "now": LATER}
     with pytest.raises(ReconciliationError) as raised:
         reconcile(store, "natt-1", **{**known, **given})
@@ -67,7 +67,7 @@ def test_batch_that_adds_up_is_summed_up_by_unit(store: StagingStore) -> None:
         assert summary[unit or "", "leave"] == sum(disposition_of(post_id) == "leave" for post_id in of_unit)
 
 
-def test_what_is_not_given_is_not_said_to_have_been_compared(store: StagingStore) -> None:
+def test_a_comparison_without_its_data_is_not_reported_as_made(store: StagingStore) -> None:
     counts = [dataclasses.replace(part, post_ids=None, row_hashes=None) for part in evidence()]
     found = reconcile(store, "natt-1", source_posts=POSTS, evidence=counts, now=LATER)
     assert (found.posts, found.keys_compared, found.hashes_compared) == (POSTS, 0, 0)
@@ -85,7 +85,7 @@ def test_snapshot_may_come_in_any_order_and_in_pieces(store: StagingStore) -> No
     assert reconcile(store, "natt-1", source_posts=POSTS, evidence=shuffled, now=LATER).posts == POSTS
 
 
-def test_batch_that_does_not_add_up_fails_and_is_shown_to_nobody(store: StagingStore) -> None:
+def test_batch_that_does_not_add_up_fails_and_is_not_shown(store: StagingStore) -> None:
     reconcile_all(store)
     store.mark_verified("natt-1", batches.NOW)
     before = batches.rows(store, unit_summary)
@@ -103,7 +103,7 @@ def test_batch_that_does_not_add_up_fails_and_is_shown_to_nobody(store: StagingS
     assert reconcile_all(store).posts == POSTS
 
 
-def test_batch_that_failed_beside_its_reconciliation_can_be_verified_afterwards(store: StagingStore) -> None:
+def test_batch_that_failed_in_another_step_than_reconciliation_can_be_verified_afterwards(store: StagingStore) -> None:
     store.mark_failed("natt-1", LATER)
     assert reconcile_all(store).posts == POSTS
     assert store.batch("natt-1").state is BatchState.FAILED
@@ -117,14 +117,14 @@ def test_open_batch_is_not_reconciled(store: StagingStore) -> None:
         reconcile_all(store)
 
 
-def test_batch_staged_anew_meanwhile_is_neither_summed_up_nor_failed(store: StagingStore) -> None:
-    def staged_anew() -> list[np.ndarray]:
+def test_batch_staged_again_meanwhile_is_neither_summed_up_nor_failed(store: StagingStore) -> None:
+    def staged_again() -> list[np.ndarray]:
         store.stage_partition("natt-1", 200, None, batches.chunks(range(200, 230)))
         store.mark_staged("natt-1")
         return [np.arange(1, 100)]
 
     first, *others = evidence()
-    parts = [dataclasses.replace(first, post_ids=staged_anew), *others]
+    parts = [dataclasses.replace(first, post_ids=staged_again), *others]
     with pytest.raises(StagingError, match="was staged anew while it was reconciled"):
         reconcile(store, "natt-1", source_posts=POSTS, evidence=parts, now=LATER)
     assert store.batch("natt-1").state is BatchState.STAGED
@@ -153,7 +153,7 @@ def test_changed_cell_is_found(store: StagingStore) -> None:
         assert faults(store) == [told], column
 
 
-def test_empty_text_for_none_is_no_change_since_both_mean_nothing(store: StagingStore) -> None:
+def test_empty_text_instead_of_null_is_no_change_since_both_mean_nothing(store: StagingStore) -> None:
     execute(store, bokningsbegaran.update().where(at(bokningsbegaran, 28)).values(beskrivning=""))
     assert reconcile_all(store).posts == POSTS
 
@@ -234,7 +234,7 @@ def test_disposition_that_no_longer_fits_its_request_is_found_both_ways(store: S
     ]
 
 
-def test_finding_of_nobody_is_found(store: StagingStore) -> None:
+def test_finding_without_a_post_is_found(store: StagingStore) -> None:
     stray = {"batch_id": "natt-1", "post_id": 9_000, "rule": "DATE_EXPIRED", "severity": "blocks", "detail": None}
     execute(store, finding.insert().values(stray))
     loaded = sum(row["post_id"] >= 200 for row in batches.rows(store, finding)) - 1
@@ -245,9 +245,7 @@ def test_finding_of_nobody_is_found(store: StagingStore) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_keys_that_are_null_or_stand_twice_are_found_where_the_key_constraint_is_gone(
-    kind: str, request, tmp_path: Path
-) -> None:
+def test_null_and_repeated_keys_are_found_where_the_key_constraint_is_gone(kind: str, request, tmp_path: Path) -> None:
     request.param = kind
     store = batches.store_of_its_own(request, tmp_path)
     batches.put_staged(store)
@@ -277,7 +275,7 @@ def without(number: int) -> list[PartitionEvidence]:
     return [part for place, part in enumerate(evidence()) if place != number]
 
 
-def test_source_that_counted_otherwise_than_the_snapshot_is_found(store: StagingStore) -> None:
+def test_source_that_counted_differently_from_the_snapshot_is_found(store: StagingStore) -> None:
     assert faults(store, source_posts=POSTS + 2) == [
         f"posts in the snapshot, by the source's count: expected {POSTS + 2}, found {POSTS}"
     ]

@@ -94,7 +94,7 @@ def touch(store: StagingStore, batch_id: str, **values: object) -> None:
 
 
 def make_migration(site: Site, state: str, **moments: dt.datetime) -> None:
-    """Turn the old dry run into a migration that got so far."""
+    """Turn the old dry run into a migration in a state."""
     touch(site.store, "old", kind="migration", state=state, **moments)
 
 
@@ -109,7 +109,7 @@ def test_rows_and_files_of_an_old_dry_run_go_and_its_counts_stay(site: Site) -> 
     assert {table.name: rows(site.store, table) for table in KEPT} == kept
 
 
-def test_what_was_removed_is_on_record_with_counts(site: Site) -> None:
+def test_what_was_removed_is_recorded_with_counts(site: Site) -> None:
     before = site.held("old")
     site.clean()
     (event,) = [entry for entry in site.store.events("old") if entry.event is EventName.PURGED]
@@ -127,14 +127,14 @@ def test_other_batches_keep_every_row_and_file(site: Site) -> None:
     assert site.purges("latest") == []
 
 
-def test_a_second_time_there_is_nothing_to_do_and_nothing_to_say(site: Site) -> None:
+def test_a_second_time_nothing_is_removed_or_logged(site: Site) -> None:
     site.clean()
     events = site.store.events("old")
     assert site.clean() == {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
     assert site.store.events("old") == events
 
 
-def test_only_telling_removes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_listing_alone_removes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     before, files = batches.contents(site.store), site.files()
     with caplog.at_level(logging.INFO, "waitlist"):
         told = site.clean(only_tell=True)
@@ -175,7 +175,7 @@ def test_no_age_is_counted_later_than_today(site: Site, keep_days: int | None) -
 @pytest.mark.parametrize("keep_days", [None, 1, 3_653])
 @pytest.mark.parametrize(("state", "released_at"), [("awaiting_approval", None), ("released", BEGUN)])
 @pytest.mark.parametrize("on", [ON, CENTURY_LATER, dt.date.max])
-def test_whatever_the_params_a_wave_that_waits_or_is_released_is_not_touched(
+def test_no_param_makes_retention_touch_a_wave_that_waits_or_is_released(
     site: Site, state: str, released_at: dt.datetime | None, keep_days: int | None, on: dt.date
 ) -> None:
     make_migration(site, state, released_at=released_at)
@@ -202,7 +202,7 @@ def test_days_out_of_range_remove_nothing(site: Site, keep_days: int) -> None:
     assert all(site.held("old").values())
 
 
-def test_the_dry_run_that_people_look_at_outlives_a_later_one_over_one_unit(site: Site) -> None:
+def test_the_latest_dry_run_over_every_unit_is_kept_beside_a_later_one_over_one_unit(site: Site) -> None:
     touch(site.store, "latest", as_of=BEGUN.date(), started_at=BEGUN + dt.timedelta(hours=1), finished_at=BEGUN)
     batches.open_batch(site.store, "of-one-unit", as_of=ON, started_at=NOW, units=[batches.UNITS[0]])
     batches.set_state(site.store, "verified", "of-one-unit")
@@ -244,7 +244,7 @@ def test_a_rerun_of_a_removed_batch_is_open_until_it_is_whole_again(site: Site) 
     assert site.store.batch("old").state == "open"
 
 
-def test_a_batch_that_is_begun_anew_meanwhile_is_let_be(site: Site) -> None:
+def test_a_batch_that_is_opened_again_meanwhile_is_left_alone(site: Site) -> None:
     (judged,) = [batch for batch in read_batches(site.store) if batch.batch_id == "old"]
     batches.open_batch(site.store, "old", started_at=NOW)
     before, files = batches.contents(site.store), site.files()
@@ -252,7 +252,7 @@ def test_a_batch_that_is_begun_anew_meanwhile_is_let_be(site: Site) -> None:
     assert (batches.contents(site.store), site.files()) == (before, files)
 
 
-def test_files_of_no_known_batch_are_left_alone(site: Site) -> None:
+def test_files_of_unknown_batches_are_left_alone(site: Site) -> None:
     site.add_files("somebody-elses")
     site.clean()
     assert len([name for name in site.files() if "/somebody-elses/" in name]) == 3
@@ -265,7 +265,7 @@ def test_without_a_folder_for_work_lists_none_is_looked_for(site: Site) -> None:
 
 
 def stop_at(function: str, url: str, folder: Path, ready: Path) -> None:
-    """Remove the old batch up to a function of the module, say so, and never return; for a process to be killed."""
+    """Remove the old batch up to a function of the module, write a file and wait; for a process to be killed."""
 
     def halt(*_: object, **__: object) -> None:
         ready.touch()
@@ -290,7 +290,7 @@ def killed_at(function: str, site: Site) -> None:
     ready.unlink()
 
 
-def test_a_kill_before_it_is_on_record_has_removed_nothing(site: Site) -> None:
+def test_a_kill_before_the_entry_is_written_has_removed_nothing(site: Site) -> None:
     before, files = batches.contents(site.store), site.files()
     killed_at("entry", site)
     assert (batches.contents(site.store), site.files()) == (before, files)

@@ -1,4 +1,4 @@
-"""The staging schema: what the migrations make is what the code believes, in every database."""
+"""The staging schema: the migrations make exactly the tables that the code declares, in every database."""
 
 import time
 from pathlib import Path
@@ -119,7 +119,7 @@ TRAILS: dict[str, tuple[list[dict[str, Any]], tuple[str, ...] | None, str | None
     "before-units-were-told": ([{}], None, None),
     "never-told": ([], None, None),
 }
-"""Details of a batch's entries ``open``, and the units and the replayed batch that they tell."""
+"""Details of a batch's entries ``open``, and the units and the replayed batch in them."""
 
 
 def test_what_earlier_batches_were_opened_for_is_taken_from_their_audit_trails(empty: StagingStore) -> None:
@@ -145,14 +145,14 @@ def test_what_earlier_batches_were_opened_for_is_taken_from_their_audit_trails(e
     assert empty.events("all")[-1].event is EventName.KEPT
 
 
-def test_a_schema_is_told_apart_from_none_and_from_a_later_one(store: StagingStore, tmp_path: Path) -> None:
+def test_a_schema_is_distinguished_from_none_and_from_a_later_one(store: StagingStore, tmp_path: Path) -> None:
     assert standing(StagingStore(f"sqlite:///{tmp_path / 'none.sqlite'}").database) is Standing.NONE
     version = sa.table(schema.VERSION_TABLE, sa.column("version_num"), schema=store.database.schema)
     batches.execute(store, version.update().values(version_num="9999"))
     assert standing(store.database) is Standing.NEWER
 
 
-def test_everything_stands_in_the_schema_and_nothing_beside_it(postgres) -> None:
+def test_everything_is_in_the_schema_and_nothing_outside_it(postgres) -> None:
     store = StagingStore(postgres.libpq(postgres.create_database()))
     store.migrate()
     with store.engine.connect() as connection:
@@ -204,6 +204,6 @@ def test_view_of_readable_batches_and_the_code_agree_on_states() -> None:
     assert {state.strip(" '") for state in listed.split(",")} == {state.value for state in READABLE}
 
 
-def test_statements_stand_without_the_prefix_where_there_are_no_schemas() -> None:
+def test_statements_have_no_prefix_where_there_are_no_schemas() -> None:
     assert "millennium_staging.disposition" in read_sql("summarise_units", schema.SCHEMA)
     assert "millennium_staging" not in read_sql("summarise_units", None)

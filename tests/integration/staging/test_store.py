@@ -38,7 +38,7 @@ def readable(store: StagingStore) -> list[str]:
         return [row.batch_id for row in connection.execute(view)]
 
 
-# What is stored
+# The stored rows
 
 
 def test_rows_are_stored_as_the_assessment_made_them(store: StagingStore) -> None:
@@ -54,7 +54,7 @@ def test_rows_are_stored_as_the_assessment_made_them(store: StagingStore) -> Non
     assert {row["sekretess"] for row in batches.rows(store, schema.bokningsbegaran)} == {True, False}
 
 
-def test_partition_says_what_it_holds(store: StagingStore) -> None:
+def test_partition_has_its_counts_and_digests(store: StagingStore) -> None:
     batches.open_batch(store)
     found = store.stage_partition("natt-1", 100, 200, chunks(range(100, 200)), part_sha256="a" * 64)
     made = chunk(range(100, 200))
@@ -71,7 +71,7 @@ def test_empty_partition_is_accounted_for(store: StagingStore) -> None:
     assert [line["posts"] for line in batches.rows(store, schema.batch_partition)] == [0]
 
 
-def test_digest_follows_the_content_and_not_how_it_was_cut_or_where_it_lies(store: StagingStore) -> None:
+def test_digest_depends_on_the_content_and_not_on_chunks_or_database(store: StagingStore) -> None:
     batches.open_batch(store)
     batches.open_batch(store, "natt-2")
     posts = range(1, 100)
@@ -141,7 +141,7 @@ def test_rerun_that_brings_something_else_is_not_shown_before_it_is_verified(sto
     assert texts == {"Orsak: ändrad", None}
 
 
-def test_batch_begun_anew_for_something_else_is_open_and_its_accounts_forgotten(store: StagingStore) -> None:
+def test_batch_opened_again_for_something_else_is_open_and_its_accounts_are_deleted(store: StagingStore) -> None:
     for told in (
         {"rules_version": "1" * 64},
         {"as_of": dt.date(2024, 10, 2)},
@@ -194,7 +194,7 @@ def test_batches_do_not_touch_each_other(store: StagingStore) -> None:
     assert store.batch("natt-1").state is BatchState.VERIFIED
 
 
-# What goes wrong leaves things as they were
+# A failure changes nothing
 
 
 def breaking(error: Exception) -> Iterator[Chunk]:
@@ -211,7 +211,7 @@ def test_partition_whose_chunks_end_in_an_error_is_not_touched(store: StagingSto
 
 
 def refusal(store: StagingStore, column: str, value: object) -> str:
-    """Stage requests with one column spoilt; return what the error says, which is no value and leaves no trace."""
+    """Stage requests with one column spoilt; return the message, which has no value; nothing has changed."""
     batches.put_verified(store)
     before = batches.contents(store)
     made = chunk(range(1, 90))
@@ -233,7 +233,7 @@ def refusal(store: StagingStore, column: str, value: object) -> str:
     return str(raised.value)
 
 
-def test_refused_row_is_told_by_table_and_constraint(store: StagingStore) -> None:
+def test_refused_row_is_reported_by_table_and_constraint(store: StagingStore) -> None:
     told = {"sqlite": "NOT NULL constraint failed: bokningsbegaran.person_id", "postgresql": "SQLSTATE 23502"}
     assert told[store.database.dialect] in refusal(store, "person_id", None)
     told = {
@@ -318,7 +318,7 @@ def test_batch_is_verified_only_after_it_was_reconciled(store: StagingStore) -> 
     assert (found.posts_extracted, found.posts_staged) == (batches.POSTS, len(post_ids(store, schema.bokningsbegaran)))
 
 
-def test_failed_batch_is_shown_to_nobody_and_may_be_mended(store: StagingStore) -> None:
+def test_failed_batch_is_not_shown_and_may_be_mended(store: StagingStore) -> None:
     batches.put_verified(store)
     store.mark_failed("natt-1", LATER)
     assert (store.batch("natt-1").state, store.batch("natt-1").finished_at) == (BatchState.FAILED, LATER)
@@ -331,7 +331,9 @@ def test_failed_batch_is_shown_to_nobody_and_may_be_mended(store: StagingStore) 
     assert readable(store) == ["natt-1"]
 
 
-def test_batch_that_failed_beside_its_reconciliation_is_shown_once_the_rest_is_mended(store: StagingStore) -> None:
+def test_batch_that_failed_in_another_step_than_reconciliation_is_shown_once_that_is_mended(
+    store: StagingStore,
+) -> None:
     batches.put_verified(store)
     store.mark_failed("natt-1", LATER)
     assert store.mark_staged("natt-1") is BatchState.FAILED
@@ -361,7 +363,7 @@ def test_moment_without_a_zone_is_refused(store: StagingStore) -> None:
 # Quality results
 
 
-def test_results_of_a_suite_are_replaced_and_those_of_others_stay(store: StagingStore) -> None:
+def test_results_of_a_suite_are_replaced_and_those_of_other_suites_stay(store: StagingStore) -> None:
     batches.open_batch(store)
     whole_table = dataclasses.replace(RESULT, expectation="row_count", column="", outcome=Outcome.NOT_APPLICABLE)
     identity = dataclasses.replace(RESULT, suite="identity", outcome=Outcome.FAILED)
@@ -432,7 +434,7 @@ def test_released_posts_of_a_key_range(
 # Reaching the database
 
 
-def test_unreachable_database_is_told_apart_and_keeps_its_password(postgres, tmp_path: Path) -> None:
+def test_error_of_an_unreachable_database_is_its_own_and_has_no_password(postgres, tmp_path: Path) -> None:
     wrong = StagingStore(f"postgresql://postgres:fel-losenord@127.0.0.1:{postgres.port}/postgres")
     with pytest.raises(StagingError, match=r"postgres:\*\*\*@127.0.0.1.*cannot be reached: .*password") as raised:
         wrong.batch("natt-1")
@@ -441,7 +443,7 @@ def test_unreachable_database_is_told_apart_and_keeps_its_password(postgres, tmp
         StagingStore(f"sqlite:///{tmp_path / 'saknas' / 'staging.sqlite'}").migrate()
 
 
-def test_sqlite_file_is_its_owners_alone_with_all_that_sqlite_puts_beside_it(tmp_path: Path) -> None:
+def test_only_its_owner_can_read_a_sqlite_file_and_the_files_beside_it(tmp_path: Path) -> None:
     store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
     store.migrate()
     with store.database.writing() as connection:
@@ -450,14 +452,14 @@ def test_sqlite_file_is_its_owners_alone_with_all_that_sqlite_puts_beside_it(tmp
     assert modes == dict.fromkeys(("staging.sqlite", "staging.sqlite-wal", "staging.sqlite-shm"), 0o600)
 
 
-def test_store_knows_the_batches_that_were_opened(store: StagingStore, tmp_path: Path) -> None:
+def test_store_has_the_batches_that_were_opened(store: StagingStore, tmp_path: Path) -> None:
     batches.open_batch(store)
     assert store.knows("natt-1")
     assert not store.knows("natt-2")
     assert not StagingStore(f"sqlite:///{tmp_path / 'tom.sqlite'}").knows("natt-1")
 
 
-def test_database_that_was_never_migrated_is_told_so_without_a_query(store: StagingStore, tmp_path: Path) -> None:
+def test_error_of_a_database_that_was_never_migrated_has_no_query(store: StagingStore, tmp_path: Path) -> None:
     with pytest.raises(StagingError, match="the database refused"):
         StagingStore(f"sqlite:///{tmp_path / 'tom.sqlite'}").batch("natt-1")
 

@@ -1,4 +1,4 @@
-"""However fast it becomes, a dry run says what it said: 100,000 posts with every fault, on both databases."""
+"""A dry run gives the same result after each change of speed: 100,000 posts with every fault, on both databases."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Every step of the dry run and of a wave, killed at each moment that others could notice, and run again.
+"""Every step of the dry run and of a wave, killed at each moment that others can see, and run again.
 
-Whoever reads meanwhile sees what was there before the step or what is there after it, and the step that is run
-again ends as if nothing had happened: the same answer, the same database, the same files.
+A reader meanwhile sees the state before the step or the state after it. The step that is run again ends as if it had
+not been killed: the same answer, the same database, the same files.
 """
 
 import datetime as dt
@@ -41,7 +41,7 @@ LATER = NOW + dt.timedelta(days=60)
 
 
 def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
-    """Take one step, in the process that may be killed."""
+    """Run one step, in the process that may be killed."""
     steps = pipeline_in(folder, staging)
     if name == "open_batch":
         return steps.open_batch(WAVE, now=NOW).batch_id
@@ -77,7 +77,7 @@ def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
 
 
 def bound_to(question: Question | None) -> int:
-    """Return what an answer is bound to; of what has been decided already, nothing that counts."""
+    """Return the entry that an answer is bound to; of a batch that has been decided, a value without effect."""
     return question.entry if question else 0
 
 
@@ -87,7 +87,7 @@ LINE = (
 )  # fmt: skip
 """The steps of a wave one after the other, with what a dry run has besides."""
 ASIDE = {"reject": "release", "mark_failed": "reconcile"}
-"""Steps that are taken in another's place."""
+"""Steps that are taken instead of another step."""
 WRITES_FILES_ALONE = {"report", "verify_released", "conclude"}
 """Steps that leave nothing in staging, so that one database is enough for them."""
 TELLS_WHAT_IT_STILL_FOUND = "remove_expired"
@@ -155,7 +155,7 @@ class Site:
         return (take, self.folder, self.staging, name, numbers)
 
     def state(self) -> dict[str, Any]:
-        """Everything that is left, but for the moments in ``batch``."""
+        """The whole database and all files, without the times in ``batch``."""
         files = {
             path.relative_to(self.work).as_posix(): path.read_bytes() if path.is_file() else None
             for path in sorted(self.work.rglob("*"))
@@ -164,7 +164,7 @@ class Site:
         return {"files": files, **dump(StagingStore(self.staging))}
 
     def seen(self) -> dict[str, Any]:
-        """What readers see of each batch: the released view, and the counts of what counts for them."""
+        """What readers see of each batch: the released view, and the counts of batches that are shown."""
         store, view = StagingStore(self.staging), schema.bokningsbegaran_released
         readable = sa.table("readable_batch", sa.column("batch_id"), schema=store.database.schema)
         with store.engine.connect() as connection:
@@ -185,7 +185,7 @@ class Site:
 
 @dataclass
 class Walk:
-    """A wave that nothing happened to: what stood before each step, what it was handed and what it made."""
+    """A wave that was not disturbed: the state before each step, the step's input and its result."""
 
     site: Site
     fork_server: ForkServer
@@ -218,7 +218,7 @@ def children() -> Iterator[ForkServer]:
 def walks(
     request: pytest.FixtureRequest, children: ForkServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Walk]:
-    """Give the wave that nothing happens to, on a database; it is walked once."""
+    """Give the wave that is not disturbed, on a database; its steps are run once."""
 
     @functools.cache
     def walk(database: str) -> Walk:
@@ -249,7 +249,7 @@ def prepare(folder: Path, staging: str) -> None:
 
 
 def chosen(moments: list[str], *, on_postgres: bool) -> list[int]:
-    """Choose the moments to kill at, all or a spread of them; on PostgreSQL those that its database knows."""
+    """Choose the moments to kill at, all or a spread of them; on PostgreSQL only the commits."""
     places = [at for at, moment in enumerate(moments) if not on_postgres or "commit" in moment]
     most = MOST_MOMENTS["postgresql" if on_postgres else "sqlite"]
     if len(places) <= most:

@@ -1,6 +1,6 @@
-"""A script that judges post by post, written apart from the rules' column code, comes to the same.
+"""A script that judges post by post, written independently of the rules' column code, gives the same rows.
 
-It is also the baseline of ``make bench``, which would say nothing if it did other work.
+It is also the baseline of ``make bench``, and a baseline must do the same work.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Staged:
-    """What each of the two has written."""
+    """The rows that each of the two has written."""
 
     ours: sa.Engine
     naive: sa.Engine

@@ -1,4 +1,4 @@
-"""A dry run's gates are measured, and only one that has turned red is told."""
+"""A dry run's gates are measured, and a message is sent only about a gate that has turned red."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Run
 
 TUESDAY = batches.AS_OF + dt.timedelta(days=1)
-# The ready-made batch was held against no suite, its units stand in no plan, and a part of its posts is left to do.
+# The ready-made batch has no suite results, its units are not planned, and a part of its posts is left to do.
 RED = {Gate.CRITICAL_SUITES, Gate.UNITS_WITHOUT_GO_LIVE, Gate.UNHANDLED_SHARE}
 
 
@@ -66,7 +66,7 @@ def change(store: StagingStore, batch_id: str, **values: object) -> None:
     execute(store, table.update().where(table.c.batch_id == batch_id).values(values))
 
 
-def test_the_first_night_tells_every_red_gate_that_could_be_measured(site: Site) -> None:
+def test_the_first_night_sends_every_red_gate_that_could_be_measured(site: Site) -> None:
     (told,) = site.watch("monday")
     assert told.subject == "Väntelistorna: 3 grindar har blivit röda"
     assert "Andel poster som ännu inte är hanterade" in told.text
@@ -74,13 +74,13 @@ def test_the_first_night_tells_every_red_gate_that_could_be_measured(site: Site)
     assert "Dagar sedan senaste torrkörningen" not in told.text
 
 
-def test_the_next_night_with_the_same_gates_tells_nothing(site: Site) -> None:
+def test_the_next_night_with_the_same_gates_sends_nothing(site: Site) -> None:
     site.watch("monday")
     assert site.watch("tuesday") == []
     assert site.red("tuesday") >= RED
 
 
-def test_a_gate_that_was_green_the_night_before_is_told_alone(site: Site) -> None:
+def test_a_gate_that_was_green_the_night_before_is_sent_alone(site: Site) -> None:
     site.watch("monday")
     green = [replace(gate, passed=gate.gate not in RED - {Gate.UNHANDLED_SHARE}) for gate in site.gates("monday")]
     write_measured(site.files("monday"), green)
@@ -96,11 +96,11 @@ def test_a_past_day_that_is_run_again_is_no_news(site: Site) -> None:
     assert site.red("monday") >= RED
 
 
-def test_a_snapshot_that_is_judged_anew_is_no_news(site: Site) -> None:
+def test_a_snapshot_that_is_judged_again_is_no_news(site: Site) -> None:
     assert site.watch("monday", reuse_snapshot="sunday") == []
 
 
-def test_watching_changes_no_result_and_again_tells_nothing(site: Site) -> None:
+def test_watching_changes_no_result_and_a_second_watch_sends_nothing(site: Site) -> None:
     before = batches.contents(site.store)
     site.watch("monday")
     assert site.watch("monday") == []
@@ -109,7 +109,7 @@ def test_watching_changes_no_result_and_again_tells_nothing(site: Site) -> None:
     assert {**after, "batch_file": []} == before
 
 
-def test_what_could_not_be_told_is_told_the_next_time(site: Site) -> None:
+def test_a_message_that_could_not_be_sent_is_sent_the_next_time(site: Site) -> None:
     def fall(_: Notice) -> None:
         raise KeyboardInterrupt
 
@@ -118,7 +118,7 @@ def test_what_could_not_be_told_is_told_the_next_time(site: Site) -> None:
     assert len(site.watch("monday")) == 1
 
 
-def test_what_was_red_is_its_owners_alone_and_a_damaged_list_is_named(site: Site) -> None:
+def test_only_its_owner_can_read_the_list_of_red_gates_and_a_damaged_list_is_named(site: Site) -> None:
     site.watch("monday")
     assert site.measured("monday").stat().st_mode & 0o077 == 0
     site.measured("monday").write_text("{")

@@ -1,4 +1,4 @@
-"""The app: who may see what, what every answer carries, and what is said when something is wrong."""
+"""The app: the rights of each user, the headers of every answer, and the errors."""
 
 import datetime as dt
 import json
@@ -30,13 +30,13 @@ UNIT = f"enhet/{posts.UNIT}"
 
 @dataclass
 class Browser:
-    """The app as a user meets it."""
+    """The app as a user sees it."""
 
     client: TestClient
     staged: worklists.Site
 
     def get(self, path: str, user: str = "viewer") -> httpx.Response:
-        """Ask as a program of a user's: what a browser's cookie opens is attacked in ``tests/security``."""
+        """Send a request as a user's program: a browser's cookie is attacked in ``tests/security``."""
         return self.client.get(f"/{path}", headers={"Authorization": f"Bearer {user}"})
 
     @property
@@ -74,7 +74,7 @@ PATHS = sorted(
 
 
 def words(page: str) -> str:
-    """Return what a page says, its white space folded."""
+    """Return the text of a page, its white space folded."""
     return " ".join(re.sub(r"<[^>]+>", " ", page).replace("\u202f", " ").replace("\u00a0", " ").split())
 
 
@@ -82,12 +82,12 @@ EVERY = [*PATHS, UNIT, f"{UNIT}/personer", f"{UNIT}/arbetslista", "korningar/x",
 EVERY += [f"api/{UNIT}", f"api/{UNIT}/personer", "static/style.css", "static/none.css", "docs", "none"]
 
 
-# Who may see what
+# Rights
 
 
 @pytest.mark.parametrize("path", EVERY)
 @pytest.mark.parametrize("status", [401, 403])
-def test_every_address_asks_who_it_is_before_anything_else(
+def test_every_address_checks_the_user_before_anything_else(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, status: int, path: str
 ) -> None:
     def refuse() -> None:
@@ -125,7 +125,7 @@ def test_no_page_but_the_one_for_persons_names_any(browser: Browser, path: str, 
 
 
 @pytest.mark.parametrize("path", [f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista"])
-def test_persons_are_for_those_named_alone(browser: Browser, path: str) -> None:
+def test_only_named_readers_see_persons(browser: Browser, path: str) -> None:
     refused = browser.get(path)
     assert refused.status_code == 403
     assert [name for name in NAMES if name in refused.text] == []
@@ -159,7 +159,7 @@ def test_persons_are_those_of_the_posts_shown(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", [f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista"])
-def test_what_cannot_be_put_on_record_is_not_shown(browser: Browser, path: str) -> None:
+def test_persons_are_not_shown_when_the_access_log_cannot_be_written(browser: Browser, path: str) -> None:
     with browser.staged.store.engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE access_log"))
     answer = browser.get(path, "reader")
@@ -214,14 +214,14 @@ def test_nothing_can_be_changed(browser: Browser, method: str) -> None:
     [("", "api/oversikt"), ("enhet", "api/enheter"), (UNIT, f"api/{UNIT}")],
     ids=["all", "units", "unit"],
 )
-def test_a_page_and_its_json_say_the_same(browser: Browser, page: str, api: str) -> None:
+def test_a_page_and_its_json_have_the_same_figures(browser: Browser, page: str, api: str) -> None:
     told = browser.get(api).json()
     text = browser.get(page).text
     assert told["latest"]["batch_id"] in text
     assert told["latest"]["as_of"] == posts.AS_OF.isoformat()
 
 
-def test_a_figure_stands_beside_its_share_and_what_it_is_a_share_of(browser: Browser) -> None:
+def test_a_figure_is_shown_with_its_share_and_its_denominator(browser: Browser) -> None:
     told = browser.get("api/oversikt").json()
     assert (told["ready"], told["left"], told["posts"]) == (2, 3, 5)
     said = words(browser.get("").text)
@@ -248,7 +248,7 @@ def test_the_filters_of_the_address_choose_the_posts(browser: Browser) -> None:
     assert ids("?post=2") == [2]
 
 
-# When something is wrong
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -270,14 +270,14 @@ def test_an_address_that_cannot_be_read_is_not_quoted(browser: Browser, query: s
         assert "hemlig" not in answer.text
 
 
-def test_a_unit_that_is_not_there_is_told_without_its_name(browser: Browser) -> None:
+def test_an_unknown_unit_is_reported_without_its_name(browser: Browser) -> None:
     answer = browser.get("enhet/hemlig-enhet")
     assert answer.status_code == 404
     assert "Det du frågar efter finns inte" in answer.text
     assert "hemlig" not in answer.text
 
 
-def test_before_the_first_dry_run_the_pages_teach(browser: Browser, tmp_path: Path) -> None:
+def test_before_the_first_dry_run_the_pages_explain_what_to_do(browser: Browser, tmp_path: Path) -> None:
     empty = StagingStore(f"sqlite:///{tmp_path / 'empty.sqlite'}")
     browser.client.app.dependency_overrides[site_module.site] = lambda: Site(empty, tmp_path)
     for path in ("", "enhet", UNIT):
@@ -289,7 +289,7 @@ def test_before_the_first_dry_run_the_pages_teach(browser: Browser, tmp_path: Pa
     assert browser.get("api/oversikt").json()["error"] == "no_batch"
 
 
-def test_a_database_that_cannot_be_reached_is_told_and_not_quoted(browser: Browser, tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_reached_is_reported_and_not_quoted(browser: Browser, tmp_path: Path) -> None:
     nowhere = StagingStore(f"sqlite:///{tmp_path / 'no' / 'folder' / 'x.sqlite'}")
     browser.client.app.dependency_overrides[site_module.site] = lambda: Site(nowhere, tmp_path)
     answer = browser.get("")
@@ -298,14 +298,14 @@ def test_a_database_that_cannot_be_reached_is_told_and_not_quoted(browser: Brows
     assert "folder" not in answer.text
 
 
-def test_tables_of_another_release_are_told(browser: Browser) -> None:
+def test_tables_of_another_release_are_reported(browser: Browser) -> None:
     batches.execute(browser.staged.store, sa.text("UPDATE staging_version SET version_num = '0002'"))
     answer = browser.get("")
     assert answer.status_code == 503
     assert "Databasen hör till en annan version" in answer.text
 
 
-def test_an_unexpected_error_says_nothing_of_itself(
+def test_an_unexpected_error_shows_no_details(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fall(*_: object, **__: object) -> None:
@@ -332,7 +332,7 @@ def test_a_missing_snapshot_leaves_the_figures_and_refuses_the_persons(browser: 
     assert browser.log == []
 
 
-def test_a_failed_night_is_the_first_thing_said(browser: Browser) -> None:
+def test_a_failed_night_is_shown_first(browser: Browser) -> None:
     store = browser.staged.store
     night = posts.AS_OF + dt.timedelta(days=1)
     batches.open_batch(store, "failed", as_of=night, started_at=batches.NOW + dt.timedelta(days=1))

@@ -1,4 +1,4 @@
-"""Körning: where every post went, what the suites said, how long it took, and how it differs from another."""
+"""Körning: the dispositions, the suites' outcomes, the duration, and the difference from another run."""
 
 import datetime as dt
 from pathlib import Path
@@ -27,7 +27,7 @@ def page(store: StagingStore, batch_id: str = "natt-1", **asked: object) -> batc
     return batch.read_batch(store, batch_id, suites=SUITES, **asked)
 
 
-def test_every_post_is_somewhere(store: StagingStore) -> None:
+def test_every_post_is_counted_in_a_disposition(store: StagingStore) -> None:
     batches.put_verified(store)
     accounts = page(store).accounting
     rows = batches.rows(store, schema.disposition)
@@ -38,7 +38,7 @@ def test_every_post_is_somewhere(store: StagingStore) -> None:
     assert accounts.adds_up
 
 
-def test_a_count_that_is_lost_is_told(store: StagingStore) -> None:
+def test_a_lost_count_is_reported(store: StagingStore) -> None:
     batches.put_verified(store)
     table = schema.unit_summary
     batches.execute(store, table.delete().where(table.c.disposition == "leave"))
@@ -56,7 +56,7 @@ def test_a_batch_that_was_never_reconciled_has_no_figures(store: StagingStore) -
     assert all(check.outcome is None for suite in found.suites for check in suite.checks)
 
 
-def test_what_was_not_applicable_failed_or_could_not_be_looked_at_is_told_apart(store: StagingStore) -> None:
+def test_not_applicable_failed_and_error_are_distinguished(store: StagingStore) -> None:
     batches.put_verified(store)
     suite = next(suite for suite in SUITES if suite.name == "dates")
     outcomes = [Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.ERROR, Outcome.FAILED]
@@ -98,7 +98,7 @@ def test_gates_and_the_trail_of_a_migration(store: StagingStore) -> None:
     assert found.events[-1].reason == releases.REASON
 
 
-def test_what_airflow_knows_of_the_steps_comes_first(store: StagingStore) -> None:
+def test_airflows_data_on_the_steps_comes_first(store: StagingStore) -> None:
     batches.put_verified(store)
     told = batch.Step("extract", batches.NOW, 3.0, 4, "success")
     assert page(store, steps=(told,)).steps == (told,)

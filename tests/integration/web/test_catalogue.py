@@ -66,7 +66,7 @@ def test_before_the_first_dry_run_everything_is_there_but_the_figures(
         assert {row.posts for row in page.rules} == {row.on_it for row in page.lists} == {None}
 
 
-def test_posts_are_counted_where_they_lie_and_where_they_are_to_go(store: StagingStore, mappings: Mappings) -> None:
+def test_posts_are_counted_by_their_list_and_by_the_list_to_move_to(store: StagingStore, mappings: Mappings) -> None:
     page = spread(store, mappings)
     lists = {row.name: row for row in page.lists}
     assert lists["SDV Pv Ssk Återbesök (diabetes)"].on_it == 10
@@ -84,7 +84,7 @@ def test_a_row_of_the_mapping_has_the_posts_of_its_own_contact_form(store: Stagi
     assert rows == {None: 0, "telefon": 10, "video": 0, "hembesok": 0}
 
 
-def test_what_nobody_has_mapped_is_named_with_the_closest_lists(store: StagingStore, mappings: Mappings) -> None:
+def test_an_unmapped_category_is_named_with_the_closest_lists(store: StagingStore, mappings: Mappings) -> None:
     page = spread(store, mappings)
     assert (page.unknown_categories, page.unknown_posts) == (2, 20)
     named = {category.category: category for category in page.unknown}

@@ -1,4 +1,4 @@
-"""Översikt and Enhet: every number is what the tables hold, and every post has its place."""
+"""Översikt and Enhet: every number is that of the tables, and every post is counted."""
 
 import dataclasses
 import datetime as dt
@@ -69,7 +69,7 @@ def unit(site: worklists.Site, key: str = posts.UNIT, **asked: Any) -> Unit:
 
 
 def counted(site: worklists.Site, night: dt.date, key: str | None = None) -> dict[str, int]:
-    """What the rows themselves say, unit for unit or all of them."""
+    """The counts from the rows themselves, for one unit or all units."""
     counts: dict[str, int] = {}
     for row in batches.rows(site.store, schema.disposition):
         known = row["enhet_hsa_id"] if str(row["enhet_hsa_id"]).startswith("SE") else ""
@@ -116,7 +116,7 @@ def test_every_wave_adds_up_its_units(site: worklists.Site) -> None:
     assert page.posts == sum(wave.posts for wave in page.waves)
 
 
-def test_ready_is_what_the_readiness_table_calls_ready(site: worklists.Site) -> None:
+def test_ready_means_the_same_as_in_the_readiness_table(site: worklists.Site) -> None:
     readiness = read_readiness(site.store, f"dry_run-{NIGHTS[-1]}", site.context.mappings)
     page = overview(site)
     assert (page.ready, page.posts) == (readiness.progress.ready, readiness.progress.posts)
@@ -140,7 +140,7 @@ def test_the_gravest_unit_of_a_wave_comes_first(site: worklists.Site) -> None:
     assert [line.status for line in wave.units] == [Status.NO_GO_LIVE, Status.ON_TIME, Status.LIVE]
 
 
-def test_of_units_as_grave_the_one_with_most_left_comes_first(tmp_path: Path) -> None:
+def test_of_equally_grave_units_the_one_with_most_left_comes_first(tmp_path: Path) -> None:
     site = worklists.site(tmp_path)
     site.stage(EXPIRED, *[EXPIRED | {"enhet_hsa_id": posts.UNIT_CHILD_HEALTH}] * 2)
     (wave,) = overview(site).waves
@@ -180,7 +180,7 @@ def test_days_are_counted_from_the_dry_run_and_not_from_the_clock(site: worklist
     assert (now.freshness.stale, later.freshness.stale) == (False, True)
 
 
-def test_a_run_that_failed_since_is_told_and_does_not_count(site: worklists.Site) -> None:
+def test_a_run_that_failed_since_is_shown_and_does_not_count(site: worklists.Site) -> None:
     night = posts.AS_OF + dt.timedelta(days=1)
     batches.open_batch(site.store, "failed", as_of=night, started_at=batches.NOW + dt.timedelta(days=1))
     assert overview(site).freshness.missed.state == "open"
@@ -272,7 +272,7 @@ def test_rules_and_lists_are_counted_in_the_rows(site: worklists.Site) -> None:
     assert page.lists == {name: names.count(name) for name in names}
 
 
-def test_what_is_new_resolved_and_still_there_since_the_run_before(site: worklists.Site) -> None:
+def test_findings_are_new_resolved_or_unchanged_since_the_run_before(site: worklists.Site) -> None:
     # Post 2 was mended, post 10 is new, 3 and 4 are as they were.
     change = unit(site).change
     assert (change.since, change.new, change.resolved, change.persisting) == (NIGHTS[1], 1, 1, 2)
@@ -308,7 +308,7 @@ def test_posts_are_chosen(site: worklists.Site, asked: dict[str, Any], expected:
     assert page.paging.rows == len(expected)
 
 
-def test_the_posts_of_no_known_unit_stand_together(site: worklists.Site) -> None:
+def test_the_posts_without_a_known_unit_are_shown_together(site: worklists.Site) -> None:
     page = unit(site, "")
     assert {post.post_id for post in page.posts} == {8, 9}
     assert page.unit.name == "Okänd enhet"
@@ -326,7 +326,7 @@ def test_pages_follow_each_other_in_any_order(
     assert [post.post_id for post in unit(site, sort=sort, direction=direction, page=99).posts] == whole[4:]
 
 
-def test_dates_sort_as_dates_and_what_has_none_comes_first(site: worklists.Site) -> None:
+def test_dates_sort_as_dates_and_posts_without_a_date_come_first(site: worklists.Site) -> None:
     night = posts.AS_OF + dt.timedelta(days=1)
     stage(site, night, ({"boka_fore": None}, CLEAN, EXPIRED), batch_id="dates")
     found = unit(site, sort=SortBy.BEFORE).posts
@@ -345,7 +345,7 @@ def test_a_post_says_what_to_do_as_the_work_list_says_it(site: worklists.Site, t
     assert {post_id: said[post_id] for post_id in listed} == listed
 
 
-def test_a_unit_that_is_not_there_is_told(site: worklists.Site) -> None:
+def test_an_unknown_unit_is_reported(site: worklists.Site) -> None:
     with pytest.raises(UnknownError):
         unit(site, "SE2120009999-NOWHERE")
 

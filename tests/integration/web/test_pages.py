@@ -1,4 +1,4 @@
-"""The pages on runs, the catalogue, what-if and what was released, as the app answers whoever is logged in."""
+"""The pages on runs, the catalogue, what-if and releases, as the app answers a user that is logged in."""
 
 import datetime as dt
 import json
@@ -118,7 +118,7 @@ def html(client: TestClient, path: str, status: int = 200) -> str:
 
 
 def words(page: str) -> str:
-    """Return what a page says, its white space folded."""
+    """Return the text of a page, its white space folded."""
     return " ".join(re.sub(r"<[^>]+>", " ", page).replace("\u202f", " ").replace("\u00a0", " ").split())
 
 
@@ -134,7 +134,7 @@ def test_the_list_of_runs_leads_to_each(client: TestClient, made: Made) -> None:
 
 @pytest.fixture
 def replay(made: Made) -> Iterator[str]:
-    """A run that judges the night's snapshot anew."""
+    """A run that judges the night's snapshot again."""
     asked = request("what-if")
     told = {"dag_id": asked.dag_id, "run_id": asked.run_id, "kind": asked.kind, "wave": None, "rules_version": "0" * 64}
     opened = {"as_of": AS_OF, "started_at": BEGUN - dt.timedelta(hours=1), "reuse_snapshot": made.latest}
@@ -145,7 +145,7 @@ def replay(made: Made) -> Iterator[str]:
             connection.execute(table.delete().where(table.c.batch_id == asked.batch_id))
 
 
-def test_a_replay_is_told_apart_and_leads_to_what_it_judged(client: TestClient, made: Made, replay: str) -> None:
+def test_a_replay_is_marked_and_links_to_the_run_that_it_judged(client: TestClient, made: Made, replay: str) -> None:
     assert {batch["batch_id"]: batch["replay"] for batch in plain(client, "korningar")["batches"]} == {
         made.latest: False, replay: True, made.failed: False, demo.BATCH: False,
     }  # fmt: skip
@@ -283,7 +283,7 @@ def test_what_if_without_a_snapshot_says_so(
     assert "Avläsningen finns inte kvar" in html(client, "vad-hander-om?dagar=7")
 
 
-def test_what_was_released_stands_with_who_and_why(client: TestClient) -> None:
+def test_a_release_is_shown_with_its_approver_and_reason(client: TestClient) -> None:
     said = words(html(client, "overfort"))
     assert f"av {demo.APPROVER}" in said
     assert demo.REASON in said
@@ -291,7 +291,7 @@ def test_what_was_released_stands_with_who_and_why(client: TestClient) -> None:
     assert f"{batch['posts']} beslutade" in said
 
 
-def test_before_anything_has_been_run_the_pages_say_what_comes(
+def test_before_the_first_run_the_pages_say_what_they_will_show(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     StagingStore(f"sqlite:///{tmp_path / 'empty.sqlite'}").migrate()
@@ -303,7 +303,7 @@ def test_before_anything_has_been_run_the_pages_say_what_comes(
     html(client, "vad-hander-om?dagar=7", 404)
 
 
-def test_a_page_and_its_json_say_nothing_of_persons(client: TestClient, made: Made) -> None:
+def test_a_page_and_its_json_have_no_persons(client: TestClient, made: Made) -> None:
     with made.store.database.connected() as connection:
         persons = connection.execute(sa.text("SELECT person_id, patientnamn FROM bokningsbegaran")).all()
     assert persons

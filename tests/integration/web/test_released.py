@@ -1,4 +1,4 @@
-"""Överfört: who decided what and why, and which posts PMO has changed since."""
+"""Överfört: the decisions with their approvers and reasons, and the posts that PMO has changed since."""
 
 import datetime as dt
 from pathlib import Path
@@ -47,12 +47,12 @@ def dry_run(store: StagingStore, changes: dict[int, tuple[str, str]], batch_id: 
         batches.execute(store, schema.released_change.insert().values(rows))
 
 
-def test_before_anything_was_released_there_is_nothing_to_tell(store: StagingStore) -> None:
+def test_before_the_first_release_there_is_nothing_to_show(store: StagingStore) -> None:
     found = page(store)
     assert (found.batches, found.seen_by, found.changes, found.posts, found.paging.rows) == ((), None, (), (), 0)
 
 
-def test_who_let_a_wave_through_and_why(store: StagingStore) -> None:
+def test_a_release_has_its_approver_and_the_reason(store: StagingStore) -> None:
     posts = released(store, "vecka-1", FIRST, failed=(Gate.UNHANDLED_SHARE, Gate.CRITICAL_SUITES))
     (found,) = page(store).batches
     assert (found.state, found.posts, found.shown) == (BatchState.RELEASED, len(posts), len(posts))
@@ -63,7 +63,7 @@ def test_who_let_a_wave_through_and_why(store: StagingStore) -> None:
     assert approval.posts == len(posts)
 
 
-def test_a_withdrawal_a_rejection_and_one_that_waits_are_told_as_well(store: StagingStore) -> None:
+def test_a_withdrawal_a_rejection_and_a_waiting_wave_are_shown_too(store: StagingStore) -> None:
     released(store, "vecka-1", FIRST)
     release.withdraw(store, "vecka-1", "Ali Ek", "Fel enheter valdes", releases.LATER + dt.timedelta(hours=1))
     releases.awaiting(store, "vecka-2", SECOND)

@@ -1,4 +1,4 @@
-"""Vad händer om: what it says is what a dry run of the same posts under the changed facts comes to."""
+"""Vad händer om: its answer is the result of a dry run of the same posts by the changed facts."""
 
 import csv
 import datetime as dt
@@ -88,7 +88,7 @@ def edited(site: Site, folder: Path, name: str, edit: object) -> Site:
 
 
 def replayed(site: Site, run_id: str, **settings: object) -> Counter[tuple[str, str, str]]:
-    """Judge the snapshot anew by the pipeline's own steps; return unit, disposition before and after of each post."""
+    """Judge the snapshot again by the pipeline's own steps; return unit, disposition before and after of each post."""
     told = {"as_of": None, "reuse_snapshot": NIGHT.batch_id}
     run, _ = assessed(site.steps(**settings), request(run_id, **told))
     before, after = site.dispositions(NIGHT.batch_id), site.dispositions(run.batch_id)
@@ -96,7 +96,7 @@ def replayed(site: Site, run_id: str, **settings: object) -> Counter[tuple[str, 
 
 
 def considered(site: Site, asked: Mapping[str, str]) -> Counter[tuple[str, str, str]]:
-    """Return what the page says: unit, disposition now and then of each post that moves."""
+    """Return the page's answer: unit, disposition now and then of each post that moves."""
     proposal = read_proposal(asked, site.mappings)
     assert proposal is not None
     _, found = consider(site.store, site.snapshots, proposal, site.mappings, RuleSettings())
@@ -197,7 +197,7 @@ def test_nothing_is_stored(site: Site) -> None:
     assert {path: path.stat().st_mtime_ns for path in site.mappings_dir.iterdir()} == files
 
 
-def test_every_fault_of_what_is_asked_is_told_at_once(site: Site) -> None:
+def test_every_fault_of_a_question_is_reported_at_once(site: Site) -> None:
     asked = {
         "enhet": "SE0000000000-X",
         "driftstart": "3 mars",
@@ -222,19 +222,19 @@ def test_days_are_a_whole_number_of_a_year_at_most(site: Site, days: str) -> Non
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "1999-12-31", "2200-01-01", "9999-12-31"])
-def test_a_go_live_lies_where_units_csv_may_put_one(site: Site, day: str) -> None:
+def test_a_go_live_has_the_same_limits_as_in_units_csv(site: Site, day: str) -> None:
     unit = next(iter(site.mappings.units))
     with pytest.raises(ProposalError, match="mellan 2000-01-01 och 2199-12-31"):
         read_proposal({"enhet": unit, "driftstart": day}, site.mappings)
 
 
-def test_an_empty_form_asks_nothing(site: Site) -> None:
+def test_an_empty_form_gives_no_answer(site: Site) -> None:
     page = read_what_if(site.store, site.snapshots, {"enhet": " ", "dagar": ""}, site.mappings, RuleSettings())
     assert (page.batch, page.consequences, page.faults, page.no_snapshot) == (None, None, (), False)
     assert [choice.label for choice in page.waves][:2] == ["Våg 0", "Våg 1"]
 
 
-def test_a_snapshot_that_is_gone_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_missing_snapshot_is_reported(site: Site, tmp_path: Path) -> None:
     page = read_what_if(site.store, UPath(tmp_path), {"dagar": "7"}, site.mappings, RuleSettings())
     assert (page.no_snapshot, page.consequences) == (True, None)
 
