@@ -46,7 +46,7 @@ def statements() -> Mapping[str, str]:
         "select": query.select(scope, f"{as_text.replace('{}', 'q.post_id')} AS post_id, q.orsak"),
     }
     named = {name: re.sub(r"\?", lambda _: f"@P{next(numbers)}", asked.sql) for name, asked in asked.items()}
-    told = (*SQL_SERVER.begin, *(each.replace("{}", "1000") for each in SQL_SERVER.prepare), SQL_SERVER.begins_if)
+    told = (*SQL_SERVER.begin, *(text.replace("{}", "1000") for text in SQL_SERVER.prepare), SQL_SERVER.begins_if)
     return {**named, **{str(statement): str(statement) for statement in told}}
 
 

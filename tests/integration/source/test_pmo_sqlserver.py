@@ -456,7 +456,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TdsPmo]
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("encrypt", [{}, {"Encrypt": "strict"}, {"Encrypt": "no"}], ids=["default", "strict", "no"])
 def test_a_server_that_is_trusted_is_read_over_tls(trusted: TdsPmo, tmp_path: Path, encrypt: dict[str, str]) -> None:
-    """The driver asks for TLS where nothing is said; with ``no`` the login is encrypted all the same."""
+    """The driver uses TLS by default; with ``no`` the login is still encrypted."""
     if "strict" in encrypt.values():
         encrypt = {**encrypt, "ServerCertificate": str(tmp_path / "server.pem")}
     odbc = connection_string(trusted.server.port, **{"Server": f"localhost,{trusted.server.port}", **encrypt})

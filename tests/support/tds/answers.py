@@ -39,7 +39,7 @@ class Database:
         self._failures: list[tuple[str, int, ServerError]] = []
         self._lock = threading.Lock()
         self._inner = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        # SQL Server pads the shorter text with spaces, whatever the collation.
+        # SQL Server pads the shorter text with spaces in every collation.
         self._inner.create_collation("Latin1_General_100_BIN2", lambda a, b: _order(a.rstrip(" "), b.rstrip(" ")))
 
     def close(self) -> None:

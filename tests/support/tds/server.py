@@ -33,15 +33,15 @@ class TdsServer:
     """Listens at a port of the loopback interface.
 
     Attributes:
-        database: what it answers from.
+        database: the source of its answers.
         tls: its certificate and key; None: it has no TLS.
-        heard: the statements that it was asked, in order.
-        logins: who has tried to log in.
-        attentions: how often a client has called a statement off.
-        replica_port: where a client is sent that says that it only reads (``ApplicationIntent=ReadOnly``).
-        password: the one that it takes.
+        heard: the statements that it has received, in order.
+        logins: the users that have tried to log in.
+        attentions: how often a client has cancelled a statement.
+        replica_port: the port to which a client that only reads is sent (``ApplicationIntent=ReadOnly``).
+        password: the one that it accepts.
         hang_up_after: a word of a statement, and the rows after which its session is ended.
-        silent_after: the same, but nothing is said any more and nothing ended.
+        silent_after: the same, but the session gets no more data and is not ended.
     """
 
     database: Database
@@ -260,7 +260,9 @@ class Session:
         """Send a statement's result; what the client says meanwhile ends it."""
         kind = tokens.DONE_PROCEDURE if after else tokens.DONE
         buffer, sent = bytearray(), 0
-        ends, falls_silent = (_rows(sql, told) for told in (self._server.hang_up_after, self._server.silent_after))
+        ends, falls_silent = (
+            _rows_before_the_fault(sql, told) for told in (self._server.hang_up_after, self._server.silent_after)
+        )
         try:
             columns, rows = self._server.database.ask(sql, parameters)
             buffer += tokens.columns(columns) if columns else b""
@@ -284,7 +286,7 @@ class Session:
         self._wire.send(bytes(buffer) + (tokens.done(kind=kind) if after else b""))
 
 
-def _rows(sql: str, told: tuple[str, int] | None) -> int | None:
+def _rows_before_the_fault(sql: str, told: tuple[str, int] | None) -> int | None:
     return told[1] if told is not None and told[0] in sql else None
 
 

@@ -73,7 +73,7 @@ def _short(data: bytes) -> bytes:
 
 
 def _wide(value: object) -> bytes:
-    # U+F8FF stands for half a letter: SQLite holds none, a column of SQL Server may.
+    # U+F8FF replaces half a letter (a lone surrogate): SQLite cannot store one, a column of SQL Server can.
     return str(value).encode("utf-16-le").replace(b"\xff\xf8", b"\x3d\xd8")
 
 
