@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from waitlist import paths
+from waitlist.judge.rules import Code
 from waitlist.simulator import TABLES, Generation, Order, SimulatorError, __main__, generate, texts
 from waitlist.simulator.scenarios import SCENARIOS
 from waitlist.simulator.truth import SCHEMA
@@ -22,15 +23,8 @@ from waitlist.simulator.truth import SCHEMA
 AS_OF = dt.date(2024, 10, 1)
 MOMENT = "2024-10-02 00:00:00"
 
-FINDINGS = {
-    "AGE_IMPLAUSIBLE", "AGE_MISMATCH", "ALREADY_RELEASED", "ATTACHMENT_NOT_MIGRATED", "ATTACHMENT_WITHOUT_TEXT",
-    "BRANCH_NOT_IN_TEXT", "CATEGORY_NOT_MOVED", "CATEGORY_UNKNOWN", "CONTACT_FORM_MISMATCH", "CONTACT_FORM_UNKNOWN",
-    "DATE_EXPIRED", "DATE_INVERTED", "DATE_MISSING", "DESCRIPTION_OVER_LIMIT", "DUPLICATE_POST", "ENDS_BEFORE_GO_LIVE",
-    "FIRST_VISIT", "ID_COORDINATION_NUMBER", "ID_INVALID", "ID_MISSING", "ID_RESERVE_NUMBER", "ID_UNSAFE_ON_SDV_LIST",
-    "LIST_OUTSIDE_CARE_AREA", "NAME_MISSING", "NOT_ELIGIBLE_ON_SDV_LIST", "NOT_WAITING", "NOT_WAITING_ON_SDV_LIST",
-    "PROTECTED_IDENTITY", "STRADDLES_CUTOFF", "TEST_PERSON", "TEXT_CLEANED", "UNIT_ALREADY_LIVE", "UNIT_UNPLANNED",
-    "WITHIN_CUTOFF",
-}  # fmt: skip
+FINDINGS = {code.value for code in Code}
+"""Every rule fires somewhere in the synthetic list."""
 DISPOSITIONS = {
     "already_released", "book_in_millennium", "book_in_pmo", "fix_in_pmo", "handle_manually", "leave", "migrate",
     "move_to_sdv_list", "plan_unit",
