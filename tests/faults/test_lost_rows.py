@@ -100,7 +100,9 @@ def test_a_column_without_valid_dates_stops_a_run_over_all_units_and_warns_over_
     assert checked("19 values")[0] is Outcome.PASSED
     pmo.add([post(100, **{column: "2024-11-05+01:00"})])
     assert checked("a unit", units=(UNIT,)) == (Outcome.FAILED, FailureSeverity.WARNING)
-    with pytest.raises(ContractBrokenError, match=f"expect_column_to_hold_dates on {column}: 20 of 20 do not hold"):
+    with pytest.raises(
+        ContractBrokenError, match=f"expect_column_to_hold_dates on {column}: 20 of 20 do not fulfil it"
+    ):
         checked("20 values")
     pmo.add([post(101, **{column: "2024-11-05T23:30:00+00:00"})])
     assert checked("21 values")[0] is Outcome.PASSED

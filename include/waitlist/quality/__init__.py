@@ -1,6 +1,6 @@
-"""Looks on at the snapshot and at the staged rows with Great Expectations; never changes a post.
+"""Checks the snapshot and the staged rows with Great Expectations; never changes a post.
 
-Great Expectations takes seconds to import: it is, when a suite is run or Data Docs are written, not before.
+Great Expectations takes seconds to import. So it is imported only when a suite is run or Data Docs are written.
 """
 
 from waitlist.quality.docs import write_data_docs

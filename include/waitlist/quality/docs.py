@@ -1,9 +1,9 @@
 """Writes Data Docs for a batch: pages for engineers, with counts and without a single value.
 
-Great Expectations renders each suite's table from its expectations and outcomes; the counts are put beside
-them, and there is nothing else to show. Its own site builder is not used: its pages fetch scripts, styles and
-fonts from other people's servers, which a hospital's network does not reach and a page on patients must not
-ask. The frame here brings its style along and forbids the browser to load anything.
+Great Expectations renders each suite's table from its expectations and outcomes, and this module adds the counts.
+Its own site builder is not used: its pages fetch scripts, styles and fonts from servers on the internet. A
+hospital's network does not reach those servers, and a page about patients must not call them. The page written here
+contains its own style and forbids the browser to load anything.
 """
 
 import datetime as dt
@@ -60,17 +60,17 @@ small { color: #595959; overflow-wrap: anywhere; }
 def write_data_docs(
     folder: Path, batch_id: str, as_of: dt.date, suites: Iterable[Suite], results: Sequence[QualityResult]
 ) -> Path:
-    """Write a batch's site and return its first page; what an earlier run of the batch wrote is replaced.
+    """Write a batch's site and return its first page; the site of an earlier run of the batch is replaced.
 
     Args:
-        folder: where the sites of all batches lie; made when it is not there.
+        folder: the folder of the sites of all batches; created when it is missing.
         batch_id: the batch; its site's folder is named by it.
         as_of: the batch's as-of date.
         suites: every suite; one that was not run has no page.
-        results: what was found, all suites in one list.
+        results: the results of all suites in one list.
 
     Raises:
-        SuiteError: a suite was run in part, or with other expectations than it has now.
+        SuiteError: the results are not exactly those of a suite's present expectations.
     """
     found: dict[str, dict[tuple[str, str], QualityResult]] = {}
     for result in results:
@@ -78,11 +78,11 @@ def write_data_docs(
     run = [suite for suite in suites if suite.name in found]
     for suite in run:
         if found[suite.name].keys() != {expectation.key for expectation in suite.expectations}:
-            raise SuiteError(f"{suite.name}: the results are not those of its expectations; run the suite again")
+            raise SuiteError(f"{suite.name}: the results do not match its expectations; run the suite again")
     folder.mkdir(parents=True, exist_ok=True)
     site = folder / _folder_name(batch_id)
     aside = folder / f".aside-{site.name}"
-    # An attempt that was killed left it.
+    # An earlier attempt that was killed may have left this folder.
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
@@ -99,7 +99,7 @@ def write_data_docs(
 
 
 def _folder_name(batch_id: str) -> str:
-    """Return a name that any file system takes, another for another batch."""
+    """Return a folder name that every file system accepts and that no other batch has."""
     plain = re.sub(r"[^A-Za-z0-9._+-]", "_", batch_id)
     return plain if plain == batch_id else f"{plain}-{hashlib.sha256(batch_id.encode()).hexdigest()[:8]}"
 
@@ -125,9 +125,9 @@ def _index(
 
 def _suite_page(batch_id: str, as_of: dt.date, suite: Suite, found: Mapping[tuple[str, str], QualityResult]) -> str:
     results = [found[expectation.key] for expectation in suite.expectations]
-    told = f"<p>{escape(suite.text)} Kontrollen granskar {LOOKS[suite.looks]}.</p>"
+    introduction = f"<p>{escape(suite.text)} Kontrollen granskar {LOOKS[suite.looks]}.</p>"
     back = '<p><a href="index.html">Alla kontroller</a></p>'
-    return _page(suite.name, batch_id, as_of, told + _table(suite.expectations, results) + back)
+    return _page(suite.name, batch_id, as_of, introduction + _table(suite.expectations, results) + back)
 
 
 def _page(title: str, batch_id: str, as_of: dt.date, body: str) -> str:
@@ -141,17 +141,19 @@ def _page(title: str, batch_id: str, as_of: dt.date, body: str) -> str:
 
 
 def _table(expectations: Sequence[Expectation], results: Sequence[QualityResult]) -> str:
-    """Return Great Expectations' table of the results, with the counts told in Swedish beside it."""
+    """Return Great Expectations' table of the results, with the counts beside it in Swedish."""
     quieten()
     from great_expectations.render.renderer.content_block.validation_results_table_content_block import (  # noqa: PLC0415
         ValidationResultsTableContentBlockRenderer,
     )
     from great_expectations.render.view.view import DefaultJinjaComponentView  # noqa: PLC0415
 
-    import waitlist.quality.expectations  # noqa: F401, PLC0415 - makes the project's own known
+    import waitlist.quality.expectations  # noqa: F401, PLC0415 - registers the project's own
 
-    told = [_as_told(expectation, result) for expectation, result in zip(expectations, results, strict=True)]
-    block: dict[str, Any] = ValidationResultsTableContentBlockRenderer.render(told).to_json_dict()  # type: ignore[union-attr]
+    validated = [
+        _validation_result(expectation, result) for expectation, result in zip(expectations, results, strict=True)
+    ]
+    block: dict[str, Any] = ValidationResultsTableContentBlockRenderer.render(validated).to_json_dict()  # type: ignore[union-attr]
     for row, expectation, result in zip(block["table"], expectations, results, strict=True):
         row[0] = f'<i class="fas {_ICONS[result.outcome]}"></i> {OUTCOME_LABELS[result.outcome]}'
         row[2:] = [
@@ -169,8 +171,8 @@ def _table(expectations: Sequence[Expectation], results: Sequence[QualityResult]
     return str(DefaultJinjaComponentView().render(document))  # type: ignore[no-untyped-call]
 
 
-def _as_told(expectation: Expectation, result: QualityResult) -> "ExpectationValidationResult":
-    """Put together a validation result that has an outcome and no more."""
+def _validation_result(expectation: Expectation, result: QualityResult) -> "ExpectationValidationResult":
+    """Return a Great Expectations validation result that has the outcome and nothing else."""
     from great_expectations.core import ExpectationValidationResult  # noqa: PLC0415
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: PLC0415
 
@@ -191,7 +193,7 @@ def _number(value: int) -> str:
 
 
 def _share(part: float, whole: float) -> str:
-    """Return a percentage in Swedish; what is not nothing is not told as 0 %, what is not all not as 100 %."""
+    """Return a percentage in Swedish; it is 0 % only for no rows, and 100 % only for all rows."""
     if not whole:
         return "–"
     percent = 100 * part / whole

@@ -1,10 +1,10 @@
-"""Has Great Expectations look at a chunk of posts or at a batch's staged rows, and keeps the counts alone.
+"""Runs Great Expectations over a chunk of posts or over a batch's staged rows, and keeps only counts.
 
-Great Expectations' validator is used directly, not through a data context: the staged rows are a statement
-with bound values instead of a query text and a connection string, and a chunk costs half as much.
+Great Expectations' validator is used directly, not through a data context. So the staged rows can be given as a
+statement with bound values instead of a query text and a connection string, and a chunk takes half the time.
 
-Results are asked for without values and without row numbers (``RESULT_FORMAT``): even a failing value is not
-fetched. An expectation that raised is told by the exception's type and place, since its text may quote values.
+Results have no values and no row numbers (``RESULT_FORMAT``): even a failing value is not fetched. When an
+expectation raises an exception, the log has the exception's type and place: its text may quote values.
 ``quiet.quieten`` must have been called before this module is imported.
 """
 
@@ -47,7 +47,7 @@ RESULT_FORMAT: Final = {
     "exclude_unexpected_values": True,
     "return_unexpected_index_query": False,
 }
-"""Counts, and nothing else."""
+"""Great Expectations returns counts and nothing else."""
 
 
 _MISSING: Final[Mapping[str, Literal["all", "any"] | None]] = {
@@ -63,11 +63,11 @@ _MISSING: Final[Mapping[str, Literal["all", "any"] | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What one look at some rows says about one expectation.
+    """The counts of one expectation over some rows.
 
     Attributes:
-        evaluated: rows looked at; 1 for an expectation on the table as a whole but its row count.
-        unexpected: those that did not hold.
+        evaluated: rows checked. An expectation on the table as a whole has 1; the one on its row count has the rows.
+        unexpected: rows that did not fulfil the expectation.
         raised: the exception's type and place where the expectation could not be evaluated, else empty.
     """
 
@@ -77,9 +77,9 @@ class Count:
 
 
 class _ColumnsAtHand(PandasExecutionEngine):
-    """Gives an expectation the columns that it looks at, and those alone.
+    """Gives an expectation only the columns that it reads.
 
-    The original hands on every column, and each filter then copies them all.
+    The original gives it every column, and each filter then copies them all.
     """
 
     def get_domain_records(self, domain_kwargs: dict[str, Any]) -> pd.DataFrame:
@@ -97,15 +97,15 @@ class _ColumnsAtHand(PandasExecutionEngine):
 
 
 class Validation:
-    """The expectations of some suites, ready to be held against rows.
+    """The expectations of some suites, ready to be checked against rows.
 
     Args:
         suites: the suites.
         context: as-of date, mappings, rule settings.
-        wanted: which of their expectations.
+        wanted: selects among their expectations.
 
     Attributes:
-        places: where those wanted stand among all the suites' expectations.
+        places: the positions of the selected expectations among all of the suites'.
 
     Raises:
         SuiteError: Great Expectations does not know one of them.
@@ -123,10 +123,10 @@ class Validation:
         ]
 
     def judged(self, table: pa.Table, names: Sequence[str] | None = None) -> "JudgedPosts":
-        """Let the rules judge some posts, and keep of them what the other expectations look into.
+        """Let the rules judge some posts, and keep the columns that the other expectations read.
 
-        Free text is most of a post, and posts are gathered before a look: any other column keeps its name alone.
-        So does a column of ``names`` that the table lacks.
+        Posts are gathered before they are checked, and free text is most of a post. So every other column keeps its
+        name but not its values. A column of ``names`` that the table lacks is added in the same way.
         """
         looked_into = {name for _, expectation in self._asked for name in expectation.columns if not _rule(expectation)}
         rules = {name for _, expectation in self._asked for name in [_rule(expectation)] if name}
@@ -139,7 +139,7 @@ class Validation:
         return JudgedPosts(pa.table(columns, names=names), by_rules)
 
     def of_posts(self, posts: "JudgedPosts") -> list[Count]:
-        """Look at some posts, at least one; returns a count per expectation, in the order of ``places``.
+        """Check some posts, at least one, and return a count per expectation in the order of ``places``.
 
         Raises:
             SuiteError: an expectation got lost.
@@ -147,35 +147,35 @@ class Validation:
         frame = posts.table.to_pandas(types_mapper=pd.ArrowDtype)  # no copy: the columns stay Arrow's
         execution = _ColumnsAtHand()
         collects = gc.isenabled()
-        # What a look leaves is young then, and is collected without going through everything else.
+        # The garbage of a check stays in the youngest generation, and is collected without a full collection.
         gc.disable()
         try:
             with judging(self._context, posts.judged):
                 return self._counts(execution, frame)
         finally:
-            # It refers to itself: the posts would stay in memory until the next full garbage collection.
+            # The manager refers to itself: the posts would stay in memory until the next full garbage collection.
             execution.batch_manager.reset_batch_cache()
             execution.batch_manager.batch_data_cache.clear()
-            # What it has worked out refers to itself as well, and outlives every look but the last.
+            # The engine's metrics refer to themselves as well, and would stay in memory in the same way.
             del execution
             gc.collect(0)
             if collects:
                 gc.enable()
 
     def of_staged(self, database: "Database", batch_id: str) -> list[Count]:
-        """Look at a batch's booking requests where they lie.
+        """Check a batch's booking requests in the staging database.
 
         Raises:
             SuiteError: an expectation got lost.
-            StagingError: the database could not be asked, or not to the end.
+            StagingError: the database could not be queried, or failed before the last expectation.
         """
-        # Imported late: it brings database drivers that a snapshot can do without.
+        # Imported late: these modules import database drivers, which a check of a snapshot does not need.
         from waitlist.staging.database import refusals_named  # noqa: PLC0415
         from waitlist.staging.driver_errors import ended_connection  # noqa: PLC0415
         from waitlist.staging.schema import bokningsbegaran, disposition, schema_of  # noqa: PLC0415
 
         engine = database.engine
-        # PostgreSQL compares texts several times as fast byte by byte as by the language of the database.
+        # PostgreSQL compares texts several times faster byte by byte than by the language of the database.
         in_bytes = engine.dialect.name == "postgresql"
         columns = [
             sa.collate(column, "C").label(column.name) if in_bytes and isinstance(column.type, sa.Unicode) else column
@@ -194,7 +194,7 @@ class Validation:
             )
             .where(bokningsbegaran.c.batch_id == batch_id)
         )
-        with refusals_named(f"looking at the staged rows of batch {batch_id}"), database.waits_named():
+        with refusals_named(f"checking the staged rows of batch {batch_id}"), database.waits_named():
             with database.connected() as connection:
                 connection.execute(rows.limit(0))
             execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
@@ -217,7 +217,7 @@ class Validation:
         data: Any,  # noqa: ANN401 - as its engine
         fatal: Callable[[BaseException], BaseException | None] = lambda _: None,
     ) -> list[Count]:
-        """Count; ``fatal`` finds in an expectation's error one after which no other can be asked."""
+        """Count; ``fatal`` returns the error that makes any further expectation impossible, or None."""
         if not self._asked:
             return []
         validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
@@ -230,7 +230,7 @@ class Validation:
         if lost or len(results) != len(self._asked):
             named = ", ".join(f"{suite.name}: {expectation.name}" for suite, expectation in lost)
             raise SuiteError(
-                f"{len(self._asked)} expectations were asked, {len(results)} answered; lost: {named or 'none'}"
+                f"{len(self._asked)} expectations were run, {len(results)} gave a result; lost: {named or 'none'}"
             )
         return [self._count(validator, place, found[place], fatal) for place in range(len(self._asked))]
 
@@ -243,13 +243,13 @@ class Validation:
     ) -> Count:
         suite, expectation = self._asked[place]
         if _raised(result):
-            # Statements are put together for many expectations; one that fails takes the others with it.
+            # One statement serves many expectations: when one of them fails, all of them fail. So run it alone.
             try:
                 (result,) = validator.graph_validate(
                     configurations=[self._configurations[place]],
                     runtime_configuration={"result_format": RESULT_FORMAT, "catch_exceptions": False},
                 )
-            except Exception as error:  # noqa: BLE001 - whatever it is, only its type and place are told
+            except Exception as error:  # noqa: BLE001 - of any error, only the type and place are logged
                 if (cause := fatal(error)) is not None:
                     raise cause from None
                 raised = _place_of(error)
@@ -268,14 +268,14 @@ class Validation:
 
 @dataclass(frozen=True)
 class JudgedPosts:
-    """Posts as the expectations look at them, row by row the same."""
+    """The columns that expectations read of some posts, and the rules' answers for the same rows."""
 
     table: pa.Table
     judged: Mapping[str, Judgement]
 
     @classmethod
     def gathered(cls, parts: Sequence[Self]) -> Self:
-        """Put posts together in their order."""
+        """Concatenate the parts in their order."""
         if len(parts) == 1:
             return parts[0]
         judged: dict[str, Judgement] = {}
@@ -292,7 +292,7 @@ def _rule(expectation: Expectation) -> str | None:
 
 
 def _beside_rules(expectations: Collection[tuple[str, str]], table: pa.Table) -> list[str]:
-    """Name what is asked of the posts besides the rules of the suites."""
+    """Return the names, besides the rules of the suites, that ``judge`` must answer for the posts."""
     asked = []
     if ("expect_column_values_to_be_personnummer", "personnummer") in expectations:
         asked.append(IS_PERSONNUMMER)
@@ -312,20 +312,20 @@ def _configuration(suite: Suite, expectation: Expectation, place: int) -> Expect
         configuration.to_domain_obj()
     except (GreatExpectationsError, ValueError) as error:
         raise SuiteError(
-            f"{suite.name}: Great Expectations does not take {expectation.name} on "
+            f"{suite.name}: Great Expectations does not accept {expectation.name} on "
             f"{expectation.column or 'the table'} ({type(error).__name__})"
         ) from None
     return configuration
 
 
 def _asked_at(result: ExpectationValidationResult) -> int | None:
-    """Return the place, among those asked, of the expectation that a result answers."""
+    """Return the position, among the expectations that were run, of the one that a result belongs to."""
     configuration = result.expectation_config
     return None if configuration is None else (configuration.meta or {}).get("place")
 
 
 def _raised(result: ExpectationValidationResult) -> bool:
-    """Say whether a result stands for an exception; its form depends on where it was raised."""
+    """Tell whether a result reports an exception; its form depends on where the exception was raised."""
     info: Mapping[str, Any] = result.exception_info or {}
     if "raised_exception" in info:
         return bool(info["raised_exception"])
@@ -333,7 +333,7 @@ def _raised(result: ExpectationValidationResult) -> bool:
 
 
 def _place_of(error: BaseException) -> str:
-    """Name an exception and its causes by type, and the line that raised the first, without its text."""
+    """Return the types of an exception and its causes, and the line that raised the first; never their text."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)

@@ -1,11 +1,11 @@
 """The project's own expectations and their metrics, for pandas and SQL.
 
 Importing this module imports Great Expectations, which takes seconds: only ``engine`` does, when a suite is run.
-Great Expectations knows a class from the moment it is defined; a suite that names one it does not know loses
-that expectation with no more than a log line, so ``engine`` counts.
+Great Expectations registers a class when it is defined. When a suite names an unregistered class, Great Expectations
+skips that expectation and only logs a line. So ``engine`` counts the results.
 
-What an expectation judges by (mappings, settings, as-of date) comes through ``judging``, never through kwargs:
-those are stored and shown.
+Expectations take the mappings, settings and as-of date that they judge by from ``judging``. They never take them
+from kwargs: those are stored and shown.
 """
 # ruff: noqa: N805 - Great Expectations calls a metric's condition with the class
 # mypy: disable-error-code="untyped-decorator"
@@ -48,7 +48,7 @@ from waitlist.judge.rules import RULES, Code
 from waitlist.settings import StraddlePolicy
 
 Judgement = npt.NDArray[np.bool_] | Exception
-"""A rule's answer for some posts, or why it has none."""
+"""A rule's answer for some posts, or the exception that it raised."""
 
 _CONTEXT: Final[ContextVar[RuleContext]] = ContextVar("quality_context")
 _JUDGED: Final[ContextVar[Mapping[str, Judgement]]] = ContextVar("quality_judged")
@@ -57,12 +57,12 @@ IS_PERSONNUMMER: Final = "is a personnummer"
 IS_SDV_LIST: Final = "is an SDV list"
 
 GO_LIVE: Final = "driftstart"
-"""The disposition's go-live, which the rows under judgement carry beside the booking request's columns."""
+"""The disposition's go-live; the checked rows have it beside the booking request's columns."""
 
 
 @contextmanager
 def judging(context: RuleContext, judged: Mapping[str, Judgement] | None = None) -> Iterator[None]:
-    """Say what the expectations judge by, and what was judged already, while the block runs.
+    """Set what the expectations judge by, and what was judged already, while the block runs.
 
     Args:
         context: as-of date, mappings, rule settings.
@@ -79,7 +79,7 @@ def judging(context: RuleContext, judged: Mapping[str, Judgement] | None = None)
 
 
 def judge(table: pa.Table, names: Iterable[str], context: RuleContext) -> dict[str, Judgement]:
-    """Ask rules about posts; what is derived from the posts is worked out once for all of them.
+    """Run rules over posts; values that are derived from the posts are computed once for all rules.
 
     Args:
         table: the columns of ``schema.POSTS`` that the rules read.
@@ -87,7 +87,7 @@ def judge(table: pa.Table, names: Iterable[str], context: RuleContext) -> dict[s
         context: as-of date, mappings, rule settings.
 
     Returns:
-        By name, where the rule fires, or the exception that it raised: it takes no other down.
+        By name, the rows where the rule fires, or the exception that it raised: the other rules still answer.
     """
     posts = Posts(table, context)
     judged: dict[str, Judgement] = {}
@@ -95,7 +95,7 @@ def judge(table: pa.Table, names: Iterable[str], context: RuleContext) -> dict[s
         predicate = _NO_RULES[name] if name in _NO_RULES else RULES[Code(name)].predicate
         try:
             judged[name] = predicate(posts)
-        except Exception as error:  # noqa: BLE001 - told where the expectation is answered
+        except Exception as error:  # noqa: BLE001 - raised again where the expectation needs the answer
             judged[name] = error
     return judged
 
@@ -114,7 +114,7 @@ def _answer(name: str, index: "pd.Index[Any]") -> "pd.Series[bool]":
 
 
 def as_of_moment(context: RuleContext) -> dt.datetime:
-    """Return the moment that a list is taken at: 00:00 of the day after the as-of date, local and naive."""
+    """Return the moment that a list is taken: 00:00 of the day after the as-of date, local and naive."""
     return dt.datetime.combine(context.as_of + dt.timedelta(days=1), dt.time())
 
 
@@ -127,7 +127,7 @@ class _BeforeAsOf(ColumnMapMetricProvider):
 
 
 class ExpectColumnValuesToBeBeforeAsOf(ColumnMapExpectation):
-    """Expect every timestamp to lie before the moment that the list was taken at."""
+    """Expect every timestamp to be before the moment that the list was taken."""
 
     map_metric = "column_values.before_as_of"
 
@@ -141,7 +141,7 @@ class _NotBeforeAsOf(ColumnMapMetricProvider):
 
 
 class ExpectColumnValuesToNotBeBeforeAsOf(ColumnMapExpectation):
-    """Expect every timestamp to lie at or after the moment that the list was taken at, or to be empty."""
+    """Expect every timestamp to be at or after the moment that the list was taken, or to be empty."""
 
     map_metric = "column_values.not_before_as_of"
 
@@ -156,7 +156,7 @@ class _Dates(ColumnMapMetricProvider):
 
 
 class ExpectColumnToHoldDates(ColumnMapExpectation):
-    """Expect a column that is not empty to hold dates: one at least among ``min_values`` values or more.
+    """Expect a column to hold at least one date when it has ``min_values`` values or more.
 
     It is judged over the whole batch, where its counts are added up (``run``).
     """
@@ -175,7 +175,7 @@ class _ProtectionKnown(MulticolumnMapMetricProvider):
 
 
 class ExpectProtectionToBeKnown(MulticolumnMapExpectation):
-    """Expect to know of every post whether its patient is protected, unless neither number nor name says who it is."""
+    """Expect every post to say whether its patient is protected, unless it has neither a number nor a name."""
 
     column_list: list[str] = ["personnummer", "patient", "sekretess"]  # noqa: RUF012 - a field of the model
     map_metric = "multicolumn_values.protection_known"
@@ -201,8 +201,8 @@ class _Personnummer(ColumnMapMetricProvider):
 class ExpectColumnValuesToBePersonnummer(ColumnMapExpectation):
     """Expect every number to be a personnummer at the as-of date.
 
-    On the snapshot as PMO writes it, judged by ``identity.classify``. In SQL as a Person-ID of twelve digits,
-    judged by a statement of its own, so that a fault of the module does not hide itself.
+    In the snapshot the number has PMO's form, and ``identity.classify`` judges it. In SQL it is a Person-ID of twelve
+    digits, and a statement of its own judges it, so that a fault of the module does not hide itself.
     """
 
     map_metric = "column_values.personnummer"
@@ -250,7 +250,7 @@ class ExpectPostsToPassRule(MulticolumnMapExpectation):
 
     @pydantic.root_validator(pre=True)
     def _name_columns(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A row is a post, whatever the columns hold that the rule reads."""
+        """Name the rule's columns; every row counts, also one where all of them are empty."""
         return {**values, "column_list": ["post_id", *RULES[values["rule"]].columns]}
 
 
@@ -311,7 +311,7 @@ class _ClearCutoff(MulticolumnMapMetricProvider):
         }
         if not cutoffs:
             return sa.false()
-        # A comparison for each go-live instead of date arithmetic, which every database spells its own way.
+        # A comparison for each go-live instead of date arithmetic, which every database writes differently.
         go_live = sa.column(GO_LIVE, sa.Date)
         later = [
             sa.and_(go_live == day, sa.type_coerce(ends if migrates else starts, sa.Date) > cutoff)
@@ -323,8 +323,9 @@ class _ClearCutoff(MulticolumnMapMetricProvider):
 class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
     """Expect every booking window to be later than go-live and four weeks (chapter 2, step 3).
 
-    Later as the setting ``straddle_policy`` reads it: the whole window, or with ``migrate`` its end. Go-live is the
-    one that the disposition was decided by; it must be a unit's in ``units.csv`` still, and after the as-of date.
+    The setting ``straddle_policy`` says what must be later: the whole window, or with ``migrate`` its end. The go-live
+    is the one that the disposition was decided by. It must still be a unit's in ``units.csv``, and after the as-of
+    date.
     """
 
     column_list: list[str] = ["begart_startdatum", "begart_slutdatum"]  # noqa: RUF012 - a field of the model
@@ -335,13 +336,13 @@ class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
 def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElement[bool]:
     """Return SQL that says whether a text is a Person-ID of twelve digits.
 
-    A real date that is not after the as-of date, of a year that a sign could tell, a birth number and the right check
-    digit.
-    Portable: no regular expression, and no cast that could fail on a letter. Texts are compared as texts where
-    that will do, since a row has many digits.
+    It has a real date that is not after the as-of date, a year that a sign (- or +) could express, a birth number and
+    the right check digit.
+    The SQL is portable: no regular expression, and no cast that could fail on a letter. It compares texts as texts
+    where that is enough, since a row has many digits.
     """
-    # Luhn over the nine digits after the century and the check digit; NULL when one of them is no digit. In the
-    # first order a digit's place is the sum of the digits of its double.
+    # Luhn over the nine digits after the century and the check digit; NULL when one of them is not a digit. In the
+    # first order, a digit's position is the sum of the digits of its double.
     terms = [
         _digit(sa.func.substring(column, place, 1), "0516273849" if place % 2 else "0123456789")
         for place in range(3, 13)
@@ -366,16 +367,16 @@ def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElem
     return sa.case((holds, 1), else_=0) == 1
 
 
-class _Place(FunctionElement[int]):
-    """Where a character first stands in a text, from 1; 0 where it does not."""
+class _Position(FunctionElement[int]):
+    """The position of a character's first occurrence in a text, from 1; 0 where there is no occurrence."""
 
     name = "place"
     type = sa.Integer()
     inherit_cache = True
 
 
-@compiles(_Place)
-def _place(element: _Place, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
+@compiles(_Position)
+def _compile_position(element: _Position, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
     text, character = (compiler.process(clause, **given) for clause in element.clauses)
     if compiler.dialect.name == "mssql":
         return f"CHARINDEX({character}, {text})"
@@ -383,6 +384,6 @@ def _place(element: _Place, compiler: SQLCompiler, **given: Any) -> str:  # noqa
 
 
 def _digit(character: sa.ColumnElement[str], order: str) -> sa.ColumnElement[int]:
-    """Return a digit's place in an order of the ten, from 0; NULL for any other character."""
-    # A literal in the text: bound, they would come to dozens in a statement, and SQL Server takes 2,100.
-    return sa.func.nullif(_Place(sa.literal_column(f"'{order}'"), character), 0) - 1
+    """Return a digit's position in an order of the ten digits, from 0; NULL for any other character."""
+    # A literal in the text: as bound values they would be dozens in a statement, and SQL Server accepts 2,100.
+    return sa.func.nullif(_Position(sa.literal_column(f"'{order}'"), character), 0) - 1

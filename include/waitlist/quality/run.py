@@ -1,4 +1,4 @@
-"""Holds suites against a snapshot or a staged batch, adds up what the chunks say, and judges the sums."""
+"""Checks a snapshot or a staged batch with suites, adds up the counts of its chunks, and judges the sums."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from waitlist.staging.database import Database
 
 CHUNK_POSTS: Final = 50_000
-"""Posts to gather before an expectation on the table as a whole looks at them, about.
+"""About how many posts are gathered before the expectations on the table as a whole check them.
 
-How often it looked is stored: another figure here is another result.
+The number of checks is stored: another figure here gives another result.
 """
 
 _CHUNKS_A_LOOK: Final = 4
-"""Such chunks before the expectations on rows look: a look costs each some 6 ms however few the rows are."""
+"""Such chunks before the expectations on rows are checked: every check takes each some 6 ms, however few the rows."""
 
 Progress = Callable[[int], None]
 
@@ -49,13 +49,13 @@ def check_snapshot(
     chunk_posts: int = CHUNK_POSTS,
     progress: Progress | None = None,
 ) -> list[QualityResult]:
-    """Hold suites against posts, all suites in one pass.
+    """Check posts with suites, all suites in one pass.
 
-    Uniqueness is judged within one look. That is enough for a snapshot, whose partitions are disjoint ranges of
-    ``post_id``, since a duplicate over two looks is found where the batch is loaded.
+    Uniqueness is judged within one chunk. That is enough for a snapshot, whose partitions are disjoint ranges of
+    ``post_id``: a duplicate over two chunks is found where the batch is loaded.
 
     Args:
-        suites: those that look at the snapshot.
+        suites: suites that check the snapshot.
         tables: posts in chunks of any size, with at least ``suites.columns_needed(suites)``; read once.
         context: as-of date, mappings, rule settings.
         names: every column that the snapshot has, in its order, where the tables hold fewer.
@@ -97,17 +97,17 @@ def check_snapshot(
 def check_staged(
     suites: Iterable[Suite], database: "Database", batch_id: str, context: RuleContext
 ) -> list[QualityResult]:
-    """Hold suites against the booking requests of one batch, in the staging database.
+    """Check the booking requests of one batch with suites, in the staging database.
 
     Args:
         suites: those that look at the staged rows.
         database: the staging database.
-        batch_id: the batch; rows of others are not seen.
+        batch_id: the batch; the rows of other batches are not read.
         context: as-of date, mappings, rule settings.
 
     Raises:
         SuiteError: an expectation got lost or is not known.
-        StagingError: the database could not be asked, or not to the end.
+        StagingError: the database could not be queried, or failed before the last expectation.
     """
     wanted = _those_that_look_at(Looks.STAGED, suites)
     counts = _validation(wanted, context).of_staged(database, batch_id)
@@ -118,7 +118,7 @@ def merge(suites: Iterable[Suite], parts: Iterable[Sequence[QualityResult]]) -> 
     """Add up the results of a batch's partitions and judge the sums.
 
     Args:
-        suites: the suites that each part was held against.
+        suites: the suites that each part was checked with.
         parts: results of ``check_snapshot``, one list a partition.
 
     Raises:
@@ -139,7 +139,7 @@ def merge(suites: Iterable[Suite], parts: Iterable[Sequence[QualityResult]]) -> 
 
 
 def over_some_units(results: Iterable[QualityResult]) -> list[QualityResult]:
-    """Return results as they count in a run over some units: few posts may well have no date, and that is a warning."""
+    """Return results as they count in a run over some units: there, a column without dates is only a warning."""
     return [
         replace(result, severity=FailureSeverity.WARNING) if result.expectation == HOLDS_DATES_TYPE else result
         for result in results
@@ -149,8 +149,8 @@ def over_some_units(results: Iterable[QualityResult]) -> list[QualityResult]:
 def require_contract(results: Iterable[QualityResult]) -> None:
     """Stop the run when the extract broke its contract.
 
-    What is critical in the contract suite must have passed, or have had nothing to look at; what could not be
-    evaluated stops as well.
+    Every critical expectation of the contract suite must have passed, or have had no rows to check. One that could not
+    be evaluated stops the run as well.
 
     Raises:
         ContractBrokenError: with every critical expectation of the contract suite that failed.
@@ -164,15 +164,15 @@ def require_contract(results: Iterable[QualityResult]) -> None:
     ]
     if broken:
         raise ContractBrokenError(
-            "the extract breaks its contract, so nothing was assessed:\n  " + "\n  ".join(map(_tell, broken))
+            "the extract breaks its contract, so nothing was assessed:\n  " + "\n  ".join(map(_describe, broken))
         )
 
 
-def _tell(result: QualityResult) -> str:
+def _describe(result: QualityResult) -> str:
     on = f" on {result.column}" if result.column else ""
     if result.outcome is Outcome.ERROR:
         return f"{result.expectation}{on}: could not be evaluated"
-    return f"{result.expectation}{on}: {result.unexpected:,} of {result.evaluated:,} do not hold"
+    return f"{result.expectation}{on}: {result.unexpected:,} of {result.evaluated:,} do not fulfil it"
 
 
 def _validation(
@@ -188,12 +188,12 @@ def _those_that_look_at(looks: Looks, suites: Iterable[Suite]) -> tuple[Suite, .
     wanted = tuple(suites)
     others = [suite.name for suite in wanted if suite.looks is not looks]
     if others:
-        raise SuiteError(f"not for {looks}: {', '.join(others)}")
+        raise SuiteError(f"suites that do not check {looks}: {', '.join(others)}")
     return wanted
 
 
 def _gather(parts: "Iterable[JudgedPosts]", posts: int) -> "Iterator[JudgedPosts]":
-    """Put small parts together until there are ``posts`` rows; no text is copied."""
+    """Concatenate small parts until there are ``posts`` rows; no text is copied."""
     waiting: list[JudgedPosts] = []
     rows = 0
     for part in parts:

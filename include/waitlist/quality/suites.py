@@ -1,8 +1,8 @@
-"""Reads the expectation suites and says everything that is wrong with them, without Great Expectations.
+"""Reads the expectation suites and reports every fault in them, without Great Expectations.
 
-The files have Great Expectations' own form. What may stand in them is less: an expectation type that could
-report a patient's value is not in ``TYPES``, and each type takes only the kwargs that are named here.
-``docs/quality.md`` tells a migration lead how to edit a threshold.
+The files have Great Expectations' own form, but may contain less. An expectation type that could report a patient's
+value is not in ``TYPES``, and each type accepts only the kwargs that are named here. ``docs/quality.md`` explains to
+a migration lead how to edit a threshold.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ CONTRACT: Final = "extract_contract"
 """The suite whose critical expectations stop the run."""
 
 NOT_IN_A_CHUNK: Final = frozenset({Code.DUPLICATE_POST, Code.ALREADY_RELEASED})
-"""Rules that need more than the posts themselves, so no expectation can hold them."""
+"""Rules that need more than the posts themselves, so no expectation can check them."""
 
 STAGED_COLUMNS: Final = ("batch_id", "post_id", *NAMES, "row_hash")
-"""Columns of ``bokningsbegaran``; told here so that reading a suite needs no database driver."""
+"""Columns of ``bokningsbegaran``, listed here so that reading a suite needs no database driver."""
 
 COLUMN_LENGTH: Final = 100
-"""Characters that ``quality_result`` has for the columns' names of an expectation."""
+"""The length of the column of ``quality_result`` that has the names of an expectation's columns."""
 
 
 class Looks(StrEnum):
-    """What a suite looks at."""
+    """What a suite checks."""
 
     SNAPSHOT = "the snapshot"
     STAGED = "the staged booking requests"
@@ -54,7 +54,7 @@ SUITES: Final[Mapping[str, Looks]] = MappingProxyType(
         "booking_requests": Looks.STAGED,
     }
 )
-"""Every suite there must be, in the order in which they are shown; its file is ``<name>.json``."""
+"""Every required suite, in the order in which they are shown; its file is ``<name>.json``."""
 
 _COLUMNS: Final[Mapping[Looks, tuple[str, ...]]] = {
     Looks.SNAPSHOT: tuple(POSTS.names),
@@ -72,14 +72,14 @@ class _Strict(BaseModel):
 
 
 class _Kwargs(_Strict):
-    """What an expectation is told; its columns are those that must exist."""
+    """The arguments of an expectation; the columns that they name must exist."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return ()
 
     def faults(self) -> Iterable[str]:
-        """Say what is wrong beyond the form."""
+        """Return the faults that the form does not catch."""
         return ()
 
 
@@ -158,7 +158,7 @@ class _Compound(_MapKwargs):
     def faults(self) -> Iterable[str]:
         length = len(", ".join(self.column_list))
         if length > COLUMN_LENGTH:
-            yield f"column_list: names come to {length} characters, a result has room for {COLUMN_LENGTH}"
+            yield f"column_list: the names have {length} characters, a result can store {COLUMN_LENGTH}"
 
 
 class _Rule(_MapKwargs):
@@ -172,7 +172,7 @@ class _Rule(_MapKwargs):
         if self.rule not in RULES:
             yield f"rule: no rule is called {self.rule!r}"
         elif self.rule in NOT_IN_A_CHUNK:
-            yield f"rule: {self.rule} looks beyond the posts at hand; no expectation can hold it"
+            yield f"rule: {self.rule} needs more than the posts themselves; no expectation can check it"
 
 
 class _Window(_MapKwargs):
@@ -231,7 +231,7 @@ TYPES: Final[Mapping[str, _Type]] = MappingProxyType(
         "expect_booking_windows_to_clear_cutoff": _Type(_Window, _STAGED),
     }
 )
-"""The only expectation types a suite may name: each of them says how many rows, none of them which values."""
+"""The only expectation types that a suite may name: each reports how many rows fail, and never which values."""
 
 
 @dataclass(frozen=True)
@@ -240,13 +240,13 @@ class Expectation:
 
     Attributes:
         type: Great Expectations' name of it.
-        kwargs: what it is told, JSON values.
-        name: the rule's code where it holds a rule, else its type.
-        columns: those it looks at; none for the table as a whole.
+        kwargs: its arguments, JSON values.
+        name: the rule's code where it checks a rule, else its type.
+        columns: the columns that it reads; empty for the table as a whole.
         severity: what a failure means.
-        threshold: share of rows, 0 to 1, that must hold (``mostly`` in the file).
-        text: what it asks, in Swedish, for a migration lead.
-        note: why it stands there, for engineers.
+        threshold: share of rows, 0 to 1, that must fulfil it (``mostly`` in the file).
+        text: what it requires, in Swedish, for a migration lead.
+        note: why the suite has it, for engineers.
     """
 
     type: str
@@ -274,8 +274,8 @@ class Suite:
     """A suite, checked.
 
     Attributes:
-        name: as its file is called.
-        looks: at the snapshot or at the staged rows.
+        name: its file's name without ``.json``.
+        looks: what it checks, the snapshot or the staged rows.
         text: its concern, in Swedish.
         note: its concern, for engineers.
         expectations: in the file's order.
@@ -289,7 +289,7 @@ class Suite:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The snapshot's columns that the suite looks into, in the snapshot's order; the key always."""
+        """The snapshot's columns that the suite reads, in the snapshot's order; always with the key."""
         named = {"post_id"}.union(*(expectation.columns for expectation in self.expectations))
         return tuple(name for name in POSTS.names if name in named)
 
@@ -320,7 +320,7 @@ def load_suites(directory: Path) -> Mapping[str, Suite]:
     """Read every suite of a folder.
 
     Args:
-        directory: where ``<suite>.json`` lie, one for each of ``SUITES`` and nothing else that ends so.
+        directory: a folder with ``<suite>.json`` for each of ``SUITES`` and no other ``.json`` file.
 
     Returns:
         The suites by name, in the order of ``SUITES``.
@@ -347,12 +347,12 @@ def load_suites(directory: Path) -> Mapping[str, Suite]:
             if suite is not None:
                 suites[name] = suite
     if faults:
-        raise SuiteError(f"expectation suites in {directory} at fault:\n  " + "\n  ".join(faults))
+        raise SuiteError(f"faults in the expectation suites of {directory}:\n  " + "\n  ".join(faults))
     return MappingProxyType(suites)
 
 
 def digest(suite: Suite) -> str:
-    """Return the SHA-256, in hex, of what a suite says; white space and key order in the file do not count."""
+    """Return the SHA-256, in hex, of a suite's content; white space and key order in the file do not count."""
     content = [
         suite.name,
         suite.text,
@@ -363,7 +363,7 @@ def digest(suite: Suite) -> str:
 
 
 def columns_needed(suites: Iterable[Suite]) -> list[str]:
-    """Return the snapshot's columns that the suites look at, in the snapshot's order."""
+    """Return the snapshot's columns that the suites read, in the snapshot's order."""
     named = {name for suite in suites for name in suite.columns}
     return [name for name in POSTS.names if name in named]
 
@@ -372,7 +372,7 @@ Report = Callable[[str], None]
 
 
 def _read(path: Path, name: str, looks: Looks, report: Report) -> Suite | None:
-    """Read one file; a fault is reported, and a file with a fault of form gives no suite."""
+    """Read one file and report its faults; return None when the fault is one of form."""
     try:
         text = read_kept(path).decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_without_repeats)
@@ -393,7 +393,7 @@ def _read(path: Path, name: str, looks: Looks, report: Report) -> Suite | None:
         report(str(error) if isinstance(error, ValueError) else "nested too deeply")
         return None
     if file.name != name:
-        report(f"name: is {file.name!r}, the file's name says {name!r}")
+        report(f"name: is {file.name!r}, but the file is named {name!r}")
     if file.meta.expectations != len(file.expectations):
         report(
             f"meta.expectations: says {file.meta.expectations}, the file has {len(file.expectations)}; "
@@ -407,7 +407,7 @@ def _read(path: Path, name: str, looks: Looks, report: Report) -> Suite | None:
     for (repeated, column), times in Counter(expectation.key for expectation in expectations).items():
         if times > 1:
             on = f" on {column}" if column else ""
-            report(f"expectations: {repeated}{on} stands there {times} times")
+            report(f"expectations: {repeated}{on} is there {times} times")
     return Suite(name, looks, file.meta.text, file.meta.note, expectations)
 
 
@@ -431,7 +431,7 @@ def _expectation(entry: _ExpectationFile, place: str, suite: str, looks: Looks, 
     faults = [*kwargs.faults()]
     faults += [f"column: {looks} has no column {name!r}" for name in kwargs.columns if name not in _COLUMNS[looks]]
     if suite == CONTRACT and severity is FailureSeverity.CRITICAL and isinstance(kwargs, _MapKwargs) and threshold < 1:
-        faults.append("mostly: what is critical in the contract must hold for every post")
+        faults.append("mostly: a critical expectation of the contract must hold for every post")
     for fault in faults:
         report(f"{place}.kwargs.{fault}")
     return Expectation(
@@ -455,7 +455,7 @@ def _report_all(error: ValidationError, prefix: str, report: Report) -> None:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object of a JSON file; a key that stands there twice would else hide the first."""
+    """Build an object of a JSON file, and refuse a repeated key: the second would else hide the first."""
     repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
     if repeated:
         raise ValueError(f"the same key twice in one object: {', '.join(repeated)}")

@@ -228,7 +228,7 @@ class TestFailure:
     def test_a_database_without_the_tables_stops_the_run(self, suite: Suite, tmp_path: Path) -> None:
         empty = StagingStore(f"sqlite:///{tmp_path / 'empty.db'}").database
 
-        with pytest.raises(RefusedError, match=r"looking at the staged rows .*\(OperationalError, SQLITE_ERROR\)"):
+        with pytest.raises(RefusedError, match=r"checking the staged rows .*\(OperationalError, SQLITE_ERROR\)"):
             check_staged([suite], empty, BATCH, context())
 
     def test_a_database_that_is_not_there_stops_the_run_without_its_password(self, suite: Suite) -> None:
@@ -239,7 +239,7 @@ class TestFailure:
         assert "hemligt" not in str(caught.value)
 
     def test_a_suite_over_the_snapshot_is_refused(self, staged: StagingStore) -> None:
-        with pytest.raises(SuiteError, match="not for the staged booking requests: dates"):
+        with pytest.raises(SuiteError, match="suites that do not check the staged booking requests: dates"):
             check_staged([load_suites(paths.EXPECTATIONS)["dates"]], staged.database, BATCH, context())
 
 

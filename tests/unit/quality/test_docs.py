@@ -199,7 +199,7 @@ def test_texts_of_a_suite_are_shown_as_they_are(tmp_path: Path, results: list[Qu
 
 
 def test_results_of_another_suite_are_refused_and_nothing_is_left(tmp_path: Path, results: list[QualityResult]) -> None:
-    with pytest.raises(SuiteError, match="dates: the results are not those of its expectations"):
+    with pytest.raises(SuiteError, match="dates: the results do not match its expectations"):
         write_data_docs(tmp_path, BATCH, AS_OF, SUITES.values(), results[:-10])
 
     assert list(tmp_path.iterdir()) == []

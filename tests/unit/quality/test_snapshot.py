@@ -245,8 +245,8 @@ class TestContract:
             require_contract(found.values())
         assert str(caught.value).split("\n  ") == [
             "the extract breaks its contract, so nothing was assessed:",
-            "expect_column_values_to_be_unique on post_id: 2 of 2 do not hold",
-            "expect_column_values_to_be_before_as_of on registrerad: 1 of 2 do not hold",
+            "expect_column_values_to_be_unique on post_id: 2 of 2 do not fulfil it",
+            "expect_column_values_to_be_before_as_of on registrerad: 1 of 2 do not fulfil it",
         ]
 
     def test_an_empty_extract_stops_the_run(self) -> None:
@@ -376,7 +376,7 @@ class TestLoss:
         lost = replace(SUITES["dates"].expectations[0], type="expect_what_nobody_defined", name="LOST")
         suite = replace(SUITES["dates"], expectations=(lost,))
 
-        with pytest.raises(SuiteError, match=r"dates: Great Expectations does not take LOST on boka_from, boka_fore"):
+        with pytest.raises(SuiteError, match=r"dates: Great Expectations does not accept LOST on boka_from, boka_fore"):
             check_snapshot([suite], [table({})], context())
 
     def test_an_expectation_without_an_answer_stops_the_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,11 +385,11 @@ class TestLoss:
             quality_engine.Validator, "graph_validate", lambda *given, **named: whole(*given, **named)[1:]
         )
 
-        with pytest.raises(SuiteError, match="8 expectations were asked, 7 answered; lost: dates: DATE_MISSING"):
+        with pytest.raises(SuiteError, match="8 expectations were run, 7 gave a result; lost: dates: DATE_MISSING"):
             check_snapshot([SUITES["dates"]], [table({})], context())
 
     def test_a_suite_over_the_staged_rows_is_refused(self) -> None:
-        with pytest.raises(SuiteError, match="not for the snapshot: booking_requests"):
+        with pytest.raises(SuiteError, match="suites that do not check the snapshot: booking_requests"):
             check_snapshot(SUITES.values(), [table({})], context())
 
 

@@ -38,7 +38,7 @@ def faults(folder: Path) -> list[str]:
     with pytest.raises(SuiteError) as caught:
         load_suites(folder)
     first, *rest = str(caught.value).split("\n  ")
-    assert first == f"expectation suites in {folder} at fault:"
+    assert first == f"faults in the expectation suites of {folder}:"
     return rest
 
 
@@ -145,7 +145,7 @@ def test_all_faults_of_all_files_are_reported_at_once(folder: Path) -> None:
 
     assert faults(folder) == [
         "identity.json: not JSON: Expecting value at line 1, column 10",
-        "dates.json: name: is 'datum', the file's name says 'dates'",
+        "dates.json: name: is 'datum', but the file is named 'dates'",
         "categories.json: meta.expectations: says 8, the file has 7; put back what was lost, or correct the count",
     ]
 
@@ -209,7 +209,7 @@ def not_allowed(name: str) -> str:
         (of_rule("DATE_LOST"), "kwargs.rule: no rule is called 'DATE_LOST'"),
         (
             of_rule("DUPLICATE_POST"),
-            "kwargs.rule: DUPLICATE_POST looks beyond the posts at hand; no expectation can hold it",
+            "kwargs.rule: DUPLICATE_POST needs more than the posts themselves; no expectation can check it",
         ),
         (of_rule("DATE_MISSING", mostly=1.01), "kwargs.mostly: Input should be less than or equal to 1"),
         (of_rule("DATE_MISSING", mostly=-0.1), "kwargs.mostly: Input should be greater than or equal to 0"),
@@ -243,14 +243,14 @@ def test_more_columns_than_a_result_can_store_are_refused(folder: Path) -> None:
     edit(folder, "dates", lambda suite: suite["expectations"][0].update(many))
 
     assert faults(folder) == [
-        "dates.json: expectations[0].kwargs.column_list: names come to 238 characters, a result has room for 100"
+        "dates.json: expectations[0].kwargs.column_list: the names have 238 characters, a result can store 100"
     ]
 
 
 def test_an_expectation_that_occurs_twice_is_named(folder: Path) -> None:
     edit(folder, "dates", lambda suite: suite["expectations"][0].update(of_rule("DATE_INVERTED", mostly=0.1)))
 
-    assert faults(folder) == ["dates.json: expectations: DATE_INVERTED on boka_from, boka_fore stands there 2 times"]
+    assert faults(folder) == ["dates.json: expectations: DATE_INVERTED on boka_from, boka_fore is there 2 times"]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_what_is_critical_in_the_contract_cannot_be_loosened(folder: Path) -> No
 
     assert faults(folder) == [
         "extract_contract.json: expectations[2].kwargs.mostly: "
-        "what is critical in the contract must hold for every post"
+        "a critical expectation of the contract must hold for every post"
     ]
 
 
