@@ -1,8 +1,8 @@
-"""The demo's past: a pilot whose posts were released a month before, by the pipeline's own steps.
+"""The demo's history: a pilot whose posts were released a month earlier, by the pipeline's own steps.
 
     python -m waitlist.demo --pmo CONNECTION-STRING --staging URL --out FOLDER
 
-So the demo's dry run meets posts that are already in Millennium, as every dry run after the first wave does.
+So the demo's dry run finds posts that are already in Millennium, as every dry run after the first wave does.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
     Args:
         source: the synthetic PMO.
         store: a staging database at the current revision, without the pilot.
-        folder: where the simulator left its mapping files and its list of posts.
+        folder: the folder to which the simulator wrote its mapping files and its list of posts.
 
     Returns:
         the number of posts released.
@@ -58,8 +58,8 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
             for table in source.read(selection, partition):
                 yield assess(table.filter(pc.is_in(table.column("post_id"), chosen)), context)
 
-    told = {"dag_id": "waitlist_migration", "run_id": "pilot", "wave": "pilot", "rules_version": facts.version}
-    store.open_batch(BATCH, kind="migration", as_of=AS_OF, started_at=RELEASED_AT, facts=facts.digests, **told)
+    origin = {"dag_id": "waitlist_migration", "run_id": "pilot", "wave": "pilot", "rules_version": facts.version}
+    store.open_batch(BATCH, kind="migration", as_of=AS_OF, started_at=RELEASED_AT, facts=facts.digests, **origin)
     store.stage_partition(BATCH, None, None, chunks())
     store.mark_staged(BATCH)
     evidence = [PartitionEvidence(None, None, len(chosen))]
@@ -73,7 +73,7 @@ def release_pilot(source: PmoSource, store: StagingStore, folder: Path) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Release the pilot as the command line says."""
+    """Release the pilot with the arguments of the command line."""
     parser = argparse.ArgumentParser(prog="python -m waitlist.demo", description="Release the demo's pilot.")
     parser.add_argument("--pmo", required=True, metavar="CONNECTION-STRING", type=odbc_without_password)
     add_staging(parser)

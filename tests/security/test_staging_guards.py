@@ -352,10 +352,10 @@ def consistently(store: StagingStore) -> None:
 
 
 IN_PLACE = {
-    "UPDATE {}bokningsbegaran SET beskrivning = 'x' WHERE": "row_hash does not fit",
+    "UPDATE {}bokningsbegaran SET beskrivning = 'x' WHERE": "do not match their row_hash",
     "DELETE FROM {}bokningsbegaran WHERE post_id = 1 AND": "their hashes differ",
-    "DELETE FROM {}released_post WHERE post_id = 1 AND": "have differently",
-    "UPDATE {}released_post SET row_hash = 'x' WHERE": "have differently",
+    "DELETE FROM {}released_post WHERE post_id = 1 AND": "posts that differ between the view and released_post",
+    "UPDATE {}released_post SET row_hash = 'x' WHERE": "posts that differ between the view and released_post",
     "UPDATE {}disposition SET disposition = 'leave' WHERE": "rows of disposition",
     "UPDATE {}finding SET detail = 'x' WHERE": "rows of finding",
     "DELETE FROM {}finding WHERE": "rows of finding",
@@ -374,7 +374,7 @@ IN_PLACE = {
     "UPDATE {}batch SET released_at = '2024-01-01 00:00:00' WHERE": "another approval",
     "UPDATE {}batch_event SET actor = 'x' WHERE event = 'released' AND": "another approval",
     "DELETE FROM {}batch_event WHERE event = 'staged' AND": "entries of its audit trail are missing",
-    "DELETE FROM {}batch_event WHERE event = 'awaiting_approval' AND": "does not tell that approval",
+    "DELETE FROM {}batch_event WHERE event = 'awaiting_approval' AND": "has no entry that approval",
     "UPDATE {}batch_event SET details = replace(details, 'hash\": \"', 'hash\": \"0') WHERE": "their hashes differ",
 }
 """Changes of the released batch, each with the message of the proof."""

@@ -1,1 +1,1 @@
-"""From a verified batch to released rows: the gates are measured, a person decides, the release is proved."""
+"""The release of a verified batch: gates measure it, a person decides, and a proof checks the released rows."""

@@ -1,12 +1,12 @@
-"""From a verified batch to rows that RevenueCycle's load reads: approval, release, rejection and withdrawal.
+"""Approval, release, rejection and withdrawal of a verified batch, whose rows RevenueCycle's load then reads.
 
-``verified -> awaiting_approval -> released -> withdrawn``, or ``rejected``. Each step is one transaction with its
-entry in the audit trail, so a process that is killed has taken it whole or not at all; a step that is repeated by
-the same person with the same words changes nothing, so a rerun finishes what was begun.
+``verified -> awaiting_approval -> released -> withdrawn``, or ``rejected``. Each step is one transaction
+together with its entry in the audit trail, so a process that is killed has taken the step whole or not at all. When
+the same person repeats a step with the same words, nothing changes, so a rerun can finish an interrupted run.
 
-An approval is of rows, not of a batch's name: it is kept with a hash over every post and its ``row_hash``, and a
-release of anything else is refused. A post is released once: the key of ``released_post`` holds that in the
-database, and releases wait for each other, so that the one that comes too late can name the posts.
+An approval is of rows, not of a batch's name: it is stored with a hash over every post and its ``row_hash``, and the
+release of any other rows is refused. A post is released once: the key of ``released_post`` enforces that in the
+database. Releases wait for each other, so that the later one can report the posts that it has in common.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -63,24 +63,24 @@ _RELEASE_LOCK: Final = 7_712_024_002
 def request_approval(
     store: StagingStore, batch_id: str, gates: Sequence[GateResult], actor: str, now: datetime
 ) -> Rows:
-    """Put a verified migration before a human: from now on its rows are fixed, and their hash is kept.
+    """Ask for approval of a verified migration: from then on its rows are fixed, and their hash is stored.
 
-    Asked again with the same gates it changes nothing; with others, the new ones count.
+    A repeated request with the same gates changes nothing. With other gates, the new ones replace them.
 
     Args:
         store: the staging database.
         batch_id: the batch.
-        gates: what every gate measured, passed or not, in their order.
-        actor: who asks; ``staging.PIPELINE`` for a run.
+        gates: the result of every gate, passed or not, in the gates' order.
+        actor: the person that asks; ``staging.PIPELINE`` for a run.
         now: the moment, aware.
 
     Returns:
-        what is to be approved.
+        the rows to approve.
 
     Raises:
         RefusedError: the batch is unknown, a dry run or not verified; a gate is missing; the accounts do not add
-            up; a row is not what its hash was made from, or is not what approval was asked for before; or another
-            batch has released one of the posts. Nothing has changed then.
+            up; a row does not match its hash, or has changed since approval was last asked for; or another batch
+            has released one of the posts. Nothing has changed then.
     """
     asked = _Decision(batch_id, BatchState.AWAITING_APPROVAL, actor, None, now)
     with store.holding("asking for approval of batch", batch_id) as (connection, state):
@@ -97,26 +97,26 @@ def request_approval(
         failed = [result.gate.value for result in _failed(gates)]
         contents = {**found.contents, GATES: gates_digest(gates)}
         bound = {"contents": contents, "columns": dict(found.columns)}
-        asked.take(connection, {**_told(found.rows), "gates_failed": failed, **bound})
+        asked.take(connection, {**_summary(found.rows), "gates_failed": failed, **bound})
     return found.rows
 
 
 def release(
     store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
 ) -> int:
-    """Release exactly the rows that approval was asked for, all of them or none, in one transaction.
+    """Release exactly the rows that approval was asked for, all or nothing, in one transaction.
 
     Args:
         store: the staging database.
         batch_id: the batch.
-        actor: who approves.
-        reason: why, in the approver's words; must be written where a gate has failed.
+        actor: the approver.
+        reason: the approver's reason, in their words; required where a gate has failed.
         now: the moment, aware.
-        asked: the entry of the audit trail by which approval was asked, as the approver was shown it; None for the
+        asked: the number of the audit trail's entry for the approval request that the approver read; None for the
             last one.
 
     Returns:
-        the number of posts released; of a release that is repeated, the number from then.
+        the number of posts released; for a repeated release, the number of the first time.
 
     Raises:
         RefusedError: the batch is unknown, a dry run, or does not await approval; approval was asked for again
@@ -146,10 +146,12 @@ def release(
         if _released(connection, batch_id) != found.rows.posts:
             raise StagingError(f"batch {batch_id}: rows came or went while it was released; nothing was changed")
         if failed:
-            figures = {each.gate.value: {"measured": each.measured, "threshold": each.threshold} for each in failed}
-            approval.tell(connection, EventName.OVERRIDE, {"gates": figures})
-        told = _told(found.rows)
-        approval.take(connection, told, approved_by=approval.person, approved_at=now, released_at=now)
+            figures = {
+                result.gate.value: {"measured": result.measured, "threshold": result.threshold} for result in failed
+            }
+            approval.record(connection, EventName.OVERRIDE, {"gates": figures})
+        details = _summary(found.rows)
+        approval.take(connection, details, approved_by=approval.person, approved_at=now, released_at=now)
     return found.rows.posts
 
 
@@ -159,8 +161,8 @@ def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, n
     Args:
         store: the staging database.
         batch_id: the batch.
-        actor: who rejects; ``staging.PIPELINE`` where nobody answered in time.
-        reason: why, in their words.
+        actor: the person that rejects; ``staging.PIPELINE`` where nobody answered in time.
+        reason: that person's reason, in their words.
         now: the moment, aware.
 
     Raises:
@@ -170,27 +172,27 @@ def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, n
     with store.holding("rejecting batch", batch_id) as (connection, state):
         if rejection.taken_before(connection, state) is None:
             rejection.require(connection, state, {BatchState.AWAITING_APPROVAL}, "rejected")
-            rejection.take(connection, _told(approved(connection, batch_id).rows))
+            rejection.take(connection, _summary(approved(connection, batch_id).rows))
 
 
 def withdraw(
     store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
 ) -> int:
-    """Take a released batch back, before RevenueCycle has loaded it; a repetition changes nothing.
+    """Withdraw a released batch, before RevenueCycle has loaded it; a repetition changes nothing.
 
-    The view shows nothing of it any more, and later batches may release its posts. The audit trail keeps how
-    many there were and their hash.
+    The view no longer shows its posts, and later batches may release them. The audit trail keeps their number and
+    their hash.
 
     Args:
         store: the staging database.
         batch_id: the batch.
-        actor: who takes it back.
-        reason: why, in their words; must be written.
+        actor: the person that withdraws it.
+        reason: that person's reason, in their words; required.
         now: the moment, aware.
-        asked: the entry of the audit trail that tells of the release, as that person was shown it; None for the last.
+        asked: the number of the audit trail's entry for the release that the person read about; None for the last.
 
     Returns:
-        the number of posts that are free again.
+        the number of posts that may be released again.
 
     Raises:
         RefusedError: the batch is unknown or not released, or no reason is written. Nothing has changed then.
@@ -205,19 +207,19 @@ def withdraw(
         withdrawal.require_reason("to withdraw it")
         released, posts = schema.released_post, _released(connection, batch_id)
         withdrawal.take(connection, {"posts": posts, "rows_hash": approved(connection, batch_id).rows.rows_hash})
-        # The database lets go of the posts of a withdrawn batch alone.
+        # The database allows this for a withdrawn batch only.
         connection.execute(released.delete().where(released.c.batch_id == batch_id))
     return posts
 
 
 def keep(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked_by: str) -> None:
-    """Put on record that somebody was asked to withdraw a released batch, and let it stand.
+    """Record that somebody was asked to withdraw a released batch, and decided to keep it released.
 
     Args:
         store: the staging database.
         batch_id: the batch.
-        actor: who lets it stand.
-        reason: why, in their words.
+        actor: the person that keeps it.
+        reason: that person's reason, in their words.
         now: the moment, aware.
         asked_by: the run that asked.
 
@@ -227,20 +229,21 @@ def keep(store: StagingStore, batch_id: str, actor: str, reason: str | None, now
     decision = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
     with store.holding("keeping batch", batch_id) as (connection, state):
         decision.require(connection, state, {BatchState.RELEASED}, "kept")
-        decision.tell(connection, EventName.KEPT, {**_told(approved(connection, batch_id).rows), "asked_by": asked_by})
+        details = {**_summary(approved(connection, batch_id).rows), "asked_by": asked_by}
+        decision.record(connection, EventName.KEPT, details)
 
 
 def was_kept(store: StagingStore, batch_id: str, *, asked_by: str) -> bool:
-    """Tell whether somebody whom a run asked to withdraw a batch let it stand."""
+    """Tell whether a run asked somebody to withdraw a batch and the answer was to keep it released."""
     events = store.events(batch_id)
-    return any(each.event is EventName.KEPT and each.details["asked_by"] == asked_by for each in events)
+    return any(event.event is EventName.KEPT and event.details["asked_by"] == asked_by for event in events)
 
 
 def last_entry(store: StagingStore, batch_id: str, event: EventName) -> int:
     """Return the number of a batch's last entry of an event.
 
     Raises:
-        RefusedError: its audit trail has none.
+        RefusedError: its audit trail has no such entry.
     """
     with refusals_named(f"audit trail of batch {batch_id}"), store.database.connected() as connection:
         return _last(connection, batch_id, event).event_no
@@ -252,7 +255,7 @@ def has_reason(reason: str | None) -> bool:
 
 
 class _Decision:
-    """A step that somebody takes with a batch, to the state that it leads to."""
+    """A step that a person takes with a batch, and the state that it leads to."""
 
     def __init__(self, batch_id: str, leads_to: BatchState, actor: str, reason: str | None, now: datetime) -> None:
         self.person: Final = actor.strip()
@@ -261,44 +264,44 @@ class _Decision:
         self._reason = (reason or "").strip() or None
         self._now = now
         if not self.person:
-            raise RefusedError(f"batch {batch_id}: nobody is named who decides; nothing was changed")
+            raise RefusedError(f"batch {batch_id}: the name of the person that decides is missing; nothing was changed")
 
     def taken_before(self, connection: sa.Connection, state: BatchState) -> Event | None:
-        """Return the entry of the step where the same person took it with the same words; None where it is new."""
+        """Return the entry of this step if the same person took it before with the same words, else None."""
         if state is not self._leads_to:
             return None
         last = [event for event in read_events(connection, self._batch_id) if event.event == state.value][-1:]
-        return next((each for each in last if (each.actor, each.reason) == (self.person, self._reason)), None)
+        return next((event for event in last if (event.actor, event.reason) == (self.person, self._reason)), None)
 
     def require(self, connection: sa.Connection, state: BatchState, states: Collection[BatchState], done: str) -> None:
-        """Refuse a dry run, and a state that the step does not begin from."""
+        """Refuse a dry run, and a state that the step cannot start from."""
         table = schema.batch.c
         kind = connection.scalar(sa.select(table.kind).where(table.batch_id == self._batch_id))
         if kind != BatchKind.MIGRATION:
             raise RefusedError(f"batch {self._batch_id} is a dry run: it can never be {done}; nothing was changed")
         if state not in states:
-            wanted = " or ".join(plain(each) for each in BatchState if each in states)
+            wanted = " or ".join(plain(allowed) for allowed in BatchState if allowed in states)
             raise RefusedError(
                 f"batch {self._batch_id} is {plain(state)}: only one that is {wanted} can be {done}; "
                 "nothing was changed"
             )
 
     def require_reason(self, doing: str) -> None:
-        """Refuse without a written reason."""
+        """Refuse a missing or too short reason."""
         if not has_reason(self._reason):
             raise RefusedError(
                 f"batch {self._batch_id}: {doing} takes a written reason of at least {SHORTEST_REASON} characters; "
                 "nothing was changed"
             )
 
-    def tell(self, connection: sa.Connection, event: EventName | BatchState, details: Mapping[str, Any]) -> None:
+    def record(self, connection: sa.Connection, event: EventName | BatchState, details: Mapping[str, Any]) -> None:
         """Add an entry to the audit trail."""
-        told = entry(self._batch_id, event, at=self._now, actor=self.person, reason=self._reason, details=details)
-        connection.execute(told)
+        row = entry(self._batch_id, event, at=self._now, actor=self.person, reason=self._reason, details=details)
+        connection.execute(row)
 
     def take(self, connection: sa.Connection, details: Mapping[str, Any], **columns: str | datetime) -> None:
-        """Add the entry, and bring the batch to its new state: the database takes no step that is not on record."""
-        self.tell(connection, self._leads_to, details)
+        """Add the entry, then set the batch's new state: the database refuses a state without its entry."""
+        self.record(connection, self._leads_to, details)
         table = schema.batch
         values = {"state": self._leads_to.value, **columns}
         connection.execute(table.update().where(table.c.batch_id == self._batch_id).values(values))
@@ -307,7 +310,7 @@ class _Decision:
 def _release_posts(connection: sa.Connection, batch_id: str, now: datetime) -> None:
     request, released = schema.bokningsbegaran.c, schema.released_post
     rows = sa.select(request.post_id, request.batch_id, request.row_hash, sa.literal(now, schema.UtcDateTime))
-    # In the order of the key, so that releases that do meet wait for each other and never in a circle.
+    # In the order of the key: releases that run at the same time wait for each other and cannot deadlock.
     rows = rows.where(request.batch_id == batch_id).order_by(request.post_id)
     connection.execute(released.insert().from_select(["post_id", "batch_id", "row_hash", "released_at"], rows))
 
@@ -332,10 +335,10 @@ def _wait_for_other_releases(connection: sa.Connection) -> None:
 
 def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
     if [result.gate for result in gates] != list(Gate):
-        raise RefusedError(f"batch {batch_id}: every gate is to be measured once, in order: {', '.join(Gate)}")
+        raise RefusedError(f"batch {batch_id}: every gate must be measured once, in order: {', '.join(Gate)}")
     if any(result.gate is Gate.ACCOUNTING for result in _failed(gates)):
         raise RefusedError(
-            f"batch {batch_id} does not add up any more, which nobody can approve: "
+            f"batch {batch_id} does not add up any more, so it cannot be approved: "
             "clear the run from the first assess task on"
         )
 
@@ -356,17 +359,19 @@ def _require_approved(batch_id: str, found: Approved, wanted: Approved) -> None:
 def _last(connection: sa.Connection, batch_id: str, event: EventName) -> Event:
     found = last_event(read_events(connection, batch_id), event)
     if found is None:
-        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that it was {plain(event)}")
+        raise RefusedError(f"batch {batch_id}: its audit trail has no entry that it was {plain(event)}")
     return found
 
 
 def _require_asked(connection: sa.Connection, batch_id: str, event: EventName, asked: int | None) -> None:
     if asked not in {None, _last(connection, batch_id, event).event_no}:
-        raise RefusedError(f"batch {batch_id}: the question was about another state of it; nothing was changed")
+        raise RefusedError(
+            f"batch {batch_id}: the batch has changed since this question was asked; nothing was changed"
+        )
 
 
 def _sound(store: StagingStore, batch_id: str, columns: Mapping[str, Sequence[str]]) -> Approved:
-    """Return the batch's rows as they are committed, each request proved to be what its hash was made from.
+    """Return the batch's committed rows, after a check that every booking request matches its hash.
 
     The digests cover the given columns by table (``proof.read_contents``).
     """
@@ -382,7 +387,7 @@ def _refuse_posts(batch_id: str, why: str, posts: Sequence[int]) -> None:
         raise RefusedError(f"batch {batch_id} has {len(posts)} posts {why}: {named(posts)}; nothing was changed")
 
 
-def _told(rows: Rows) -> dict[str, Any]:
+def _summary(rows: Rows) -> dict[str, Any]:
     return {"posts": rows.posts, "rows_hash": rows.rows_hash}
 
 
@@ -391,4 +396,4 @@ def _failed(gates: Iterable[GateResult]) -> list[GateResult]:
 
 
 SHORTEST_REASON: Final = 10
-"""Characters, white space not counted, that a written reason has at least."""
+"""The fewest characters of a written reason, white space not counted."""

@@ -1,8 +1,8 @@
-"""The gates between a verified batch and the human who may release it, and the limits they are held to.
+"""The gates that a verified batch is measured by before a person may release it, and their limits.
 
-A gate measures one figure of a batch and passes when it is not above its limit in ``gates.csv``. What cannot be
-measured has not passed: the lead decides, in writing. One gate nobody can decide on: when the accounts do not add
-up, the rows are not what the assessment made.
+A gate measures one figure of a batch and passes when the figure is not above its limit in ``gates.csv``. A gate that
+cannot be measured has not passed: the lead decides, in writing. No person can override the gate of the accounts:
+when they do not add up, the rows are not what the assessment produced.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ class GateResult:
 
     gate: Gate
     measured: float | None
-    """None where there was nothing to measure by."""
+    """None where it could not be measured."""
     threshold: float
     """The highest figure that passes."""
     passed: bool
@@ -48,14 +48,14 @@ def evaluate(
     mappings: Mappings,
     suites: Iterable[Suite],
 ) -> list[GateResult]:
-    """Measure a batch by every gate, in their order; nothing is stored.
+    """Measure a batch by every gate, in the gates' order; nothing is stored.
 
     Args:
         store: the staging database.
         batch_id: a batch that has been reconciled.
         thresholds: the limits.
         mappings: go-lives of the units.
-        suites: every suite that the batch must have been held against.
+        suites: every suite that the batch must have been checked with.
 
     Raises:
         StagingError: there is no such batch.
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def stored(store: StagingStore, batch_id: str) -> list[GateResult]:
-    """Return the gates as they were when approval was asked for; empty where it was not."""
+    """Return the gates' results as they were when approval was asked for; empty where it was not asked for."""
     with refusals_named(f"gates of batch {batch_id}"), store.database.connected() as connection:
         return read_gates(connection, batch_id)
 
@@ -94,7 +94,7 @@ def read_gates(connection: sa.Connection, batch_id: str) -> list[GateResult]:
 
 
 def write_measured(files: BatchFiles, results: Iterable[GateResult]) -> None:
-    """Leave what was measured of a dry run in its folder: it depends on other batches, so it is no result of it.
+    """Write the gates' results of a dry run to its folder: they depend on other batches too, so they are not staged.
 
     Raises:
         SnapshotError: the folder cannot be written to.
@@ -103,15 +103,15 @@ def write_measured(files: BatchFiles, results: Iterable[GateResult]) -> None:
 
 
 def read_measured(files: BatchFiles) -> list[GateResult]:
-    """Read what ``write_measured`` left; nothing where it left nothing.
+    """Read the results that ``write_measured`` wrote; an empty list where there is no file.
 
     Raises:
-        SnapshotError: it cannot be read, or is another file.
+        SnapshotError: the file cannot be read, or is not such a file.
     """
     try:
         return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in files.gates()]
     except (KeyError, TypeError, ValueError):
-        raise SnapshotError(f"what was measured of the gates in {files.folder} is damaged: remove it") from None
+        raise SnapshotError(f"the file of gate results in {files.folder} is damaged: remove it") from None
 
 
 def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[GateResult]) -> None:
@@ -189,18 +189,18 @@ def _unaccounted(store: StagingStore, batch_id: str) -> int | None:
         row.migrating - row.paired,
         row.requests - row.paired,
     )
-    return sum(abs(int(each)) for each in differences)
+    return sum(abs(int(difference)) for difference in differences)
 
 
 def _deviation(store: StagingStore, scope: _Scope, before: Batch) -> float | None:
     with refusals_named(f"posts of batch {before.batch_id}"), store.database.connected() as connection:
         counts = posts_by_disposition(connection, before.batch_id, scope.batch.units)
-    then = sum(sum(each.values()) for each in counts.values())
+    then = sum(sum(count.values()) for count in counts.values())
     return abs(scope.total - then) / then if then else None
 
 
 def _without_go_live(scope: _Scope, mappings: Mappings) -> int:
-    # Posts without a unit stand under the empty name: they are unhandled, not a unit.
+    # Posts without a unit have the empty name: they count as unhandled, not as a unit.
     opened_for = mappings.units if scope.batch.units is None else scope.batch.units
     units = {*opened_for, *scope.posts} - {""}
     return sum(hsa_id not in mappings.units or mappings.units[hsa_id].driftstart is None for hsa_id in units)

@@ -1,9 +1,9 @@
-"""What an approval binds, and the proof that a released batch still is what was approved.
+"""What an approval binds, and the proof that a released batch is still what was approved.
 
-An approval is kept in the audit trail with the hash of the booking requests, and with a digest of everything else that
-the approver was shown: dispositions, findings, counts, suites and gates, and the list of the files that persons' names
-are read from. The database's guards refuse changes of all of them. This is what notices a change that was made in
-spite of the guards.
+The audit trail stores an approval with the hash of the booking requests and with a digest of everything else that the
+approver was shown: dispositions, findings, counts, suites and gates, and the list of the files that persons' names
+are read from. The database's guards refuse changes of all of them. The proof detects a change that was made in spite
+of the guards.
 """
 
 import hashlib
@@ -37,16 +37,16 @@ _BOUND: Final = (
     schema.unit_summary,
     schema.quality_result,
 )
-# An approval of an earlier release knew no such column. It names a line of batch_file, which is bound.
+# An approval by an earlier release has no such column. The column names a line of batch_file, which is bound.
 _NOT_BOUND: Final = schema.batch_partition.c.part_sha256.name
-# Compared as it is written, not as what it says.
+# Compared as text, not as the JSON that it contains.
 _TEXTS: Final = frozenset({schema.batch_file.c.about.name})
 _OPENED: Final = ("kind", "wave", "as_of", "rules_version")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Booking requests as an approval binds them."""
+    """The number and the hash of booking requests, as an approval binds them."""
 
     posts: int
     rows_hash: str
@@ -59,20 +59,20 @@ class Approved:
 
     rows: Rows
     contents: Mapping[str, str] = field(default_factory=dict)
-    """A digest by table; of an approval by an earlier release there is none."""
+    """A digest by table; empty for an approval by an earlier release."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The columns by table that the digests cover: a later release may have more."""
 
 
 def approved(connection: sa.Connection, batch_id: str) -> Approved:
-    """Return what approval was asked for last.
+    """Return what the last approval request bound.
 
     Raises:
-        RefusedError: the audit trail does not tell.
+        RefusedError: the audit trail has no such entry.
     """
     asked = last_event(read_events(connection, batch_id), EventName.AWAITING_APPROVAL)
     if asked is None:
-        raise RefusedError(f"batch {batch_id}: its audit trail does not tell that approval was asked for")
+        raise RefusedError(f"batch {batch_id}: its audit trail has no entry that approval was asked for")
     details = asked.details
     rows = Rows(details["posts"], details["rows_hash"])
     return Approved(rows, details.get("contents", {}), details.get("columns", {}))
@@ -90,20 +90,20 @@ def read_rows(read: Read, source: sa.Table, batch_id: str) -> Rows:
 
 
 def bound_columns() -> dict[str, list[str]]:
-    """Return the columns by table that an approval binds now, but for requests and gates."""
+    """Return the columns by table that an approval binds now, except requests and gates."""
     return {table.name: schema.arrow_rows(table, but=_NOT_BOUND).names for table in _BOUND}
 
 
 def read_contents(
     database: Database, read: Read, batch_id: str, columns: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    """Return a digest of a batch's rows in every table that an approval binds but for requests and gates.
+    """Return a digest of a batch's rows in every table that an approval binds, except requests and gates.
 
     Args:
-        database: the staging database, and
-        read: a reader of it.
+        database: the staging database.
+        read: a reader of that database.
         batch_id: the batch.
-        columns: those that the approval bound, by table; of a table that is missing all of now.
+        columns: the columns that the approval bound, by table; of a table that is missing here, all present columns.
     """
     found = {}
     for table in _BOUND:
@@ -121,18 +121,18 @@ def read_contents(
 
 
 def gates_digest(gates: Iterable[GateResult]) -> str:
-    """Return a digest of what the gates measured."""
+    """Return a digest of the gates' results."""
     lines = [[gate.gate.value, gate.measured, gate.threshold, gate.passed] for gate in gates]
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
 def differing(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Name the tables whose digest is not the one that is wanted; what only one of both has is not compared."""
+    """Name the tables whose digests differ; a table that only one side has is not compared."""
     return [name for name, digest in found.items() if wanted.get(name, digest) != digest]
 
 
 def changed_requests(store: StagingStore, read: Read, batch_id: str) -> list[int]:
-    """Return the posts whose stored booking request is no longer what its ``row_hash`` was made from."""
+    """Return the posts whose stored booking request no longer matches its ``row_hash``."""
     version = store.batch(batch_id).row_hash_version
     changed = find_changed_requests(store.database, read, batch_id, version)
     return [int(post) for found in changed for post in found]
@@ -145,12 +145,12 @@ def find_posts(store: StagingStore, connection: sa.Connection, what: str, batch_
 
 
 def verify_released(store: StagingStore, batch_id: str) -> int:
-    """Prove that the view shows exactly what was approved, and nothing of it twice; return the number of posts.
+    """Prove that the view shows exactly what was approved, and no post twice; return the number of posts.
 
-    Besides, everything else that the approver was shown, the batch and its audit trail must be what they were.
+    Everything else that the approver was shown, the batch and its audit trail must be unchanged too.
 
     Raises:
-        ReconciliationError: they are not; the message has every check that failed, with counts and post ids.
+        ReconciliationError: with every check that failed, with counts and post ids.
         RefusedError: the batch is unknown, not released, or retention has removed its rows.
     """
     with refusals_named(f"verifying the release of batch {batch_id}"), store.database.connected() as connection:
@@ -159,7 +159,9 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
             raise RefusedError(f"batch {batch_id} is {plain(batch.state)}: only a released one can be verified")
         trail = read_events(connection, batch_id)
         if purged := last_event(trail, EventName.PURGED):
-            raise RefusedError(f"batch {batch_id}: retention removed its rows on {purged.at:%Y-%m-%d}: nothing is left")
+            raise RefusedError(
+                f"batch {batch_id}: retention removed its rows on {purged.at:%Y-%m-%d}, so they cannot be verified"
+            )
         wanted = approved(connection, batch_id)
         unlike = find_posts(store, connection, "shown_unlike_released", batch_id)
         twice = find_posts(store, connection, "shown_twice", batch_id)
@@ -169,9 +171,9 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
             shown = read_rows(read, schema.bokningsbegaran_released, batch_id)
             contents = {**read_contents(store.database, read, batch_id, wanted.columns), GATES: gates}
     checks = {
-        "posts that the view and released_post have differently": unlike,
+        "posts that differ between the view and released_post": unlike,
         "posts that another released batch shows too": twice,
-        "booking requests that their row_hash does not fit": changed,
+        "booking requests that do not match their row_hash": changed,
     }
     faults = [f"{check}: {len(posts)}: {named(posts)}" for check, posts in checks.items() if posts]
     if shown != wanted.rows:
@@ -193,18 +195,18 @@ def provable(store: StagingStore) -> list[str]:
 
 
 def named(posts: Sequence[int]) -> str:
-    """Return the first of some posts as a message names them, and how many more there are."""
+    """Return the first of some posts for a message, and how many more there are."""
     more = f" and {len(posts) - _NAMED} more" if len(posts) > _NAMED else ""
     return f"post_id {', '.join(str(post) for post in posts[:_NAMED])}{more}"
 
 
 def plain(state: BatchState | EventName) -> str:
-    """Return a state or an event as a sentence has it."""
+    """Return a state or an event as words for a sentence."""
     return state.value.replace("_", " ")
 
 
 def _trail_faults(batch: Batch, trail: Sequence[Event]) -> list[str]:
-    """Name what a released batch and its audit trail say differently."""
+    """Name the facts in which a released batch and its audit trail differ."""
     faults = []
     if [event.event_no for event in trail] != list(range(1, len(trail) + 1)):
         faults.append("entries of its audit trail are missing")
@@ -212,11 +214,11 @@ def _trail_faults(batch: Batch, trail: Sequence[Event]) -> list[str]:
     opened = {"kind": batch.kind.value, "wave": batch.wave, "as_of": batch.as_of.isoformat()}
     opened |= {"rules_version": batch.rules_version}
     if not begun or any(begun[-1].get(name) != opened[name] for name in _OPENED):
-        faults.append("its audit trail tells of another opening")
+        faults.append("its audit trail has another opening")
     verified = last_event(trail, EventName.VERIFIED)
     counts = {"posts": batch.posts_extracted, "staged": batch.posts_staged}
     if verified is None or any(verified.details.get(name) != count for name, count in counts.items()):
-        faults.append("its audit trail tells of other counts")
+        faults.append("its audit trail has other counts")
     asked, released = last_event(trail, EventName.AWAITING_APPROVAL), last_event(trail, EventName.RELEASED)
     if (
         asked is None
@@ -224,7 +226,7 @@ def _trail_faults(batch: Batch, trail: Sequence[Event]) -> list[str]:
         or released.details["rows_hash"] != asked.details["rows_hash"]
         or (batch.approved_by, batch.approved_at, batch.released_at) != (released.actor, released.at, released.at)
     ):
-        faults.append("its audit trail tells of another approval")
+        faults.append("its audit trail has another approval")
     return faults
 
 
@@ -234,7 +236,7 @@ def last_event(trail: Sequence[Event], name: EventName) -> Event | None:
 
 
 def _key_order(database: Database, table: sa.Table) -> list[sa.ColumnElement[Any]]:
-    """Return a table's key in an order that no later collation of the database changes."""
+    """Return a table's key columns, ordered in a way that does not depend on the database's collation."""
     binary = database.dialect == "postgresql"
     return [
         sa.collate(column, "C") if binary and isinstance(column.type, sa.Unicode) else column

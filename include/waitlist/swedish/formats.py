@@ -1,4 +1,4 @@
-"""Figures, shares and moments as Swedish writes them, and the order of its letters."""
+"""Writes numbers, shares and moments in Swedish form, and sorts by the Swedish alphabet."""
 
 from datetime import datetime
 from typing import Final
@@ -9,12 +9,12 @@ _SWEDISH_ORDER: Final = str.maketrans({"å": "z\ue000", "ä": "z\ue001", "ö": "
 
 
 def swedish(text: str) -> str:
-    """Return a text by which names sort as Swedish has them: å, ä, ö last."""
+    """Return a sort key that puts names in Swedish order: å, ä, ö last."""
     return text.casefold().translate(_SWEDISH_ORDER)
 
 
 def share(part: int, whole: int) -> str:
-    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
+    """Return a share in whole per cent; it is 0 or 100 only when that is exact, and a dash where the whole is 0."""
     if not whole:
         return "–"
     if 0 < part * 100 < whole:
@@ -25,7 +25,7 @@ def share(part: int, whole: int) -> str:
 
 
 def percent(part: float) -> str:
-    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
+    """Return a share of 1 in per cent, to two decimals: 99,5 %. It is 0 or 100 only when that is exact."""
     if 0 < part < 0.0001:
         return "<0,01 %"
     if 0.9999 < part < 1:
@@ -39,5 +39,5 @@ def number(count: int) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """Return a moment in Stockholm's time: 2024-10-01 kl. 04.12; a dash of none."""
+    """Return a moment in Stockholm's time, 2024-10-01 kl. 04.12; a dash for None."""
     return "–" if value is None else f"{value.astimezone(STOCKHOLM):%Y-%m-%d kl. %H.%M}"

@@ -1,4 +1,4 @@
-"""The one catalogue of Swedish texts that unit staff and migration leads read about posts."""
+"""The catalogue of all Swedish texts about posts that unit staff and migration leads read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from waitlist.results import FailureSeverity, Outcome
 
 @dataclass(frozen=True)
 class RuleText:
-    """What a rule is called, what to do, and how that reads when the finding names something."""
+    """A rule's name, the action, and the action's wording when the finding has a detail."""
 
     label: str
     action: str
@@ -37,7 +37,7 @@ DISPOSITION_LABELS: Final[Mapping[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class DispositionText:
-    """What a disposition means to a unit, and what its staff do."""
+    """What a disposition means for a unit, and what its staff must do."""
 
     meaning: str
     action: str
@@ -260,12 +260,12 @@ REQUEST_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "nybesok": "Nybesök",
     }
 )
-"""What Millennium and PMO call the columns that a change since release may name."""
+"""The names in Millennium and PMO of the columns that a change after release may name."""
 
 
 @dataclass(frozen=True)
 class WorkListText:
-    """What a sheet of a unit's work list is called (at most 31 signs), and what to do about its posts."""
+    """The title of a sheet of a unit's work list (at most 31 characters), and what to do about its posts."""
 
     title: str
     action: str
@@ -328,7 +328,7 @@ WORK_LIST_FIX_WHEN_LIVE: Final = DispositionText(
     "Rätta posten i PMO, eller avsluta den, och boka patienten direkt i Millennium: enheten är i drift och inget "
     "migreras längre.",
 )
-"""Stands for what is said of ``fix_in_pmo`` at a unit that is live."""
+"""Replaces the text of ``fix_in_pmo`` for a unit that is live."""
 
 WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -353,10 +353,10 @@ WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 WORK_LIST_MASKED: Final = "Sekretess"
-"""Stands for the name and the number of a protected identity."""
+"""Shown in work lists instead of the name and the number of a protected identity."""
 
 PERSON_MASKED: Final = "Skyddade personuppgifter"
-"""Stands for them in the dashboard."""
+"""Shown in the dashboard instead of the name and the number of a protected identity."""
 
 WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
     {
@@ -372,7 +372,7 @@ WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
         ),
     }
 )
-"""What PMO did to a post after it was released to Millennium, by ``released_change.change``."""
+"""What happened in PMO to a post after its release to Millennium, by ``released_change.change``."""
 
 WORK_LIST_HOW_TO_READ: Final = (
     "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
@@ -391,19 +391,19 @@ def rule_label(code: str) -> str:
 
 
 def finding_text(code: str, detail: str | None) -> str:
-    """Return what staff are to do about a finding, with the chapter of the instruction that says so."""
+    """Return what staff must do about a finding, with the chapter of the instruction that requires it."""
     rule = RULES[Code(code)]
     text = RULE_TEXTS[rule.code]
     if detail and rule.code is Code.CONTACT_FORM_MISMATCH:
         detail = CONTACT_FORM_LABELS.get(detail, detail).lower()
-    said = text.with_detail.format(detail=detail) if text.with_detail and detail else text.action
-    # "Boka fr.o.m." brings its own full stop.
-    said = said.replace("..", ".")
+    sentence = text.with_detail.format(detail=detail) if text.with_detail and detail else text.action
+    # "Boka fr.o.m." ends with a full stop already.
+    sentence = sentence.replace("..", ".")
     chapter = rule.chapter
     if "steg" in chapter:
         # "kapitel 2 steg 6, 4" would read as two steps.
         chapter = chapter.replace(", ", " och kapitel ")
-    return f"{said} (Instruktionen, kapitel {chapter})" if chapter else said
+    return f"{sentence} (Instruktionen, kapitel {chapter})" if chapter else sentence
 
 
 GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
@@ -425,7 +425,7 @@ OUTCOME_LABELS: Final[Mapping[Outcome | None, str]] = {
     Outcome.ERROR: "Kunde inte granskas",
     None: "Inte gjord",
 }
-"""What became of an expectation; None: no suite has looked at it."""
+"""The outcome of an expectation; None: no suite was run with it."""
 
 
 SEVERITY_LABELS: Final[Mapping[FailureSeverity, str]] = {
@@ -435,4 +435,4 @@ SEVERITY_LABELS: Final[Mapping[FailureSeverity, str]] = {
 }
 
 UNKNOWN_UNIT_NAME: Final = "Okänd enhet"
-"""The name of the unit of posts for which PMO has no unit, or no HSA-id that is one."""
+"""The unit's name for posts to which PMO gives no unit, or no valid HSA-id."""

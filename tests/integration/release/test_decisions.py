@@ -108,8 +108,8 @@ def test_only_a_verified_migration_that_adds_up_is_put_before_an_approver(store:
     batches.open_batch(store, WAVE, kind="migration")
     refused(store, "is open: only one that is verified or awaiting approval can be approved", ask())
     releases.verified(store, WAVE, POSTS)
-    refused(store, "every gate is to be measured once", ask(PASSED[1:]))
-    refused(store, "does not add up any more, which nobody can approve", ask(releases.failing(Gate.ACCOUNTING)))
+    refused(store, "every gate must be measured once", ask(PASSED[1:]))
+    refused(store, "does not add up any more, so it cannot be approved", ask(releases.failing(Gate.ACCOUNTING)))
     change(store, MIGRATING[0], beskrivning="Orsak: en annan")
     refused(store, f"no longer what their row_hash was made from: post_id {MIGRATING[0]};", ask())
 
@@ -281,12 +281,12 @@ def test_released_posts_are_known_to_later_batches(store: StagingStore) -> None:
 
 def content_changed(store: StagingStore) -> str:
     change(store, CHANGED, patientnamn="Testsson")
-    return f"booking requests that their row_hash does not fit: 1: post_id {CHANGED}$"
+    return f"booking requests that do not match their row_hash: 1: post_id {CHANGED}$"
 
 
 def hash_changed(store: StagingStore) -> str:
     change(store, CHANGED, row_hash="0" * 64)
-    return f"view and released_post have differently: 1: post_id {CHANGED}\n"
+    return f"posts that differ between the view and released_post: 1: post_id {CHANGED}\n"
 
 
 def rows_gone(store: StagingStore) -> str:
@@ -296,7 +296,7 @@ def rows_gone(store: StagingStore) -> str:
 
 def post_free(store: StagingStore) -> str:
     batches.execute(store, schema.released_post.delete().where(schema.released_post.c.post_id == CHANGED))
-    return f"view and released_post have differently: 1: post_id {CHANGED}$"
+    return f"posts that differ between the view and released_post: 1: post_id {CHANGED}$"
 
 
 def shown_twice(store: StagingStore) -> str:
@@ -425,7 +425,9 @@ def test_without_a_named_approver_nobody_is_asked(store: StagingStore) -> None:
 
     nobody = steps(" , ")
     releases.put_verified(store)
-    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody who may release a wave or take it back"):
+    with pytest.raises(
+        SettingsError, match="WAITLIST_APPROVERS names no person that may release a wave or withdraw it"
+    ):
         nobody.request_approval(Run(WAVE, batches.AS_OF, None, nobody.facts.version), now=LATER)
     assert store.batch(WAVE).state is BatchState.VERIFIED
     refused(store, "is verified: only a released one can be withdrawn", lambda: steps("lead").withdrawal_question(WAVE))
