@@ -76,7 +76,7 @@ class _HumanStep(HITLOperator):
     """A question that the database gives, and the taking of its answer."""
 
     template_fields: Collection[str] = ()
-    told: str = ""
+    message: str = ""
     """What the message that an answer is waited for says besides the question."""
 
     def execute(self, context: "Context") -> None:
@@ -88,7 +88,7 @@ class _HumanStep(HITLOperator):
         if question is None:
             self.log.info("it has been decided already: there is nothing to ask")
             return
-        self.subject, self.body, self.told = question.subject, question.body, question.told
+        self.subject, self.body, self.message = question.subject, question.body, question.message
         kept: Any = SUPERVISOR_COMMS.send(
             CreateHITLDetailPayload(
                 ti_id=context["ti"].id,

@@ -100,7 +100,7 @@ class RunFailed(_Message):
         if self._kind is None:
             return None
         try:
-            return runs.pipeline().standing(runs.request(self._kind, context).batch_id)
+            return runs.pipeline().state_text(runs.request(self._kind, context).batch_id)
         except Exception as error:  # noqa: BLE001 - a failed run is told whatever else does not work
             log.warning("where the batch stands could not be read: %s", type(error).__name__)
             return None
@@ -135,7 +135,7 @@ class WithdrawalEnded(_Message):
 
 
 class AnswerWaits(_Message):
-    """For ``notifiers`` of a human step: tells that its question waits for an answer, with its ``told``."""
+    """For ``notifiers`` of a human step: sends its ``message`` when its question awaits an answer."""
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
@@ -143,7 +143,7 @@ class AnswerWaits(_Message):
 
         step = context["task"]
         link = step.generate_link_to_ui(task_instance=context["ti"], base_url=_base_url())
-        send(Notice(f"Svar väntas: {step.subject}", step.told), link)
+        send(Notice(f"Svar väntas: {step.subject}", step.message), link)
 
 
 def _failed_steps(context: Mapping[str, Any]) -> list[str]:

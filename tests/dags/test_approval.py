@@ -75,7 +75,7 @@ def test_settings_that_name_nobody_do_not_open_the_step_to_everybody(
 def test_a_question_has_no_template_since_templates_read_what_others_may_write(approval: ModuleType) -> None:
     for step in (approve(approval), decide(approval)):
         assert tuple(step.template_fields) == ()
-        assert (step.subject, step.body, step.told) == ("", None, "")
+        assert (step.subject, step.body, step.message) == ("", None, "")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_the_question_is_made_by_the_step_that_asks_it_and_the_answer_bound_to_i
     )  # fmt: skip
     (sent,) = (call.args[0] for call in airflow_keeps.call_args_list)
     assert (sent.subject, sent.body, sent.options) == (QUESTION.subject, QUESTION.body, ["Godkänn", "Avslå"])
-    assert step.told == QUESTION.told
+    assert step.message == QUESTION.message
 
 
 def test_where_airflow_shows_an_older_question_the_answer_is_bound_to_nothing(

@@ -186,7 +186,7 @@ def test_a_message_about_a_failed_run_is_sent_even_without_its_details(notify: M
 def question() -> Any:
     step = importlib.import_module("waitlist_airflow.approval").ask_for_approval("migration")
     step.subject = "Ska våg 2 släppas till Millennium?"
-    step.told = "6 789 av 12 345 poster kan släppas till Millennium"
+    step.message = "6 789 av 12 345 poster kan släppas till Millennium"
     return step
 
 

@@ -112,7 +112,7 @@ def test_every_fact_that_has_changed_is_named(deployment: Deployment, what: str)
     with pytest.raises(SettingsError) as refused:
         changed.steps.verify(run, now=NOW)
     assert str(refused.value) == (
-        f"batch {run.batch_id} was opened with other facts than there are now: {what}; "
+        f"batch {run.batch_id} was opened with facts that have changed since: {what}; "
         "put them back as they were and clear this step, or clear the run from open_batch on"
     )
 
@@ -131,9 +131,7 @@ def test_a_batch_of_an_earlier_release_is_refused_with_the_reason(deployment: De
     steps = deployment.steps
     run = steps.open_batch(Request("waitlist_migration", "wave", "migration", AS_OF), now=NOW)
     execute(steps.store, schema.batch.update().values(facts=None, rules_version="0" * 64, state="awaiting_approval"))
-    with pytest.raises(
-        SettingsError, match=r"an earlier release opened it, .* or reject the wave, and start a new run"
-    ):
+    with pytest.raises(SettingsError, match=r"an earlier release opened it .* or reject the wave, and start a new run"):
         steps.release(replace(run, rules_version="0" * 64), LEAD, WHY, asked=1, now=NOW)
 
 

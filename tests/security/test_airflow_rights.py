@@ -44,7 +44,7 @@ DECIDES_NOTHING = {
     "unfavorite", "variables", "xcomEntries",
 }  # fmt: skip
 """Parts of the API's addresses that the attacks below write to, or that no step of ours reads."""
-UNTRUE = "whatever Airflow says of the run's tasks"
+UNTRUE = "even if Airflow shows the run's tasks as successful"
 
 
 @dataclass

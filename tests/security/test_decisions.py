@@ -91,7 +91,7 @@ def test_an_answer_to_an_older_question_releases_and_withdraws_nothing(store: St
     run, pipeline = awaiting(store), steps(store)
     older = read(pipeline.approval_question(run))
     release.request_approval(store, WAVE, releases.failing(Gate.UNHANDLED_SHARE), PIPELINE, LATER)
-    said = "the question was about another state of it; nothing was changed"
+    said = "the batch has changed since this question was asked; nothing was changed"
     refused(store, said, lambda: pipeline.release(run, LEAD, REASON, asked=older, now=LATER))
     refused(store, "read an older question", lambda: pipeline.release(run, LEAD, REASON, asked=None, now=LATER))
     pipeline.release(run, LEAD, REASON, asked=read(pipeline.approval_question(run)), now=LATER)
@@ -138,7 +138,7 @@ def test_no_other_run_has_the_batch_of_a_run(store: StagingStore) -> None:
 
 # The end of a run
 
-NOT_DONE = "whatever Airflow says of the run's tasks"
+NOT_DONE = "even if Airflow shows the run's tasks as successful"
 
 
 def told(notice: Notice | None) -> str:
@@ -149,7 +149,9 @@ def told(notice: Notice | None) -> str:
 def test_a_migration_ends_well_only_where_somebody_has_decided(store: StagingStore) -> None:
     pipeline = steps(store)
     refused(
-        store, "has opened no batch, whatever Airflow says of its tasks", lambda: pipeline.conclude(ASKED, now=LATER)
+        store,
+        "has opened no batch, even if Airflow shows its tasks as successful",
+        lambda: pipeline.conclude(ASKED, now=LATER),
     )
     run = awaiting(store)
     refused(store, f"is awaiting approval: nobody has approved or rejected it .* {NOT_DONE}",
@@ -198,7 +200,7 @@ def test_a_withdrawal_ends_well_only_where_somebody_has_answered_that_run(store:
     run, pipeline = awaiting(store), steps(store)
     pipeline.release(run, LEAD, REASON, asked=read(pipeline.approval_question(run)), now=LATER)
     dag = "waitlist_withdrawal"
-    refused(store, "nobody has answered whether to take it back",
+    refused(store, "nobody has answered whether to withdraw it",
             lambda: pipeline.decided_withdrawal(WAVE, asked_by=RUN_ID))  # fmt: skip
     untrue = told(pipeline.ended_withdrawal(dag, WAVE, asked_by=RUN_ID))
     assert "Återtagandet av en överföring står som lyckad men är inte klar" in untrue

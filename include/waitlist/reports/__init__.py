@@ -1,1 +1,1 @@
-"""What people read: readiness, work lists, pages, questions to approvers, and messages."""
+"""All texts that people read: readiness, work lists, pages, questions to approvers, and messages."""

@@ -1,6 +1,6 @@
-"""What an approver reads before a wave is released or taken back: Swedish Markdown, counts only.
+"""The text that an approver reads before a wave is released or withdrawn: Swedish Markdown, counts only.
 
-Posts by unit and disposition, the gates, and what has changed since the latest dry run of the same units.
+It has the posts by unit and disposition, the gates, and the changes since the latest dry run of the same units.
 """
 
 import re
@@ -28,25 +28,25 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an approver is asked; made from the database alone."""
+    """A question to an approver; made only from the database."""
 
     subject: str
     body: str
-    """What there is to know, as Markdown."""
-    told: str
-    """What the message that an answer is waited for says besides the question."""
+    """The facts to decide by, as Markdown."""
+    message: str
+    """The text, besides the question, of the message that says that an answer is awaited."""
     entry: int
-    """The entry of the audit trail that an answer is bound to: what it was asked by, or what it would undo."""
+    """The audit trail's entry that an answer is bound to: the approval request, or the release to withdraw."""
 
 
 def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: str | None) -> str:
-    """Return what is to be approved, as Swedish Markdown without personal data.
+    """Return a description of what is to be approved, as Swedish Markdown without personal data.
 
     Args:
         store: the staging database.
-        batch_id: a batch that counts for readers; its gates are told once approval was asked for.
+        batch_id: a batch that counts for readers; its gates are shown after approval was asked for.
         mappings: names, waves and go-lives of the units.
-        previous: the dry run to compare with (``gates.latest_dry_run``); None where there is none.
+        previous: the dry run to compare with (``gates.latest_dry_run``), or None.
 
     Raises:
         StagingError: one of the batches is unknown, or does not count for readers.
@@ -58,12 +58,12 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
 
 
 def withdrawal(batch: Batch) -> str:
-    """Return what a withdrawal would take back, as Swedish Markdown.
+    """Return a description of what would be withdrawn, as Swedish Markdown.
 
     Args:
         batch: a batch that is released.
     """
-    wave = f"våg {_plain(batch.wave)}, " if batch.wave else ""
+    wave = f"våg {_escaped(batch.wave)}, " if batch.wave else ""
     return (
         f"Körning `{batch.batch_id}`, {wave}per {batch.as_of}: **{number(batch.posts_staged or 0)} poster** överfördes "
         f"{moment(batch.released_at)}.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
@@ -73,7 +73,7 @@ def withdrawal(batch: Batch) -> str:
 
 def _heading(readiness: Readiness) -> list[str]:
     batch, progress = readiness.batch, readiness.progress
-    what = f"Våg {_plain(batch.wave)}" if batch.wave else "Alla enheter"
+    what = f"Våg {_escaped(batch.wave)}" if batch.wave else "Alla enheter"
     return [
         f"## {what} per {batch.as_of.isoformat()}",
         "",
@@ -116,8 +116,8 @@ def _critical(results: Iterable[QualityResult]) -> list[str]:
     lines = []
     for result in results:
         if result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.FAILED:
-            held = f"{number(result.unexpected)} av {number(result.evaluated)} uppfyller inte kravet"
-            lines.append(f"- `{result.suite}`, {_expected(result)}: {held}")
+            failing = f"{number(result.unexpected)} av {number(result.evaluated)} uppfyller inte kravet"
+            lines.append(f"- `{result.suite}`, {_expected(result)}: {failing}")
         elif result.severity is FailureSeverity.CRITICAL and result.outcome is Outcome.ERROR:
             lines.append(f"- `{result.suite}`, {_expected(result)}: {OUTCOME_LABELS[Outcome.ERROR].lower()}")
     return [f"{GATE_LABELS[Gate.CRITICAL_SUITES]}:", "", *lines, ""] if lines else []
@@ -131,23 +131,23 @@ def _expected(result: QualityResult) -> str:
 
 def _units(readiness: Readiness) -> list[str]:
     units = [unit for wave in readiness.waves for unit in wave.units]
-    occurring = [each for each in Disposition if each in readiness.progress.left]
-    rows = [(*_named(unit), *_counts(unit.progress.posts, unit.progress.ready, unit.progress.left, occurring))
+    occurring = [disposition for disposition in Disposition if disposition in readiness.progress.left]
+    rows = [(*_unit_cells(unit), *_counts(unit.progress.posts, unit.progress.ready, unit.progress.left, occurring))
             for unit in units]  # fmt: skip
     whole = readiness.progress
     total = ("**Summa**", "", *_counts(whole.posts, whole.ready, whole.left, occurring))
     columns: tuple[str, ...] = ("Enhet", "Driftstart", "Poster", DISPOSITION_LABELS[Disposition.MIGRATE])
-    columns += tuple(DISPOSITION_LABELS[each] for each in occurring)
+    columns += tuple(DISPOSITION_LABELS[disposition] for disposition in occurring)
     return ["### Poster per enhet", "", *_table(columns, [*rows, total], right=range(2, len(columns)))]
 
 
-def _named(unit: UnitReadiness) -> tuple[str, str]:
-    name = _plain(unit.name) if unit.hsa_id else UNKNOWN_UNIT_NAME
+def _unit_cells(unit: UnitReadiness) -> tuple[str, str]:
+    name = _escaped(unit.name) if unit.hsa_id else UNKNOWN_UNIT_NAME
     return name, _day(unit.go_live)
 
 
 def _counts(posts: int, ready: int, left: Mapping[str, int], columns: Iterable[str]) -> tuple[str, ...]:
-    return (number(posts), number(ready), *(number(left.get(each, 0)) for each in columns))
+    return (number(posts), number(ready), *(number(left.get(column, 0)) for column in columns))
 
 
 def _changes(store: StagingStore, batch: Batch, previous: str | None) -> list[str]:
@@ -156,11 +156,16 @@ def _changes(store: StagingStore, batch: Batch, previous: str | None) -> list[st
     earlier = store.batch(previous)
     with refusals_named(f"comparing batches {previous} and {batch.batch_id}"), store.database.connected() as connection:
         pair = (previous, batch.batch_id)
-        then, now = (_totals(posts_by_disposition(connection, each, batch.units)) for each in pair)
+        then, now = (_totals(posts_by_disposition(connection, batch_id, batch.units)) for batch_id in pair)
     rows = [
-        (DISPOSITION_LABELS[each], number(then.get(each, 0)), number(now.get(each, 0)), _signed(now, then, each))
-        for each in reversed(Disposition)
-        if each in then or each in now
+        (
+            DISPOSITION_LABELS[disposition],
+            number(then.get(disposition, 0)),
+            number(now.get(disposition, 0)),
+            _signed(now, then, disposition),
+        )
+        for disposition in reversed(Disposition)
+        if disposition in then or disposition in now
     ]
     total = ("**Summa**", number(sum(then.values())), number(sum(now.values())),
              _difference(sum(now.values()) - sum(then.values())))  # fmt: skip
@@ -205,7 +210,7 @@ def _difference(posts: int) -> str:
 
 
 def figure(gate: Gate, measured: float | None) -> str:
-    """Return what a gate measured, or its limit, as Swedish writes it."""
+    """Return a gate's figure, or its limit, in Swedish form."""
     if measured is None:
         return "kan inte mätas"
     if gate not in SHARES:
@@ -222,6 +227,6 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Coll
     return [*(f"| {' | '.join(row)} |" for row in (columns, rule, *rows)), ""]
 
 
-def _plain(text: str) -> str:
-    """Return a text as Markdown that shows it as it is, on one line."""
+def _escaped(text: str) -> str:
+    """Return Markdown that shows a text unchanged, on one line."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -1,9 +1,9 @@
-"""What differs between two batches of the same posts: under other mapping files, on another day, after staff worked.
+"""The differences between two batches of the same posts: after a change of mapping files, or on two days.
 
     python -m waitlist.reports.diff --staging URL A B [--posts]
 
-Counts by disposition before and after, by rule, and posts that stand in one batch alone; with ``--posts`` the
-post ids as well.
+It counts the posts by disposition before and after, by rule, and those that only one batch has. With ``--posts`` it
+names the post ids as well.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from waitlist.swedish.words import DISPOSITION_LABELS, rule_label
 APPEARED: Final = "appeared"
 DISAPPEARED: Final = "disappeared"
 
-_DISPOSITIONS: Final = [each.value for each in Disposition]
+_DISPOSITIONS: Final = [disposition.value for disposition in Disposition]
 _RULES: Final = [code.value for code in RULES]
 _READ_ROWS: Final = 20_000
 _WIDTH_OF_A_FILE: Final = 100
@@ -50,7 +50,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class RuleDifference:
-    """Posts of both batches in which a rule found something after and not before, and the other way round."""
+    """How many posts of both batches have a rule's finding only after, and how many only before."""
 
     rule: str
     appeared: int
@@ -59,14 +59,14 @@ class RuleDifference:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What two batches differ in."""
+    """The differences between two batches."""
 
     before: Batch
     after: Batch
     moves: tuple[Move, ...]
-    """Every pair of dispositions that occurs, in the domain's order; equal ones too."""
+    """Every pair of dispositions that occurs, in the domain's order; also pairs of two equal ones."""
     rewritten: int
-    """Posts that migrate in both batches, with another booking request."""
+    """Posts that migrate in both batches, with different booking requests."""
     rules: tuple[RuleDifference, ...]
     """Rules that differ, in the domain's order."""
 
@@ -75,7 +75,7 @@ def read_difference(store: StagingStore, before: str, after: str) -> Difference:
     """Compare two batches in the database.
 
     Raises:
-        StagingError: a batch is unknown, does not count for readers, or has lost its row detail to retention.
+        StagingError: a batch is unknown, does not count for readers, or retention has removed its rows.
     """
     with refusals_named(f"comparing batches {before} and {after}"), store.database.connected() as connection:
         batches = [_comparable(store, connection, batch_id) for batch_id in (before, after)]
@@ -83,7 +83,7 @@ def read_difference(store: StagingStore, before: str, after: str) -> Difference:
         moved = connection.execute(
             sa.select(pairs.c.before, pairs.c.after, sa.func.count()).group_by(pairs.c.before, pairs.c.after)
         )
-        moves = sorted((Move(*row) for row in moved), key=lambda move: (_place(move.before), _place(move.after)))
+        moves = sorted((Move(*row) for row in moved), key=lambda move: (_position(move.before), _position(move.after)))
         rewritten = connection.scalar(sa.select(sa.func.count()).select_from(_rewritten(before, after).subquery()))
         found: dict[str, dict[str, int]] = {}
         for rule, change, posts in connection.execute(
@@ -98,9 +98,9 @@ def read_difference(store: StagingStore, before: str, after: str) -> Difference:
 
 
 def post_ids(store: StagingStore, before: str, after: str) -> Iterator[tuple[str, Iterator[int]]]:
-    """Name the posts that differ, heading by heading in Swedish, in the order of ``post_id`` each.
+    """Yield a Swedish heading for each kind of difference, with its posts in the order of ``post_id``.
 
-    The posts of a heading must be drawn before the next heading is.
+    The posts of a heading must be read before the next heading.
 
     Raises:
         StagingError: the database refused.
@@ -127,7 +127,7 @@ def _comparable(store: StagingStore, connection: sa.Connection, batch_id: str) -
     table = schema.disposition
     there = connection.scalar(sa.select(sa.func.count()).select_from(table).where(table.c.batch_id == batch_id))
     if there != batch.posts_extracted:
-        raise RefusedError(f"batch {batch_id} has its counts alone: retention has removed its posts")
+        raise RefusedError(f"batch {batch_id} has only its counts: retention has removed its posts")
     return batch
 
 
@@ -169,7 +169,7 @@ def _rules(before: str, after: str) -> sa.CompoundSelect[Any]:
     return sa.union_all(only(after, before, APPEARED), only(before, after, DISAPPEARED))
 
 
-def _place(disposition: str | None) -> int:
+def _position(disposition: str | None) -> int:
     return len(_DISPOSITIONS) if disposition is None else _DISPOSITIONS.index(disposition)
 
 
@@ -196,8 +196,8 @@ def render(difference: Difference) -> RenderableType:
     ]
     if difference.rules:
         rows = (
-            (rule_label(each.rule), each.rule, number(each.appeared), number(each.disappeared))
-            for each in difference.rules
+            (rule_label(rule.rule), rule.rule, number(rule.appeared), number(rule.disappeared))
+            for rule in difference.rules
         )
         title = "Anmärkningar på poster som finns i båda"
         parts += ["", _table(title, ("Anmärkning", "Regel"), ("Nya", "Borta"), rows)]
@@ -228,8 +228,8 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
     """Print the difference; return 0, or 1 with the reason on standard error.
 
     Args:
-        arguments: of the command line; None: this process's own.
-        staging: SQLAlchemy URL of the staging database, where the command line names none; None: the environment's.
+        arguments: the command line's arguments; None: this process's own.
+        staging: the staging database's SQLAlchemy URL where the command line has none; None: the environment's.
     """
     parser = argparse.ArgumentParser(
         prog="python -m waitlist.reports.diff", description="Print how two batches differ."

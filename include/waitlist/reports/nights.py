@@ -1,7 +1,7 @@
-"""Whether the nights come: how long ago one was verified, and the one message that says that none was.
+"""The watch over the nightly dry runs: when the last one was verified, and the message that says that none was.
 
-What was seen is handed from one look to the next as a small record, so that an outage is told once and the next one
-again. Nothing here asks a clock.
+A small record goes from one run of the watch to the next, so that one message is sent for each outage. Nothing here
+reads the clock.
 """
 
 import datetime as dt
@@ -14,35 +14,36 @@ from waitlist.reports.notices import Notice, no_night
 from waitlist.staging.dry_runs import DryRun
 
 LONGEST: Final = dt.timedelta(hours=26)
-"""From one verified night to the next: a day, and two hours for a night that takes longer than the one before."""
+"""The longest time between two verified nights: a day, and two hours for a night that takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nights:
-    """What the staging database tells of the nights."""
+    """The state of the nights according to the staging database."""
 
     verified: dt.datetime | None = None
-    """When the last one was verified."""
+    """When the last night was verified."""
     begun: dt.datetime | None = None
-    """When the first one began, whatever became of it. Before it there is nothing to wait for."""
+    """When the first night began, verified or not. Before it no night is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What the last look left."""
+    """The record of the last check."""
 
     since: dt.datetime
-    """When a night was last verified, or the first one began where none has been."""
+    """When a night was last verified, or when the first one began where none has been verified."""
     told: bool = False
-    """Whether a message has gone out about the outage that began then."""
+    """Whether a message was sent about the outage that began then."""
 
     @classmethod
     def look(cls, record: object, nights: Nights, now: dt.datetime) -> Self | None:
-        """Return what is known after another look; None where no night was due yet.
+        """Return the record after another check; None where no night was due yet.
 
         Args:
-            record: what ``to_record`` gave after the look before; anything else, or a moment ahead, is a first look.
-            nights: what is known of the nights; nothing where they could not be asked about.
+            record: the result of ``to_record`` after the check before. With any other value, or a moment in the
+                future, this is a first check.
+            nights: the state of the nights; empty where the database could not be queried.
             now: the moment.
         """
         first = nights.verified or nights.begun
@@ -57,18 +58,18 @@ class Watch:
         return before
 
     def to_record(self) -> dict[str, Any]:
-        """Return plain values for Airflow to keep."""
+        """Return the record as JSON values, for Airflow to store."""
         return {"since": self.since.isoformat(), "told": self.told}
 
     def notice(self, now: dt.datetime) -> Notice | None:
-        """Return the message that is due; None where a night came in time, or the outage has been told."""
+        """Return the message that is due; None where a night was verified in time, or the message was already sent."""
         return no_night(self.since, LONGEST) if not self.told and now - self.since > LONGEST else None
 
 
 def last_verified(runs: Iterable[DryRun]) -> dt.datetime | None:
     """Return when the last night was verified: a dry run over every unit, as of its own day or the day before.
 
-    A past day that is run again is no night, and neither is a run over some units.
+    A run of an earlier day does not count as a night, and neither does a run over some units.
     """
     moments = (
         run.finished_at
@@ -82,7 +83,7 @@ def first_begun(begun: Iterable[tuple[dt.date, dt.datetime]]) -> dt.datetime | N
     """Return when the first night began.
 
     Args:
-        begun: as-of date and beginning of dry runs over every unit.
+        begun: as-of date and start of dry runs over every unit.
     """
     return min((moment for as_of, moment in begun if _is_night(as_of, moment)), default=None)
 

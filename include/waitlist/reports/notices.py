@@ -1,6 +1,6 @@
-"""What migration leads are told when nobody is looking: in Swedish, with counts and no personal data.
+"""The messages that migration leads get without looking at the dashboard: in Swedish, with counts, no personal data.
 
-Only what is new is told: a gate that was red already is not.
+A message reports only news: a gate that was already red gives no message.
 """
 
 import datetime as dt
@@ -25,11 +25,11 @@ RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "waitlist_watch": "Bevakningen av torrkörningarna",
     }
 )
-"""What the runs of a DAG are called."""
+"""The Swedish name of each DAG's runs."""
 
 
 HANDBOOK: Final = "handboken (Handbok under Migrering i Airflow, docs/handbok.md)"
-"""Where a migration lead reads what to do, in Swedish."""
+"""The Swedish document that tells a migration lead what to do."""
 
 _DECIDED: Final[Mapping[BatchState, str]] = MappingProxyType(
     {
@@ -42,33 +42,33 @@ _DECIDED: Final[Mapping[BatchState, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message; where it leads to is added on the way."""
+    """A message; the sender adds the link."""
 
     subject: str
     text: str
 
 
-def run_failed(dag_id: str, steps: Sequence[str] = (), standing: str | None = None) -> Notice:
-    """Tell that a run has failed.
+def run_failed(dag_id: str, steps: Sequence[str] = (), state: str | None = None) -> Notice:
+    """Return the message that a run has failed.
 
     Args:
         dag_id: the DAG.
-        steps: those that failed, as far as it is known.
-        standing: where its batch stands, a sentence (``standing_of``).
+        steps: the steps that failed, as far as they are known.
+        state: a sentence on the state of its batch (``state_sentence``).
     """
     which = f"Steget {steps[0]}" if len(steps) == 1 else f"Stegen {', '.join(steps)}"
-    said = [f"{which} misslyckades."] if steps else []
-    said += [standing] if standing else []
-    said += [f"Loggen säger varför. Vad som ska göras när ett steg har misslyckats står i {HANDBOOK}."]
-    return Notice(f"{RUN_LABELS.get(dag_id, dag_id)} misslyckades", " ".join(said))
+    sentences = [f"{which} misslyckades."] if steps else []
+    sentences += [state] if state else []
+    sentences += [f"Loggen säger varför. Vad som ska göras när ett steg har misslyckats står i {HANDBOOK}."]
+    return Notice(f"{RUN_LABELS.get(dag_id, dag_id)} misslyckades", " ".join(sentences))
 
 
 def no_night(since: dt.datetime, longest: dt.timedelta) -> Notice:
-    """Tell that no night has been verified.
+    """Return the message that no night has been verified.
 
     Args:
-        since: when the last one was, or when the first one began.
-        longest: how long that may be.
+        since: when the last night was verified, or when the first one began.
+        longest: the longest time that this may take.
     """
     hours = int(longest.total_seconds() // 3600)
     return Notice(
@@ -79,32 +79,32 @@ def no_night(since: dt.datetime, longest: dt.timedelta) -> Notice:
     )
 
 
-def run_ended_untruly(dag_id: str, standing: str) -> Notice:
-    """Tell that Airflow shows a run as a success which has not done what it is for.
+def run_ended_untruly(dag_id: str, state: str) -> Notice:
+    """Return the message that Airflow shows a run as a success although its work is not done.
 
     Args:
         dag_id: the DAG.
-        standing: where its batch stands, a sentence (``standing_of``).
+        state: a sentence on the state of its batch (``state_sentence``).
     """
     return Notice(
         f"{RUN_LABELS.get(dag_id, dag_id)} står som lyckad men är inte klar",
-        f"{standing} Någon har markerat steg som klara i Airflow. Vad som ska göras står i {HANDBOOK}.",
+        f"{state} Någon har markerat steg som klara i Airflow. Vad som ska göras står i {HANDBOOK}.",
     )
 
 
-def decision_taken(batch: Batch, *, stands: bool = False) -> Notice:
-    """Tell what an approver has decided.
+def decision_taken(batch: Batch, *, kept: bool = False) -> Notice:
+    """Return the message about an approver's decision.
 
     Args:
         batch: a batch that was released, rejected or withdrawn.
-        stands: whether it was asked about its withdrawal, and its release stands.
+        kept: whether the question was about its withdrawal, and the answer was to keep it released.
     """
-    what = "överföringen står kvar" if stands else _DECIDED[batch.state]
-    return Notice(f"Väntelistorna: {what}", standing_of(batch))
+    what = "överföringen står kvar" if kept else _DECIDED[batch.state]
+    return Notice(f"Väntelistorna: {what}", state_sentence(batch))
 
 
-def standing_of(batch: Batch | None) -> str:
-    """Return where a batch stands, as a sentence; None is one that was never opened."""
+def state_sentence(batch: Batch | None) -> str:
+    """Return a sentence on the state of a batch; None means that no batch was opened."""
     if batch is None:
         return "Ingen körning har öppnats: inget är läst och inget är överfört."
     what = f"våg {batch.wave}, per {batch.as_of}" if batch.wave else f"per {batch.as_of}"
@@ -119,16 +119,17 @@ def standing_of(batch: Batch | None) -> str:
 
 
 def turned_red(now: Iterable[GateResult], known: Collection[str]) -> list[GateResult]:
-    """Return the gates that failed and are not known to be red; what cannot be measured is no news."""
-    return [each for each in now if not each.passed and each.measured is not None and each.gate.value not in known]
+    """Return the failed gates that are not in ``known``, except those that could not be measured."""
+    failed = (result for result in now if not result.passed and result.measured is not None)
+    return [result for result in failed if result.gate.value not in known]
 
 
 def gates_turned_red(batch: Batch, turned: Sequence[GateResult]) -> Notice:
-    """Tell which gates a dry run has turned red.
+    """Return the message about gates that failed in a dry run and were not red before.
 
     Args:
         batch: the dry run.
-        turned: what ``turned_red`` returned, at least one.
+        turned: the result of ``turned_red``, at least one gate.
     """
     what = "en grind har blivit röd" if len(turned) == 1 else f"{len(turned)} grindar har blivit röda"
     lines = [
@@ -140,20 +141,20 @@ def gates_turned_red(batch: Batch, turned: Sequence[GateResult]) -> Notice:
 
 
 def approval_waits(batch: Batch, gates: Sequence[GateResult]) -> str:
-    """Return what is told of a wave that waits to be approved; the question itself is its subject.
+    """Return the text of the message about a wave that awaits approval; its subject is the question.
 
     Args:
         batch: a migration that awaits approval.
         gates: its gates.
     """
-    failed = [each for each in gates if not each.passed]
+    failed = [gate for gate in gates if not gate.passed]
     posts = f"{number(batch.posts_staged or 0)} av {number(batch.posts_extracted or 0)} poster"
     lines = [f"{posts} kan släppas till Millennium, per {batch.as_of}.", _verdict(gates, failed), *map(_line, failed)]
     return "\n".join(lines)
 
 
 def withdrawal_waits(batch: Batch) -> str:
-    """Return what is told of a released batch that somebody wants to take back.
+    """Return the text of the message about a released batch that somebody wants to withdraw.
 
     Args:
         batch: a batch that is released.

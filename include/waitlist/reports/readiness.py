@@ -1,7 +1,7 @@
-"""The readiness table: unit by unit, what is ready to migrate and what is left to do, in Swedish.
+"""The readiness table in Swedish: for each unit, how many posts are ready to migrate and how many are left to handle.
 
-Figures come from ``unit_summary`` and ``finding`` of one batch that counts for readers; names,
-waves and go-lives from ``units.csv``; days are counted from the batch's as-of date.
+The figures come from ``unit_summary`` and ``finding`` of one batch that counts for readers. Names, waves and go-lives
+come from ``units.csv``. Days are counted from the batch's as-of date.
 
     python -m waitlist.reports.readiness [--staging URL] [--batch ID] [--mappings DIR]
 """
@@ -41,10 +41,10 @@ _TOP_FINDINGS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far some posts have come."""
+    """How many of some posts migrate, and how many do not."""
 
     posts: int
-    """Every post extracted: the denominator of each share."""
+    """All posts extracted: the denominator of every share."""
     ready: int
     """Posts that migrate."""
     left: Mapping[str, int]
@@ -56,7 +56,7 @@ class UnitReadiness:
     """One unit of a batch."""
 
     hsa_id: str
-    """Empty for posts that name no unit."""
+    """Empty for posts without a unit."""
     name: str
     """As in ``units.csv``, else the HSA-id."""
     go_live: date | None
@@ -87,14 +87,14 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """A batch as a migration lead reads it."""
+    """The readiness of a batch, for a migration lead."""
 
     batch: Batch
     waves: tuple[WaveReadiness, ...]
-    """By go-live, those without one and then the units without a wave last."""
+    """By go-live; then the waves without one, and last the units without a wave."""
     progress: Progress
     findings: tuple[RuleCount, ...]
-    """Every rule that found something, the most frequent first."""
+    """Every rule with a finding, the most frequent first."""
 
 
 def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Readiness:
@@ -102,7 +102,7 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
 
     Args:
         store: the staging database.
-        batch_id: a batch, or ``LATEST`` for the dry run that everybody looks at (``dry_runs.latest_for_everybody``).
+        batch_id: a batch, or ``LATEST`` for the dry run of ``dry_runs.latest_for_everybody``.
         mappings: names, waves and go-lives of the units.
 
     Raises:
@@ -159,22 +159,22 @@ def waves_of(by_unit: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of
         for wave, units in waves.items()
     ]
     return tuple(
-        sorted(grouped, key=lambda each: (each.wave is None, each.go_live or date.max, swedish(each.wave or "")))
+        sorted(grouped, key=lambda wave: (wave.wave is None, wave.go_live or date.max, swedish(wave.wave or "")))
     )
 
 
 def progress_of(counts: Iterable[Mapping[str, int]]) -> Progress:
     """Add up posts by disposition."""
     total: dict[str, int] = {}
-    for each in counts:
-        for disposition, posts in each.items():
+    for count in counts:
+        for disposition, posts in count.items():
             total[disposition] = total.get(disposition, 0) + posts
     left = {name.value: total[name] for name in Disposition if name in total and name is not Disposition.MIGRATE}
     return Progress(sum(total.values()), total.get(Disposition.MIGRATE, 0), left)
 
 
 def render(readiness: Readiness) -> RenderableType:
-    """Return the table for a terminal; it wraps at any width from 60 columns on."""
+    """Return the table for a terminal; it wraps to any width of at least 60 columns."""
     batch = readiness.batch
     kind = {"dry_run": "Torrkörning", "migration": "Migrering"}[batch.kind]
     ready_width = len(_ready(readiness.progress))
@@ -203,13 +203,15 @@ def render(readiness: Readiness) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """What is left, on indented lines as wide as the console; a disposition and its count stay together."""
+    """The posts left, on indented lines as wide as the console; a disposition and its count stay on one line."""
 
     progress: Progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        items = [f"{DISPOSITION_LABELS[each]} {number(posts)}" for each, posts in self.progress.left.items()]
-        # textwrap breaks at ordinary spaces alone.
+        items = [
+            f"{DISPOSITION_LABELS[disposition]} {number(posts)}" for disposition, posts in self.progress.left.items()
+        ]
+        # textwrap breaks only at ordinary spaces.
         whole = " · ".join(item.replace(" ", "\xa0") for item in items) or "Inget återstår"
         indent = "    "
         lines = textwrap.wrap(
@@ -229,7 +231,7 @@ def _row(cells: tuple[str, str, str, str], ready_width: int, style: str = "") ->
 
 
 def wave_title(wave: str | None) -> str:
-    """Return what a wave is called: Våg 1, whether the file says "1" or "Våg 1"."""
+    """Return a wave's name: Våg 1, both for "1" and for "Våg 1" in the file."""
     if wave is None:
         return "Utan våg"
     return wave if wave.casefold().startswith("våg") else f"Våg {wave}"

@@ -1,6 +1,6 @@
-"""From PMO to a verified batch: the steps that the nightly dry run and a migration share, in their order.
+"""The steps from PMO to a verified batch, in their order; the nightly dry run and a migration share them.
 
-Each step is idempotent: run again, it replaces what it left.
+Each step is idempotent: a rerun replaces its earlier results.
 """
 
 import datetime as dt
@@ -58,7 +58,7 @@ class Night(Steps):
 
         Args:
             request: what the run was asked for.
-            now: the moment, for the audit trail. No run that reads PMO is as of a later day.
+            now: the moment, for the audit trail. A run that reads PMO cannot be as of a later day.
 
         Raises:
             SettingsError, MappingError, SuiteError: with every fault of its kind.
@@ -88,7 +88,7 @@ class Night(Steps):
         return run
 
     def plan_extract(self, run: Run) -> list[int]:
-        """Count the posts at the source and divide them; the plan stays with the batch, and later steps read it there.
+        """Count the posts at the source and divide them into partitions; the plan is stored with the batch.
 
         Returns:
             The numbers of the partitions, from 0.
@@ -105,7 +105,7 @@ class Night(Steps):
         selection = run.selection
         partitions = self._source(run).plan(selection)
         files.write_plan(Plan(selection, tuple(partitions)))
-        log.info("about %d posts in %d partitions", sum(each.posts for each in partitions), len(partitions))
+        log.info("about %d posts in %d partitions", sum(partition.posts for partition in partitions), len(partitions))
         return [partition.number for partition in partitions]
 
     def extract(self, run: Run, number: int) -> Record:
@@ -128,7 +128,7 @@ class Night(Steps):
         return {"partition": part.partition, "posts": part.posts}
 
     def check_contract(self, run: Run) -> Record:
-        """Hold the contract suite against the snapshot.
+        """Check the snapshot with the contract suite.
 
         Raises:
             ContractBrokenError: an expectation that stops the run does not hold.
@@ -144,7 +144,7 @@ class Night(Steps):
         return outcome
 
     def find_duplicates(self, run: Run) -> Record:
-        """Find the posts that stand twice, over the whole batch, and keep their ids beside the snapshot.
+        """Find the posts that have a duplicate in the whole batch, and store their ids beside the snapshot.
 
         Raises:
             RefusedError: the batch is immutable.
@@ -158,11 +158,11 @@ class Night(Steps):
         return {"duplicates": len(found)}
 
     def assess(self, run: Run, number: int, *, now: dt.datetime) -> Record:
-        """Assess one partition and replace it in staging, keeping the hashes of its rows beside the snapshot.
+        """Assess one partition, replace it in staging, and store the hashes of its rows beside the snapshot.
 
         Args:
             run: what the run is.
-            number: the partition's in the plan.
+            number: the partition's number in the plan.
             now: the moment, for the audit trail.
 
         Raises:
@@ -175,7 +175,8 @@ class Night(Steps):
         part = parts[partition.number]
         duplicates = files.duplicates(parts, run.rules_version)
         batch = self.store.batch(run.batch_id)
-        # A past night says what it said, also after a release. No wave releases a post that any other has.
+        # A rerun of a past night gives that night's result, so it ignores later releases. A migration ignores none: it
+        # must not release a post that another wave has released.
         up_to = batch.as_of if batch.kind is BatchKind.DRY_RUN else None
         released = self.store.released_post_ids(part.lower, part.upper, up_to=up_to)
         hashes: list[pa.Table] = []
@@ -194,12 +195,12 @@ class Night(Steps):
         return {"posts": staged.posts, "staged": staged.staged, "findings": staged.findings}
 
     def find_changes(self, run: Run) -> Record:
-        """Report which posts that were released before PMO has changed or closed since.
+        """Find the released posts that have since been changed or closed in PMO.
 
-        A run over some units asks PMO where the posts are that it misses.
+        A run over some units looks up in PMO the posts that it does not find: they may have moved to another unit.
 
         Raises:
-            SourceError, WindowClosedError: PMO cannot be asked.
+            SourceError, WindowClosedError: PMO cannot be queried.
             SnapshotError: a part is missing or damaged.
             SettingsError: the facts have changed since the batch was opened.
         """
@@ -215,7 +216,7 @@ class Night(Steps):
         return asdict(counts)
 
     def check_snapshot(self, run: Run) -> Record:
-        """Run the suites that look at the snapshot and stop nothing."""
+        """Run the suites that check the snapshot and never stop a run."""
         self._same_facts(run)
         suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
         parts = self._files(run).parts(self._plan(run))
@@ -223,7 +224,7 @@ class Night(Steps):
         return self._keep(run, suites, looked_at.of_parts(parts, run.rules_version), results)
 
     def check_staged(self, run: Run) -> Record:
-        """Run the suites that look at the staged booking requests."""
+        """Run the suites that check the staged booking requests."""
         suites = self._looking_at(quality.Looks.STAGED)
         self.store.refresh_statistics()
         staged = looked_at.of_staged(self.store.staged_ranges(run.batch_id), run.rules_version)
@@ -234,7 +235,7 @@ class Night(Steps):
         """Prove that source, snapshot and staging add up.
 
         Raises:
-            SnapshotError: a part, or what the assessment left of it, is missing or of an earlier try.
+            SnapshotError: a part, or the assessment's file for it, is missing or from an earlier try.
             ReconciliationError: with every check that failed and the post ids.
             SettingsError: the facts have changed since the batch was opened.
         """
@@ -253,14 +254,14 @@ class Night(Steps):
             )
             for part in parts
         ]
-        planned, counted = sum(each.posts for each in plan.partitions), sum(part.counted for part in parts)
+        planned, counted = sum(partition.posts for partition in plan.partitions), sum(part.counted for part in parts)
         log.info("%d posts were counted when the work was divided, %d when they were read", planned, counted)
         result = reconcile(self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now)
         log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
         return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
 
     def verify(self, run: Run, *, now: dt.datetime) -> None:
-        """Show the batch to readers, once it adds up and every suite has looked at it.
+        """Make the batch visible to readers, after it has added up and every suite has been run.
 
         Raises:
             RefusedError: it has not been reconciled since it was staged, or a suite looked at other rows than it holds.
@@ -280,17 +281,17 @@ class Night(Steps):
         for line in told.get().splitlines():
             log.info("%s", line)
 
-    def watch_gates(self, run: Run, tell: Callable[[Notice], object]) -> Record:
-        """Measure the gates of a dry run, and tell when one has turned red.
+    def watch_gates(self, run: Run, send: Callable[[Notice], object]) -> Record:
+        """Measure the gates of a dry run, and send a message when one has turned red.
 
-        A gate that was red already, in the latest dry run before or when this one was watched before, is no news,
-        and neither is a past day that is run again, or a snapshot that somebody judges anew to see what would be.
-        What was measured is kept beside the snapshot: it depends on other batches, so it is no result of this one.
+        No message is sent about a gate that was already red, in the dry run before this one or when this one was
+        measured before. None is sent either about a past day that is run again, or about a replay of a snapshot.
+        The results are stored beside the snapshot: they depend on other batches, so they are not staged.
 
         Raises:
             MappingError: a mapping file is at fault.
             SettingsError: the facts have changed since the batch was opened.
-            SnapshotError: what was measured cannot be read or kept.
+            SnapshotError: the stored results cannot be read or written.
             StagingError: the batch is unknown.
         """
         measured = self._measure_gates(run)
@@ -301,17 +302,16 @@ class Night(Steps):
         turned = turned_red(measured, known)
         asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
         if turned and not asked_for:
-            tell(gates_turned_red(self.store.batch(run.batch_id), turned))
+            send(gates_turned_red(self.store.batch(run.batch_id), turned))
         failed = [result.gate.value for result in measured if not result.passed]
         gates.write_measured(self._files(run), measured)
         log.info("gates that failed: %s; new among them: %d", ", ".join(failed) or "none", len(turned))
         return {"gates_failed": failed, "turned_red": [result.gate.value for result in turned]}
 
     def mark_failed(self, request: Request, *, failed: Sequence[str], now: dt.datetime) -> None:
-        """Close the request's batch as failed; nobody reads it any more.
+        """Close the request's batch as failed; readers no longer see it.
 
-        A batch that was never opened is none, and one that awaits its approval still does: clear that step to ask
-        again.
+        Nothing happens where no batch was opened. A batch that awaits approval stays so: clear that step to ask again.
 
         Args:
             request: what the run was asked for.
@@ -322,29 +322,29 @@ class Night(Steps):
             self.store.mark_failed(request.batch_id, now, reason=f"failed: {', '.join(failed)}" if failed else None)
 
     def _asked(self, request: Request, today: dt.date) -> Selection:
-        """Return which posts the run is about, as of when.
+        """Return which posts the run reads, and its as-of date.
 
         Raises:
             SettingsError: params are at fault, or do not fit the snapshot to reuse.
         """
         units = self._selected_units(request)
         if request.reuse_snapshot is not None:
-            self.store.migrate()  # the files of the older batch are listed there
+            self.store.migrate()  # the database lists the files of the older batch
             return SnapshotSource(self._files_of(request.reuse_snapshot)).select(request.as_of, units)
         if request.as_of is None:
             raise SettingsError("no as-of date: only a run that reuses a snapshot may leave it open")
         if not _FIRST_DAY <= request.as_of <= today:
             raise SettingsError(
                 f"as of {request.as_of}: a list is read as of a day from {_FIRST_DAY} to today, {today}; "
-                "of a day to come it would stand as the latest until then"
+                "one of a future day would count as the latest until then"
             )
         return Selection(request.as_of, units)
 
     def _selected_units(self, request: Request) -> tuple[str, ...] | None:
-        """Return the units asked for, None for all, unknown ones included.
+        """Return the requested units; None for all, including unknown ones.
 
         Raises:
-            SettingsError: with every wave and unit that ``units.csv`` does not know.
+            SettingsError: with every wave and unit that is not in ``units.csv``.
         """
         units = self.facts.mappings.units
         asked = sorted({forms.hsa_id(unit) for unit in request.units})

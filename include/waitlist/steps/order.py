@@ -1,4 +1,4 @@
-"""The steps of a night in their order, declared once: the DAGs wire it, and tests and benchmarks take it."""
+"""The steps of a night in their order, declared once: the DAGs, the tests and the benchmarks use this order."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,10 +9,10 @@ class Step:
     """One step, a method of ``steps.night.Night``.
 
     Attributes:
-        name: of the method and of the DAG's task.
+        name: the name of the method and of the DAG's task.
         after: the steps that must be done before it.
-        mapped: whether it is taken once for each partition, with its number.
-        timed: whether it is handed the moment, for the audit trail.
+        mapped: whether it runs once for each partition, with the partition's number.
+        timed: whether it receives the moment, for the audit trail.
     """
 
     name: str
@@ -34,4 +34,4 @@ NIGHT: Final = (
     Step("reconcile", ("assess",), timed=True),
     Step("verify", ("check_snapshot", "check_staged", "reconcile", "find_changes"), timed=True),
 )
-"""From an empty batch to one that counts for readers; each step comes after those that it needs."""
+"""The steps from an empty batch to one that readers see; each step comes after the steps that it needs."""

@@ -14,14 +14,14 @@ class Pipeline(Night, Wave, Upkeep):
     """The steps of every DAG, each idempotent."""
 
     def take_night(self, request: Request, *, now: dt.datetime) -> Run:
-        """Take the steps of a night one after the other, without Airflow, up to a verified batch.
+        """Run the steps of a night one after the other, without Airflow, up to a verified batch.
 
         Args:
             request: what the run was asked for.
             now: the moment, for the audit trail.
 
         Raises:
-            WaitlistError: as the step raises it that fails.
+            WaitlistError: the error of the step that failed.
         """
         opened, *others = order.NIGHT
         run: Run = getattr(self, opened.name)(request, now=now)

@@ -1,7 +1,7 @@
-"""What a run was asked for, what its batch was opened as, and what every step of it needs.
+"""A run's request, the run as its batch was opened, and what every step needs.
 
 A step takes and returns small values (numbers, counts), never rows: those go through the snapshot and the staging
-schema. The steps know neither Airflow nor the clock.
+schema. The steps use neither Airflow nor the clock.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ from waitlist.exceptions import OutdatedFileError, SettingsError
 from waitlist.judge.posts import RuleContext
 from waitlist.release import gates
 from waitlist.reports.notices import (
-    standing_of,
+    state_sentence,
 )
 from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles, Plan
@@ -38,20 +38,20 @@ Record = dict[str, Any]
 
 
 def batch_id_of(kind: str, dag_id: str, run_id: str) -> str:
-    """Return the batch of a run: the same for every rerun, and no other run's."""
+    """Return the batch id of a run: every rerun has the same, and no other run has it."""
     digest = hashlib.sha256(f"{dag_id}\0{run_id}".encode()).hexdigest()
     return f"{kind}-{digest[:16]}"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for.
+    """What a run was requested to do.
 
     Attributes:
-        dag_id: the DAG, and
-        run_id: its run; together they name the batch.
+        dag_id: the DAG.
+        run_id: the DAG's run; both together name the batch.
         kind: ``dry_run`` or ``migration``.
-        as_of: the date that every rule compares with; None: the one of ``reuse_snapshot``.
+        as_of: the date that every rule compares with; None: the date of ``reuse_snapshot``.
         waves: waves to read; empty: all.
         units: HSA-ids to read; empty: all.
         reuse_snapshot: a batch whose snapshot is read in place of PMO; None: PMO is read.
@@ -73,7 +73,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is, as its batch was opened; every later step reads it from there."""
+    """A run as its batch was opened; every later step reads it from the batch."""
 
     batch_id: str
     as_of: dt.date
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def selection(self) -> Selection:
-        """The posts that it reads, as of when."""
+        """The posts that the run reads, and their as-of date."""
         return Selection(self.as_of, self.units)
 
 
@@ -94,7 +94,7 @@ def today(now: dt.datetime) -> dt.date:
 
 def _differing(facts: Facts, opened_with: Mapping[str, str] | None) -> str:
     if opened_with is None:
-        return "an earlier release opened it, which did not keep them file by file"
+        return "an earlier release opened it and did not store the facts file by file"
     return ", ".join(facts.differing(opened_with))
 
 
@@ -109,13 +109,13 @@ class Steps:
         pmo: Callable[[], str],
         staging: Callable[[], str],
     ) -> None:
-        """Remember where things are; nothing is opened before a step needs it.
+        """Store the settings and connections; nothing is opened before a step needs it.
 
         Args:
             settings: this deployment's settings.
-            snapshots: the folder under which each batch has one of its own.
-            pmo: gives the ODBC connection string of PMO.
-            staging: gives the SQLAlchemy URL of the staging database.
+            snapshots: the folder in which each batch has a folder of its own.
+            pmo: returns the ODBC connection string of PMO.
+            staging: returns the SQLAlchemy URL of the staging database.
         """
         self._settings = settings
         self._snapshots = snapshots
@@ -133,16 +133,17 @@ class Steps:
         return StagingStore(self._staging(), connections=self._settings.connections)
 
     def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
-        """Tell whether every unit that has a go-live is live, so that there is nothing left to rehearse.
+        """Tell whether every unit that has a go-live is live, so that a dry run has no purpose any more.
 
-        A replay asks a question of its own, and a run as of a day to come is refused, not skipped.
+        It is false for a replay, which has a purpose of its own, and for a future as-of date, which is refused and not
+        skipped.
         """
         if request.as_of is None or request.reuse_snapshot is not None or request.as_of > today(now):
             return False
         return self._is_live_on(request.as_of)
 
     def opened(self, batch_id: str) -> Run:
-        """Return what a run is, as its batch was opened.
+        """Return a run as its batch was opened.
 
         Raises:
             RefusedError: the batch was never opened.
@@ -150,9 +151,9 @@ class Steps:
         batch = self.store.batch(batch_id)
         return Run(batch_id, batch.as_of, batch.units, batch.rules_version, batch.reuse_snapshot)
 
-    def standing(self, batch_id: str) -> str:
-        """Say in Swedish where a batch stands."""
-        return standing_of(self.store.batch(batch_id) if self.store.knows(batch_id) else None)
+    def state_text(self, batch_id: str) -> str:
+        """Return a Swedish sentence on the state of a batch."""
+        return state_sentence(self.store.batch(batch_id) if self.store.knows(batch_id) else None)
 
     def _source(self, run: Run) -> PmoSource | SnapshotSource:
         if run.reuse_snapshot is not None:
@@ -160,10 +161,10 @@ class Steps:
         return PmoSource(self._pmo(), self._settings)
 
     def _same_facts(self, run: Run) -> Facts:
-        """Return the facts, which are those that the batch was opened with.
+        """Return the facts, after a check that the batch was opened with the same ones.
 
         Raises:
-            SettingsError: they are others now; the message names each file and setting that differs.
+            SettingsError: they have changed; the message names each file and setting that differs.
         """
         facts = self.facts
         if run.rules_version != facts.version:
@@ -171,7 +172,7 @@ class Steps:
             closed = batch.state in IMMUTABLE
             remedy = "reject the wave, and start a new run" if closed else "clear the run from open_batch on"
             raise SettingsError(
-                f"batch {run.batch_id} was opened with other facts than there are now: "
+                f"batch {run.batch_id} was opened with facts that have changed since: "
                 f"{_differing(facts, batch.facts)}; put them back as they were and clear this step, or {remedy}"
             )
         return facts
@@ -187,11 +188,11 @@ class Steps:
         return BatchFiles(self.store, self._snapshots, run.batch_id)
 
     def _plan(self, run: Run) -> Plan:
-        """Return the plan of this try.
+        """Return the plan of the present try.
 
         Raises:
             SnapshotError: it is missing or damaged.
-            OutdatedFileError: it was made for something else than the batch was opened for last.
+            OutdatedFileError: it was made for another date or other units than the batch was last opened for.
         """
         plan = self._files(run).plan()
         if plan.selection != run.selection:

@@ -1,4 +1,4 @@
-"""What happens beside the runs: the watch over the nights, and retention."""
+"""The steps outside the runs: the watch over the nights, and retention."""
 
 import datetime as dt
 import logging
@@ -21,11 +21,11 @@ class Upkeep(Steps):
     """Watch and retention."""
 
     def nights(self, *, now: dt.datetime) -> nights.Nights | None:
-        """Return what is known of the nights; None where every unit is live, so that none is due.
+        """Return the state of the nights; None where every unit is live, so that no night is due.
 
         Raises:
             MappingError: ``units.csv`` is at fault.
-            StagingError: the staging database cannot be asked.
+            StagingError: the staging database cannot be queried.
         """
         if self._is_live_on(today(now)):
             return None
@@ -36,13 +36,13 @@ class Upkeep(Steps):
         return nights.Nights(nights.last_verified(verified), nights.first_begun(begun))
 
     def remove_expired(self, on: dt.date, *, keep_days: int | None, only_tell: bool, now: dt.datetime) -> Record:
-        """Remove what batches hold of persons when their time is up, or only say what would be removed.
+        """Remove the personal data of batches whose retention period is over, or only log what would be removed.
 
         Args:
-            on: the day that ages are counted to, or today in Stockholm where that is earlier.
-            keep_days: days that a dry run is kept; None: as the settings say.
+            on: the day up to which ages are counted, or today in Stockholm where that is earlier.
+            keep_days: days that a dry run is kept; None: the setting's.
             only_tell: remove nothing.
-            now: the moment, for the audit trail; no age is counted later.
+            now: the moment, for the audit trail; ages are never counted beyond it.
 
         Raises:
             SettingsError: ``keep_days`` is out of range.
@@ -70,8 +70,8 @@ class Upkeep(Steps):
                 else retention.remove(self.store, batch, places, reason=reason, now=now)
             )
             if held:
-                told = {"batches": 1, "rows": sum(held.rows.values()), **held.files}
-                log.info("batch %s is %s: %s %s", batch.batch_id, reason, verb, told)
-                total = {name: count + told.get(name, 0) for name, count in total.items()}
+                counts = {"batches": 1, "rows": sum(held.rows.values()), **held.files}
+                log.info("batch %s is %s: %s %s", batch.batch_id, reason, verb, counts)
+                total = {name: count + counts.get(name, 0) for name, count in total.items()}
         log.info("%s in all: %s", verb, total)
         return total

@@ -1,4 +1,4 @@
-"""From a verified batch to released rows and back: a wave is measured, asked about, decided, and proved."""
+"""The steps of a wave's approval, release and proof, and of a withdrawal."""
 
 import datetime as dt
 import logging
@@ -23,23 +23,23 @@ from waitlist.steps.run import Record, Request, Run, Steps
 log = logging.getLogger(__name__)
 
 
-def _read(asked: int | None, batch_id: str, person: str) -> int:
+def _entry_read(asked: int | None, batch_id: str, person: str) -> int:
     if asked is None:
         raise RefusedError(
-            f"batch {batch_id}: {person} read an older question, which Airflow goes on showing once it is asked, and "
+            f"batch {batch_id}: {person} read an older question, which Airflow keeps showing, and "
             "which is no longer true; nothing was changed. Start a new run, and answer no to this one"
         )
     return asked
 
 
 class Wave(Steps):
-    """The steps of a wave, of a withdrawal, and what a run says at its end."""
+    """The steps of a wave and of a withdrawal, and the message at the end of a run."""
 
     def request_approval(self, run: Run, *, now: dt.datetime) -> Record:
-        """Measure the gates, fix the batch's rows, and say in Swedish what is to be approved.
+        """Measure the gates, fix the batch's rows, and ask for approval.
 
         Raises:
-            SettingsError: nobody is named who may approve, or the facts have changed since the batch was opened.
+            SettingsError: the settings name no approver, or the facts have changed since the batch was opened.
             MappingError: a mapping file is at fault.
             RefusedError: the batch cannot be approved at all, or a suite looked at other rows than it holds.
         """
@@ -52,7 +52,7 @@ class Wave(Steps):
         return {"gates_failed": failed}
 
     def approval_question(self, run: Run) -> Question | None:
-        """Return what an approver is asked of the run's batch; None where it has been decided.
+        """Return the question to the approver about the run's batch; None where it has been decided.
 
         Raises:
             RefusedError: approval has not been asked for.
@@ -69,22 +69,24 @@ class Wave(Steps):
         return Question(f"Ska våg {batch.wave} släppas till Millennium?", body, waits, entry)
 
     def release(self, run: Run, person: str, reason: str | None, *, asked: int | None, now: dt.datetime) -> Record:
-        """Release the batch's rows as they were approved.
+        """Release the batch's rows exactly as they were approved.
 
         Args:
-            run: what the run is.
-            person: who approved.
-            reason: why, in the approver's words.
-            asked: the ``Question.entry`` of what the approver read; None where that was another question.
+            run: the run.
+            person: the approver.
+            reason: the approver's reason, in their words.
+            asked: the ``Question.entry`` of the question that the approver read; None where that was an older one.
             now: the moment, for the audit trail.
 
         Raises:
-            RefusedError: nothing was released, and why.
+            RefusedError: with the reason; nothing was released.
             SettingsError: the facts have changed since the batch was opened; nothing was released.
         """
         self._require_approver(person)
         self._same_facts(run)
-        posts = release.release(self.store, run.batch_id, person, reason, now, asked=_read(asked, run.batch_id, person))
+        posts = release.release(
+            self.store, run.batch_id, person, reason, now, asked=_entry_read(asked, run.batch_id, person)
+        )
         log.info("batch %s: %d posts released", run.batch_id, posts)
         return {"decided": BatchState.RELEASED.value, "posts": posts}
 
@@ -108,8 +110,8 @@ class Wave(Steps):
         if state not in DECIDED:
             raise RefusedError(
                 f"batch {batch_id} is {plain(state)}: nobody has approved or rejected it and nothing of it is "
-                "released, whatever Airflow says of the run's tasks. Clear the first task that did not do its work, "
-                "with what follows it"
+                "released, even if Airflow shows the run's tasks as successful. Clear the first task that did not do "
+                "its work, with what follows it"
             )
         return state
 
@@ -122,10 +124,10 @@ class Wave(Steps):
         return {"posts": release.verify_released(self.store, run.batch_id)}
 
     def verify_releases(self) -> Record:
-        """Prove of every released batch whose rows are still there that the view shows exactly what was approved.
+        """Prove for every released batch whose rows are still there that the view shows exactly what was approved.
 
         Raises:
-            ReconciliationError: with every batch of which it does not, and each check that failed.
+            ReconciliationError: with every batch that differs, and each check that failed.
         """
         self.store.migrate()
         faults, batches, posts = list[str](), 0, 0
@@ -141,10 +143,10 @@ class Wave(Steps):
         return {"batches": batches, "posts": posts}
 
     def withdrawal_question(self, batch_id: str) -> Question | None:
-        """Return what an approver is asked of a released batch; None where it is withdrawn already.
+        """Return the question to the approver about a released batch; None where it is already withdrawn.
 
         Raises:
-            SettingsError: nobody is named who may take it back.
+            SettingsError: the settings name no approver.
             RefusedError: the batch is unknown, or was never released.
         """
         self._require_approvers()
@@ -160,24 +162,24 @@ class Wave(Steps):
     def withdraw(
         self, batch_id: str, person: str, reason: str | None, *, asked: int | None, now: dt.datetime
     ) -> Record:
-        """Take a released batch back; its posts are free again.
+        """Withdraw a released batch; its posts may be released again.
 
         Args:
             batch_id: the batch.
-            person: who takes it back.
-            reason: why, in their words.
-            asked: the ``Question.entry`` of what that person read; None where that was another question.
+            person: the approver that withdraws it.
+            reason: that person's reason, in their words.
+            asked: the ``Question.entry`` of the question that the person read; None where that was an older one.
             now: the moment, for the audit trail.
 
         Raises:
-            RefusedError: nothing was withdrawn, and why.
+            RefusedError: with the reason; nothing was withdrawn.
         """
         self._require_approver(person)
-        posts = release.withdraw(self.store, batch_id, person, reason, now, asked=_read(asked, batch_id, person))
+        posts = release.withdraw(self.store, batch_id, person, reason, now, asked=_entry_read(asked, batch_id, person))
         return {"decided": BatchState.WITHDRAWN.value, "posts": posts}
 
     def keep(self, batch_id: str, person: str, reason: str | None, *, asked_by: str, now: dt.datetime) -> Record:
-        """Let a release stand, as somebody decided whom a run asked to take it back.
+        """Record that somebody was asked to withdraw a release, and decided to keep it.
 
         Raises:
             RefusedError: nothing was changed, and why.
@@ -187,7 +189,7 @@ class Wave(Steps):
         return {"decided": EventName.KEPT.value}
 
     def decided_withdrawal(self, batch_id: str, *, asked_by: str) -> bool:
-        """Tell whether a batch was withdrawn, or else that somebody whom the run asked let it stand.
+        """Tell whether a batch was withdrawn; False where the answer to the run's question was to keep it.
 
         Raises:
             RefusedError: the batch is unknown, or nobody has decided.
@@ -197,58 +199,61 @@ class Wave(Steps):
             return True
         if not release.was_kept(self.store, batch_id, asked_by=asked_by):
             raise RefusedError(
-                f"batch {batch_id} is {plain(state)}: nobody has answered whether to take it back, whatever Airflow "
-                "says of the run's tasks. Clear decide with what follows it"
+                f"batch {batch_id} is {plain(state)}: nobody has answered whether to withdraw it, even if Airflow "
+                "shows the run's tasks as successful. Clear decide with what follows it"
             )
         return False
 
     def conclude(self, request: Request, *, now: dt.datetime) -> str | None:
-        """Tell from the database how a run has ended, whatever Airflow says of its tasks.
+        """Read from the database how a run has ended; the states of Airflow's tasks do not count.
 
         Args:
-            request: what the run was asked for.
-            now: the moment; it tells whether there was anything left to rehearse.
+            request: the run's request.
+            now: the moment; it decides whether a dry run had a purpose any more.
 
         Returns:
             the state of its batch; None where there was nothing to do.
 
         Raises:
-            RefusedError: it has not done what it is for.
+            RefusedError: the run has not done its work.
         """
         if not self.store.knows(request.batch_id):
             if request.kind == BatchKind.DRY_RUN and self.is_past_last_go_live(request, now=now):
                 return None
-            raise RefusedError("the run has opened no batch, whatever Airflow says of its tasks: clear all of it")
+            raise RefusedError(
+                "the run has opened no batch, even if Airflow shows its tasks as successful: clear all of it"
+            )
         if request.kind == BatchKind.MIGRATION:
             return self.decided(request.batch_id)
         state = self.store.batch(request.batch_id).state
         if state is not BatchState.VERIFIED:
             raise RefusedError(
-                f"batch {request.batch_id} is {plain(state)} and not verified: its figures do not count, whatever "
-                "Airflow says of the run's tasks. Clear the first task that did not do its work, with what follows it"
+                f"batch {request.batch_id} is {plain(state)} and not verified: its figures do not count, even "
+                "if Airflow shows the run's tasks as successful. Clear the first task that did not do its work, with "
+                "what follows it"
             )
         return state
 
     def ended(self, request: Request, *, now: dt.datetime) -> Notice | None:
-        """Return what is told of a run that Airflow shows as a success; None where it is no news.
+        """Return the message about a run that Airflow shows as a success; None where no message is due.
 
         Args:
-            request: what the run was asked for.
+            request: the run's request.
             now: the moment, as for ``conclude``.
         """
         try:
             state = self.conclude(request, now=now)
         except RefusedError:
-            return run_ended_untruly(request.dag_id, self.standing(request.batch_id))
+            return run_ended_untruly(request.dag_id, self.state_text(request.batch_id))
         return decision_taken(self.store.batch(request.batch_id)) if state in DECIDED else None
 
     def ended_withdrawal(self, dag_id: str, batch_id: str, *, asked_by: str) -> Notice:
-        """Return what is told of a withdrawal that Airflow shows as a success."""
+        """Return the message about a withdrawal that Airflow shows as a success."""
         try:
             withdrawn = self.decided_withdrawal(batch_id, asked_by=asked_by)
         except RefusedError:
-            return run_ended_untruly(dag_id, self.standing(batch_id))
-        return decision_taken(self.store.batch(batch_id), stands=not withdrawn)
+            return run_ended_untruly(dag_id, self.state_text(batch_id))
+        return decision_taken(self.store.batch(batch_id), kept=not withdrawn)
 
     def _require_approver(self, person: str) -> None:
         if person not in self._settings.approver_ids:
@@ -256,4 +261,4 @@ class Wave(Steps):
 
     def _require_approvers(self) -> None:
         if not self._settings.approver_ids:
-            raise SettingsError("WAITLIST_APPROVERS names nobody who may release a wave or take it back")
+            raise SettingsError("WAITLIST_APPROVERS names no person that may release a wave or withdraw it")

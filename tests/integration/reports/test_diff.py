@@ -137,7 +137,7 @@ def test_a_batch_whose_posts_retention_removed_says_so(store: StagingStore) -> N
     keep(store, "A", chunk(POSTS))
     keep(store, "B", chunk(POSTS))
     execute(store, schema.disposition.delete().where(schema.disposition.c.batch_id == "A"))
-    with pytest.raises(StagingError, match="batch A has its counts alone: retention has removed its posts"):
+    with pytest.raises(StagingError, match="batch A has only its counts: retention has removed its posts"):
         read_difference(store, "A", "B")
 
 

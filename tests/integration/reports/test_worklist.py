@@ -302,7 +302,7 @@ def test_command_names_every_fault_at_once_and_writes_nothing(
         "holds 1 other files",
         "mapping files at fault",
         f"unit SE2120009999-NONE has no posts in batch {deployment.batch_id}",
-        "--snapshots is no folder, nor a URL of a kind that can be read here",
+        "--snapshots is not a folder, and not a URL of a kind that can be read here",
     ):
         assert fault in told
     assert [file.name for file in out.iterdir()] == ["annat.txt"]
@@ -322,7 +322,7 @@ def test_without_a_folder_the_lists_are_written_where_retention_finds_them(
 ) -> None:
     monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path))
     assert main(deployment.arguments) == 0
-    assert "When the batch's time is up, retention removes them." in capsys.readouterr().out
+    assert "When the batch's retention period is over, retention removes them." in capsys.readouterr().out
     (batch,) = [found for found in read_batches(deployment.steps.store) if found.batch_id == deployment.batch_id]
     held = survey(deployment.steps.store, batch, Places(UPath(tmp_path / "none"), UPath(tmp_path)))
     assert held.files["work_list_files"] == len(list(deployment.lists.glob("*.xlsx")))
@@ -333,7 +333,7 @@ def test_the_command_says_when_retention_does_not_find_the_lists(
 ) -> None:
     monkeypatch.setenv("WAITLIST_WORKLISTS_DIR", str(tmp_path / "listor"))
     assert main([*deployment.arguments, "--out", str(tmp_path / "annat")]) == 0
-    assert "they are yours to remove" in capsys.readouterr().out
+    assert "you must remove these yourself" in capsys.readouterr().out
 
 
 def test_without_a_folder_or_the_setting_nothing_is_written(

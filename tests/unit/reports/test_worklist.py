@@ -372,7 +372,7 @@ def test_the_unknown_unit_is_selected_by_the_name_of_its_file(place: Site, out: 
     place.stage(RED, {"enhet_hsa_id": PERSON})
     place.write(out, units=("okand-enhet",))
     assert [file.name for file in out.iterdir()] == [file_of(out, "okand-enhet").name]
-    with pytest.raises(WorkListError, match="holds 1 earlier work lists of these units"):
+    with pytest.raises(WorkListError, match="has 1 earlier work lists of these units"):
         place.write(out, units=("okand-enhet",))
     for asked in (PERSON, ""):
         with pytest.raises(WorkListError, match=f"unit {asked} has no posts in batch {BATCH}"):
@@ -537,17 +537,17 @@ def test_a_batch_that_does_not_add_up_gives_no_list_at_all(place: Site, out: Pat
     statement, message = {
         "batch": (
             schema.batch.update().values(started_at=batches.NOW + dt.timedelta(hours=1)),
-            "batch natt-1 was begun anew while it was read",
+            "batch natt-1 was begun again while it was read",
         ),
         "detail": (
             schema.disposition.delete().where(schema.disposition.c.post_id == 2),
-            "hold other posts between 1 and 2",
+            "have different posts between 1 and 2",
         ),
         "count": (
             schema.unit_summary.update().where(schema.unit_summary.c.enhet_hsa_id == UNIT_LIVE).values(posts=2),
-            f"not those that were counted, in {UNIT_LIVE}",
+            f"numbers of posts read and counted differ, in {UNIT_LIVE}",
         ),
-        "finding": (schema.finding.delete(), "no finding says why"),
+        "finding": (schema.finding.delete(), "no finding explains it"),
     }[spoil]
 
     def spoiling(what: str, done: int, of: int) -> None:
@@ -583,7 +583,7 @@ def test_a_sheet_that_is_too_small_is_an_error_and_not_a_shorter_list(
     place.stage(RED)
     # What xlsxwriter answers for row 1,048,577.
     monkeypatch.setattr("xlsxwriter.worksheet.Worksheet.write_number", lambda *_: -1)
-    with pytest.raises(WorkListError, match="no room for its posts"):
+    with pytest.raises(WorkListError, match="more posts than an Excel sheet can have"):
         place.write(out)
 
 
@@ -626,7 +626,7 @@ def test_a_part_that_was_read_again_since_it_was_staged_is_not_shown_beside_olde
 def test_batch_that_retention_has_emptied_is_named(place: Site, out: Path) -> None:
     place.stage(RED)
     batches.execute(place.store, schema.batch_partition.delete())
-    with pytest.raises(SnapshotError, match="batch natt-1 holds no posts any more: retention has removed them"):
+    with pytest.raises(SnapshotError, match="batch natt-1 no longer has posts: retention has removed them"):
         place.write(out)
 
 

@@ -165,7 +165,7 @@ def test_branch_is_named_where_it_must_be_written() -> None:
 
 
 def test_disposition_that_no_finding_explains_stops_the_list() -> None:
-    with pytest.raises(WorkListError, match="a post is fix_in_pmo and no finding says why"):
+    with pytest.raises(WorkListError, match="a post is fix_in_pmo and no finding explains it"):
         told(Disposition.FIX_IN_PMO)
 
 

@@ -92,7 +92,7 @@ def test_other_files_are_never_mixed_with_patients_data(path: Path) -> None:
     path.mkdir(parents=True)
     (path / "brev.docx").touch()
     for replace in (False, True):
-        with pytest.raises(WorkListError, match="holds 1 other files: work lists get a folder of their own"):
+        with pytest.raises(WorkListError, match="has 1 other files: work lists need a folder of their own"):
             fill(out(path, replace=replace), name(A))
     assert list(lists(path)) == ["brev.docx"]
     assert path.stat().st_mode & 0o777 != 0o700
@@ -100,7 +100,7 @@ def test_other_files_are_never_mixed_with_patients_data(path: Path) -> None:
 
 def test_earlier_lists_are_not_overwritten_unasked(path: Path) -> None:
     fill(out(path), name(A), text="gammal")
-    with pytest.raises(WorkListError, match="holds 1 earlier work lists of these units: --replace replaces them"):
+    with pytest.raises(WorkListError, match="has 1 earlier work lists of these units: --replace replaces them"):
         fill(out(path), name(A))
     assert lists(path) == {name(A): "gammal"}
 

@@ -1,4 +1,4 @@
-"""Åtkomstlogg: who has looked at patients' names and numbers, or taken them along."""
+"""Åtkomstlogg: the persons that have seen or downloaded patients' names and numbers."""
 
 import datetime as dt
 import uuid
@@ -15,10 +15,10 @@ from waitlist.staging.database import refusals_named
 
 
 class Action(StrEnum):
-    """What somebody did."""
+    """What a person did."""
 
     PERSONS = "persons"
-    """Looked at the persons of some posts."""
+    """Viewed the names and numbers of some posts."""
     WORK_LIST = "work_list"
     """Downloaded a unit's work list."""
 
@@ -35,7 +35,7 @@ class Access:
     """The unit's key; empty for the posts of no known unit."""
     unit_name: str
     posts: int
-    """How many posts the person was told of."""
+    """How many posts the person saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class AccessLog:
 def record(
     store: StagingStore, *, at: dt.datetime, user_id: str, action: Action, batch_id: str, unit: str, posts: int
 ) -> None:
-    """Write a row, before anything is shown.
+    """Write an entry, before anything is shown.
 
     Raises:
-        StagingError: it could not be written; nothing may be shown then.
+        StagingError: the entry could not be written; nothing may be shown then.
     """
     values = {"at": at, "user_id": user_id, "action": action.value, "batch_id": batch_id, "enhet_hsa_id": unit}
     with refusals_named("writing to the access log"), store.database.writing() as connection:
@@ -64,7 +64,7 @@ def read_access_log(connection: sa.Connection, mappings: Mappings, *, page: int,
     """Read a part of the log.
 
     Args:
-        connection: what ``reading`` gave.
+        connection: a connection from ``reading``.
         mappings: names of the units.
         page: which part, from 1.
         size: entries in a part.

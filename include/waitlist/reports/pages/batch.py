@@ -1,4 +1,4 @@
-"""Körning: one batch, from what PMO held to what stands in staging, in which every post is somewhere."""
+"""Körning: one batch, from the posts in PMO to the rows in staging; every post is accounted for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from waitlist.staging.store import find_batch
 ROWS: Final = 30
 """Batches on a page of the list."""
 OFFERED: Final = 60
-"""How many other batches are offered to compare with, the latest first."""
+"""How many other batches the page offers for comparison, the latest first."""
 
 _WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, None, Outcome.PASSED, Outcome.NOT_APPLICABLE)
 
@@ -41,12 +41,12 @@ class Listed:
     started_at: datetime
     finished_at: datetime | None
     replay: bool
-    """It judged another batch's snapshot anew and did not read PMO."""
+    """It judged another batch's snapshot again and did not read PMO."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchList:
-    """Every batch that was ever begun, the latest first; failed ones too."""
+    """Every batch, also failed ones, the latest first."""
 
     batches: tuple[Listed, ...]
     paging: Paging
@@ -54,7 +54,7 @@ class BatchList:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Posts that came to one disposition."""
+    """Posts that got one disposition."""
 
     disposition: str
     posts: int
@@ -62,42 +62,42 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Where every post of a batch went."""
+    """The account of every post of a batch."""
 
     read: int | None
-    """Posts read from PMO, proved to be as many as PMO counted; None before the batch was reconciled."""
+    """Posts read from PMO, reconciled with PMO's count; None before the batch was reconciled."""
     streams: tuple[Stream, ...]
-    """Every disposition that occurs, in the domain's order; together all posts."""
+    """Every disposition that occurs, in the domain's order; their sum is all posts."""
     staged: int | None
     """Booking requests in staging; None before the batch was reconciled."""
     released: int
-    """Posts that Millennium reads by this batch."""
+    """Posts that Millennium can read from this batch."""
     migrate: int
     """Posts that migrate."""
     adds_up: bool
-    """Every post read has one disposition, and as many migrate as requests are staged."""
+    """Every post read has one disposition, and the posts that migrate are as many as the staged requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An expectation and what it found."""
+    """An expectation and its result."""
 
     expectation: str
     column: str
     text: str
-    """What it asks, in Swedish; its own name where the suite no longer holds it."""
+    """What it requires, in Swedish; its name where the suite no longer has it."""
     severity: FailureSeverity
     evaluated: int
     unexpected: int
     threshold: float
-    """Share, 0 to 1, that must hold."""
+    """Share of rows, 0 to 1, that must fulfil it."""
     outcome: Outcome | None
-    """None where it has not been run."""
+    """None where the expectation has not been run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedSuite:
-    """A suite and what it found, the worst first."""
+    """A suite and its results, the worst first."""
 
     name: str
     text: str
@@ -111,12 +111,12 @@ class Step:
     """A step of the run and how long it took."""
 
     name: str
-    """The task, or the event that the step ended with where Airflow no longer knows the run."""
+    """The task; where Airflow no longer has the run, the event that the step ended with."""
     began: datetime
     seconds: float | None
-    """From the first of its parts to the last; None while it runs."""
+    """From the start of its first part to the end of its last; None while it runs."""
     parts: int
-    """Partitions that it was divided into; 1 for one that is whole."""
+    """The number of partitions that it was divided into; 1 for an undivided step."""
     state: str
     """As Airflow names it: ``success``, ``failed``, ``skipped`` and others."""
 
@@ -129,22 +129,22 @@ class BatchPage:
     units: tuple[str, ...] | None
     """HSA-ids that the batch was opened for; None for all."""
     reuse_snapshot: str | None
-    """The batch whose snapshot it judged anew; None where it read PMO."""
+    """The batch whose snapshot it judged again; None where it read PMO."""
     accounting: Accounting
     suites: tuple[CheckedSuite, ...]
     gates: tuple[GateResult, ...]
-    """As they were measured when approval was asked for, or at the end of the dry run; empty where neither is known."""
+    """As measured when approval was asked for, or at the end of the dry run; empty where there is neither."""
     events: tuple[Event, ...]
     steps: tuple[Step, ...]
     same_rules: int
     """Batches that were judged by the same rules, this one included."""
     others: tuple[Listed, ...]
-    """Batches that this one can be compared with, the latest first; none where it can be compared with nothing."""
+    """Batches that this one can be compared with, the latest first; may be empty."""
     compared: Difference | None
     purged: bool
     """Retention has removed its posts; the counts stay."""
     docs: bool
-    """Its Data Docs can be read."""
+    """Its Data Docs are there."""
 
 
 def read_batches(store: StagingStore, page: int) -> BatchList:
@@ -160,7 +160,7 @@ def read_batches(store: StagingStore, page: int) -> BatchList:
 
 
 def run_of(store: StagingStore, batch_id: str) -> tuple[str, str]:
-    """Return the DAG and the run that a batch is of.
+    """Return the DAG and the run of a batch.
 
     Raises:
         UnknownError: there is no such batch.
@@ -186,11 +186,12 @@ def read_batch(
     Args:
         store: the staging database.
         batch_id: the batch.
-        suites: every suite, for its texts and for what has not been run.
-        compare_with: a batch to compare with, as the earlier one; None for none.
-        steps: what Airflow knows of the run; where it knows nothing, the audit trail tells what it can.
-        measured: the gates as the end of a dry run measured them.
-        docs: whether its Data Docs can be read.
+        suites: every suite, for its texts and for the expectations that have not been run.
+        compare_with: the batch to compare with, as the earlier one; None for no comparison.
+        steps: the steps of the run according to Airflow; where they are empty, the page takes them from the audit
+            trail.
+        measured: the gates' results from the end of a dry run.
+        docs: whether its Data Docs are there.
 
     Raises:
         UnknownError: there is no such batch, or the other cannot be compared with it.
@@ -255,7 +256,7 @@ def _listed(
 
 
 def _comparable() -> tuple[sa.ColumnElement[bool], ...]:
-    """Say which batches count for readers and still have their posts."""
+    """Return the conditions for a batch that counts for readers and still has its posts."""
     event = schema.batch_event.c
     purged = sa.exists().where(event.batch_id == schema.batch.c.batch_id, event.event == EventName.PURGED.value)
     return schema.batch.c.state.in_([state.value for state in READABLE]), ~purged
@@ -285,7 +286,7 @@ def _accounting(connection: sa.Connection, batch: Batch) -> Accounting:
         read=batch.posts_extracted,
         streams=tuple(Stream(name.value, posts[name]) for name in Disposition if posts.get(name)),
         staged=batch.posts_staged,
-        # A dry run is never released: there is nothing to count.
+        # A dry run is never released, so its released posts need no query.
         released=0 if batch.kind is BatchKind.DRY_RUN else int(connection.scalar(count) or 0),
         migrate=migrate,
         adds_up=batch.posts_extracted == sum(posts.values()) and batch.posts_staged == migrate,
@@ -301,12 +302,21 @@ def _suites(connection: sa.Connection, batch_id: str, suites: Iterable[Suite]) -
 
 
 def _checked(suite: Suite, results: Mapping[tuple[str, str, str], QualityResult]) -> CheckedSuite:
-    texts = {(suite.name, *each.key): each.text for each in suite.expectations}
+    texts = {(suite.name, *expectation.key): expectation.text for expectation in suite.expectations}
     checks = [_check(result, texts.get(key)) for key, result in results.items() if key[0] == suite.name]
     checks += [
-        Check(each.name, each.column, each.text, each.severity, 0, 0, each.threshold, None)
-        for each in suite.expectations
-        if (suite.name, *each.key) not in results
+        Check(
+            expectation.name,
+            expectation.column,
+            expectation.text,
+            expectation.severity,
+            0,
+            0,
+            expectation.threshold,
+            None,
+        )
+        for expectation in suite.expectations
+        if (suite.name, *expectation.key) not in results
     ]
     severities = list(FailureSeverity)
     checks.sort(key=lambda check: (_WORST_FIRST.index(check.outcome), severities.index(check.severity), check.text))
@@ -327,7 +337,7 @@ def _check(result: QualityResult, text: str | None) -> Check:
 
 
 def _from_events(events: Sequence[Event]) -> tuple[Step, ...]:
-    """Return what the audit trail tells of the latest attempt: from one entry to the next."""
+    """Return the steps of the latest attempt from the audit trail: a step lasts from one entry to the next."""
     begun = [place for place, event in enumerate(events) if event.event is EventName.OPEN]
     latest = events[begun[-1] :] if begun else ()
     return tuple(

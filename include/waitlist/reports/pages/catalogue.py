@@ -1,4 +1,4 @@
-"""Regler och listor: the SDV lists, the mapping and the rules, and how many posts each takes now."""
+"""Regler och listor: the SDV lists, the mapping and the rules, and how many posts each of them applies to now."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from waitlist.staging.schema import schema_of
 from waitlist.swedish.words import RULE_TEXTS
 
 SHOWN: Final = 200
-"""Unknown categories that are named; a hostile extract may have one in every post."""
+"""How many unknown categories are named; a hostile extract may have one in every post."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ListRow:
     profession: str
     reason: str
     contact_form: str | None
-    """What its name says: ``telefon``, ``video``, ``hembesok`` or nothing."""
+    """The contact form in its name: ``telefon``, ``video``, ``hembesok`` or None."""
     age_from: int | None
     """Lowest age in whole months."""
     age_to: int | None
@@ -40,15 +40,15 @@ class ListRow:
     mapped_from: int
     """Rows of the mapping that lead here."""
     on_it: int | None
-    """Posts that lie on it now; None before the first dry run."""
+    """Posts that are on it now; None before the first dry run."""
     to_it: int | None
-    """Posts on a base category that are to be moved to it."""
+    """Posts on a base category that must be moved to it."""
     note: str
-    """Why it says what it says, as its owner wrote."""
+    """The owner's note on the row."""
 
     @property
     def used(self) -> bool:
-        """Some post lies on it or is to be moved to it."""
+        """Whether a post is on it or must be moved to it."""
         return bool(self.on_it or self.to_it)
 
 
@@ -57,13 +57,13 @@ class MappingRow:
     """A base category and the list that is recommended for it."""
 
     category: str
-    """Empty in the one row that the instruction leaves without a category; it takes no post."""
+    """Empty in the one row that has no category in the instruction; that row applies to no post."""
     contact_form: str | None
-    """The contact form that the row is for; None for every form that no other row names."""
+    """The contact form that the row applies to; None for every form that no other row has."""
     list_name: str
     posts: int | None
-    """Posts that it takes now, at units that have the list's care area; None before the first dry run. Rows of one
-    category to one list share theirs."""
+    """Posts that it applies to now, at units that have the list's care area; None before the first dry run. Rows of
+    one category to one list have one count in common."""
     note: str
 
 
@@ -72,11 +72,11 @@ class UnknownCategory:
     """A category in PMO that is neither a list nor mapped."""
 
     category: str
-    """As PMO has it; empty where there is none."""
+    """The text in PMO; empty where there is no category."""
     posts: int
     units: int
     suggestions: tuple[str, ...]
-    """The SDV lists closest to it, the closest first, of the care areas of the units where it is."""
+    """The most similar SDV lists, the most similar first, in the care areas of the units that use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,15 @@ class RuleRow:
     code: str
     label: str
     chapter: str
-    """Of the instruction; empty for a decision of this project."""
+    """The chapter of the instruction; empty for a decision of this project."""
     severity: Severity
-    """As it counts now."""
+    """The severity that applies now."""
     raised: bool
     """A lead has raised it (``rule_severities.csv``)."""
     disposition: Disposition | None
-    """What a finding leads to where nothing that stands above it does; None where it decides nothing."""
+    """The disposition of a post with this finding and no finding of higher rank; None where it decides nothing."""
     text: str
-    """What staff are to do."""
+    """What staff must do."""
     posts: int | None
     """Posts with this finding now; None before the first dry run."""
 
@@ -104,19 +104,19 @@ class Catalogue:
     """The page."""
 
     batch: DryRun | None
-    """The dry run that the figures are from; None where there is none yet."""
+    """The dry run that the figures are from; None before the first dry run."""
     rules: tuple[RuleRow, ...]
     lists: tuple[ListRow, ...]
     mapping: tuple[MappingRow, ...]
     unknown: tuple[UnknownCategory, ...]
-    """The most frequent first, at most ``SHOWN``."""
+    """The unknown categories, the most frequent first, at most ``SHOWN``."""
     unknown_categories: int
-    """How many there are."""
+    """The number of all unknown categories."""
     unknown_posts: int
 
 
 def read_catalogue(store: StagingStore, mappings: Mappings) -> Catalogue:
-    """Read the page; without a dry run it says what there is, without figures.
+    """Read the page; before the first dry run it has no figures.
 
     Raises:
         StagingError: see ``reading``.
@@ -138,12 +138,12 @@ def read_catalogue(store: StagingStore, mappings: Mappings) -> Catalogue:
         mapping=_mapping(mappings, use),
         unknown=unknown,
         unknown_categories=len(use.unknown),
-        unknown_posts=sum(each.posts for each in use.unknown),
+        unknown_posts=sum(category.posts for category in use.unknown),
     )
 
 
 class _Use:
-    """What the categories of a batch mean, counted."""
+    """How many posts of a batch each list and each row of the mapping applies to."""
 
     def __init__(self, mappings: Mappings, rows: Sequence[sa.Row[Any]]) -> None:
         names = [row.kategori for row in rows]
@@ -158,8 +158,8 @@ class _Use:
             if own >= 0:
                 self.on_list[mappings.sdv_lists[own].sdv_lista] += row.posts
             elif category_key(category) in known:
-                # Which row of the mapping took the post follows from the list that was recommended then; a list
-                # outside the unit's care areas was not.
+                # The recommended list shows which row of the mapping applied to the post. A list outside the
+                # unit's care areas was never recommended.
                 if row.recommended_list is not None:
                     self.to_list[row.recommended_list] += row.posts
                     self.by_row[category_key(category), row.recommended_list] += row.posts
@@ -170,13 +170,13 @@ class _Use:
 def _with_suggestions(
     connection: sa.Connection, batch_id: str, unknown: Sequence[UnknownCategory], mappings: Mappings
 ) -> tuple[UnknownCategory, ...]:
-    named = tuple(each.category for each in unknown)
+    names = tuple(category.category for category in unknown)
     areas: dict[str, set[str]] = defaultdict(set)
-    for row in ask(connection, "list_category_units", batch_id=batch_id, categories=named) if named else ():
+    for row in ask(connection, "list_category_units", batch_id=batch_id, categories=names) if names else ():
         unit = mappings.units.get((row.enhet_hsa_id or "").strip())
         areas[row.kategori] |= set(CARE_AREAS) if unit is None else unit.vardomraden
     suggest = CategoryMatcher(mappings).suggest
-    return tuple(replace(each, suggestions=suggest(each.category, None, areas[each.category])) for each in unknown)
+    return tuple(replace(row, suggestions=suggest(row.category, None, areas[row.category])) for row in unknown)
 
 
 def _rules(mappings: Mappings, posts: Mapping[str, int] | None) -> tuple[RuleRow, ...]:
@@ -221,10 +221,10 @@ def _lists(mappings: Mappings, use: _Use | None) -> tuple[ListRow, ...]:
 
 def _mapping(mappings: Mappings, use: _Use | None) -> tuple[MappingRow, ...]:
     return tuple(
-        MappingRow(row.kategori, row.kontaktform, row.sdv_lista, _taken(row, use), row.note)
+        MappingRow(row.kategori, row.kontaktform, row.sdv_lista, _posts_of(row, use), row.note)
         for row in mappings.base_categories
     )
 
 
-def _taken(row: BaseCategory, use: _Use | None) -> int | None:
+def _posts_of(row: BaseCategory, use: _Use | None) -> int | None:
     return None if use is None else use.by_row.get((category_key(row.kategori), row.sdv_lista), 0)

@@ -1,9 +1,9 @@
-"""When a unit has nothing left to handle, at the pace of the last weeks.
+"""Forecasts when a unit will have no posts left to handle, at the pace of the last weeks.
 
 The pace is the Theil-Sen slope: the median of the slopes between every two dry runs of the last ``WINDOW_DAYS``. A
-day on which a whole list was registered, or a night that read something odd, does not move it as it would move a mean.
-From what is left by the latest run the pace is followed down to nothing. So it is an answer to "if it goes on like
-this", and never one to "what if they begin tomorrow".
+single unusual day, when a whole list was registered or a night read wrong figures, changes it less than it would
+change a mean. The forecast is the date when the posts left in the latest run reach 0 at that pace. It assumes that the
+pace continues, and says nothing about staff who have not begun yet.
 """
 
 import datetime as dt
@@ -19,38 +19,38 @@ WINDOW_DAYS: Final = 28
 """How far back the pace is measured, in days before the latest dry run."""
 FEWEST_RUNS: Final = 3
 FEWEST_DAYS: Final = 7
-"""What the runs must span; less is no pace."""
+"""The shortest time between the first and the last run; over less, no pace is calculated."""
 FARTHEST_DAYS: Final = 3 * 366
-"""A date beyond is none: at such a pace nothing happens."""
+"""A later date than this is not shown: the pace is too slow to mean anything."""
 _DIGITS: Final = 9
 
 
 class Outlook(StrEnum):
-    """What can be said of the future."""
+    """The kind of forecast that is possible."""
 
     CLEAN = "clean"
-    """Nothing is left."""
+    """No posts are left."""
     DATE = "date"
-    """There is a date."""
+    """The forecast is a date."""
     NO_DECREASE = "no_decrease"
-    """What is left does not become less, or so slowly that it comes to the same."""
+    """The posts left do not decrease, or only very slowly."""
     TOO_SHORT = "too_short"
-    """There are too few dry runs to tell."""
+    """There are too few dry runs for a forecast."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When nothing is left."""
+    """The forecast for some posts."""
 
     outlook: Outlook
     clean_on: dt.date | None
-    """With ``Outlook.DATE`` alone."""
+    """The date when no posts are left; only with ``Outlook.DATE``."""
     per_week: float | None
-    """Posts fewer a week, negative when they become more; None where there is no pace."""
+    """By how many posts a week the posts left decrease, negative when they increase; None where there is no pace."""
 
 
 def forecast(left: Sequence[tuple[dt.date, int]]) -> Forecast:
-    """Look ahead.
+    """Forecast when no posts are left.
 
     Args:
         left: posts left to handle by as-of date, the earliest first, each date once; the last is now.

@@ -1,4 +1,4 @@
-"""The dry runs that pages show: the latest, and those before it that can be compared with it."""
+"""The dry runs that pages show: the latest, and the earlier ones that can be compared with it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from waitlist.staging import BatchKind, BatchState, schema
 from waitlist.staging.dry_runs import DryRun, comparable, read_dry_runs
 from waitlist.swedish.words import UNKNOWN_UNIT_NAME
 
-HANDLED_CODES: Final = tuple(sorted(each.value for each in HANDLED))
+HANDLED_CODES: Final = tuple(sorted(disposition.value for disposition in HANDLED))
 """Dispositions that leave nothing to do before go-live; posts with any other are left to handle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unshown:
-    """A dry run that was begun after the latest shown, and that nobody reads."""
+    """A dry run that was begun after the latest shown, and that does not count for readers."""
 
     batch_id: str
     run_id: str
     as_of: date
     state: BatchState
-    """``failed``, or one of those before ``verified``: it is still under way."""
+    """``failed``, or a state before ``verified``: the run is still under way."""
     started_at: datetime
 
 
@@ -42,14 +42,14 @@ class TrendPoint:
     left: int
     """Posts left to handle."""
     same_rules: bool
-    """Judged by the rules of the latest; by others, posts are counted differently."""
+    """Whether it was judged by the same rules as the latest; other rules count posts differently."""
 
 
 def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
     """Return the dry runs to compare, the earliest as-of date first; the last is the latest (``staging.dry_runs``).
 
     Raises:
-        NoBatchError: there is none.
+        NoBatchError: there is no dry run.
     """
     runs = comparable(read_dry_runs(connection))
     if not runs:
@@ -58,9 +58,9 @@ def dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
 
 
 def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
-    """Return the dry run of PMO begun last, when it came after the latest shown and does not count for readers.
+    """Return the last dry run of PMO if it was begun after the latest shown and does not count for readers.
 
-    A past day that is run again is none: what is shown does not hang on it.
+    A rerun of a past day is left out: what the page shows does not depend on it.
     """
     table = schema.batch.c
     query = sa.select(table.batch_id, table.run_id, table.as_of, table.state, table.started_at).where(
@@ -76,7 +76,7 @@ def unshown(connection: sa.Connection, latest: DryRun | None) -> Unshown | None:
 
 
 def unit_names(connection: sa.Connection, runs: Sequence[DryRun], mappings: Mappings) -> dict[str, tuple[str, ...]]:
-    """Return the ways in which the posts of the last two dry runs name their units, by the units' keys."""
+    """Return, by the units' keys, the spellings of each unit in the posts of the last two dry runs."""
     table = schema.unit_summary.c
     query = sa.select(table.enhet_hsa_id).where(table.batch_id.in_([run.batch_id for run in runs[-2:]])).distinct()
     names: dict[str, set[str]] = {}
@@ -91,12 +91,12 @@ def unit_trends(
 ) -> dict[str, tuple[TrendPoint, ...]]:
     """Return units' figures in the dry runs, the earliest first, by the unit's key.
 
-    A unit without posts in a run has a point of noughts there.
+    A unit without posts in a run has a point with zeros there.
 
     Args:
-        connection: what ``reading`` gave.
+        connection: a connection from ``reading``.
         runs: the dry runs.
-        names: of the units that are wanted, as ``unit_names`` gives them.
+        names: the names of the wanted units, as ``unit_names`` returns them.
     """
     places = {run.batch_id: place for place, run in enumerate(runs)}
     keys = {name: key for key, found in names.items() for name in found}
@@ -116,7 +116,7 @@ def unit_trends(
 
 
 def add_up(trends: Collection[Sequence[TrendPoint]]) -> tuple[TrendPoint, ...]:
-    """Return the figures of several units together; all of the same dry runs."""
+    """Return the sums of several units' figures; all units must have the same dry runs."""
     return tuple(
         TrendPoint(
             points[0].as_of,
@@ -141,5 +141,5 @@ def counts_by_unit(connection: sa.Connection, batch_id: str, mappings: Mappings)
 
 
 def unit_name(key: str, mappings: Mappings) -> str:
-    """Return what a unit is called."""
+    """Return a unit's name."""
     return UNKNOWN_UNIT_NAME if key == UNKNOWN else mappings.name_of(key)

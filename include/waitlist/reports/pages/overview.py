@@ -1,4 +1,4 @@
-"""Översikt: whether the next wave will make it, and who has to do what."""
+"""Översikt: whether the next wave will be ready in time, and which units still have work to do."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -29,30 +29,30 @@ from waitlist.staging.dry_runs import DryRun
 from waitlist.swedish.words import UNKNOWN_UNIT_NAME
 
 FRESH_HOURS: Final = 36
-"""A dry run that ended longer ago has been missed: they are nightly."""
+"""When the latest dry run ended longer ago, a night has been missed."""
 SHOWN_RUNS: Final = 60
-"""How many dry runs a trend goes back; a unit's own page has all of them."""
+"""How many dry runs a trend includes; a unit's own page has all of them."""
 SOON_DAYS: Final = 90
-"""Nearer than this to go-live, a unit that will not make it is red; before that it is a warning."""
+"""A unit that will not be ready is red within this time of its go-live; earlier it is a warning."""
 
 
 class Status(StrEnum):
-    """How a unit stands to its go-live, the gravest first."""
+    """Whether a unit will be ready for its go-live, the most serious first."""
 
     LATE = "late"
-    """At this pace posts are left at go-live, and that is soon."""
+    """At the present pace posts will be left at go-live, and go-live is soon."""
     NO_GO_LIVE = "no_go_live"
     """No go-live is planned, so nothing can be migrated."""
     BEHIND = "behind"
-    """At this pace posts are left at go-live, but there is time."""
+    """At the present pace posts will be left at go-live, but there is time."""
     UNSURE = "unsure"
-    """There are too few dry runs to tell."""
+    """There are too few dry runs for a forecast."""
     ON_TIME = "on_time"
-    """Clean before go-live at this pace."""
+    """At the present pace no posts will be left at go-live."""
     CLEAN = "clean"
-    """Nothing is left to handle."""
+    """No posts are left to handle."""
     LIVE = "live"
-    """The unit is live; what is left is booked by hand."""
+    """The unit is live; the remaining posts are booked by hand."""
 
 
 GRAVITY: Final[Mapping[Status, int]] = {status: place for place, status in enumerate(Status)}
@@ -86,7 +86,7 @@ class WaveCard:
 
     wave: str | None
     go_live: dt.date | None
-    """The next among its units' go-lives; the first once all are live."""
+    """The next of its units' go-lives; the first one once all units are live."""
     days_left: int | None
     posts: int
     ready: int
@@ -94,11 +94,11 @@ class WaveCard:
     counts: Mapping[str, int]
     trend: tuple[TrendPoint, ...]
     clean_on: dt.date | None
-    """When the last of its units is clean; None when one has no date, or all are clean."""
+    """When its last unit has no posts left; None when a unit has no date, or no unit has posts left."""
     status: Status
-    """The gravest of its units' that are not live."""
+    """The most serious status of its units that are not live."""
     units: tuple[UnitLine, ...]
-    """The gravest first, then those with most left."""
+    """The most serious first, then the ones with most posts left."""
     by_status: Mapping[Status, int]
     """Units by status."""
 
@@ -109,9 +109,9 @@ class Freshness:
 
     finished_at: dt.datetime | None
     hours: int | None
-    """Since then."""
+    """Hours since then."""
     stale: bool
-    """A night has been missed."""
+    """Whether a night has been missed."""
     missed: Unshown | None
     """A later run that failed or is under way."""
 
@@ -123,42 +123,42 @@ class Overview:
     latest: DryRun
     freshness: Freshness
     gates: tuple[GateResult, ...] | None
-    """As the latest dry run measured them, the red ones first; None where it did not."""
+    """As the latest dry run measured them, the red ones first; None where it did not measure them."""
     posts: int
     ready: int
     left: int
     counts: Mapping[str, int]
     trend: tuple[TrendPoint, ...]
     waves: tuple[WaveCard, ...]
-    """By go-live; those that are live, and those without one, last."""
+    """By go-live; then the waves that are live, and the ones without a go-live."""
 
     @property
     def next_wave(self) -> WaveCard | None:
-        """The wave whose go-live comes next; None where no unit waits for one."""
+        """The wave with the next go-live; None where no unit has a go-live to come."""
         ahead = [wave for wave in self.waves if wave.days_left is not None and wave.days_left > 0]
         return min(ahead, key=lambda wave: wave.days_left or 0, default=None)
 
     @property
     def red(self) -> tuple[UnitLine, ...]:
-        """The units that will not make it, the nearest go-live first."""
-        return tuple(sorted(self._standing(Status.LATE), key=lambda unit: (unit.days_left or 0, -unit.left)))
+        """The units that will not be ready in time, the nearest go-live first."""
+        return tuple(sorted(self._units_with(Status.LATE), key=lambda unit: (unit.days_left or 0, -unit.left)))
 
     @property
     def unplanned(self) -> tuple[UnitLine, ...]:
-        """The units without a go-live, those with most posts first."""
-        return tuple(sorted(self._standing(Status.NO_GO_LIVE), key=lambda unit: -unit.posts))
+        """The units without a go-live, the ones with most posts first."""
+        return tuple(sorted(self._units_with(Status.NO_GO_LIVE), key=lambda unit: -unit.posts))
 
-    def _standing(self, status: Status) -> list[UnitLine]:
+    def _units_with(self, status: Status) -> list[UnitLine]:
         return [unit for wave in self.waves for unit in wave.units if unit.status is status]
 
 
 def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.datetime) -> Overview:
-    """Read the page but for its gates, which lie beside the snapshot.
+    """Read the page without its gates, which are stored beside the snapshot.
 
     Args:
-        connection: what ``reading`` gave.
+        connection: a connection from ``reading``.
         mappings: names, waves and go-lives of the units.
-        now: the moment, aware; only how old the figures are is told by it.
+        now: the moment, aware; only the age of the figures depends on it.
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
@@ -182,21 +182,21 @@ def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.date
         left=left_of(everything),
         counts=counts_of(everything),
         trend=add_up([trends[key] for key in counts]),
-        # A wave that is live is no longer what anybody waits for.
+        # Waves that are live come last.
         waves=tuple(
-            sorted(waves, key=lambda each: (each.status is Status.LIVE, each.wave is None, each.go_live or dt.date.max))
+            sorted(waves, key=lambda wave: (wave.status is Status.LIVE, wave.wave is None, wave.go_live or dt.date.max))
         ),
     )
 
 
 def counts_of(progress: Progress) -> dict[str, int]:
-    """Return posts by disposition, those that migrate among them."""
+    """Return posts by disposition, including the ones that migrate."""
     ready = {Disposition.MIGRATE.value: progress.ready} if progress.ready else {}
     return {**ready, **progress.left}
 
 
 def status_of(days_left: int | None, left: int, outlook: Forecast, go_live: dt.date | None) -> Status:
-    """Judge a unit."""
+    """Return a unit's status."""
     if days_left is None or go_live is None:
         return Status.NO_GO_LIVE
     if days_left <= 0:
@@ -216,7 +216,7 @@ def left_of(progress: Progress) -> int:
 
 
 def unit_line(unit: UnitReadiness, trend: Sequence[TrendPoint]) -> UnitLine:
-    """Bring together what is known of a unit."""
+    """Return the line of a unit, from its readiness and its trend."""
     left = left_of(unit.progress)
     outlook = forecast([(point.as_of, point.left) for point in trend if point.same_rules])
     return UnitLine(
@@ -244,7 +244,7 @@ def _wave(
     progress = progress_of(counts[unit.key] for unit in units)
     waiting = [unit for unit in units if unit.status is not Status.LIVE]
     unclean = [unit.forecast for unit in waiting if unit.left]
-    dates = [each.clean_on for each in unclean if each.clean_on is not None]
+    dates = [unit.clean_on for unit in unclean if unit.clean_on is not None]
     go_live = min((unit.go_live for unit in waiting if unit.go_live), default=wave.go_live)
     return WaveCard(
         wave=wave.wave,
@@ -266,5 +266,5 @@ def _freshness(latest: DryRun, missed: Unshown | None, now: dt.datetime, *, over
     if latest.finished_at is None:
         return Freshness(None, None, stale=False, missed=missed)
     hours = max(int((now - latest.finished_at).total_seconds() // 3600), 0)
-    # After the last go-live there is nothing left to rehearse, and no run is missed.
+    # After the last go-live no dry run is due, so none is missed.
     return Freshness(latest.finished_at, hours, stale=hours >= FRESH_HOURS and not over, missed=missed)

@@ -1,4 +1,4 @@
-"""A part of a long list, and the order that it is in."""
+"""The page of a long list that is shown, and the direction of sorting."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,18 +7,18 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which part of a list is shown."""
+    """The page of a list that is shown."""
 
     number: int
-    """From 1; never past the last."""
+    """The page's number, from 1 to the last."""
     size: int
     """Rows on a full page."""
     rows: int
-    """Rows of the whole list."""
+    """The number of rows of the whole list."""
 
     @classmethod
     def of(cls, asked: int, size: int, rows: int) -> Self:
-        """Return the page that is asked for, or the nearest that there is."""
+        """Return the requested page, or the nearest one that exists."""
         return cls(min(max(asked, 1), max(-(-rows // size), 1)), size, rows)
 
     @property
@@ -33,7 +33,7 @@ class Paging:
 
     @property
     def first(self) -> int:
-        """The number of the first row shown, from 1; 0 of an empty list."""
+        """The number of the first row shown, from 1; 0 for an empty list."""
         return min(self.offset + 1, self.rows)
 
     @property
@@ -43,7 +43,7 @@ class Paging:
 
 
 class Direction(StrEnum):
-    """Which way a list is sorted, as the address has it."""
+    """The direction in which a list is sorted, as it is in the address."""
 
     UP = "upp"
     DOWN = "ned"

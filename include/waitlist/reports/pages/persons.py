@@ -1,4 +1,4 @@
-"""Who the patients of some posts are, from the batch's snapshot; a protected identity stays masked."""
+"""The patients of some posts, from the batch's snapshot; a protected identity stays masked."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class Person:
     """A patient."""
 
     number: str | None
-    """As PMO has it, whatever it is."""
+    """The text in PMO, unchecked."""
     name: str | None
     protected: bool
-    """Neither stands here."""
+    """Whether the identity is protected; then the number and the name are left out."""
 
 
 def read_persons(
@@ -40,8 +40,8 @@ def read_persons(
     Args:
         store: the staging database.
         batch_id: the batch.
-        snapshots: the folder under which each batch has its snapshot.
-        post_ids: the posts; those that the snapshot lacks are left out.
+        snapshots: the folder in which each batch has its snapshot.
+        post_ids: the posts; posts that the snapshot lacks are left out.
 
     Raises:
         SnapshotError: the snapshot is missing or damaged.
@@ -53,9 +53,9 @@ def read_persons(
     found: dict[int, Person] = {}
     for part in snapshot.parts:
         inside = [
-            each
-            for each in post_ids
-            if (part.lower is None or each >= part.lower) and (part.upper is None or each < part.upper)
+            post_id
+            for post_id in post_ids
+            if (part.lower is None or post_id >= part.lower) and (part.upper is None or post_id < part.upper)
         ]
         if not inside:
             continue

@@ -1,4 +1,4 @@
-"""Reading a whole page as of one moment."""
+"""Reads a whole page as of one moment."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -26,24 +26,24 @@ class NoBatchError(StagingError):
 
 
 class UnknownError(StagingError):
-    """What was asked for is not there: a batch, a unit."""
+    """The requested batch or unit does not exist."""
 
 
 class OtherReleaseError(StagingError):
-    """The tables are those of another release."""
+    """The tables belong to another release."""
 
 
 @contextmanager
 def reading(store: StagingStore, doing: str) -> Iterator[sa.Connection]:
-    """Give a connection on which everything is read as of one moment, and nothing can be changed.
+    """Yield a read-only connection on which everything is read as of one moment.
 
     Args:
         store: the staging database.
-        doing: what an error says was being done.
+        doing: what is being done, for an error message.
 
     Raises:
         NoBatchError: there are no tables yet.
-        OtherReleaseError: the tables are those of another release.
+        OtherReleaseError: the tables belong to another release.
         StagingError: the database cannot be reached, or refused.
     """
     _require_current(store.database)
@@ -55,7 +55,7 @@ def reading(store: StagingStore, doing: str) -> Iterator[sa.Connection]:
 
 
 def answers(store: StagingStore) -> bool:
-    """Tell whether the staging database answers at all, whatever it holds."""
+    """Tell whether the staging database answers, with or without tables."""
     try:
         with refusals_named("asking whether it answers"), store.database.connected() as connection:
             connection.scalar(sa.select(1))
@@ -70,26 +70,26 @@ def ask(
     name: str,
     *,
     types: Mapping[str, sa.types.TypeEngine[Any]] = MappingProxyType({}),
-    **values: Any,  # noqa: ANN401 - what SQL takes
+    **values: Any,  # noqa: ANN401 - any value that SQL takes
 ) -> sa.CursorResult[Any]:
     """Run ``sql/dashboard/<name>.sql``.
 
     Args:
-        connection: what ``reading`` gave.
-        name: of the file.
-        types: of result columns that SQLite would give as text: dates and moments.
-        values: the parameters; a tuple stands for a list in ``IN``.
+        connection: a connection from ``reading``.
+        name: the file's name.
+        types: the types of result columns that SQLite would return as text: dates and moments.
+        values: the parameters; a tuple is a list for ``IN``.
     """
     text = sa.text(read_sql(name, schema_of(connection.engine), "dashboard"))
     lists: list[sa.BindParameter[Any]] = [
-        sa.bindparam(each, expanding=True) for each, value in values.items() if isinstance(value, tuple)
+        sa.bindparam(parameter, expanding=True) for parameter, value in values.items() if isinstance(value, tuple)
     ]
     bound = text.bindparams(*lists)
     return connection.execute(bound.columns(**types) if types else bound, values)
 
 
 def _require_current(database: Database) -> None:
-    # A schema never goes back, so what was seen once holds for as long as this process runs.
+    # A schema is never downgraded, so one check is enough for the lifetime of this process.
     if database in _CURRENT:
         return
     found = standing(database)
@@ -97,5 +97,5 @@ def _require_current(database: Database) -> None:
         raise NoBatchError("the staging schema has no tables yet: run a dry run first")
     if found is not Standing.CURRENT:
         older = found is Standing.OLDER
-        raise OtherReleaseError(f"the staging schema is that of {'an older' if older else 'a newer'} release")
+        raise OtherReleaseError(f"the staging schema belongs to {'an older' if older else 'a newer'} release")
     _CURRENT.add(database)

@@ -1,4 +1,4 @@
-"""Överfört: what was released to Millennium, who decided it and why, and what PMO has changed since."""
+"""Överfört: the posts released to Millennium, the decisions with names and reasons, and later changes in PMO."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _DECISIONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What somebody decided about a batch."""
+    """A decision about a batch."""
 
     event: EventName
     at: datetime
@@ -36,28 +36,28 @@ class Decision:
     reason: str | None
     posts: int | None
     gates: tuple[str, ...]
-    """Gates that were overridden."""
+    """The gates that were overridden."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasedBatch:
-    """A batch that came before an approver."""
+    """A batch for which approval was asked."""
 
     batch_id: str
     wave: str | None
     as_of: date
     state: BatchState
     posts: int | None
-    """Booking requests that were approved, or wait for it."""
+    """Booking requests that were approved, or await approval."""
     shown: int
-    """Posts that Millennium reads by it now."""
+    """Posts that Millennium can read from it now."""
     released_at: datetime | None
     decisions: tuple[Decision, ...]
     """The oldest first."""
     changed: int
-    """Of its posts, those that PMO has changed since."""
+    """How many of its posts have been changed in PMO since."""
     gone: int
-    """Of its posts, those that are no longer on a list in PMO."""
+    """How many of its posts are no longer on a list in PMO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,19 @@ class ChangeCount:
 
     released_in: str
     hsa_id: str | None
-    """None where retention has removed what unit the post was of."""
+    """None where retention has removed the posts' unit."""
     unit: str | None
     """As in ``units.csv``, else the HSA-id."""
     change: str
     """``changed`` or ``gone``."""
     columns: tuple[str, ...]
-    """Columns of Bokningsbegäran that differ, never their values; empty for a post that is gone."""
+    """Names of Bokningsbegäran's columns that differ, never their values; empty for a post that is gone."""
     posts: int
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedPost:
-    """A released post that PMO has changed or closed since."""
+    """A released post that has since been changed or closed in PMO."""
 
     post_id: int
     change: str
@@ -93,16 +93,16 @@ class Released:
     """The page."""
 
     batches: tuple[ReleasedBatch, ...]
-    """The latest first; those that wait for an answer or were rejected too."""
+    """The latest first, including batches that await a decision or were rejected."""
     seen_by: DryRun | None
-    """The dry run that compared PMO with what was released; None before the first one."""
+    """The dry run that compared PMO with the released posts; None before the first one."""
     changes: tuple[ChangeCount, ...]
     posts: tuple[ChangedPost, ...]
     paging: Paging
 
 
 def read_released(store: StagingStore, mappings: Mappings, page: int) -> Released:
-    """Read the page and a part of its list of posts.
+    """Read the page, with one page of its list of posts.
 
     Raises:
         NoBatchError, StagingError: see ``reading``.
@@ -125,7 +125,9 @@ def read_released(store: StagingStore, mappings: Mappings, page: int) -> Release
                 state=BatchState(row.state),
                 posts=row.posts_staged,
                 shown=row.shown,
-                released_at=next((each.at for each in events[row.batch_id] if each.event is EventName.RELEASED), None),
+                released_at=next(
+                    (event.at for event in events[row.batch_id] if event.event is EventName.RELEASED), None
+                ),
                 decisions=tuple(_decision(event) for event in events[row.batch_id] if event.event in _DECISIONS),
                 changed=_sum(changes, row.batch_id, "changed"),
                 gone=_sum(changes, row.batch_id, "gone"),
@@ -183,7 +185,7 @@ def _posts(connection: sa.Connection, dry_run: str, mappings: Mappings, paging: 
 
 
 def _since(dry_run: str) -> sa.Select[Any]:
-    """Ask for the posts that a dry run found changed or gone, and the batch and unit that they were released in."""
+    """Return the query of the posts that a dry run found changed or gone, with their released batch and unit."""
     changed, released, unit = schema.released_change, schema.released_post, schema.disposition
     same = sa.and_(unit.c.batch_id == released.c.batch_id, unit.c.post_id == released.c.post_id)
     return (
@@ -204,4 +206,4 @@ def _unit(hsa_id: str | None, mappings: Mappings) -> str | None:
 
 
 def _sum(changes: Sequence[ChangeCount], batch_id: str, change: str) -> int:
-    return sum(each.posts for each in changes if (each.released_in, each.change) == (batch_id, change))
+    return sum(count.posts for count in changes if (count.released_in, count.change) == (batch_id, change))

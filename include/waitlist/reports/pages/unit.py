@@ -1,4 +1,4 @@
-"""Enhet: what is left at one unit, post by post."""
+"""Enhet: the posts left at one unit, one by one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ PAGE_SIZE: Final = 50
 
 
 class SortBy(StrEnum):
-    """What the posts can be sorted by, as the address has it."""
+    """The columns that posts can be sorted by, as they are in the address."""
 
     POST = "post"
     LIST = "lista"
@@ -54,7 +54,7 @@ _SORTS: Final[Mapping[SortBy, sa.ColumnElement[Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which of a unit's posts are asked for, in which order."""
+    """The filter and the order of a unit's posts."""
 
     disposition: Disposition | None = None
     rule: str | None = None
@@ -68,18 +68,18 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
-    """A rule that found something at the unit."""
+    """A rule with findings at the unit."""
 
     rule: str
     severity: str
     posts: int
     left: int
-    """How many of them are left to handle."""
+    """How many of these posts are left to handle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of the posts left to handle since the dry run before."""
+    """The change in the posts left to handle since the dry run before."""
 
     since: date
     new: int
@@ -97,11 +97,11 @@ class Post:
     boka_fore: date | None
     disposition: str
     recommended_list: str | None
-    """Where it may be moved to."""
+    """The SDV list that it may be moved to."""
     rules: tuple[str, ...]
-    """The rules that found something."""
+    """The codes of its findings."""
     action: str
-    """What to do, a line each, as the work list says it."""
+    """What to do, one line for each action, as in the work list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +113,21 @@ class Unit:
     unit: UnitLine
     rules: tuple[RuleLine, ...]
     change: Change | None
-    """None where no dry run before was judged by the same rules, or retention has removed its posts."""
+    """None where no earlier dry run was judged by the same rules, or retention has removed its posts."""
     lists: Mapping[str, int]
-    """Posts by the list that they lie on in PMO."""
+    """Posts by the list that they are on in PMO."""
     asked: Asked
     paging: Paging
     posts: tuple[Post, ...]
     detailed: bool
-    """The posts are there; retention has not removed them."""
+    """Whether the posts are still there; retention removes them."""
     persons: Mapping[int, Person] | None = None
-    """The patients of ``posts`` by post id, for those who may see them."""
+    """The patients of ``posts`` by post id, for users with the right to see them."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitChoice:
-    """A unit to choose."""
+    """A unit that can be chosen."""
 
     key: str
     name: str
@@ -146,17 +146,17 @@ class Units:
 
 
 def path_of(key: str) -> str:
-    """Return a unit's key as an address has it."""
+    """Return the part of an address for a unit's key."""
     return key or UNKNOWN_UNIT
 
 
 def key_of(path: str) -> str:
-    """Return the key of a unit as an address has it."""
+    """Return the unit's key for the part of an address."""
     return UNKNOWN if path == UNKNOWN_UNIT else path
 
 
 def read_units(connection: sa.Connection, mappings: Mappings) -> Units:
-    """Read which units there are.
+    """Read the list of units.
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
@@ -174,7 +174,7 @@ def read_units(connection: sa.Connection, mappings: Mappings) -> Units:
         for wave in waves_of(counts, mappings, latest.as_of)
         for unit in wave.units
     ]
-    return Units(latest, tuple(sorted(found, key=lambda each: (each.key == UNKNOWN, swedish(each.name)))))
+    return Units(latest, tuple(sorted(found, key=lambda unit: (unit.key == UNKNOWN, swedish(unit.name)))))
 
 
 def runs_of(connection: sa.Connection, mappings: Mappings, key: str) -> tuple[tuple[DryRun, ...], Mapping[str, int]]:
@@ -195,10 +195,10 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
     """Read the page.
 
     Args:
-        connection: what ``reading`` gave.
+        connection: a connection from ``reading``.
         mappings: names, waves and go-lives of the units.
         key: HSA-id of the unit; empty for the posts of no known unit.
-        asked: which posts.
+        asked: the filter and the order.
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
@@ -209,9 +209,9 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
     (wave,) = waves_of({key: counts}, mappings, latest.as_of)
     names = unit_names(connection, runs, mappings)[key]
     line = unit_line(wave.units[0], unit_trends(connection, runs, {key: names})[key])
-    # The summary has the empty text where the post has none.
+    # The summary has the empty text where the post has no unit.
     named: dict[str, Any] = {"units": names, "with_null": int("" in names)}
-    rows = _rows(named, latest.batch_id, asked)
+    rows = _selected_posts(named, latest.batch_id, asked)
     total = connection.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0
     paging = Paging.of(asked.page, PAGE_SIZE, total)
     posts = _posts(connection, latest.batch_id, rows, asked, paging)
@@ -238,8 +238,8 @@ def _has_rows(connection: sa.Connection, run: DryRun) -> bool:
     return connection.scalar(sa.select(table.post_id).where(table.batch_id == run.batch_id).limit(1)) is not None
 
 
-def _rows(named: Mapping[str, Any], batch_id: str, asked: Asked) -> sa.Select[Any]:
-    """Return the query of the posts that are asked for, unordered."""
+def _selected_posts(named: Mapping[str, Any], batch_id: str, asked: Asked) -> sa.Select[Any]:
+    """Return the query of the posts that the filter selects, unordered."""
     post, found = schema.disposition.c, schema.finding.c
     of_unit = post.enhet_hsa_id.in_(named["units"])
     query = sa.select(
@@ -261,7 +261,7 @@ def _posts(
     connection: sa.Connection, batch_id: str, rows: sa.Select[Any], asked: Asked, paging: Paging
 ) -> tuple[Post, ...]:
     column = _SORTS[asked.sort]
-    # What is empty comes first, as in the work list: a date that is missing is what has to be mended.
+    # Empty values come first, as in the work list: a missing date must be corrected.
     empty = sa.case((column.is_(None), 0), else_=1)
     order = [empty, column] if asked.direction is Direction.UP else [empty.desc(), column.desc()]
     part = rows.order_by(*order, schema.disposition.c.post_id).limit(paging.size).offset(paging.offset)
@@ -271,8 +271,8 @@ def _posts(
         table.batch_id == batch_id, table.post_id.in_([row.post_id for row in shown])
     )
     findings: dict[int, list[Finding]] = {}
-    for post_id, *told in connection.execute(query.order_by(table.post_id, table.rule)):
-        findings.setdefault(post_id, []).append(Finding(*told))
+    for post_id, *finding in connection.execute(query.order_by(table.post_id, table.rule)):
+        findings.setdefault(post_id, []).append(Finding(*finding))
     return tuple(_post(row, tuple(findings.get(row.post_id, ()))) for row in shown)
 
 
@@ -286,7 +286,7 @@ def _post(row: sa.Row[Any], findings: tuple[Finding, ...]) -> Post:
         boka_fore=row.boka_fore,
         disposition=disposition.value,
         recommended_list=row.recommended_list if advice and advice.recommends else None,
-        rules=tuple(each.rule for each in findings),
+        rules=tuple(finding.rule for finding in findings),
         action=advice.action if advice else DISPOSITION_TEXTS[disposition].action,
     )
 

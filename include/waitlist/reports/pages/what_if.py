@@ -1,7 +1,7 @@
-"""Vad händer om: how many posts would move if a date, a setting or a row of the mapping were another.
+"""Vad händer om: how many dispositions would change with another date, setting or row of the mapping.
 
-The latest dry run's snapshot is judged twice by the real rules, by today's facts and by the changed ones, a chunk at a
-time; posts are counted and forgotten. Nothing is stored, and no file is changed.
+The real rules judge the latest dry run's snapshot twice, by today's facts and by the changed ones, one chunk at a
+time. The posts are only counted. Nothing is stored, and no file is changed.
 """
 
 import datetime as dt
@@ -39,9 +39,9 @@ from waitlist.swedish.formats import swedish
 
 MOST_DAYS: Final = 366
 WAVE: Final = "våg:"
-"""Begins the name of a wave where a unit's HSA-id may stand as well."""
+"""The prefix of a wave's name, in a field that takes a unit's HSA-id as well."""
 NO_LIST: Final = "-"
-"""Stands for taking a category's row out of the mapping."""
+"""The value of the form that removes a category's row from the mapping."""
 
 _CODES: Final = tuple(Disposition)
 _UNIT: Final = "enhet_hsa_id"
@@ -49,7 +49,7 @@ _DUPLICATE: Final = Code.DUPLICATE_POST
 
 
 class ProposalError(WaitlistError):
-    """What was asked cannot be answered; ``faults`` has all that is wrong, in Swedish."""
+    """The question cannot be answered; ``faults`` has every fault in it, in Swedish."""
 
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__("; ".join(faults))
@@ -58,7 +58,7 @@ class ProposalError(WaitlistError):
 
 @dataclass(frozen=True, slots=True)
 class GoLive:
-    """Another go-live for some units; None: none is decided."""
+    """Another go-live for some units; None: no go-live."""
 
     units: tuple[str, ...]
     date: dt.date | None
@@ -75,7 +75,7 @@ class CategoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is to be another; None: stays as it is."""
+    """The proposed changes; None: no change."""
 
     go_live: GoLive | None
     straddle_policy: StraddlePolicy | None
@@ -85,7 +85,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Posts with one disposition by today's facts and one by the changed ones."""
+    """Posts with one disposition by today's facts and another by the changed ones."""
 
     before: Disposition
     after: Disposition
@@ -94,37 +94,37 @@ class Moves:
 
 @dataclass(frozen=True, slots=True)
 class UnitMoves:
-    """A unit and what moves there."""
+    """A unit and its posts whose disposition changes."""
 
     hsa_id: str
-    """Empty for posts that name no unit."""
+    """Empty for posts without a unit."""
     name: str
     """As in ``units.csv``, else the HSA-id."""
     posts: int
     moves: tuple[Moves, ...]
-    """Those that move alone."""
+    """Only the dispositions that change."""
     moved: int
 
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """What would come of it."""
+    """The consequences of a proposal."""
 
     posts: int
     moved: int
     before: Mapping[str, int]
-    """Posts by disposition under today's facts, in the domain's order; what is zero both times is left out."""
+    """Posts by disposition under today's facts, in the domain's order; without those that are zero both times."""
     after: Mapping[str, int]
     """The same under the changed ones."""
     moves: tuple[Moves, ...]
-    """Those that move, the most first."""
+    """The changes of disposition, the most frequent first."""
     units: tuple[UnitMoves, ...]
-    """Units where something moves, the most first."""
+    """The units with changes, the ones with most changes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Something that a form offers."""
+    """A choice in a form."""
 
     value: str
     label: str
@@ -132,7 +132,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The page: what can be asked, what was asked, and the answer."""
+    """The page: the choices of the form, the question, and the answer."""
 
     asked: Mapping[str, str]
     """As the form sent it."""
@@ -146,20 +146,20 @@ class WhatIf:
     cutoff_days: int
     """As it is set now."""
     faults: tuple[str, ...]
-    """What is wrong with what was asked, in Swedish; all of it."""
+    """Every fault in the question, in Swedish."""
     batch: DryRun | None
-    """The dry run whose snapshot was judged; None where nothing was, or could be."""
+    """The dry run whose snapshot was judged; None where no snapshot was judged."""
     consequences: Consequences | None
     seconds: float | None
-    """How long it took."""
+    """The seconds that it took."""
     no_snapshot: bool
-    """There is a dry run, but its snapshot has been removed or lies elsewhere."""
+    """There is a dry run, but its snapshot has been removed or is in another place."""
 
 
 def read_what_if(
     store: StagingStore, snapshots: UPath, asked: Mapping[str, str], mappings: Mappings, rules: RuleSettings
 ) -> WhatIf:
-    """Read the page, and answer what is asked.
+    """Read the page, and answer its question if there is one.
 
     Args:
         store: the staging database.
@@ -169,7 +169,7 @@ def read_what_if(
         rules: today's settings.
 
     Raises:
-        NoBatchError: something is asked, and there is no dry run yet.
+        NoBatchError: there is a question, and no dry run yet.
         StagingError: the database refused.
     """
     begun = time.perf_counter()
@@ -203,15 +203,15 @@ def read_what_if(
 
 
 def read_proposal(asked: Mapping[str, str], mappings: Mappings) -> Proposal | None:
-    """Read what a form asks; None where it asks nothing.
+    """Read the proposal from a form; None where the form is empty.
 
     Args:
         asked: ``enhet`` (an HSA-id, or a wave after ``WAVE``) with ``driftstart``; ``grans`` (a straddle policy);
-            ``dagar``; ``kategori`` with ``kontaktform`` and ``lista``. Empty is not asked.
+            ``dagar``; ``kategori`` with ``kontaktform`` and ``lista``. An empty value means no change.
         mappings: today's mapping files.
 
     Raises:
-        ProposalError: with everything that is wrong.
+        ProposalError: with every fault.
     """
     faults: list[str] = []
     given = {name: text.strip() for name, text in asked.items() if text.strip()}
@@ -236,12 +236,12 @@ def consider(
     Args:
         store: the staging database.
         snapshots: the folder under which each batch has its snapshot.
-        proposal: what is to be another.
+        proposal: the proposed changes.
         mappings: today's mapping files.
         rules: today's settings.
 
     Returns:
-        the dry run, and what would come of it.
+        the dry run, and the consequences.
 
     Raises:
         NoBatchError: there is no dry run yet.
@@ -351,7 +351,7 @@ def _set(rules: RuleSettings, proposal: Proposal) -> RuleSettings:
 
 
 def _duplicates(snapshot: Snapshot, context: RuleContext) -> PostIds:
-    # A duplicate is a warning: unless a lead has raised it, no disposition follows from it.
+    # A duplicate is a warning: it decides no disposition unless a lead has raised it.
     if _DUPLICATE not in context.mappings.raised:
         return NO_POSTS
     tables = (read_part(snapshot.folder, part, DUPLICATE_COLUMNS) for part in snapshot.parts)
@@ -402,7 +402,7 @@ def _consequences(counts: Counter[tuple[str, int, int]], mappings: Mappings) -> 
         before={name: sides[0][name] for name in seen},
         after={name: sides[1][name] for name in seen},
         moves=moves,
-        units=tuple(sorted((each for each in units if each.moved), key=lambda each: (-each.moved, each.hsa_id))),
+        units=tuple(sorted((unit for unit in units if unit.moved), key=lambda unit: (-unit.moved, unit.hsa_id))),
     )
 
 

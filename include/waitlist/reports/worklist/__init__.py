@@ -1,14 +1,14 @@
-"""Work lists: one Excel workbook a unit, by which its staff get their waiting lists clean before go-live.
+"""Work lists: an Excel workbook for each unit, with which its staff correct their waiting lists before go-live.
 
-The first sheet adds up every post of the unit; then comes a sheet for each thing that somebody has to do, a row a
-post, the most urgent first. Who the patient is comes from the batch's snapshot, what is to be done from the
-staging database; both are read once, key range by key range, so that memory stays flat.
+The first sheet counts every post of the unit. Then comes a sheet for each kind of action, with one row for each post,
+the most urgent first. The patient's name and number come from the batch's snapshot, and the action comes from the
+staging database. Both are read once, one range of keys at a time, so that memory use stays constant.
 
-* ``advice`` decides which sheet a post stands on and what is said about it;
-* ``sources`` reads snapshot and staging, ``posts`` brings them together and proves that they add up;
-* ``rows`` holds what was found, unit by unit; ``workbook`` and ``csv_file`` lay out one unit;
-* ``folder`` keeps the files their owner's alone, and lets nobody see half of them;
-* ``writing`` does all of it.
+* ``advice`` decides the sheet of a post and its texts;
+* ``sources`` reads snapshot and staging, and ``posts`` joins them and checks that they add up;
+* ``rows`` stores the rows of each unit; ``workbook`` and ``csv_file`` write the files of one unit;
+* ``folder`` makes the files readable by their owner only, and never shows an incomplete set of them;
+* ``writing`` calls all of these.
 
     python -m waitlist.reports.worklist --staging URL --snapshots URL --out DIR [--batch ID] [--unit HSA-ID] [--csv]
 """

@@ -30,11 +30,11 @@ _BETWEEN_SECONDS: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) -> int:
-    """Write them; return 0, or 1 with every reason on standard error.
+    """Write the work lists; return 0, or 1 with every reason on standard error.
 
     Args:
-        arguments: of the command line; None: this process's own.
-        staging: SQLAlchemy URL of the staging database, where the command line names none; None: the environment's.
+        arguments: the command line's arguments; None: this process's own.
+        staging: the staging database's SQLAlchemy URL where the command line has none; None: the environment's.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
             only = unit_keys(readiness, mappings, given.unit)
         with _noted(faults):
             snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots))
-    place = _place(given.out, readiness, faults)
+    place = _target_folder(given.out, readiness, faults)
     out = None if place is None else OutFolder(place, units=only, replace=given.replace)
     faults += [] if out is None else out.faults()
     if readiness is not None and snapshot is not None and place is not None and out is not None and not faults:
@@ -68,13 +68,13 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
                 out,
                 only=only,
                 with_csv=given.csv,
-                progress=_Telling(console).tell,
+                progress=_ProgressPrinter(console).show,
             )
             Console().print(
                 Text(
                     f"{number(written.units)} work lists of batch {readiness.batch.batch_id} as of "
                     f"{readiness.batch.as_of}, {number(written.rows)} posts to act on, in {place}\n"
-                    "They hold personal data: readable by you alone, to be deleted when they have been worked through."
+                    "They contain personal data. Only you can read them. Delete them when they are worked through."
                     f"\n{_whose_to_remove(place, readiness.batch.batch_id)}"
                 ),
                 soft_wrap=True,
@@ -104,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _place(asked: Path | None, readiness: Readiness | None, faults: list[str]) -> Path | None:
-    """Return where to write: where it was asked for, else where retention looks for the batch's lists."""
+def _target_folder(asked: Path | None, readiness: Readiness | None, faults: list[str]) -> Path | None:
+    """Return the folder to write to: the requested one, else the one in which retention looks for the batch's lists."""
     if asked is not None:
         return asked
     kept = None
@@ -119,15 +119,15 @@ def _place(asked: Path | None, readiness: Readiness | None, faults: list[str]) -
 def _whose_to_remove(place: Path, batch_id: str) -> str:
     kept = Settings.read().worklists_dir
     if kept is not None and place.resolve().is_relative_to((kept / batch_id).resolve()):
-        return "When the batch's time is up, retention removes them."
-    return "Retention does not look there, but in WAITLIST_WORKLISTS_DIR alone: they are yours to remove."
+        return "When the batch's retention period is over, retention removes them."
+    return "Retention removes files only in WAITLIST_WORKLISTS_DIR: you must remove these yourself."
 
 
 def _folder(url: str) -> UPath:
     try:
         return UPath(url)
     except (ValueError, ImportError):
-        raise SnapshotError("--snapshots is no folder, nor a URL of a kind that can be read here") from None
+        raise SnapshotError("--snapshots is not a folder, and not a URL of a kind that can be read here") from None
 
 
 @contextmanager
@@ -138,14 +138,14 @@ def _noted(faults: list[str]) -> Iterator[None]:
         faults.append(str(error))
 
 
-class _Telling:
-    """Says how far the work has come once it takes more than a few seconds."""
+class _ProgressPrinter:
+    """Prints the progress of the work when it takes more than a few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next = time.monotonic() + _SILENT_SECONDS
 
-    def tell(self, what: str, done: int, of: int) -> None:
+    def show(self, what: str, done: int, of: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _BETWEEN_SECONDS
             self._console.print(Text(f"{number(done)} of {number(of)} {what}"))

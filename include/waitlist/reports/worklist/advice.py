@@ -1,9 +1,9 @@
-"""Which sheet a post stands on, and what its unit is told about it.
+"""Decides which sheet of the work list a post is on, and which instructions its unit gets.
 
-A post has one disposition and any number of findings, and each finding's text was written for itself. Shown side by
-side, "Boka patienten direkt i Millennium" and "Flytta posten till SDV-väntelistan" would have a patient booked
-twice. So where a post leaves the migration, only what led there and what must be undone is said in full; everything
-else is named without an instruction.
+A post has one disposition and any number of findings, and the text of each finding was written without regard to the
+others. If one post had both "Boka patienten direkt i Millennium" and "Flytta posten till SDV-väntelistan", the patient
+would be booked twice. So for a post that leaves the migration, only two kinds of findings come with their
+instruction: the ones that decided, and the ones that must be undone. All others are only named.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from waitlist.swedish.words import REQUEST_LABELS, WORK_LIST_CHANGES, finding_te
 
 
 class Sheet(StrEnum):
-    """What somebody has to do, in the order of the workbook's sheets."""
+    """The kinds of action, in the order of the workbook's sheets."""
 
     FIX_IN_PMO = "fix_in_pmo"
     MOVE_TO_SDV_LIST = "move_to_sdv_list"
@@ -26,11 +26,11 @@ class Sheet(StrEnum):
     BOOK_IN_MILLENNIUM = "book_in_millennium"
     HANDLE_MANUALLY = "handle_manually"
     CHECK = "check"
-    """Posts that migrate with a finding that somebody should look at."""
+    """Posts that migrate with a finding that should be checked."""
     TAKE_OFF_SDV_LIST = "take_off_sdv_list"
-    """Administrative posts that lie on an SDV list."""
+    """Administrative posts that are on an SDV list."""
     CORRECT_IN_MILLENNIUM = "correct_in_millennium"
-    """Released posts that PMO has changed or closed since."""
+    """Released posts that have since been changed or closed in PMO."""
     PLAN_UNIT = "plan_unit"
     """Posts of a unit without go-live that can be corrected meanwhile."""
 
@@ -45,19 +45,19 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What is said about a post."""
+    """The texts of a post's row."""
 
     sheet: Sheet
     label: str
-    """The one thing that put it there, in a few words."""
+    """The finding that decided the sheet, in a few words."""
     action: str
-    """What to do, a line each."""
+    """What to do, one line for each action."""
     others: str
-    """What else was found, named only."""
+    """The names of the other findings."""
     recommends: bool
-    """Whether the SDV list that the mapping recommends may be acted upon."""
+    """Whether the row shows the SDV list that the mapping recommends."""
     names_branch: bool
-    """Whether the branch is to be written in the post's texts."""
+    """Whether the branch must be written in the post's texts."""
 
 
 _ALWAYS: Final = {
@@ -71,7 +71,7 @@ _UNPLANNED: Final = Code.UNIT_UNPLANNED
 _ON_SDV_LIST: Final = Code.NOT_WAITING_ON_SDV_LIST
 _BRANCH: Final = Code.BRANCH_NOT_IN_TEXT
 _LIVE: Final = Code.UNIT_ALREADY_LIVE
-# For the record, yet its text asks somebody to look (policy "migrate").
+# Its severity is information, but its text asks for a check (policy "migrate").
 _STRADDLES: Final = Code.STRADDLES_CUTOFF
 _LEAVING: Final = frozenset(
     {Sheet.BOOK_IN_PMO, Sheet.BOOK_IN_MILLENNIUM, Sheet.HANDLE_MANUALLY, Sheet.TAKE_OFF_SDV_LIST}
@@ -83,43 +83,45 @@ _GRAVITY: Final = {severity.value: gravity for gravity, severity in enumerate(Se
 
 @lru_cache(maxsize=10_000)
 def advise(disposition: Disposition, findings: tuple[Finding, ...]) -> Advice | None:
-    """Return what to say about a post, None when nobody has to do anything.
+    """Return the texts of a post's row, None when nothing has to be done.
 
-    What decided comes first, then what blocks, errors, warnings and what is for the record, each in the order of
-    the rules.
+    The findings that decided come first. Then come the ones that block, errors, warnings and information, each kind
+    in the order of the rules.
 
     Raises:
-        WorkListError: nothing that was found explains the disposition.
+        WorkListError: no finding explains the disposition.
     """
     sheet = _sheet(disposition, findings)
     if sheet is None:
         return None
-    deciding = _deciding(disposition, {each.rule for each in findings})
+    deciding = _deciding(disposition, {finding.rule for finding in findings})
     # The sheet itself says that the unit is not planned, and its staff cannot do anything about it.
-    left = [each for each in findings if sheet is not Sheet.PLAN_UNIT or each.rule != _UNPLANNED]
-    ordered = sorted(left, key=lambda each: (each.rule not in deciding, _GRAVITY[each.severity], _PLACE[each.rule]))
-    live = any(each.rule == _LIVE for each in findings)
+    left = [finding for finding in findings if sheet is not Sheet.PLAN_UNIT or finding.rule != _UNPLANNED]
+    ordered = sorted(
+        left, key=lambda finding: (finding.rule not in deciding, _GRAVITY[finding.severity], _PLACE[finding.rule])
+    )
+    live = any(finding.rule == _LIVE for finding in findings)
     leaves = sheet in _LEAVING or (sheet is Sheet.FIX_IN_PMO and live)
-    said = [each for each in ordered if not leaves or _in_full(disposition, each, deciding)]
-    if not said:
-        raise WorkListError(f"a post is {disposition} and no finding says why: the batch's detail is not whole")
+    in_full = [finding for finding in ordered if not leaves or _in_full(disposition, finding, deciding)]
+    if not in_full:
+        raise WorkListError(f"a post is {disposition} and no finding explains it: rows of the batch are missing")
     return Advice(
         sheet,
-        label=rule_label(said[0].rule),
-        action=_lines(finding_text(each.rule, each.detail) for each in said),
-        others="; ".join(rule_label(each.rule) for each in ordered if each not in said),
+        label=rule_label(in_full[0].rule),
+        action=_lines(finding_text(finding.rule, finding.detail) for finding in in_full),
+        others="; ".join(rule_label(finding.rule) for finding in ordered if finding not in in_full),
         recommends=not leaves,
-        names_branch=any(each.rule == _BRANCH for each in said),
+        names_branch=any(finding.rule == _BRANCH for finding in in_full),
     )
 
 
 def _sheet(disposition: Disposition, findings: tuple[Finding, ...]) -> Sheet | None:
     if disposition in _ALWAYS:
         return _ALWAYS[disposition]
-    rules = {each.rule for each in findings}
+    rules = {finding.rule for finding in findings}
     if disposition is Disposition.LEAVE and _ON_SDV_LIST in rules:
         return Sheet.TAKE_OFF_SDV_LIST
-    concerns = {each.rule for each in findings if each.severity != Severity.INFO} | rules & {_STRADDLES}
+    concerns = {finding.rule for finding in findings if finding.severity != Severity.INFO} | rules & {_STRADDLES}
     if disposition is Disposition.MIGRATE and concerns:
         return Sheet.CHECK
     if disposition is Disposition.PLAN_UNIT and concerns - {_UNPLANNED}:
@@ -128,31 +130,31 @@ def _sheet(disposition: Disposition, findings: tuple[Finding, ...]) -> Sheet | N
 
 
 def _deciding(disposition: Disposition, rules: set[str]) -> frozenset[str]:
-    """Return the rules of the row that decided; none where a lead has raised a warning."""
-    rows = (rules.intersection(codes) for each, codes in DISPOSITIONS if each is disposition)
+    """Return the rules that decided the disposition; empty where a lead has raised a warning."""
+    rows = (rules.intersection(codes) for leads_to, codes in DISPOSITIONS if leads_to is disposition)
     return frozenset(next(filter(None, rows), ()))
 
 
 def _in_full(disposition: Disposition, finding: Finding, deciding: frozenset[str]) -> bool:
-    """Tell whether a finding of a post that leaves the migration is said with its instruction."""
+    """Tell whether a finding of a post that leaves the migration is shown with its instruction."""
     if disposition is Disposition.LEAVE:
-        # The other errors speak of a patient to be booked.
+        # The instructions of the other errors assume a patient to be booked.
         return finding.rule == _ON_SDV_LIST
     booked_there = disposition is Disposition.FIX_IN_PMO and finding.rule == _LIVE
     return booked_there or finding.rule in deciding or finding.severity == Severity.ERROR
 
 
 def advise_change(change: str, columns: str) -> Advice:
-    """Return what to say about a released post that PMO has changed since.
+    """Return the texts of the row of a released post that PMO has changed since.
 
     Args:
-        change: ``changed`` or ``gone``, and
+        change: ``changed`` or ``gone``.
         columns: the names of the columns, as in ``released_change``.
     """
     text = WORK_LIST_CHANGES[change]
     named = ", ".join(REQUEST_LABELS.get(name, name) for name in columns.split(", ") if name)
-    said = text.with_detail.format(detail=named) if text.with_detail and named else text.action
-    return Advice(Sheet.CORRECT_IN_MILLENNIUM, text.label, said, "", recommends=False, names_branch=False)
+    action = text.with_detail.format(detail=named) if text.with_detail and named else text.action
+    return Advice(Sheet.CORRECT_IN_MILLENNIUM, text.label, action, "", recommends=False, names_branch=False)
 
 
 def _lines(texts: Iterable[str]) -> str:

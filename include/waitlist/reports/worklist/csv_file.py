@@ -1,9 +1,9 @@
 """One unit's work list as CSV for Swedish Excel: UTF-8 with byte order mark, separated by semicolons.
 
 A spreadsheet reads a CSV cell that begins with ``=``, ``+``, ``-`` or ``@`` as a formula, and makes a number, a date,
-a time or a truth value of whatever looks like one to it: ``1E23``, ``3-4``, ``MARS1``. Such a text gets an apostrophe
-before it, as OWASP advises against CSV injection, and every cell stands in quotes. Booking dates that are dates stay
-as they are: there a spreadsheet's date is what is meant.
+a time or a truth value of any text that looks like one: ``1E23``, ``3-4``, ``MARS1``. Such a text gets an apostrophe
+before it, as OWASP advises against CSV injection, and every cell is quoted. Booking dates that are real dates stay
+unchanged: there a spreadsheet's date is intended.
 """
 
 import csv
@@ -27,10 +27,10 @@ COLUMNS: Final = (
 
 _TO_FILL_IN: Final = ("done", "note")
 _DATES: Final = {"boka_from": "from_day", "boka_fore": "fore_day"}
-# The full-width signs too: some input methods turn them into the plain ones. An error value becomes one.
+# Full-width signs too: some input methods turn them into the ASCII ones. A # begins an error value.
 _FORMULA: Final = re.compile(r"\s*[=+\-@#＝＋－＠＃]|[\t\r\n]")
 _PERSONNUMMER: Final = re.compile(r"(?:\d{2})?\d{6}[-+]\d{4}")
-"""Digits and a sign that no spreadsheet takes for anything."""
+"""Digits with a sign that no spreadsheet converts."""
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _TRUTH_VALUES: Final = frozenset({"true", "false", "sant", "falskt"})
 _WORDS_OF_VALUES: Final = frozenset(
@@ -44,9 +44,9 @@ _WORDS_OF_VALUES: Final = frozenset(
         "am", "pm", "fm", "em", "kr", "kronor", "sek", "eur", "usd", "gbp", "nok", "dkk",
     }
 )  # fmt: skip
-"""Words that stand in dates, times and amounts, in Swedish and English; any other makes a text of its cell."""
+"""Words in dates, times and amounts, in Swedish and English; with any other word a cell stays a text."""
 _LONGEST_NUMBER: Final = 10**11
-"""Numbers of more digits are shown as 1E+11, and stored so when the sheet is saved as CSV."""
+"""A number with more digits is shown as 1E+11, and is stored in that form when the sheet is saved as CSV."""
 _ROWS_AT_A_TIME: Final = 2_000
 
 
@@ -78,7 +78,7 @@ def _cell(name: str, row: Mapping[str, Any]) -> str:
 
 
 def harmless(text: str | None) -> str:
-    """Return a text that a spreadsheet takes for a text."""
+    """Return the text in a form that a spreadsheet keeps as a text."""
     if not text:
         return ""
     return f"'{text}" if _FORMULA.match(text) or _becomes_a_value(text) else text

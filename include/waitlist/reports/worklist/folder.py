@@ -1,7 +1,7 @@
-"""The folder that work lists are written to: its owner's alone, and never with half of them.
+"""The folder that work lists are written to: only its owner can read it, and it never has an incomplete set.
 
-Everything is written aside, inside the folder, and takes its name when all of it is whole. A folder of work lists
-holds nothing else, so that nobody's other files are closed to them, mixed with patients' data, or replaced.
+All files are first written to a hidden folder inside it, and are moved when all of them are complete. A folder of work
+lists has no other files: those would become unreadable for other users, be mixed with patients' data, or be replaced.
 """
 
 import os
@@ -19,7 +19,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 from waitlist.exceptions import WorkListError, reason_of
 
 UNKNOWN_UNIT: Final = "okand-enhet"
-"""Stands for the key of the posts whose unit is not known, which is empty, where a name is wanted."""
+"""The name, in file names and arguments, of the unit of posts whose unit is not known; its key is empty."""
 
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
@@ -30,7 +30,7 @@ _ASIDE_NAME: Final = re.compile(re.escape(_ASIDE) + "[0-9a-f]{32}")
 
 
 def file_name(key: str, as_of: date, suffix: str) -> str:
-    """Return the name of a unit's work list; it tells the unit and the day, nothing of a patient."""
+    """Return the file name of a unit's work list; it has the unit and the day, and nothing about a patient."""
     return f"arbetslista-{_unit_part(key)}-{as_of.isoformat()}.{suffix}"
 
 
@@ -40,27 +40,27 @@ def is_work_list(name: str) -> bool:
 
 
 def open_new(path: Path) -> IO[bytes]:
-    """Create a file that its owner alone may read."""
+    """Create a file that only its owner may read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE), "wb")
 
 
 class OutFolder:
-    """Where work lists are to be written."""
+    """The folder that work lists are written to."""
 
     def __init__(self, path: Path, *, units: Collection[str] | None, replace: bool) -> None:
-        """Look at a folder; nothing is made or changed yet.
+        """Prepare for a folder; nothing is created or changed yet.
 
         Args:
-            path: the folder, made when it is missing.
+            path: the folder, created when it is missing.
             units: keys of the units that are written; None for all.
-            replace: earlier work lists of these units give way to the new ones.
+            replace: whether the new work lists replace earlier ones of these units.
         """
         self._path = path
         self._units = None if units is None else {_unit_part(key) for key in units}
         self._replace = replace
 
     def faults(self) -> list[str]:
-        """Return why nothing may be written here, in plain words; empty when it may."""
+        """Return the reasons why nothing may be written here; empty when it may."""
         try:
             others = [entry for entry in self._path.iterdir() if not _belongs(entry)]
         except FileNotFoundError:
@@ -68,17 +68,17 @@ class OutFolder:
         except OSError as error:
             return [f"{self._path} cannot be written to: {reason_of(error)}"]
         if others:
-            return [f"{self._path} holds {len(others)} other files: work lists get a folder of their own"]
+            return [f"{self._path} has {len(others)} other files: work lists need a folder of their own"]
         earlier = len(self._earlier())
         if earlier and not self._replace:
-            return [f"{self._path} holds {earlier} earlier work lists of these units: --replace replaces them"]
+            return [f"{self._path} has {earlier} earlier work lists of these units: --replace replaces them"]
         return []
 
     @contextmanager
     def filling(self) -> Iterator[Path]:
-        """Give a folder to write to; what stands there takes its place when the block ends well.
+        """Yield a folder to write to; its work lists are moved here when the block ends without an error.
 
-        Temporary files belong there too: everything else in it is removed with it.
+        Temporary files belong there too: the folder is removed with everything that is left in it.
 
         Raises:
             WorkListError: nothing may be written here, or the disk refused; no work list has changed then.
@@ -88,7 +88,7 @@ class OutFolder:
         try:
             self._path.mkdir(mode=_FOLDER, parents=True, exist_ok=True)
             self._path.chmod(_FOLDER)
-            # What a killed attempt left; one that still runs fails when it moves its files.
+            # Remove the files of a killed attempt. An attempt that still runs fails when it moves its files.
             for entry in self._path.iterdir():
                 if _ASIDE_NAME.fullmatch(entry.name):
                     shutil.rmtree(entry)
@@ -112,13 +112,13 @@ class OutFolder:
             (self._path / name).unlink()
 
     def _earlier(self) -> set[str]:
-        """Return the work lists that lie here already, of the units in question."""
+        """Return the names of earlier work lists here, of the units that are written."""
         named = [found for entry in self._path.iterdir() if (found := _NAME.fullmatch(entry.name))]
         return {found[0] for found in named if self._units is None or found["unit"] in self._units}
 
 
 def _belongs(entry: Path) -> bool:
-    """Tell whether an entry is a work list or what a killed attempt left; a folder cannot give way to a work list."""
+    """Tell whether an entry is a work list or a killed attempt's folder; any other folder cannot be replaced."""
     if _ASIDE_NAME.fullmatch(entry.name):
         return True
     return is_work_list(entry.name) and entry.is_file()

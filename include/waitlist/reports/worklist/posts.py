@@ -1,9 +1,8 @@
-"""What PMO said of each post, brought together with what became of it.
+"""Joins each post in the snapshot with its disposition and findings in the staging database.
 
-The snapshot says who the patient is, the staging database what was found. Both are read once, in the order of
-``post_id``, a chunk at a time; the rows that somebody has to act on are set aside on disk, so that one unit at a time
-can be written out however large the batch is. Everything is counted on the way, and the counts must be those of
-``unit_summary``: a post that is lost here is a patient whom nobody calls.
+Both are read once, in the order of ``post_id``, a chunk at a time. The rows that need an action are stored in
+temporary files on disk, so that one unit at a time can be written, however large the batch is. All posts are counted,
+and the counts must equal those of ``unit_summary``: if a post were lost here, nobody would call its patient.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,12 +26,12 @@ from waitlist.staging import READABLE, Batch, StagingStore
 from waitlist.staging.database import refusals_named
 
 Progress = Callable[[str, int, int], None]
-"""Is told what is being done, and how many are done of how many."""
+"""Called with the kind of work, the number done and the total."""
 
 UNKNOWN: Final = ""
-"""Key of the posts whose unit is not known."""
+"""The key of the unit of posts whose unit is not known."""
 
-_TELLS_CUTOFF: Final = frozenset({Code.WITHIN_CUTOFF, Code.STRADDLES_CUTOFF})
+_WITH_CUTOFF: Final = frozenset({Code.WITHIN_CUTOFF, Code.STRADDLES_CUTOFF})
 _PROTECTED: Final = Code.PROTECTED_IDENTITY.value
 
 
@@ -45,22 +44,22 @@ class UnitFacts:
     name: str
     wave: str | None
     go_live: date | None = None
-    """As the posts were judged by."""
+    """The go-live by which the posts were judged."""
     cutoff: date | None = None
-    """The last day that is booked directly in Millennium, where a finding names it."""
+    """The last day that is booked directly in Millennium, where a finding has it."""
     posts: dict[Disposition, int] = field(default_factory=dict)
     rows: dict[Sheet, int] = field(default_factory=dict)
     gone: int = 0
-    """Rows of posts that PMO no longer has; they are none of ``posts``."""
+    """Rows of posts that PMO no longer has; ``posts`` does not count them."""
 
 
 def unit_key(hsa_id: str | None, mappings: Mappings) -> str:
-    """Return the HSA-id that names a post's unit; ``UNKNOWN`` when it is none at all."""
+    """Return the HSA-id of a post's unit; ``UNKNOWN`` when the text is not an HSA-id."""
     return hsa_id if hsa_id and (hsa_id in mappings.units or is_hsa_id(hsa_id)) else UNKNOWN
 
 
 class Gathering:
-    """A batch's units with their counts, and their rows, set aside."""
+    """A batch's units with their counts, and their rows in temporary files."""
 
     def __init__(
         self, readiness: Readiness, mappings: Mappings, aside: Aside, *, only: frozenset[str] | None = None
@@ -70,18 +69,18 @@ class Gathering:
         Args:
             readiness: the batch and its counts.
             mappings: names and waves of the units.
-            aside: where the rows go.
-            only: keys of the units whose rows are wanted; None for all. Everything is counted all the same.
+            aside: the temporary files for the rows.
+            only: keys of the units whose rows are wanted; None for all. All posts are counted in any case.
         """
         self._readiness = readiness
         self._mappings = mappings
         self._only = only
         self._aside = aside
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self.units: list[UnitFacts] = []
-        # In a fixed order, so that the same batch is set aside alike.
+        # In a fixed order, so that the same batch gives the same files.
         for key in sorted(self._expected()):
-            self._place(key)
+            self._index_of(key)
 
     def gather(self, store: StagingStore, snapshot: Snapshot, progress: Progress) -> None:
         """Read the batch once.
@@ -89,7 +88,7 @@ class Gathering:
         Raises:
             SnapshotError: the snapshot is damaged.
             StagingError: the database refused.
-            WorkListError: snapshot and staging do not add up, or the batch was begun anew meanwhile.
+            WorkListError: snapshot and staging do not add up, or the batch was begun again meanwhile.
         """
         batch = self._readiness.batch
         done = 0
@@ -107,16 +106,16 @@ class Gathering:
             _require_same(batch, store.batch(batch.batch_id))
 
     def _add(self, posts: pa.Table, staged: StagedPosts) -> None:
-        """Take a chunk of the snapshot with what staging says of its posts."""
+        """Add a chunk of the snapshot with the dispositions and findings of its posts."""
         ids = posts["post_id"].to_numpy()
         first, last = int(ids[0]), int(ids[-1])
         dispositions = staged.dispositions(first, last)
         if not np.array_equal(dispositions["post_id"].to_numpy(), ids):
             raise WorkListError(
-                f"batch {self._readiness.batch.batch_id}: snapshot and staging hold other posts between {first} and "
-                f"{last}; its detail was removed, or the batch is being run again"
+                f"batch {self._readiness.batch.batch_id}: snapshot and staging have different posts between "
+                f"{first} and {last}; its rows were removed, or the batch is being run again"
             )
-        units = self._unit_places(dispositions["enhet_hsa_id"])
+        units = self._unit_indices(dispositions["enhet_hsa_id"])
         self._count(units, dispositions["disposition"])
         self._note_units(units, posts["enhet"], dispositions["driftstart"])
         changes = staged.changes(first, last)
@@ -142,7 +141,7 @@ class Gathering:
                 advices,
                 protected=np.array(
                     [
-                        any(each.rule == _PROTECTED for each in findings.get(post_id, ()))
+                        any(finding.rule == _PROTECTED for finding in findings.get(post_id, ()))
                         for post_id in ids[rows].tolist()
                     ]
                 ),
@@ -150,8 +149,8 @@ class Gathering:
             )
 
     def _add_gone(self, posts: pa.Table) -> None:
-        """Take released posts that PMO no longer has."""
-        units = self._unit_places(posts["enhet_hsa_id"])
+        """Add released posts that PMO no longer has."""
+        units = self._unit_indices(posts["enhet_hsa_id"])
         advices = [advise_change("gone", columns) for columns in posts["columns"].to_pylist()]
         for unit, advice in zip(units.tolist(), advices, strict=True):
             self._note_row(unit, advice)
@@ -180,37 +179,37 @@ class Gathering:
         )
 
     def _require_accounts(self) -> None:
-        """Require that what was read is what ``unit_summary`` counts."""
+        """Require that the posts read are as many as ``unit_summary`` counts."""
         expected = self._expected()
         differing = [unit.key or "the unknown unit" for unit in self.units if unit.posts != expected.get(unit.key, {})]
         if differing:
             raise WorkListError(
-                f"batch {self._readiness.batch.batch_id}: the posts read are not those that were counted, in "
+                f"batch {self._readiness.batch.batch_id}: the numbers of posts read and counted differ, in "
                 f"{', '.join(differing)}"
             )
 
     def _expected(self) -> dict[str, dict[Disposition, int]]:
         expected: dict[str, dict[Disposition, int]] = {}
-        for unit in (each for wave in self._readiness.waves for each in wave.units):
+        for unit in (unit for wave in self._readiness.waves for unit in wave.units):
             counts = expected.setdefault(unit_key(unit.hsa_id, self._mappings), {})
             for name, posts in (*unit.progress.left.items(), (Disposition.MIGRATE, unit.progress.ready)):
                 if posts:
                     counts[Disposition(name)] = counts.get(Disposition(name), 0) + posts
         return expected
 
-    def _place(self, key: str) -> int:
-        if key not in self._places:
+    def _index_of(self, key: str) -> int:
+        if key not in self._indices:
             unit = self._mappings.units.get(key)
-            self._places[key] = len(self.units)
+            self._indices[key] = len(self.units)
             self.units.append(UnitFacts(key, self._mappings.name_of(key), unit.vag if unit else None))
-        return self._places[key]
+        return self._indices[key]
 
     def _wants(self, unit: int) -> bool:
         return self._only is None or self.units[unit].key in self._only
 
-    def _unit_places(self, hsa_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    def _unit_indices(self, hsa_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         encoded = pc.dictionary_encode(hsa_ids.combine_chunks(), null_encoding="encode")
-        of_code = [self._place(unit_key(text, self._mappings)) for text in encoded.dictionary.to_pylist()]
+        of_code = [self._index_of(unit_key(text, self._mappings)) for text in encoded.dictionary.to_pylist()]
         return np.asarray(np.array(of_code, dtype=np.int64)[encoded.indices.to_numpy()])
 
     def _count(self, units: npt.NDArray[np.int64], dispositions: pa.ChunkedArray) -> None:
@@ -221,7 +220,7 @@ class Gathering:
             posts[name] = posts.get(name, 0) + row["count_all"]
 
     def _note_units(self, units: npt.NDArray[np.int64], names: pa.ChunkedArray, go_lives: pa.ChunkedArray) -> None:
-        """Note go-live, and the name that PMO gives a unit without a row in ``units.csv``."""
+        """Store the go-lives, and PMO's name of a unit without a row in ``units.csv``."""
         found = pa.table({"unit": units, "name": one_line(names), "go_live": go_lives}).group_by("unit")
         for row in found.aggregate([("name", "min"), ("go_live", "max")]).to_pylist():
             unit = self.units[row["unit"]]
@@ -233,20 +232,20 @@ class Gathering:
         unit = self.units[place]
         unit.rows[advice.sheet] = unit.rows.get(advice.sheet, 0) + 1
         if unit.cutoff is None:
-            told = (each.detail for each in findings if each.rule in _TELLS_CUTOFF and each.detail)
-            unit.cutoff = next((date.fromisoformat(detail) for detail in told), None)
+            found = (finding.detail for finding in findings if finding.rule in _WITH_CUTOFF and finding.detail)
+            unit.cutoff = next((date.fromisoformat(detail) for detail in found), None)
 
 
 def _by_post(findings: pa.Table, ids: npt.NDArray[np.int64]) -> Mapping[int, tuple[Finding, ...]]:
-    """Return the findings of each post that has any."""
-    told = [Finding(*each) for each in zip(*(findings[name].to_pylist() for name in Finding._fields), strict=True)]
+    """Return the findings by post; a post without findings is left out."""
+    found = [Finding(*values) for values in zip(*(findings[name].to_pylist() for name in Finding._fields), strict=True)]
     bounds = np.searchsorted(findings["post_id"].to_numpy(), ids)
-    ends = [*bounds[1:].tolist(), len(told)]
+    ends = [*bounds[1:].tolist(), len(found)]
     cut = zip(ids.tolist(), bounds.tolist(), ends, strict=True)
-    return {post_id: tuple(told[begin:end]) for post_id, begin, end in cut if begin < end}
+    return {post_id: tuple(found[begin:end]) for post_id, begin, end in cut if begin < end}
 
 
 def _require_same(begun: Batch, now: Batch) -> None:
     same = (begun.started_at, begun.rules_version, begun.posts_extracted, begun.posts_staged)
     if now.state not in READABLE or same != (now.started_at, now.rules_version, now.posts_extracted, now.posts_staged):
-        raise WorkListError(f"batch {begun.batch_id} was begun anew while it was read: try again when it is verified")
+        raise WorkListError(f"batch {begun.batch_id} was begun again while it was read: try again when it is verified")

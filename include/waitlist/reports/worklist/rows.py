@@ -1,4 +1,4 @@
-"""The rows of work lists, and nameless files that hold them unit by unit until each is written out."""
+"""The rows of work lists, and the unnamed temporary files that store them by unit until they are written."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -35,18 +35,18 @@ ROWS: Final = pa.schema(
         ),
     ]
 )  # fmt: skip
-"""One row a post that somebody has to act on.
+"""One row for each post that needs an action.
 
-``unit`` is a place among the batch's units, ``sheet`` one in ``SHEETS``. ``boka_from`` and ``boka_fore`` are the dates
-as written, ``from_day`` and ``fore_day`` what they mean. ``unit_in_pmo`` is told where the unit is not known,
-``filial`` where it must be written in the texts, ``recommended_list`` where the post may be moved.
+``unit`` is an index among the batch's units, ``sheet`` an index in ``SHEETS``. ``boka_from`` and ``boka_fore`` are the
+dates as written, ``from_day`` and ``fore_day`` the same dates parsed. ``unit_in_pmo`` is filled where the unit is not
+known, ``filial`` where it must be written in the texts, ``recommended_list`` where the post may be moved.
 """
 
 POSTS: Final = (
     "post_id", "personnummer", "patient", "sekretess", "enhet_hsa_id", "enhet", "kategori", "kontaktform",
     "boka_from", "boka_fore", "anvandare", "filial",
 )  # fmt: skip
-"""What a row needs of a post: columns of ``schema.POSTS``."""
+"""The columns of ``schema.POSTS`` that a row needs."""
 
 _URGENCY: Final = [
     ("sheet", "ascending"),
@@ -70,15 +70,15 @@ def make_rows(
     unknown: npt.NDArray[np.bool_],
     recommended: pa.ChunkedArray,
 ) -> pa.Table:
-    """Make rows of posts; a protected identity leaves neither name nor number in them.
+    """Return the rows of posts; a row of a protected identity has neither name nor number.
 
     Args:
         posts: the columns ``POSTS``, shape (n,).
-        units: places of the units, shape (n,).
-        advices: what is said about each post, shape (n,).
-        protected: a finding says that the identity is protected, shape (n,); ``sekretess`` counts besides, and where
-            it says nothing.
-        unknown: the unit is not known, shape (n,).
+        units: indices of the units, shape (n,).
+        advices: the texts of each post, shape (n,).
+        protected: whether a finding says that the identity is protected, shape (n,). A post is also masked when its
+            ``sekretess`` says so or is empty.
+        unknown: whether the unit is not known, shape (n,).
         recommended: the SDV lists that the mapping recommends, shape (n,).
 
     Returns:
@@ -110,7 +110,7 @@ def make_rows(
 
 
 def one_line(column: pa.ChunkedArray) -> pa.StringArray:
-    """Return texts as a cell shows them: no control characters, on one line; a huge one ends with an ellipsis."""
+    """Return texts as a cell shows them: on one line, without control characters, a very long one with an ellipsis."""
     folded = texts.fold_white_space(texts.clean(column.combine_chunks())[0])
     huge = pc.greater(pc.utf8_length(folded), _LONGEST)
     if not pc.any(huge).as_py():
@@ -120,16 +120,16 @@ def one_line(column: pa.ChunkedArray) -> pa.StringArray:
 
 
 class Aside:
-    """Rows aside, a file for some units each: written once, chunk by chunk, then read once, file by file.
+    """Temporary files of rows, one file for some of the units: written once by chunk, then read once by file.
 
-    They hold personal data, so the files have no name: they are gone with the process, however it ends.
+    They contain personal data, so the files have no name: they disappear with the process, however it ends.
     """
 
     def __init__(self, folder: Path | None, posts: int) -> None:
-        """Choose how many files it takes.
+        """Choose the number of files.
 
         Args:
-            folder: on whose disk; None for memory, where the rows are few.
+            folder: a folder on the disk to use; None for memory, for few rows.
             posts: about how many posts there are.
         """
         self._folder = folder
@@ -150,7 +150,7 @@ class Aside:
                     file.close()
 
     def write(self, rows: pa.Table) -> None:
-        """Set rows of ``ROWS`` aside."""
+        """Write rows of ``ROWS``."""
         files = rows["unit"].to_numpy() % self._count
         for number in np.unique(files).tolist():
             if number not in self._writers:
@@ -159,10 +159,10 @@ class Aside:
             self._writers[number].write_table(rows.filter(pa.array(files == number)))
 
     def read(self, units: int) -> Iterator[tuple[int, pa.Table]]:
-        """Give each unit's place once with its rows: sheet after sheet, the most urgent posts first.
+        """Yield the index of each unit once with its rows: sheet after sheet, the most urgent posts first.
 
-        Most urgent is a post with a date that is missing or none; then come the earliest Boka före, the earliest
-        Boka fr.o.m. and the lowest post id.
+        Posts with a missing or unreadable date come first. The others are ordered by Boka före, Boka fr.o.m. and post
+        id.
         """
         for number in range(min(self._count, units)):
             rows = self._take(number)
@@ -183,8 +183,8 @@ class Aside:
 
 
 def _contact_forms(column: pa.StringArray) -> pa.StringArray:
-    said = pc.index_in(column, value_set=pa.array(list(CONTACT_FORM_LABELS)))
-    return pc.coalesce(pc.take(pa.array(list(CONTACT_FORM_LABELS.values())), said), column)
+    known = pc.index_in(column, value_set=pa.array(list(CONTACT_FORM_LABELS)))
+    return pc.coalesce(pc.take(pa.array(list(CONTACT_FORM_LABELS.values())), known), column)
 
 
 def _unit_in_pmo(posts: pa.Table) -> pa.StringArray:

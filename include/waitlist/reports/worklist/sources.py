@@ -1,4 +1,4 @@
-"""Where work lists come from: a batch's snapshot, and what staging says of its posts."""
+"""The sources of work lists: a batch's snapshot, and the rows of its posts in staging."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Snapshot:
     """In the order of their keys."""
 
     def chunks(self) -> Iterator[pa.Table]:
-        """Give the columns ``rows.POSTS`` of all posts, some at a time, in the order of ``post_id``.
+        """Yield the columns ``rows.POSTS`` of all posts, some at a time, in the order of ``post_id``.
 
         Raises:
             SnapshotError: a file is missing or damaged.
@@ -64,20 +64,20 @@ class Snapshot:
 
 
 def find_snapshot(store: StagingStore, batch: Batch, snapshots: UPath) -> Snapshot:
-    """Find the files of a batch's snapshot: those that its partitions were staged from.
+    """Find the files of a batch's snapshot from which its partitions were staged.
 
     Args:
         store: the staging database.
         batch: the batch.
-        snapshots: the folder under which each batch has its snapshot.
+        snapshots: the folder in which each batch has its snapshot.
 
     Raises:
-        SnapshotError: the snapshot is missing, or another than the one that was staged.
+        SnapshotError: the snapshot is missing, or is not the one that was staged.
         StagingError: the database refused.
     """
     staged = store.staged_ranges(batch.batch_id)
     if not staged:
-        raise SnapshotError(f"batch {batch.batch_id} holds no posts any more: retention has removed them")
+        raise SnapshotError(f"batch {batch.batch_id} no longer has posts: retention has removed them")
     files = files_of(store, snapshots, batch.batch_id)
     parts = files.staged_parts(staged)
     if len(parts) < len(staged):
@@ -89,10 +89,10 @@ def find_snapshot(store: StagingStore, batch: Batch, snapshots: UPath) -> Snapsh
 
 
 class StagedPosts:
-    """What staging says of a batch's posts, a range of keys at a time."""
+    """The rows of a batch's posts in staging, read one range of keys at a time."""
 
     def __init__(self, read: Read, batch_id: str, *, knows_changes: bool) -> None:
-        """Read with ``read``; without ``knows_changes`` the database has no report of changes after release."""
+        """Read with ``read``; ``knows_changes`` is whether the database has the report of changes after release."""
         self._read = read
         self._batch_id = batch_id
         self._knows_changes = knows_changes
@@ -102,11 +102,11 @@ class StagedPosts:
         return self._between(schema.disposition, _DISPOSITIONS, first, last)
 
     def findings(self, first: int, last: int) -> pa.Table:
-        """Return their findings, in the order of ``post_id``."""
+        """Return the findings of these posts, in the order of ``post_id``."""
         return self._between(schema.finding, _FINDINGS, first, last)
 
     def changes(self, first: int, last: int) -> dict[int, str]:
-        """Return the names of what PMO changed in those that are in Millennium."""
+        """Return the names of the columns that PMO changed, for these posts that are in Millennium."""
         if not self._knows_changes:
             return {}
         change, post = schema.released_change, schema.released_post
@@ -140,7 +140,7 @@ class StagedPosts:
                 unit.c.enhet_hsa_id,
             )
             .join(post, post.c.post_id == change.c.post_id)
-            # The rows of the batch that released it may be removed before this batch's: then the id alone is left.
+            # Retention may have removed the rows of the batch that released it: then only the id is left.
             .join(
                 request,
                 sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id),

@@ -1,8 +1,8 @@
-"""One unit's work list as an Excel workbook, made to be read on a screen and printed on A4, landscape.
+"""One unit's work list as an Excel workbook, for reading on a screen and for printing on A4, landscape.
 
-Every text is written as a text, in cells whose format is text, so that a name that begins with ``=`` stays a name
-also after somebody has edited the cell. There are no formulas. The same rows give the same bytes: the document's
-date of creation is the as-of date.
+Every text is written as a text, in cells whose format is text. So a name that begins with ``=`` stays a name, also
+after an edit of the cell. There are no formulas. The same rows give the same bytes: the document's date of creation is
+the as-of date.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ from waitlist.swedish.words import (
 
 SUMMARY: Final = "Sammanfattning"
 HEADER_ROW: Final = 2
-"""Row of the column names on every sheet of posts, counted from 0."""
+"""The row of the column names on every sheet of posts, counted from 0."""
 
 _WIDTHS: Final[Mapping[str, float]] = {
     "done": 5.5,
@@ -56,7 +56,7 @@ _WIDTHS: Final[Mapping[str, float]] = {
     "action": 54,
     "note": 17,
 }
-"""The columns of a sheet of posts, in their order. The branch stands with what is to be done about it."""
+"""The columns of a sheet of posts, in their order. The branch is in the column of the action about it."""
 _FROZEN: Final = "patient"
 _TO_FILL_IN: Final = ("done", "note")
 _DATES: Final = {"boka_from": "from_day", "boka_fore": "fore_day"}
@@ -74,14 +74,14 @@ _SUMMARY_ORDER: Final = (
     Disposition.LEAVE,
     Disposition.ALREADY_RELEASED,
 )
-"""What somebody has to do comes first."""
+"""Dispositions that need an action come first."""
 _SIDE_SHEETS: Final = {
     Disposition.PLAN_UNIT: (Sheet.PLAN_UNIT, "varav att rätta redan nu"),
     Disposition.MIGRATE: (Sheet.CHECK, "varav att kontrollera"),
     Disposition.LEAVE: (Sheet.TAKE_OFF_SDV_LIST, "varav på en SDV-väntelista"),
     Disposition.ALREADY_RELEASED: (Sheet.CORRECT_IN_MILLENNIUM, "varav att rätta i Millennium"),
 }
-"""Dispositions of which only some posts stand on a sheet."""
+"""Dispositions of which only some posts are on a sheet."""
 
 _FIRST_DAY_OF_EXCEL: Final = dt.date(1900, 1, 1)
 _EXACT_NUMBERS: Final = 10**15
@@ -131,11 +131,11 @@ def write_workbook(
         batch: the batch.
         unit: the unit, with its counts.
         rows: its rows of ``rows.ROWS``, sheet after sheet.
-        beside: a folder for temporary files, which hold personal data and have names; None for memory in their place,
-            about 8 KB a row.
+        beside: a folder for temporary files, which contain personal data and have names; None for memory instead, about
+            8 KB for each row.
 
     Raises:
-        WorkListError: a sheet has no room for its posts.
+        WorkListError: a sheet has more posts than Excel allows.
         OSError, XlsxWriterException: the disk refused.
     """
     how = {"in_memory": True} if beside is None else {"constant_memory": True, "tmpdir": str(beside)}
@@ -148,7 +148,7 @@ def write_workbook(
             if of_sheet.num_rows:
                 layout.write_posts(sheet, of_sheet)
     finally:
-        # Closes its temporary files too.
+        # This closes its temporary files too.
         book.close()
 
 
@@ -169,7 +169,7 @@ class _Layout:
         book.set_properties({"title": f"Arbetslista {self._name}", "created": created})
 
     def write_summary(self) -> None:
-        """Write the first sheet: what the list is, what becomes of every post, how to read it."""
+        """Write the first sheet: what the list is, what happens with the posts, and how to read the list."""
         page = self._page(SUMMARY, _SUMMARY_WIDTHS)
         self._text(page, 0, 0, f"Arbetslista: {self._name}", "title")
         row = 1
@@ -199,10 +199,10 @@ class _Layout:
         for place, name in enumerate(columns):
             self._text(page, HEADER_ROW, place, WORK_LIST_COLUMNS[name], "heading")
         for number, row in enumerate(_records(rows), start=HEADER_ROW + 1):
-            said = {name: _said(name, row) for name in columns}
-            page.set_row(number, _height((words, _WIDTHS[name]) for name, words in said.items()))
+            texts = {name: _cell_text(name, row) for name in columns}
+            page.set_row(number, _height((words, _WIDTHS[name]) for name, words in texts.items()))
             for place, name in enumerate(columns):
-                self._cell(page, (number, place), name, said[name], row)
+                self._cell(page, (number, place), name, texts[name], row)
         page.autofilter(HEADER_ROW, 0, HEADER_ROW + rows.num_rows, last)
         page.freeze_panes(HEADER_ROW + 1, columns.index(_FROZEN) + 1)
         page.repeat_rows(HEADER_ROW)
@@ -238,7 +238,7 @@ class _Layout:
         yield "Körning", f"{kind} {batch.batch_id}"
 
     def _write_counts(self, page: Worksheet, row: int) -> int:
-        """Write what becomes of the unit's posts, adding up to all of them, from a row on; return the last row."""
+        """Write the counts of all the unit's posts, starting at a row; return the last row."""
         unit = self._unit
         for place, heading in enumerate(
             ("Vad händer med posterna?", "Poster", "Vad det betyder", "Vad ni gör", "Flik")
@@ -248,13 +248,13 @@ class _Layout:
             posts = unit.posts.get(disposition, 0)
             if not posts and disposition is not Disposition.MIGRATE:
                 continue
-            told = DISPOSITION_TEXTS[disposition]
+            explained = DISPOSITION_TEXTS[disposition]
             if self._live and disposition is Disposition.FIX_IN_PMO:
-                told = WORK_LIST_FIX_WHEN_LIVE
+                explained = WORK_LIST_FIX_WHEN_LIVE
             side, part = _SIDE_SHEETS.get(disposition, (None, ""))
             row += 1
             sheet = Sheet(disposition.value) if side is None else None
-            self._line(page, row, (DISPOSITION_LABELS[disposition], posts, told.meaning, told.action), sheet)
+            self._line(page, row, (DISPOSITION_LABELS[disposition], posts, explained.meaning, explained.action), sheet)
             if side is not None and (some := self._rows_of(side)):
                 row += 1
                 self._line(page, row, (part, some, "", WORK_LIST_TEXTS[side].action), side, form="part")
@@ -268,15 +268,15 @@ class _Layout:
         return row
 
     def _rows_of(self, sheet: Sheet) -> int:
-        """Return the rows of a sheet that are among the unit's posts."""
+        """Return how many rows of a sheet are among the unit's posts."""
         gone = self._unit.gone if sheet is Sheet.CORRECT_IN_MILLENNIUM else 0
         return self._unit.rows.get(sheet, 0) - gone
 
     def _line(
-        self, page: Worksheet, row: int, told: tuple[str, int, str, str], sheet: Sheet | None, *, form: str = "text"
+        self, page: Worksheet, row: int, cells: tuple[str, int, str, str], sheet: Sheet | None, *, form: str = "text"
     ) -> None:
-        """Write a line of counts; ``form`` is how its name looks."""
-        name, posts, meaning, action = told
+        """Write a line of counts; ``form`` is the format of its name."""
+        name, posts, meaning, action = cells
         rest = "sum" if form == "sum" else "text"
         page.set_row(row, _height(zip((name, "", meaning, action, ""), _SUMMARY_WIDTHS, strict=True)))
         self._text(page, row, 0, name, form)
@@ -298,7 +298,7 @@ class _Layout:
         cutoff = self._unit.cutoff
         return f"{action} Gränsen går efter {cutoff.isoformat()}." if cutoff else action
 
-    def _cell(self, page: Worksheet, at: tuple[int, int], name: str, said: str, row: Mapping[str, Any]) -> None:
+    def _cell(self, page: Worksheet, at: tuple[int, int], name: str, text: str, row: Mapping[str, Any]) -> None:
         day = row[_DATES[name]] if name in _DATES else None
         if day is not None and day >= _FIRST_DAY_OF_EXCEL:
             passed = name == "boka_fore" and day < self._batch.as_of
@@ -306,8 +306,8 @@ class _Layout:
         elif name == "post_id" and abs(row[name]) < _EXACT_NUMBERS:
             _require_room(page.write_number(*at, row[name], self._formats["number"]))
         else:
-            masked = name in _MASKED and said == WORK_LIST_MASKED
-            self._text(page, *at, said, "masked" if masked else "text")
+            masked = name in _MASKED and text == WORK_LIST_MASKED
+            self._text(page, *at, text, "masked" if masked else "text")
 
     def _date(self, page: Worksheet, row: int, place: int, day: dt.date, form: str) -> None:
         _require_room(page.write_datetime(row, place, dt.datetime.combine(day, dt.time()), self._formats[form]))
@@ -323,8 +323,8 @@ class _Layout:
 def columns_of(sheet: Sheet, rows: pa.Table) -> list[str]:
     """Return the columns of a sheet, in their order.
 
-    Where posts are to be moved, the list to move to stands in place of the finding, which is the same for all; the
-    unit is told where it is not known.
+    Where posts must be moved, the list to move to replaces the finding, which is the same for all of them. The column
+    of the unit is there only where the unit is not known.
     """
     left_out = {"label" if sheet is Sheet.MOVE_TO_SDV_LIST else "recommended_list"}
     if rows["unit_in_pmo"].null_count == rows.num_rows:
@@ -332,8 +332,8 @@ def columns_of(sheet: Sheet, rows: pa.Table) -> list[str]:
     return [name for name in _WIDTHS if name not in left_out]
 
 
-def _said(name: str, row: Mapping[str, Any]) -> str:
-    """Return what a cell says, as text."""
+def _cell_text(name: str, row: Mapping[str, Any]) -> str:
+    """Return the text of a cell."""
     if name in _TO_FILL_IN:
         return ""
     if name == "action":
@@ -344,25 +344,25 @@ def _said(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _height(cells: Iterable[tuple[str, float]]) -> float:
-    """Return the points that a row needs for its texts, wrapped in columns of some widths; some programs do not."""
+    """Return the height of a row, in points, for its wrapped texts; some programs do not calculate it themselves."""
     lines = max(_lines(text, width) for text, width in cells)
     return min(_MOST_POINTS, lines * _LINE_POINTS + 3)
 
 
 @lru_cache(maxsize=20_000)
 def _lines(text: str, width: float) -> int:
-    # Letters are measured at 11 points and stand at 10; some of the tenth is left to spare.
-    room = width * 7 * 1.1
+    # The width is measured for letters of 11 points, and they have 10. A part of the difference is kept as margin.
+    available = width * 7 * 1.1
     lines = 0
     for paragraph in text.split("\n"):
         lines += 1
         used = 0
         for word in paragraph.split(" "):
             wide = xl_pixel_width(word)
-            if used and used + wide > room:
+            if used and used + wide > available:
                 lines += 1
                 used = 0
-            lines += max(0, ceil(wide / room) - 1)
+            lines += max(0, ceil(wide / available) - 1)
             used += wide + _SPACE
     return lines
 
@@ -373,7 +373,7 @@ def _in_header(text: str) -> str:
 
 def _require_room(refused: int) -> None:
     if refused:
-        raise WorkListError("a sheet has no room for its posts: a unit has more than Excel holds")
+        raise WorkListError("a unit has more posts than an Excel sheet can have rows")
 
 
 def _records(rows: pa.Table) -> Iterator[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""From a batch to the files: every unit's work list, or none."""
+"""Writes the work lists of a batch: all of them or no file at all."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from waitlist.staging import StagingStore
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written."""
+    """The counts of what was written."""
 
     units: int
     rows: int
-    """Posts that somebody has to act on."""
+    """Posts that need an action."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkList:
-    """One unit's work list, on no disk."""
+    """One unit's work list, in memory only."""
 
     name: str
-    """Of the file, as it is to be kept."""
+    """The file's name."""
     content: bytes
     rows: int
-    """Posts that somebody has to act on."""
+    """Posts that need an action."""
 
 
 def unit_keys(readiness: Readiness, mappings: Mappings, asked: Collection[str]) -> frozenset[str] | None:
-    """Return the keys of the units that are asked for, None for all.
+    """Return the keys of the requested units, None for all.
 
     Args:
         readiness: the batch.
@@ -46,13 +46,13 @@ def unit_keys(readiness: Readiness, mappings: Mappings, asked: Collection[str]) 
         asked: HSA-ids, and ``folder.UNKNOWN_UNIT``; empty for every unit of the batch.
 
     Raises:
-        WorkListError: with every one that has no post in the batch.
+        WorkListError: with every unit that has no post in the batch.
     """
-    known = {unit_key(each.hsa_id, mappings) for wave in readiness.waves for each in wave.units}
-    keys = {each: UNKNOWN if each == UNKNOWN_UNIT else hsa_id(each) for each in asked}
-    if missing := [each for each, key in keys.items() if not each or key not in known]:
+    known = {unit_key(unit.hsa_id, mappings) for wave in readiness.waves for unit in wave.units}
+    keys = {name: UNKNOWN if name == UNKNOWN_UNIT else hsa_id(name) for name in asked}
+    if missing := [name for name, key in keys.items() if not name or key not in known]:
         batch_id = readiness.batch.batch_id
-        raise WorkListError("\n".join(f"unit {each} has no posts in batch {batch_id}" for each in missing))
+        raise WorkListError("\n".join(f"unit {name} has no posts in batch {batch_id}" for name in missing))
     return frozenset(keys.values()) or None
 
 
@@ -67,17 +67,17 @@ def write_work_lists(
     with_csv: bool = False,
     progress: Progress = lambda _what, _done, _of: None,
 ) -> Written:
-    """Write the work list of each unit of a batch; nothing has changed when this fails.
+    """Write the work list of each unit of a batch; when this fails, nothing has changed.
 
     Args:
         store: the staging database.
-        readiness: the batch, as ``read_readiness`` gives it.
-        snapshot: its snapshot, as ``find_snapshot`` gives it.
+        readiness: the batch, from ``read_readiness``.
+        snapshot: its snapshot, from ``find_snapshot``.
         mappings: names and waves of the units.
-        out: where to.
-        only: what ``unit_keys`` returned; None for every unit of the batch.
+        out: the folder to write to.
+        only: the result of ``unit_keys``; None for every unit of the batch.
         with_csv: write a CSV file beside each workbook.
-        progress: is told how far it has come.
+        progress: called with the progress.
 
     Raises:
         WorkListError: snapshot and staging do not add up, or the folder or disk refused.
@@ -107,18 +107,18 @@ def write_work_lists(
 def make_work_list(
     store: StagingStore, readiness: Readiness, snapshot: Snapshot, mappings: Mappings, key: str
 ) -> WorkList:
-    """Make the work list of one unit in memory: nothing of it is left behind, however the process ends.
+    """Make the work list of one unit in memory: no file remains, however the process ends.
 
     Args:
         store: the staging database.
-        readiness: the batch, as ``read_readiness`` gives it.
-        snapshot: its snapshot, as ``find_snapshot`` gives it.
+        readiness: the batch, from ``read_readiness``.
+        snapshot: its snapshot, from ``find_snapshot``.
         mappings: names and waves of the units.
-        key: of the unit, one that ``unit_keys`` would return.
+        key: the unit's key, as from ``unit_keys``.
 
     Raises:
-        WorkListError: the unit has no posts in the batch, or more than a sheet has room for; or snapshot and staging do
-            not add up.
+        WorkListError: the unit has no posts in the batch, or more than Excel allows on a sheet; or snapshot and staging
+            do not add up.
         SnapshotError: the snapshot is damaged.
         StagingError: the database refused.
     """
