@@ -2,9 +2,9 @@
 
 ``generate`` fills a database with the tables ``enhet``, ``patient``, ``vantelistepost`` and ``bilaga``
 and writes the truth beside it: which disposition and which findings each post must get. A post is
-put together from independent parts (``components``), by chance (``draws``) or as planted
-(``scenarios``); what follows from the parts is stated once, in ``truth``, and never computed by the
-code that it judges. Persons are official test numbers only (``persons``).
+composed of independent parts (``components``), by chance (``draws``) or as planted (``scenarios``).
+The outcome of the parts is stated once, in ``truth``, and never computed by the code that it judges.
+Persons have official test numbers only (``persons``).
 """
 
 from waitlist.simulator.generation import MAPPINGS, RELEASED, TRUTH, Generation, generate

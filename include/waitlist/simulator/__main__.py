@@ -18,11 +18,11 @@ from waitlist.simulator.generation import generate
 from waitlist.simulator.orders import Order, SimulatorError
 
 _QUIET_SECONDS: Final = 2.0
-"""Nobody needs a progress bar for less."""
+"""Shorter work has no progress bar."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Generate as the command line says; 0 when all was written, 2 when nothing was."""
+    """Generate with the arguments of the command line; return 0 when all was written, 2 when nothing was."""
     given = _parser().parse_args(arguments)
     sqlite = given.sqlite or (None if given.postgres else given.out / "pmo.sqlite")
     try:
@@ -61,13 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path(".demo"), metavar="FOLDER", help="mapping files and truth")
     parser.add_argument("--mappings", type=Path, default=paths.MAPPINGS, metavar="FOLDER")
-    parser.add_argument("--replace", action="store_true", help="write anew what is there already")
+    parser.add_argument("--replace", action="store_true", help="replace earlier output")
     return parser
 
 
 @contextmanager
 def _progress(posts: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error once the work has taken a while."""
+    """Show a progress bar on standard error when the work takes more than a few seconds."""
     columns = (TextColumn("Synthetic PMO"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     task = bar.add_task("posts", total=posts)

@@ -1,6 +1,6 @@
-"""The SDV lists and base categories as the generator sees them, read straight from the mapping files.
+"""The SDV lists and base categories for the generator, read directly from the mapping files.
 
-The truth must not lean on the code that it judges, so this reads the CSV files by itself.
+The truth must not depend on the code that it judges, so this module reads the CSV files itself.
 """
 
 import csv
@@ -18,7 +18,7 @@ Texts = npt.NDArray[np.object_]
 
 CONTACT_FORMS: Final = ("besok", "telefon", "video", "hembesok")
 UNKNOWN_FORM: Final = len(CONTACT_FORMS)
-"""Stands for any contact form that is not in the contract."""
+"""The index of any contact form that is not in the contract."""
 _NEAR_MISSES: Final = (
     "Läkarmottagningen", "Diabetsmottagning", "Distriktsköterskemottagning", "Lab/provtagning", "Hembesök",
     "Astma KOL-mottagning", "Telefontider", "Kurator", "Gastric by-pass", "Laekarmottagning", "SDV", "SDV Pv",
@@ -31,14 +31,14 @@ _LOCAL: Final = (
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Names and what follows from them; an index of -1 stands for none."""
+    """Names of lists and categories, and the facts about them; an index of -1 means None."""
 
     lists: Texts
     """SDV lists, shape (l,)."""
     areas: Texts
     """Care area of each list, shape (l,)."""
     forms: Numbers
-    """The contact form that each list's name says, as an index in ``CONTACT_FORMS``, or -1; shape (l,)."""
+    """The contact form in each list's name, as an index in ``CONTACT_FORMS``, or -1; shape (l,)."""
     lower: Numbers
     """Lowest age in months, -1 for none; shape (l,)."""
     upper: Numbers
@@ -50,17 +50,17 @@ class Catalogue:
     targets: Numbers
     """The recommended list of each base category by contact form, unknown last; shape (b, 5)."""
     near_misses: Texts
-    """Categories that look like known ones and are not, then nothing at all."""
+    """Categories that resemble known ones, and the empty category."""
     local: Texts
-    """Categories that a unit made for itself."""
+    """Categories of a unit's own."""
 
     @classmethod
     def read(cls, mappings: Path) -> "Catalogue":
         """Read ``sdv_lists.csv`` and ``base_categories.csv`` of a mapping folder."""
-        rows = _rows(mappings / "sdv_lists.csv")
+        rows = _read_csv(mappings / "sdv_lists.csv")
         names = [row["sdv_lista"] for row in rows]
         targets: dict[str, list[int]] = {}
-        for row in sorted(_rows(mappings / "base_categories.csv"), key=lambda row: row["kontaktform"] != ""):
+        for row in sorted(_read_csv(mappings / "base_categories.csv"), key=lambda row: row["kontaktform"] != ""):
             target = names.index(row["sdv_lista"])
             if not row["kontaktform"]:
                 targets[row["kategori"]] = [target] * (len(CONTACT_FORMS) + 1)
@@ -89,7 +89,7 @@ class Catalogue:
         return int(np.flatnonzero(self.base == name)[0])
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

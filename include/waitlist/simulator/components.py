@@ -1,4 +1,4 @@
-"""What a post is made of: independent parts, each with a consequence that is known beforehand."""
+"""The independent parts of a post, each with a consequence that is known beforehand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Life(IntEnum):
-    """When the post was registered and closed, seen from the as-of date."""
+    """When the post was registered and closed, relative to the as-of date."""
 
     OPEN = 0
     CLOSED_LATER = 1
@@ -42,7 +42,7 @@ class Name(IntEnum):
 
 
 class Dates(IntEnum):
-    """The booking window, seen from the as-of date, the unit's go-live and its cutoff (go-live + 28 days)."""
+    """The booking window, relative to the as-of date, the unit's go-live and its cutoff (go-live + 28 days)."""
 
     LATE = 0
     LATE_FIRST_DAY = 1
@@ -53,7 +53,7 @@ class Dates(IntEnum):
     WITHIN_LAST_DAY = 4
     """To the cutoff itself."""
     TODAY = 5
-    """To the as-of date, which is not expired: before go-live, or within the cutoff at a unit that is live."""
+    """To the as-of date, so it has not expired: before go-live, or within the cutoff at a unit that is live."""
     STRADDLING = 6
     STRADDLING_EDGE = 7
     """From the cutoff to the day after."""
@@ -74,17 +74,17 @@ class Dates(IntEnum):
 
 
 class Category(IntEnum):
-    """The kind of list that the post lies on."""
+    """The kind of list that the post is on."""
 
     SDV = 0
     BASE = 1
     UNKNOWN = 2
     LOCAL = 3
-    """Unknown, too: the unit's own."""
+    """Also unknown: a category of the unit's own."""
 
 
 class Spelling(IntEnum):
-    """How a known category is written; all of these still match."""
+    """The spelling of a known category; all of these still match."""
 
     EXACT = 0
     OUTER_SPACE = 1
@@ -100,11 +100,11 @@ class Spelling(IntEnum):
 
 
 class Contact(IntEnum):
-    """The contact form, seen from the list's name."""
+    """The contact form, compared with the list's name."""
 
     FITTING = 0
     OTHER = 1
-    """Another of the contract's forms."""
+    """Another form of the contract."""
     UNKNOWN = 2
 
 
@@ -117,15 +117,15 @@ class Text(IntEnum):
     EMPTY = 3
     LONG = 4
     HUGE = 5
-    """Beyond what a bulk reader's buffer takes."""
+    """Longer than a bulk reader's buffer."""
     WIDE = 6
-    """Long only by white space, which folds away."""
+    """Long only by white space, which is folded."""
     EMOJI = 7
     """Long only in bytes."""
 
 
 class Control(IntEnum):
-    """Which text holds a control character."""
+    """The text that contains a control character."""
 
     NONE = 0
     REASON = 1
@@ -134,7 +134,7 @@ class Control(IntEnum):
 
 
 class Branch(IntEnum):
-    """Where the visit is, and whether Orsak or Planerade åtgärder names the place."""
+    """The place of the visit, and whether Orsak or Planerade åtgärder names it."""
 
     NONE = 0
     IN_REASON = 1
@@ -148,7 +148,7 @@ class Branch(IntEnum):
 
 
 class Stamp(IntEnum):
-    """How a booking date is written."""
+    """The form of a booking date."""
 
     DATE = 0
     MIDNIGHT = 1
@@ -157,7 +157,7 @@ class Stamp(IntEnum):
 
 
 class Anchor(IntEnum):
-    """From which day a window that was set by hand counts."""
+    """The day from which a window that was set by hand is counted."""
 
     NONE = 0
     CUTOFF = 1
@@ -168,8 +168,8 @@ class Anchor(IntEnum):
 class Components:
     """The parts of a chunk of posts; arrays of shape (n,), each a kind of the class of its name.
 
-    A ``list_``, ``base`` or ``form`` of -1 is left to the person's age, the unit and chance; a ``group`` of -1 is a
-    post that shares its person with no other of the chunk on purpose.
+    A ``list_``, ``base`` or ``form`` of -1 is chosen by the person's age, the unit and chance. A post with a ``group``
+    of -1 is not planted to share its person with another post of the chunk.
     """
 
     unit: Numbers
@@ -182,7 +182,7 @@ class Components:
     stamp: Numbers
     anchor: Numbers
     first: Numbers
-    """First day of a window set by hand, in days from the anchor."""
+    """The first day of a window that was set by hand, in days from the anchor."""
     last: Numbers
     category: Numbers
     spelling: Numbers
@@ -198,22 +198,22 @@ class Components:
     waiting: Mask
     first_visit: Mask
     outside: Mask
-    """The list is one of another care area than the unit's."""
+    """Whether the list is of another care area than the unit's."""
     wrong_age: Mask
     own_row: Mask
-    """The patient has a row for this post alone."""
+    """Whether the patient has a row only for this post."""
     protected: Mask
-    """That row has a protected identity."""
+    """Whether that row has a protected identity."""
     duplicate: Mask
     released: Mask
 
     @classmethod
     def clean(cls, count: int) -> "Components":
-        """Make posts that migrate, once they have a unit."""
+        """Return posts that migrate when they get a unit."""
         return cls(**{name: np.full(count, value) for name, value in _CLEAN.items()})
 
     def plant(self, place: int, parts: Mapping[str, int | str]) -> None:
-        """Make the post at a place clean but for the given parts; its unit stays."""
+        """Replace the post at an index by a clean one with the given parts; its unit stays."""
         for name, value in (_CLEAN | dict(parts)).items():
             if name != "unit":
                 getattr(self, name)[place] = value

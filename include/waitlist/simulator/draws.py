@@ -1,4 +1,4 @@
-"""Ordinary posts by chance, with planted ones at some places among them."""
+"""Draws ordinary posts by chance, and plants the posts of scenarios among them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -29,7 +29,7 @@ Odds = Mapping[int, float]
 Numbers = npt.NDArray[np.int64]
 
 SCENARIO_POSTS: Final = 20_000
-"""A scenario's ``times`` counts in so many posts."""
+"""The number of posts that a scenario's ``times`` refers to."""
 
 _POOLS: Final[Mapping[Kind, Odds]] = {
     Kind.HEALTH_CENTRE: {Pool.MINORS: 0.09},
@@ -38,7 +38,7 @@ _POOLS: Final[Mapping[Kind, Odds]] = {
     Kind.YOUTH_CLINIC: {Pool.YOUTH: 1.0},
 }
 _WITHOUT_OWN_BASE: Final = (Kind.CHILD_HEALTH, Kind.YOUTH_CLINIC)
-"""No base category leads to a list of these; what they have not moved lies mostly on lists of their own."""
+"""No base category leads to a list of these units; their unmoved posts are mostly on lists of their own."""
 
 _MESSY: Final[Mapping[str, Odds]] = {
     "identity": {
@@ -102,7 +102,7 @@ _CHILD: Final = (Kind.FAMILY_CENTRE, Kind.CHILD_HEALTH)
 
 
 class Draws:
-    """Draws the components of chunk after chunk; the same random state gives the same posts."""
+    """Draws the components of each chunk; the same random state gives the same posts."""
 
     def __init__(self, units: list[Unit], catalogue: Catalogue) -> None:
         mess = np.array([unit.mess for unit in units])
@@ -166,7 +166,7 @@ class Draws:
 
 
 def _times(scenario: Scenario, first: int, count: int) -> int:
-    """Spread a scenario evenly over chunks; the first chunk has every one, however few its posts are."""
+    """Spread a scenario evenly over chunks; the first chunk has every scenario, however few posts it has."""
     if first == 0:
         return max(1, scenario.times * count // SCENARIO_POSTS)
     if scenario.once:
@@ -179,7 +179,7 @@ def _table(odds: Odds, factor: npt.NDArray[np.float64]) -> tuple[Numbers, npt.ND
 
 
 def _tables(odds: Sequence[Odds]) -> tuple[Numbers, npt.NDArray[np.float64]]:
-    """Make a table to draw from: kinds, and for each unit where in [0, 1) each begins; 0 is what remains."""
+    """Return a table to draw from: kinds, and each unit's lower bounds of the kinds in [0, 1); kind 0 is the rest."""
     kinds = sorted({kind for row in odds for kind in row})
     bounds = np.cumsum([[row.get(kind, 0.0) for kind in kinds] for row in odds], axis=1)
     return np.array([*kinds, 0]), bounds

@@ -1,4 +1,4 @@
-"""One generation: the database, its mapping files and the truth, all of it or nothing."""
+"""Generates the database, its mapping files and the truth: all of them or nothing."""
 
 import csv
 import shutil
@@ -25,16 +25,16 @@ TRUTH: Final = "truth.parquet"
 RELEASED: Final = "released_posts.csv"
 _COPIED: Final = ("sdv_lists.csv", "base_categories.csv", "reserve_numbers.csv", "test_persons.csv")
 _EMPTIED: Final = "rule_severities.csv"
-"""Copied without its rows: the truth is that of the built-in severities."""
+"""Copied without its rows: the truth assumes the built-in severities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What was made; counts only."""
+    """The counts of what was generated."""
 
     posts: int
     extracted: int
-    """Posts that an extract at the as-of date holds, and the truth has a row for."""
+    """Posts in an extract at the as-of date; the truth has a row for each of them."""
     units: int
     released: int
     dispositions: Mapping[str, int]
@@ -51,7 +51,7 @@ def generate(
     replace: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Generation:
-    """Make a synthetic PMO in SQLite, PostgreSQL or both, and write the truth beside it.
+    """Generate a synthetic PMO in SQLite, PostgreSQL or both, and write the truth beside it.
 
     Args:
         order: size, seed and as-of date.
@@ -59,12 +59,12 @@ def generate(
         sqlite: the database file to write.
         postgres: URL of the database to write.
         mappings: the project's mapping files; ``units.csv`` is made, not copied.
-        replace: write anew what is there already.
-        progress: is told after each chunk how many posts are done.
+        replace: whether to replace earlier output.
+        progress: called after each chunk with the number of posts done.
 
     Raises:
-        SimulatorError: a target holds rows already, cannot be reached, or test persons run out. No target has
-            changed then.
+        SimulatorError: a target has rows already, cannot be reached, or there are too few test persons. No target
+            has changed then.
     """
     check_targets(out, sqlite=sqlite, postgres=postgres, replace=replace)
     pmo = SyntheticPmo(order, mappings)
@@ -108,17 +108,17 @@ def generate(
 
 
 def check_targets(out: Path, *, sqlite: Path | None, postgres: str | None, replace: bool) -> None:
-    """Refuse to overwrite anything that was not asked for.
+    """Refuse to overwrite earlier output unless this was requested.
 
     Raises:
-        SimulatorError: with every target that is in the way.
+        SimulatorError: with every target that has earlier output.
     """
     faults = []
     if sqlite is None and postgres is None:
         faults.append("no database was named: a SQLite file, a PostgreSQL URL or both")
     existing = sorted(name for name in (MAPPINGS, TRUTH, RELEASED) if (out / name).exists())
     if existing and not replace:
-        faults.append(f"{out} has {', '.join(existing)}: pass --replace to write them anew")
+        faults.append(f"{out} has {', '.join(existing)}: pass --replace to replace them")
     checks: list[Callable[[], None]] = []
     if sqlite is not None:
         checks.append(lambda: check_sqlite(sqlite, replace=replace))

@@ -1,10 +1,9 @@
-"""What happened at the units before the as-of date: a synthetic PMO's staff at work, day by day.
+"""The history of a synthetic PMO before the as-of date: its staff's work at each unit, day by day.
 
-A generated PMO is a state; a trend needs days. ``History`` first puts posts back where they lay before anybody
-had begun (on base categories and lists of the unit's own), then lets each unit put its posts in order at a pace
-of its own: some are quick, some begin late, some stall, at some it gets worse. New posts come in all the while. What
-has to be done about a post comes from the generation's truth, never from the rules. The same PMO, seed and first day
-give the same history.
+A generated PMO is a state, and a trend needs days. ``History`` first moves posts back to the base categories and own
+lists on which they were before the work began. Then each unit corrects its posts at its own pace: some are quick, some
+begin late, some stop, and at some the posts get worse. New posts are registered all the time. The action for a post
+comes from the generation's truth, never from the rules. The same PMO, seed and first day give the same history.
 """
 
 import csv
@@ -27,21 +26,21 @@ from waitlist.simulator.orders import CUTOFF_DAYS, SimulatorError
 
 
 class Pace(Enum):
-    """How a unit works through its posts."""
+    """How fast a unit corrects its posts."""
 
     QUICK = "quick"
     STEADY = "steady"
     LATE = "late"
-    """Nothing is done for two weeks, then much."""
+    """No corrections for two weeks, then many."""
     STALLED = "stalled"
-    """Begins well and stops after ten days."""
+    """Stops after ten days."""
     WORSE = "worse"
-    """Little is put in order, and what was is undone again."""
+    """Few corrections, and earlier ones are undone."""
 
 
 class _Work(NamedTuple):
     share: float
-    """Of the posts that are left, how many are put in order a day."""
+    """The share of the remaining posts that is corrected each day."""
     begins: int
     """Days after the first."""
     ends: int | None
@@ -57,14 +56,14 @@ _WORK: Final[Mapping[Pace, _Work]] = {
 _PACES: Final = (
     Pace.QUICK, Pace.STEADY, Pace.STEADY, Pace.LATE, Pace.STEADY, Pace.STALLED, Pace.QUICK, Pace.WORSE,
 )  # fmt: skip
-"""Each is given to every eighth unit, in an order that the seed decides."""
+"""Every eighth unit gets the same pace, in an order that the seed decides."""
 _NOT_BEGUN: Final = 0.55
-"""Of the posts that are in order at last, how many were not when it began."""
+"""The share of the finally correct posts that was not correct at the start."""
 _UNDONE: Final = 0.30
-"""Of a worsening unit's posts that were in order all along, how many are undone."""
+"""The share of a worsening unit's correct posts whose correction is undone."""
 _RELEASED_CHANGED: Final = 0.4
 _BOOKED: Final = 0.12
-"""Of the posts that are left at a live unit, how many are booked in Millennium and closed a day."""
+"""The share of the remaining posts at a live unit that is booked in Millennium and closed each day."""
 
 _ON_LIST: Final = frozenset({"NOT_WAITING_ON_SDV_LIST", "NOT_ELIGIBLE_ON_SDV_LIST", "ID_UNSAFE_ON_SDV_LIST"})
 _DATES: Final = frozenset({"DATE_MISSING", "DATE_INVERTED", "DATE_EXPIRED"})
@@ -78,7 +77,7 @@ Values = dict[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What somebody did to a post; ``andrad`` follows from the day."""
+    """A change of a post; ``andrad`` follows from the day."""
 
     post_id: int
     day: dt.date
@@ -107,17 +106,17 @@ class _Post:
 
 
 class History:
-    """The days of a synthetic PMO in a SQLite file, lived through in their order."""
+    """The days of a synthetic PMO in a SQLite file, applied in their order."""
 
     def __init__(self, pmo: Path, folder: Path, *, first: dt.date, last: dt.date, seed: int = 1) -> None:
-        """Decide what will happen, and put the posts back to where they lay before the first day.
+        """Decide all changes, and move the posts back to their lists before the first day.
 
         Args:
-            pmo: the database that ``generate`` wrote, not yet lived through.
-            folder: where ``generate`` left the mapping files and the truth.
+            pmo: the database that ``generate`` wrote, without a history.
+            folder: the folder with the mapping files and the truth of ``generate``.
             first: the first day.
             last: the last one, the as-of date of the generation.
-            seed: decides each unit's pace and each post's day.
+            seed: decides the pace of each unit and the day of each post.
 
         Raises:
             SimulatorError: the days are out of order, or a history has begun there already.
@@ -126,7 +125,7 @@ class History:
             raise SimulatorError(f"the first day, {first}, is after the last, {last}")
         self._pmo, self._first, self._last = pmo, first, last
         self._catalogue = Catalogue.read(folder / MAPPINGS)
-        units_csv = _rows(folder / MAPPINGS / "units.csv")
+        units_csv = _read_csv(folder / MAPPINGS / "units.csv")
         self._go_live = {
             row["hsa_id"]: dt.date.fromisoformat(row["driftstart"]) for row in units_csv if row["driftstart"]
         }
@@ -151,7 +150,7 @@ class History:
         self._write(self._before)
 
     def live_through(self, day: dt.date) -> int:
-        """Do a day's changes in PMO; return how many posts were changed.
+        """Make a day's changes in PMO; return how many posts were changed.
 
         Raises:
             SimulatorError: the day is outside the history.
@@ -161,7 +160,7 @@ class History:
         return self._write(self._days.pop(day, []))
 
     def _spread(self, random: np.random.Generator, posts: Sequence[_Post]) -> list[_Post]:
-        """Let as many posts come in on one day as on another; most of a generation's are of its last days."""
+        """Spread the registrations evenly over the days; in a generation most of them are in its last days."""
         days = (self._last - self._first).days + 1
         found = []
         for post, draw in zip(posts, random.random(len(posts)).tolist(), strict=True):
@@ -191,7 +190,7 @@ class History:
         self._do(post, self._day(_WORK[pace], since, draws[0]), lambda when: self._remedy(random, post, when, draws))
 
     def _move_late(self, random: np.random.Generator, post: _Post, draws: Sequence[float], pace: Pace) -> None:
-        """Let a post that is in order at last come to its list some day, or leave it at a worsening unit."""
+        """Move a finally correct post to its list on some day, or away from it at a worsening unit."""
         before = self._earlier_category(random, post)
         if draws[1] < _NOT_BEGUN:
             self._before.append(Change(post.post_id, post.day, {"kategori": before}))
@@ -202,7 +201,7 @@ class History:
             self._do(post, max(day, post.day), lambda _: {"kategori": before})
 
     def _remedy(self, random: np.random.Generator, post: _Post, day: dt.date, draws: Sequence[float]) -> Values:
-        """Say what is done about a post's findings, all of them at once."""
+        """Return the changes that correct all of a post's findings at once."""
         found, done = post.findings, Values()
         closed = found & _CLOSED or (found & _BY_HAND and draws[1] < 0.5)
         if closed or ("NOT_WAITING" in found and draws[1] < 0.3):
@@ -246,7 +245,7 @@ class History:
             self._days[day].append(Change(post.post_id, day, values))
 
     def _day(self, work: _Work, since: dt.date, draw: float) -> dt.date | None:
-        """Return the day on which a post's turn comes at a pace; None where it does not come."""
+        """Return the day on which a post is corrected at a pace; None where it is not corrected."""
         begins = max(since, self._first + dt.timedelta(days=work.begins))
         waits = int(np.log1p(-draw) / np.log1p(-work.share))
         day = begins + dt.timedelta(days=min(waits, 10_000))
@@ -254,7 +253,7 @@ class History:
         return day if day <= ends else None
 
     def _earlier_category(self, random: np.random.Generator, post: _Post) -> str:
-        """Return a list that the post may have lain on before the SDV list: what maps to it, else the unit's own."""
+        """Return a list that the post may have been on before: one that maps to its SDV list, else the unit's own."""
         form = CONTACT_FORMS.index(post.kontaktform) if post.kontaktform in CONTACT_FORMS else UNKNOWN_FORM
         names = self._sources.get((post.kategori or "", form)) or self._catalogue.local.tolist()
         return str(names[int(random.integers(len(names)))])
@@ -288,7 +287,7 @@ class History:
                     f"UPDATE vantelistepost SET {places} WHERE post_id = ?",  # noqa: S608 - names of _COLUMNS
                     (*change.values.values(), change.post_id),
                 )
-                # Nothing is changed before it is registered.
+                # No post is changed before it is registered.
                 connection.execute(
                     "UPDATE vantelistepost SET andrad = max(registrerad, ?) WHERE post_id = ?",
                     (f"{change.day} {_OFFICE_HOUR}", change.post_id),
@@ -304,10 +303,10 @@ def _require_known(values: Mapping[str, Any]) -> None:
 
 
 def _begin(pmo: Path) -> None:
-    """Mark the file, so that no second history begins where one has been."""
+    """Mark the file, so that it cannot get a second history."""
     with closing(sqlite3.connect(pmo)) as connection:
         if connection.execute("PRAGMA user_version").fetchone() != (0,):
-            raise SimulatorError(f"{pmo} has a history already: generate it anew")
+            raise SimulatorError(f"{pmo} has a history already: generate it again")
         connection.execute("PRAGMA user_version = 1")
 
 
@@ -339,7 +338,7 @@ def _read_posts(pmo: Path, folder: Path) -> list[_Post]:
         ]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -352,6 +351,6 @@ def _day_of(text: str | None) -> dt.date | None:
 
 
 def _after(text: str | None) -> dt.date:
-    """Return the first day on which a window has passed; long ago where no date can be read."""
+    """Return the first day after a window; a day long ago where the date cannot be read."""
     day = _day_of(text)
     return dt.date.min if day is None else day + dt.timedelta(days=1)

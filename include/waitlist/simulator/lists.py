@@ -1,4 +1,4 @@
-"""Which list a post lies on, how that is written, and the contact form that goes with it."""
+"""Chooses the list of a post, its spelling, and the contact form."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _WEIGHTS: Final = {
     "SDV Um Kur Återbesök": 2, "Läkarmottagning": 6, "Distriktssköterskemottagning": 5, "Diabetesmottagning": 3,
     "Hypertonimottagning": 3, "Telefontid": 2, "Lab/provtagning (barn)": 2,
 }  # fmt: skip
-"""How common a list or a base category is; others 1."""
+"""The weight of a list or a base category; all others have 1."""
 _FOR_MINORS: Final = ("Läk Återbesök", "(vaccination)", "Die", "Kur", "Psyk", "Provtagning Barn")
 _BASE_FOR: Final = {
     Pool.MINORS: ("Lab/provtagning (barn)", "Läkarmottagning", "Vaccination", "Psykologmottagning"),
@@ -38,13 +38,13 @@ _BASE_FOR: Final = {
 }
 _ORDINARY_FORMS: Final = np.cumsum((0.82, 0.13, 0.03, 0.02))
 _LOOSE_FORM: Final = 0.1
-"""How often a base category's post has a form that its name does not say."""
+"""How often a base category's post has another form than the one in its name."""
 _THREE_MONTHS: Final = 92
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Something to draw from by weight."""
+    """A weighted choice."""
 
     rows: Numbers
     bounds: Luck
@@ -100,9 +100,9 @@ class ListChooser:
         begins: Days,
         ends: Days,
     ) -> Numbers:
-        """Choose the list of each post (of one on another category, what it might have been), and base categories.
+        """Choose the list of each post, and its base category. A post on another category gets the list it would have.
 
-        Where no list takes a small child of its age, its window moves by three months: ``begins`` and ``ends``
+        Where no list is for a small child of its age, its window is moved by three months: ``begins`` and ``ends``
         change in place, as ``parts.base`` does.
 
         Raises:
@@ -127,7 +127,7 @@ class ListChooser:
         return chosen
 
     def _fits(self, age: Numbers) -> Mask:
-        """Tell which list of the child health programme takes a child of which age, shape (n, lists)."""
+        """Tell which lists of the child health programme are for a child of each age, shape (n, lists)."""
         lower, upper = self._catalogue.lower[self._programme], self._catalogue.upper[self._programme]
         return np.asarray((lower <= age[:, None]) & (age[:, None] <= upper))
 
@@ -151,7 +151,7 @@ class ListChooser:
         return np.asarray(self._programme[np.where(wrong, far, right)])
 
     def settle_forms(self, random: np.random.Generator, parts: Components, lists: Numbers) -> tuple[Numbers, Numbers]:
-        """Settle each post's contact form, as an index in ``CONTACT_FORMS``, and its target list, -1 for none."""
+        """Return each post's contact form, as an index in ``CONTACT_FORMS``, and its target list, -1 for None."""
         catalogue, count = self._catalogue, len(lists)
         ordinary = np.minimum(np.searchsorted(_ORDINARY_FORMS, random.random(count)), len(CONTACT_FORMS) - 1)
         on_base = parts.category == Category.BASE

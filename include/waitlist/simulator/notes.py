@@ -1,4 +1,4 @@
-"""The free texts of the posts: ordinary notes, and those that were planted."""
+"""Writes the free texts of the posts: ordinary notes, and planted ones."""
 
 import unicodedata
 from typing import Final
@@ -42,7 +42,7 @@ class NoteWriter:
         """Write the texts of a chunk.
 
         Args:
-            random: where chance comes from.
+            random: the random generator.
             parts: components, shape (n,).
             group: index in ``texts.GROUPS`` of the notes that suit each post, -1 where its list is not known.
 
@@ -76,7 +76,7 @@ class NoteWriter:
 
 
 def written_name(name: str, kind: Name, draw: int) -> str | None:
-    """Write a patient's name, or what stands there instead."""
+    """Write a patient's name, or the text in its place."""
     control = _CONTROLS[draw % len(_CONTROLS)]
     if kind is Name.MISSING:
         return _NAMELESS[draw % len(_NAMELESS)]
@@ -86,7 +86,7 @@ def written_name(name: str, kind: Name, draw: int) -> str | None:
 
 
 class _Note:
-    """The texts of one post, for the few that are not ordinary."""
+    """The texts of one post that is not ordinary."""
 
     def __init__(self, reason: str | None, plan: str | None, clinician: str | None) -> None:
         self.reason, self.plan, self.clinician = reason, plan, clinician

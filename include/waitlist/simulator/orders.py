@@ -1,4 +1,4 @@
-"""What can be ordered, and the tables that come of it."""
+"""The order of a synthetic PMO, and the tables that it gets."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from waitlist.exceptions import WaitlistError
 
 MOST_POSTS: Final = 10_000_000
 EARLIEST, LATEST = dt.date(2024, 1, 1), dt.date(2024, 12, 15)
-"""As-of dates for which there are official test children of every age, unborn ones too."""
+"""The as-of dates for which there are official test children of every age, including unborn ones."""
 CUTOFF_DAYS: Final = 28
 PILOT_DAYS: Final = 30
 """The pilot batch was released so many days before the as-of date."""
@@ -39,7 +39,7 @@ POST: Final = pa.schema(
         pa.field("kontaktform", pa.string()),
         pa.field("vantar_pa_besok", pa.int16(), nullable=False),
         pa.field("nybesok", pa.int16(), nullable=False),
-        # Text, since what stands there may be no date.
+        # Text, since it may not be a date.
         pa.field("boka_from", pa.string()),
         pa.field("boka_fore", pa.string()),
         pa.field("orsak", pa.string()),
@@ -69,14 +69,14 @@ class SimulatorError(WaitlistError):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to generate; the same order gives the same data in every database."""
+    """The order for a generation; the same order gives the same data in every database."""
 
     posts: int
     seed: int = 1
     as_of: dt.date = dt.date(2024, 10, 1)
 
     def __post_init__(self) -> None:
-        """Refuse what the official test numbers cannot serve.
+        """Refuse an order for which there are too few official test numbers.
 
         Raises:
             SimulatorError: with every fault of the order.
@@ -87,7 +87,7 @@ class Order:
         if self.seed < 0:
             faults.append(f"seed must not be negative, not {self.seed}")
         if not EARLIEST <= self.as_of <= LATEST:
-            faults.append(f"as-of must lie between {EARLIEST} and {LATEST}, where official test children are")
+            faults.append(f"as-of must be between {EARLIEST} and {LATEST}, where there are official test children")
         if faults:
             raise SimulatorError("; ".join(faults))
 

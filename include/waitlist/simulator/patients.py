@@ -1,4 +1,4 @@
-"""Who each post is about: a shared patient, or one with a row for that post alone."""
+"""Chooses the patient of each post: a shared patient, or one with a row only for that post."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class PatientBook:
-    """Hands out persons so that no unit has one twice, and keeps the patients' ids."""
+    """Assigns persons so that no unit has the same one twice, and stores the patients' ids."""
 
     def __init__(self, order: Order, people: People, units: int) -> None:
         self._as_of = order.as_of
@@ -29,7 +29,7 @@ class PatientBook:
         self._next_id = people.listed + 1
 
     def shared(self) -> pa.Table:
-        """Return the patients that any post may be about."""
+        """Return the patients that any post may have."""
         people, count = self._people, self._people.listed
         columns = [
             pa.array(np.arange(1, count + 1)),
@@ -40,15 +40,15 @@ class PatientBook:
         return pa.Table.from_arrays(columns, schema=PATIENT)
 
     def persons(self, parts: Components) -> Numbers:
-        """Give each post a person whom nobody else at its unit has; a group shares one.
+        """Give each post a person that no other post at its unit has; a group shares one.
 
-        Settles ``parts.pool`` on the way: small children by their window, a person of their own for those who need one.
+        This also sets ``parts.pool``: small children by their window, and persons of their own for posts that need one.
 
         Returns:
             rows in ``People``, shape (n,).
 
         Raises:
-            SimulatorError: a unit has run out of persons.
+            SimulatorError: there are too few persons for a unit.
         """
         small = parts.is_any("pool", Pool.SMALL_EARLY, Pool.SMALL_LATE)
         late = parts.is_any("dates", *LATE)
@@ -72,7 +72,7 @@ class PatientBook:
     def rows(
         self, random: np.random.Generator, parts: Components, person: Numbers
     ) -> tuple[Numbers, pa.Table, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Find each post's patient; make the rows that belong to one post, or one group, alone.
+        """Return each post's patient, with the new rows of patients that only one post or one group has.
 
         Returns:
             patient ids, shape (n,); the new rows; which posts' patients have a protected identity, shape (n,); and
@@ -108,7 +108,7 @@ class PatientBook:
         if identity is Identity.TRUE:
             return persons.written(twelve, self._as_of, member % 2)
         if np.datetime64(self._people.birth[person]) < NOT_CENTENARIAN:
-            # Without its sign a centenarian's number would read as that of somebody alive.
+            # Without its sign, a centenarian's number would be read as the number of a younger person.
             person = int(self._people.start[Pool.SPECIAL] + draw % self._people.size[Pool.SPECIAL])
             twelve = str(self._people.twelve[person])
         unborn = self._people.not_yet_born
@@ -116,7 +116,7 @@ class PatientBook:
 
 
 def _first_of_group(group: Numbers) -> Numbers:
-    """Return for each post the place of its group's first; one without a group is its own."""
+    """Return for each post the index of its group's first post; without a group, its own index."""
     place = np.arange(len(group))
     grouped = np.flatnonzero(group >= 0)
     _, first, member = np.unique(group[grouped], return_index=True, return_inverse=True)

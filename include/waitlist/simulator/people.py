@@ -1,7 +1,7 @@
-"""The patients of the synthetic PMO, in pools by age, so that each list gets fitting persons.
+"""The patients of the synthetic PMO, in pools by age, so that each list gets persons of the right age.
 
-A unit takes the persons of a pool in turn, from a place of its own. So a person comes back at many
-units, and never twice at one unit but where a duplicate was planted.
+A unit takes the persons of a pool in turn, starting at an index of its own. So a person occurs at many
+units, and at one unit only once, except where a duplicate was planted.
 """
 
 import datetime as dt
@@ -20,22 +20,22 @@ Texts = npt.NDArray[np.object_]
 
 
 class Pool(IntEnum):
-    """Which persons a post draws from."""
+    """The persons from which a post's patient is drawn."""
 
     ADULTS = 0
     MINORS = 1
     """Below 18 in every booking window."""
     YOUTH = 2
     SMALL_EARLY = 3
-    """Children of the child health programme, for windows that may lie in the past."""
+    """Children of the child health programme, for windows that may be in the past."""
     SMALL_LATE = 4
-    """The others, babies among them, for windows after go-live."""
+    """The other children, including babies, for windows after go-live."""
     SPECIAL = 5
-    """Adults below a hundred, kept for posts that need a person nobody else at the unit has."""
+    """Adults below a hundred, reserved for posts that need a person that no other post at the unit has."""
 
 
 _ADULT_FROM_DAYS: Final = 7_490
-"""20 and a half years: adult in every window, expired ones too."""
+"""20 and a half years: adult in every window, also in expired ones."""
 _MINOR_TO_DAYS: Final = 5_752
 """15 and three quarters: below 18 until the last window ends."""
 _SMALL_TO_DAYS: Final = 2_066
@@ -47,8 +47,8 @@ NOT_CENTENARIAN: Final = np.datetime64("1930-01-01", "D")
 _CENTENARIANS: Final = 250
 _SPECIAL_PERSONS: Final = 500
 _LEAST_PERSONS: Final = 600
-_ROOM: Final = 0.6
-"""How much of a pool a unit's ordinary posts may use up; planted ones come on top."""
+_MOST_USED: Final = 0.6
+"""The share of a pool that a unit's ordinary posts may use; planted ones are added."""
 _STYLES: Final = (0.88, 0.05, 0.04, 0.02, 0.01)
 _PROTECTED: Final = 0.006
 
@@ -60,35 +60,35 @@ class People:
     birth: npt.NDArray[np.datetime64]
     twelve: Texts
     number: Texts
-    """The personnummer as somebody wrote it in PMO."""
+    """The personnummer as it is written in PMO."""
     short: npt.NDArray[np.bool_]
-    """Written with ten digits and a hyphen."""
+    """Whether it is written with ten digits and a hyphen."""
     name: Texts
     protected: npt.NDArray[np.bool_]
     start: Numbers
-    """Where each pool begins; shape (pools,)."""
+    """The first index of each pool; shape (pools,)."""
     size: Numbers
     not_yet_born: Texts
     """Test numbers with a birth after the as-of date."""
 
     @property
     def listed(self) -> int:
-        """How many have a row of their own in ``patient``: all but the special ones, which come last."""
+        """How many persons have a row in ``patient``: all except the special ones, which come last."""
         return int(self.start[Pool.SPECIAL])
 
     def most_posts(self) -> dict[Kind, int]:
         """How many posts a unit of a kind can have without taking a person twice."""
-        small = min(_ROOM * self.size[Pool.SMALL_LATE], _ROOM * self.size[Pool.SMALL_EARLY] / 0.4)
+        small = min(_MOST_USED * self.size[Pool.SMALL_LATE], _MOST_USED * self.size[Pool.SMALL_EARLY] / 0.4)
         return {
-            Kind.HEALTH_CENTRE: int(_ROOM * min(self.size[Pool.ADULTS], self.size[Pool.MINORS] / 0.1)),
+            Kind.HEALTH_CENTRE: int(_MOST_USED * min(self.size[Pool.ADULTS], self.size[Pool.MINORS] / 0.1)),
             Kind.FAMILY_CENTRE: int(small / 0.4),
             Kind.CHILD_HEALTH: int(small),
-            Kind.YOUTH_CLINIC: int(_ROOM * self.size[Pool.YOUTH]),
+            Kind.YOUTH_CLINIC: int(_MOST_USED * self.size[Pool.YOUTH]),
         }
 
 
 def make_people(posts: int, as_of: dt.date, seed: int) -> People:
-    """Choose the persons; fewer posts, fewer persons."""
+    """Choose the persons; their number depends on the number of posts."""
     random = np.random.default_rng([seed, 2])
     births, serials = persons.official()
     order = random.permutation(len(births))
@@ -119,7 +119,7 @@ def make_people(posts: int, as_of: dt.date, seed: int) -> People:
         birth=births[chosen],
         twelve=twelve,
         number=np.array(number, dtype=object),
-        short=np.array([persons.is_short(each) for each in number]),
+        short=np.array([persons.is_short(text) for text in number]),
         name=_names(serials[chosen], random),
         protected=random.random(len(chosen)) < _PROTECTED,
         start=np.cumsum(size) - size,
@@ -135,7 +135,7 @@ def _twelve(births: npt.NDArray[np.datetime64], serials: Numbers) -> Texts:
 
 
 def _names(serials: Numbers, random: np.random.Generator) -> Texts:
-    """Give each a name, a woman's where the serial is even; a few are typed with stray spaces."""
+    """Give each person a name, a woman's where the serial is even; a few have extra spaces."""
     count = len(serials)
     women, men = np.array(texts.WOMEN, dtype=object), np.array(texts.MEN, dtype=object)
     given = np.where(

@@ -1,9 +1,9 @@
-"""Identity numbers that can never be a real person's.
+"""Identity numbers that can never belong to a real person.
 
 The Swedish Tax Agency publishes personal numbers for testing as open data (CC0). The spans below
-lie inside that list; nothing else is ever used as a valid number, and every number that is meant to
-be at fault is one of these, changed so that it is no personnummer any more. The one number besides is that of
-the test patient whom every production system has; it stands in the list as well.
+are part of that list, and no other number is used as a valid one. Every faulty number is one of these, changed so
+that it is no longer a personnummer. The only other number is that of the test patient that every production system
+has; the list has it as well.
 """
 
 import datetime as dt
@@ -33,12 +33,12 @@ _CHILD_SPANS: Final = (
     ("2023-01-01", "2023-03-07", 0),
     ("2023-03-09", "2024-12-31", 1),
 )
-"""First day, last day, and what (serial + ordinal of the day) leaves when divided by two."""
+"""First day, last day, and the remainder of (serial + ordinal of the day) after division by two."""
 _ELDER_SPAN: Final = ("1890-12-22", "1894-12-31", 0)
 
 
 class Identity(IntEnum):
-    """How a post's patient is identified: by an official test number, or by one of these faults."""
+    """The identity of a post's patient: an official test number, or one of these faults."""
 
     TRUE = 0
     MISSING = 1
@@ -109,7 +109,7 @@ def digits(birth: np.datetime64, serial: int) -> str:
 
 
 def written(twelve: str, as_of: dt.date, style: int) -> str:
-    """Write a valid number as PMO's users do.
+    """Write a valid number in one of the ways of PMO's users.
 
     Args:
         twelve: the digits with the century.
@@ -140,7 +140,7 @@ def _wrong_digit(number: str) -> str:
 
 
 TEST_PERSON: Final = "201212121212"
-"""Tolvan Tolvansson; ``121212-1212`` reads so."""
+"""Tolvan Tolvansson; ``121212-1212`` is read as this number."""
 
 _BLANKS: Final = (None, "", "   ", "\u00a0")
 _RESERVE_LETTERS: Final = "ABCDEFGHJKLMNPRSTUXYZ"
@@ -181,12 +181,12 @@ def _letters(draw: int, count: int) -> str:
 
 
 def at_fault(fault: Identity, twelve: str, not_yet_born: str, draw: int) -> str | None:
-    """Make a number of the given fault that can be nobody's, the test patient's among them.
+    """Return a number with the given fault that belongs to no real person; one fault is the test patient's number.
 
     Args:
-        fault: any but ``TRUE``.
+        fault: any except ``TRUE``.
         twelve: an official test number to start from.
-        not_yet_born: an official test number whose birth lies after the as-of date.
+        not_yet_born: an official test number whose birth is after the as-of date.
         draw: a random number; it decides between spellings.
     """
     if fault is Identity.NOT_YET_BORN:

@@ -1,4 +1,4 @@
-"""The synthetic PMO in a PostgreSQL database: one transaction, seen whole or not at all."""
+"""Writes the synthetic PMO to a PostgreSQL database in one transaction."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -34,7 +34,7 @@ class PostgresWriter:
         self._cursor.adbc_ingest(table, rows, mode="append")
 
     def finish(self) -> None:
-        """Build what makes reading fast."""
+        """Build the keys, indices and statistics for fast reading."""
         for table, schema in TABLES.items():
             self._cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY ({schema.names[0]})")
         self._cursor.execute("CREATE INDEX bilaga_post_id ON bilaga (post_id)")
@@ -46,7 +46,7 @@ def check_postgres(url: str, *, replace: bool) -> None:
     """Refuse a database whose tables would be lost.
 
     Raises:
-        SimulatorError: it cannot be reached, or it holds rows and ``replace`` is not set.
+        SimulatorError: it cannot be reached, or it has rows and ``replace`` is not set.
     """
     with _connected(url) as connection, closing(connection.cursor()) as cursor:
         held = []
@@ -57,12 +57,12 @@ def check_postgres(url: str, *, replace: bool) -> None:
                 cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608
                 held += [table] if cursor.fetchone() else []
     if held and not replace:
-        raise SimulatorError(f"the PostgreSQL database has rows in {', '.join(held)}: pass --replace to write it anew")
+        raise SimulatorError(f"the PostgreSQL database has rows in {', '.join(held)}: pass --replace to replace them")
 
 
 @contextmanager
 def writing_postgres(url: str) -> Iterator[PostgresWriter]:
-    """Write the tables in one transaction, committed when the block ends well."""
+    """Write the tables in one transaction, committed when the block ends without an error."""
     with _connected(url) as connection, closing(connection.cursor()) as cursor:
         writer = PostgresWriter(cursor)
         yield writer
@@ -72,10 +72,10 @@ def writing_postgres(url: str) -> Iterator[PostgresWriter]:
 
 @contextmanager
 def _connected(url: str) -> Iterator[dbapi.Connection]:
-    """Open a connection; closing it takes back what was not committed."""
+    """Open a connection; closing it rolls back uncommitted changes."""
     try:
         with closing(dbapi.connect(url)) as connection:
             yield connection
     except adbc_driver_manager.Error as error:
-        # The driver's own text may hold values or the password.
+        # The driver's own text may contain values or the password.
         raise SimulatorError(f"PostgreSQL refused ({error.sqlstate or error.status_code.name})") from None

@@ -1,4 +1,4 @@
-"""The synthetic PMO, chunk after chunk: posts from their components, and the truth beside them."""
+"""Makes the synthetic PMO chunk by chunk: posts from their components, and the truth beside them."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ Mask = npt.NDArray[np.bool_]
 CHUNK_POSTS: Final = 20_000
 _FIRST_POST_ID: Final = 1_000_000
 _ID_STEP: Final = 2
-"""Post ids have gaps, as in a database that has lived."""
+"""Post ids have gaps, as in a database that has been in use."""
 _UNKNOWN_FORMS: Final = ("chatt", "brev", "digitalt formulär", "grupp")
 _DURATIONS: Final = np.array([15, 20, 30, 45, 60, 90], dtype=np.int32)
 _NO_DURATION: Final = 0.3
@@ -53,7 +53,7 @@ class Chunk:
 
 
 class SyntheticPmo:
-    """A synthetic PMO that is made while it is read; each is read once.
+    """A synthetic PMO that is made while it is read; it can be read only once.
 
     Args:
         order: size, seed and as-of date.
@@ -89,14 +89,14 @@ class SyntheticPmo:
         return pa.Table.from_arrays(columns, schema=UNIT)
 
     def patient_table(self) -> pa.Table:
-        """Return the patients that many posts share; each chunk adds those that belong to one post."""
+        """Return the patients that many posts share; each chunk adds the patients of only one post."""
         return self._book.shared()
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the posts in the order of their ids.
 
         Raises:
-            SimulatorError: a unit has run out of persons.
+            SimulatorError: there are too few persons for a unit.
         """
         for number, first in enumerate(range(0, self.order.posts, CHUNK_POSTS)):
             random = np.random.default_rng([self.order.seed, 4, number])

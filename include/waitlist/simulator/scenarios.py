@@ -1,7 +1,6 @@
 """The catalogue of planted posts: every fault at known posts, alone and together with others.
 
-A scenario says what its posts are made of; all that it does not say is clean. What follows from the
-parts is stated in ``truth``.
+A scenario states some parts of its posts; all other parts are clean. ``truth`` states the outcome of the parts.
 """
 
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ Parts = Mapping[str, Part]
 
 
 class Where(Enum):
-    """At what unit a scenario is planted."""
+    """The kind of unit at which a scenario is planted."""
 
     HEALTH = "a planned unit with primary care"
     CHILD = "a planned unit with child health"
@@ -82,7 +81,7 @@ _IDENTITY: Final = (
         for fault in Identity
         if fault not in {Identity.TRUE, Identity.TEST_PERSON}
     ),
-    # One alone may be clean: two at one unit would be duplicates of each other.
+    # Only one may be clean: two at one unit would be duplicates of each other.
     _one("test person", times=1, once=True, identity=Identity.TEST_PERSON, list_=_DIABETES),
     _one("test person without dates", identity=Identity.TEST_PERSON, list_=_DIABETES, dates=Dates.NEITHER),
     _one("test person on an unknown category", identity=Identity.TEST_PERSON, category=Category.UNKNOWN),

@@ -1,4 +1,4 @@
-"""The synthetic PMO in a SQLite file: written aside, then renamed."""
+"""Writes the synthetic PMO to a temporary SQLite file, which is then renamed."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
 
 class SqliteWriter:
-    """Adds rows to a file that nobody sees yet."""
+    """Adds rows to the temporary file."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -28,21 +28,21 @@ class SqliteWriter:
 
     def add(self, table: str, rows: pa.Table) -> None:
         """Append rows to a table of ``TABLES``."""
-        columns = [_plain(column).to_pylist() for column in rows.columns]
+        columns = [_sqlite_values(column).to_pylist() for column in rows.columns]
         places = ", ".join("?" * len(columns))
         self._connection.executemany(f"INSERT INTO {table} VALUES ({places})", zip(*columns, strict=True))  # noqa: S608
 
     def finish(self) -> None:
-        """Build what makes reading fast."""
+        """Build the index for fast reading."""
         self._connection.execute("CREATE INDEX bilaga_post_id ON bilaga (post_id)")
         self._connection.execute("ANALYZE")
 
 
 def check_sqlite(path: Path, *, replace: bool) -> None:
-    """Refuse a file that would be lost.
+    """Refuse a file whose content would be lost.
 
     Raises:
-        SimulatorError: it holds posts and ``replace`` is not set, or it is something else than a synthetic PMO.
+        SimulatorError: it has posts and ``replace`` is not set, or it is not a synthetic PMO.
     """
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -55,23 +55,23 @@ def check_sqlite(path: Path, *, replace: bool) -> None:
                 if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608
             ]
     except sqlite3.Error:
-        raise SimulatorError(f"{path} is no SQLite database: it is left alone") from None
+        raise SimulatorError(f"{path} is not a SQLite database: it is left unchanged") from None
     others = sorted(name for name in found - set(TABLES) if not name.startswith("sqlite_"))
     if others:
-        raise SimulatorError(f"{path} has other tables ({', '.join(others)}): it is left alone")
+        raise SimulatorError(f"{path} has other tables ({', '.join(others)}): it is left unchanged")
     if held and not replace:
-        raise SimulatorError(f"{path} has rows in {', '.join(held)}: pass --replace to write it anew")
+        raise SimulatorError(f"{path} has rows in {', '.join(held)}: pass --replace to replace them")
 
 
 @contextmanager
 def writing_sqlite(path: Path) -> Iterator[SqliteWriter]:
-    """Write a new file; it gets its name when the block ends well, and is gone when it does not."""
+    """Write a new file; it gets its name when the block ends without an error, and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
     aside.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(aside, isolation_level=None)) as connection:
-            # A file that is thrown away on any failure needs no journal.
+            # A file that is deleted after any failure needs no journal.
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("BEGIN")
@@ -86,7 +86,7 @@ def writing_sqlite(path: Path) -> Iterator[SqliteWriter]:
         aside.unlink(missing_ok=True)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _sqlite_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column.cast(pa.timestamp("s")), format=_FORMAT)
     return column

@@ -1,7 +1,7 @@
 """Names and short clinical notes in Swedish, all invented.
 
-Every note is short enough that a post's description stays below the receiving field, and none names
-a branch: what is longer, or does, was planted.
+Every ordinary note is short enough that a post's description fits the receiving field, and no ordinary note names
+a branch. Longer notes, and notes that name a branch, are planted.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Texts = npt.NDArray[np.object_]
 
 NOTE_LENGTH: Final = 72
-"""Code points of the longest ordinary note; two of them, a clinician and a branch stay below 255."""
+"""Code points of the longest ordinary note; two notes, a clinician and a branch have fewer than 255 together."""
 CLINICIAN_LENGTH: Final = 30
 
 
@@ -284,7 +284,7 @@ def group_of(sdv_list: str) -> int:
 
 
 def notes() -> tuple[list[Texts], list[Texts]]:
-    """Return the ordinary texts of Orsak and of Planerade åtgärder, an array a group."""
+    """Return the ordinary texts of Orsak and of Planerade åtgärder, an array for each group."""
     reasons = [_combined(reason, _TAILS) for reason, _ in _NOTES.values()]
     plans = [_combined(plan, _PLAN_TAILS) for _, plan in _NOTES.values()]
     return reasons, plans
@@ -301,7 +301,7 @@ def clinicians() -> Texts:
 
 
 def long_text(draw: int, length: int) -> str:
-    """Make a text of at least ``length`` code points in which no white space folds away."""
+    """Return a text of at least ``length`` code points whose white space cannot be folded."""
     reason, plan = list(_NOTES.values())[draw % len(_NOTES)]
     sentences = reason + plan
     text = sentences[draw % len(sentences)]

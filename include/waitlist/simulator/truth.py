@@ -1,4 +1,4 @@
-"""What must come out: each post's findings and disposition, from the parts that it was made of.
+"""The expected outcome: each post's findings and disposition, from its parts.
 
 Nothing here reads the post itself or the code that judges it. The statements hold for the default
 settings (28 days, policy ``book``, no raised severity) at the as-of date of the generation.
@@ -37,7 +37,7 @@ SCHEMA: Final = pa.schema(
         pa.field("scenario", pa.string()),
     ]
 )
-"""One row a post that an extract at the as-of date holds; ``findings`` are sorted codes."""
+"""One row for each post in an extract at the as-of date; ``findings`` are sorted codes."""
 
 _MISSING: Final = (Identity.MISSING,)
 _COORDINATION: Final = (Identity.COORDINATION, Identity.COORDINATION_DAY_UNKNOWN)
@@ -85,7 +85,7 @@ _FIRST_THAT_HOLDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was settled while the posts were made, besides their components; arrays of shape (n,)."""
+    """Facts about the posts besides their components; arrays of shape (n,)."""
 
     post_id: Numbers
     hsa_id: npt.NDArray[np.object_]
@@ -102,12 +102,12 @@ class Outcome:
     infant_by_sign: Mask
     """The person is under two years, and the number is written with ten digits and a hyphen."""
     says_other_form: Mask
-    """The target list's name says a contact form, and the post has another."""
+    """The target list's name has a contact form, and the post has another."""
     protected: Mask
 
 
 def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
-    """State for each finding which posts get it."""
+    """Return for each finding the posts that get it."""
     on_list = parts.category == Category.SDV
     known = on_list | (parts.category == Category.BASE)
     in_order = ~parts.is_any("dates", *_NO_DATE, *_INVERTED)
@@ -160,12 +160,12 @@ def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
 
 
 def truth_table(parts: Components, outcome: Outcome, extracted: Mask, scenarios: Sequence[str]) -> pa.Table:
-    """Make the truth of a chunk, the extracted posts only.
+    """Return the truth of a chunk, for the extracted posts only.
 
     Args:
-        parts: what the posts were made of.
-        outcome: what was settled on the way.
-        extracted: which posts an extract holds.
+        parts: the components of the posts.
+        outcome: the other facts about them.
+        extracted: which posts are in an extract.
         scenarios: the names of the scenarios, for ``parts.scenario``.
     """
     expected = expect(parts, outcome)

@@ -1,4 +1,4 @@
-"""Units of the demo, plainly made up, and how far each has come with its waiting lists."""
+"""The units of the demo, obviously invented, and the state of their waiting lists."""
 
 import csv
 import datetime as dt
@@ -17,7 +17,7 @@ MOST_UNITS: Final = 1_500
 
 
 class Kind(Enum):
-    """What a unit is; the value is its care areas as ``units.csv`` writes them."""
+    """The kind of a unit; the value is its care areas in the form of ``units.csv``."""
 
     HEALTH_CENTRE = "Pv"
     FAMILY_CENTRE = "Pv;Bhv"
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 
 class Stage(Enum):
-    """Where a unit stands on the as-of date; the value is days from then to go-live, None where none is set."""
+    """A unit's stage on the as-of date; the value is the days from then to go-live, None without a go-live."""
 
     LIVE = -15
     WAVE_1 = 48
@@ -56,7 +56,7 @@ class Unit:
     share: float
     """Its share of all posts."""
     mess: float
-    """How many posts are left to tidy up, 1 being ordinary."""
+    """How many posts are left to correct, in relation to an ordinary unit with 1."""
 
     @property
     def areas(self) -> frozenset[str]:
@@ -101,16 +101,16 @@ _WAVES: Final = {Stage.LIVE: "0", Stage.WAVE_1: "1", Stage.WAVE_2: "2", Stage.WA
 _SIZE: Final = {_PV: 1.0, _FAM: 1.2, _BVC: 0.5, _UM: 0.45}
 _MESS: Final = {Stage.WAVE_1: 0.6, Stage.WAVE_2: 1.15, Stage.WAVE_3: 1.25}
 _PRIVATE: Final = 4
-"""Every so many units is a private provider's, with another organisation number."""
+"""Every fourth unit belongs to a private provider, with another organisation number."""
 
 
 def make_units(posts: int, as_of: dt.date, seed: int, most_posts: dict[Kind, int]) -> list[Unit]:
-    """Make as many units as the posts call for: 30 in the demo, at most 1,500.
+    """Return as many units as the posts need: 30 in the demo, at most 1,500.
 
     Args:
         posts: how many posts there will be.
-        as_of: go-lives are counted from here.
-        seed: decides sizes and how tidy each unit is.
+        as_of: the day from which go-lives are counted.
+        seed: decides the size of each unit and how many of its posts are left to correct.
         most_posts: how many posts a unit of a kind can have before it runs out of persons.
     """
     random = np.random.default_rng([seed, 1])
@@ -140,7 +140,7 @@ def make_units(posts: int, as_of: dt.date, seed: int, most_posts: dict[Kind, int
 
 
 def write_units(units: list[Unit], path: Path) -> None:
-    """Write ``units.csv``, without the units that nobody has planned."""
+    """Write ``units.csv``, without the unplanned units."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(
@@ -172,7 +172,7 @@ def _hsa_id(number: int) -> str:
 
 
 def _capped(shares: npt.NDArray[np.float64], most: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Take what is above a unit's cap from it and give it to those that have room."""
+    """Limit each unit to its cap, and divide the excess among the units below theirs."""
     full = np.zeros(len(shares), dtype=bool)
     while (shares[~full] > most[~full]).any():
         full |= shares > most

@@ -24,7 +24,7 @@ LATE: Final = (
     Dates.NEITHER,
     Dates.INVERTED,
 )
-"""Kinds whose real window, as it was before somebody wrote it down, lies after the cutoff."""
+"""Kinds whose real window, before any fault of writing, is after the cutoff."""
 _EXPIRED: Final = (Dates.EXPIRED, Dates.EXPIRED_YESTERDAY, Dates.NO_FROM_EXPIRED, Dates.INVERTED_EXPIRED)
 _STRADDLING: Final = (Dates.STRADDLING, Dates.STRADDLING_EDGE)
 _BEFORE_GO_LIVE: Final = (Dates.BEFORE_GO_LIVE, Dates.BEFORE_GO_LIVE_LAST_DAY)
@@ -40,10 +40,10 @@ _STAMPS: Final = {Stamp.MIDNIGHT: " 00:00:00", Stamp.AFTERNOON: " 13:45:00", Sta
 
 
 def booking_windows(random: np.random.Generator, parts: Components, as_of: int, cutoff: Days) -> tuple[Days, Days]:
-    """Choose real windows; what is missing or inverted will be so only in writing.
+    """Choose the real windows; missing and inverted dates are made only in writing.
 
     Args:
-        random: where chance comes from.
+        random: the random generator.
         parts: components, shape (n,).
         as_of: the as-of day.
         cutoff: the last day of each post's unit that is not migrated, ``CUTOFF_DAYS`` after its go-live, shape (n,).
@@ -81,7 +81,7 @@ def booking_windows(random: np.random.Generator, parts: Components, as_of: int, 
 
 
 def written_windows(random: np.random.Generator, parts: Components, begins: Days, ends: Days) -> tuple[Texts, Texts]:
-    """Write Boka fr.o.m. and Boka före: inverted, missing or with a time where so planted."""
+    """Write Boka fr.o.m. and Boka före: inverted, missing or with a time where this is planted."""
     inverted = parts.is_any("dates", Dates.INVERTED, Dates.INVERTED_EXPIRED)
     no_from = parts.is_any("dates", Dates.NO_FROM, Dates.NEITHER, Dates.NO_FROM_EXPIRED)
     no_fore = parts.is_any("dates", Dates.NO_FORE, Dates.NEITHER)
@@ -102,7 +102,7 @@ def _written(random: np.random.Generator, parts: Components, days: Days, missing
 def life_times(
     random: np.random.Generator, parts: Components, as_of: int, birth: npt.NDArray[np.datetime64], begins: Days
 ) -> tuple[Moments, Moments, Moments]:
-    """Choose when each post was registered, last changed and closed; -1 is not closed.
+    """Choose when each post was registered, last changed and closed; -1 means not closed.
 
     An expired window had not begun when it was registered, and a child was born.
     """

@@ -469,8 +469,8 @@ class TestOrder:
             (0, 1, AS_OF, "posts must be between"),
             (10_000_001, 1, AS_OF, "posts must be between"),
             (10, -1, AS_OF, "seed must not be negative"),
-            (10, 1, dt.date(2025, 1, 1), "as-of must lie between"),
-            (10, 1, dt.date(2023, 12, 31), "as-of must lie between"),
+            (10, 1, dt.date(2025, 1, 1), "as-of must be between"),
+            (10, 1, dt.date(2023, 12, 31), "as-of must be between"),
         ],
     )
     def test_an_order_that_cannot_be_made_is_refused(self, posts: int, seed: int, as_of: dt.date, fault: str) -> None:

@@ -1,9 +1,8 @@
-"""A stand-in for the national person service: a real HTTPS server that demands a client certificate.
+"""A simulated national person service: a real HTTPS server that requires a client certificate.
 
-It answers for the persons that it is given, and knows nobody else. ``people`` is what it knows, ``cases`` are the ones
-that the service's own consumer declaration lists, ``answers`` writes XML that the contract's schema accepts,
-``certificates`` makes both sides' certificates when it starts, and ``server`` has switches for what goes wrong in
-real life.
+It answers only for the persons that it is given. ``people`` has their records, ``cases`` has the cases of the
+service's own consumer declaration, ``answers`` writes XML that the contract's schema accepts, ``certificates`` makes
+both sides' certificates at the start, and ``server`` has switches for real faults.
 
 It is written from the contract's schema and shares no code with the client (``waitlist.source.pu``): a name that the
 client gets wrong is wrong here too only if both were misread.

@@ -1,4 +1,4 @@
-"""``python -m waitlist.simulator.person_service``: a stand-in for the national person service, until it is ended."""
+"""``python -m waitlist.simulator.person_service``: simulates the national person service until it is stopped."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ _CALL_SECONDS, _RECORD_SECONDS = 0.1, 0.02
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve as the command line says, until an interrupt."""
+    """Serve with the arguments of the command line, until an interrupt."""
     given = _parser().parse_args(arguments)
     certificates = make_certificates(given.out)
     people = [*PEOPLE, *(read_people(given.people) if given.people else ())]

@@ -62,7 +62,7 @@ def requested(asked: PersonId, person: Person | None, profile: str) -> Element:
 
 
 def _fields(person: Person, profile: int) -> dict[str, Any]:
-    """What is told of a person, in the schema's order; a higher profile tells all that a lower one does."""
+    """Return the fields of a person, in the schema's order; a higher profile has all fields of a lower one."""
     hidden = person.protected_person
     fields: dict[str, Any] = {
         "personalIdentity": {"root": person.root, "extension": person.extension},
@@ -91,7 +91,7 @@ def _fields(person: Person, profile: int) -> dict[str, Any]:
 
 
 def _of_profile(person: Person, profile: int, *, hidden: bool) -> dict[str, Any]:
-    """What some profiles tell, and the deregistration, which stands among it and is told by all."""
+    """Return the fields of some profiles, and the deregistration, which all profiles have."""
     born = re.match("([0-9]{4})([0-9]{2})([0-9]{2})", person.extension)
     address = {"postalAddress2": "Provgatan 1", "postalCode": "10000", "city": "Provstad"}
     told: list[tuple[int, bool, str, Any]] = [

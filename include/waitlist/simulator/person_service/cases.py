@@ -23,7 +23,7 @@ from waitlist.simulator.persons import Identity, at_fault, check_digit, digits
 
 
 class Case(StrEnum):
-    """What the declaration asks about."""
+    """The cases of the declaration."""
 
     PROFILES = "profiles"
     SAMORDNINGSNUMMER = "samordningsnummer"
@@ -45,12 +45,12 @@ class Case(StrEnum):
 
 @dataclass(frozen=True)
 class Example:
-    """A case: whom to ask for, and what the service knows.
+    """A case: the ids to ask for, and the service's records.
 
     Attributes:
         asked: the ids of one call.
         people: the records.
-        switch: what goes wrong when the first id is asked for.
+        switch: the fault when the first id is asked for.
     """
 
     asked: tuple[PersonId, ...]
@@ -63,7 +63,7 @@ def _number(place: int) -> str:
     return digits(np.datetime64("1984-03-01", "D") + np.timedelta64(place, "D"), 239)
 
 
-def _made(fault: Identity) -> str:
+def _reserve(fault: Identity) -> str:
     number = at_fault(fault, _number(0), _number(0), 12)
     assert number is not None  # noqa: S101 - for what is asked here there is one
     return number
@@ -91,9 +91,9 @@ _PRESENT: Final = _person(7, referred=_number(6))
 CASES: Final[Mapping[Case, Example]] = {
     Case.PROFILES: _of(_person(1, middle_name="Mellan")),
     Case.SAMORDNINGSNUMMER: _of(Person(_coordination(2), SAMORDNINGSNUMMER, "Test", surname="Samordnad")),
-    Case.NATIONAL_RESERVE: _of(Person(_made(Identity.NATIONAL_RESERVE), NATIONAL_RESERVE, "Test", surname="Reserv")),
-    Case.LOCAL_RESERVE: _of(Person(_made(Identity.STOCKHOLM), STOCKHOLM_RESERVE, "Test", surname="Lokal")),
-    Case.AGGREGATED: _of(_person(3, linked=_made(Identity.NATIONAL_RESERVE), linked_root=NATIONAL_RESERVE)),
+    Case.NATIONAL_RESERVE: _of(Person(_reserve(Identity.NATIONAL_RESERVE), NATIONAL_RESERVE, "Test", surname="Reserv")),
+    Case.LOCAL_RESERVE: _of(Person(_reserve(Identity.STOCKHOLM), STOCKHOLM_RESERVE, "Test", surname="Lokal")),
+    Case.AGGREGATED: _of(_person(3, linked=_reserve(Identity.NATIONAL_RESERVE), linked_root=NATIONAL_RESERVE)),
     Case.SEVERAL: _of(_person(4), _person(5, middle_name="Mellan")),
     Case.REFERRED: _of(_FORMER, _PRESENT),
     Case.FAULT: Example((PersonId(_number(8)),), (_person(8),), Switch.FAULT),
@@ -108,6 +108,6 @@ CASES: Final[Mapping[Case, Example]] = {
 }  # fmt: skip
 
 PEOPLE: Final = tuple(person for example in CASES.values() for person in example.people)
-"""Everybody of every case."""
+"""All persons of all cases."""
 ODD: Final = {example.asked[0]: example.switch for example in CASES.values() if example.switch is not None}
-"""The ids that something goes wrong for."""
+"""The ids whose calls have a fault."""

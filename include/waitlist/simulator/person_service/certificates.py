@@ -110,7 +110,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def make_certificates(folder: Path, *, host: str = "localhost", days: int = 365) -> Certificates:
-    """Make all of them anew.
+    """Create new certificates and keys.
 
     Args:
         folder: is made where it is missing; files of an earlier simulator are replaced.

@@ -1,6 +1,6 @@
-"""The record that has every field that the contract knows, each as long as it may be, and some twenty times.
+"""A record with every field of the contract, each at its greatest length, and some of them twenty times.
 
-A consumer must take it. It has elements besides that the contract does not know, and must tolerate.
+A consumer must accept it. It also has elements that the contract does not have, and that must be ignored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -158,4 +158,4 @@ FIELDS: Final[Mapping[str, _Value]] = {
 """Of ``personRecord``, in the schema's order."""
 
 UNKNOWN: Final[Mapping[str, _Value]] = {"surname": _MUCH, "deregistration": _DEREGISTRATION}
-"""What a later version may add, in a namespace of its own: the names of fields, which are none there."""
+"""Elements of a later version, in another namespace: they have names of fields, but they are not those fields."""

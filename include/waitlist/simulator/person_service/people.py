@@ -1,4 +1,4 @@
-"""Whom the simulated service knows, and what of them."""
+"""The persons of the simulated service, and their records."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -64,14 +64,14 @@ class Person:
 
     @property
     def id(self) -> PersonId:
-        """What the person is asked for by."""
+        """The id by which the person is requested."""
         return PersonId(self.extension, self.root)
 
 
 SCHEMA: Final = pa.schema(
     [pa.field(one.name, pa.bool_() if one.type is bool else pa.string(), nullable=False) for one in fields(Person)]
 )
-"""One row a person, in a file of persons."""
+"""The columns of a file of persons, one row for each person."""
 
 
 def write_people(people: Iterable[Person], path: Path) -> None:

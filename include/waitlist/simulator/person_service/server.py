@@ -1,4 +1,4 @@
-"""The server: HTTPS with client certificates, and switches for what goes wrong in real life."""
+"""The server: HTTPS with client certificates, and switches for real faults."""
 
 import re
 import socket
@@ -32,10 +32,10 @@ _GARBAGE: Final = b"<html><body>Sidan kunde inte visas</body>"
 
 
 class Switch(StrEnum):
-    """What goes wrong."""
+    """The faults."""
 
     SLOW = "slow"
-    """The answer comes late."""
+    """The answer is late."""
     DRIP = "drip"
     """The answer comes byte by byte and never ends."""
     FAULT = "fault"
@@ -49,9 +49,9 @@ class Switch(StrEnum):
     TWO = "two"
     """One person has two records."""
     WRONG = "wrong"
-    """One record is for a person who was not asked for."""
+    """One record is for a person that was not requested."""
     GARBAGE = "garbage"
-    """What comes is something else."""
+    """The answer is not XML."""
     DROPPED = "dropped"
     """The connection ends before any answer."""
     EXPIRED = "expired"
@@ -64,8 +64,8 @@ class Call:
 
     Attributes:
         at: seconds on the machine's monotonic clock.
-        persons: how many were asked for.
-        answered: whether it got what it asked for.
+        persons: how many persons were requested.
+        answered: whether the answer was complete.
     """
 
     at: float
@@ -81,25 +81,25 @@ class _Request:
 
 
 class _RequestError(Exception):
-    """A request is not as the contract has it."""
+    """A request does not follow the contract."""
 
 
 class PersonService:
     """The service, from ``start`` or ``with`` until it is closed.
 
     Args:
-        people: whom it knows.
-        certificates: of both sides.
-        port: 0 takes a free one.
-        odd: what goes wrong when one of these ids is asked for.
-        call_seconds: that a call takes.
-        record_seconds: that each of its records takes besides.
+        people: its persons.
+        certificates: both sides' certificates.
+        port: 0 for a free port.
+        odd: the fault when one of these ids is requested.
+        call_seconds: the time that a call takes.
+        record_seconds: the additional time for each record.
 
     Attributes:
-        switch: what goes wrong with every call from now; None: nothing does.
-        slow_seconds: how late an answer comes under ``Switch.SLOW``.
-        garbage: what comes under ``Switch.GARBAGE``.
-        calls: those that came so far.
+        switch: the fault of every call from now on; None: no fault.
+        slow_seconds: the delay of an answer under ``Switch.SLOW``.
+        garbage: the answer under ``Switch.GARBAGE``.
+        calls: the calls so far.
     """
 
     def __init__(
@@ -130,12 +130,12 @@ class PersonService:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the server."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Where it is asked."""
+        """The address of the service."""
         return f"https://localhost:{self.port}{PATH}"
 
     @property
@@ -152,7 +152,7 @@ class PersonService:
         self._thread.start()
 
     def close(self) -> None:
-        """End it; calls that wait for an answer get none. Once is enough, and twice does no harm."""
+        """Stop the service; waiting calls get no answer. A second call does nothing."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -161,7 +161,7 @@ class PersonService:
         self._thread.join()
 
     def wait(self) -> None:
-        """Wait until somebody closes it, or an interrupt."""
+        """Wait until the service is closed, or for an interrupt."""
         while not self._closing.wait(1):
             pass
 
@@ -175,15 +175,15 @@ class PersonService:
         self.close()
 
     def secure(self, plain: socket.socket) -> ssl.SSLSocket:
-        """Greet a consumer; one without a certificate of our authority is refused."""
+        """Do the TLS handshake; a consumer without a certificate of our authority is refused."""
         return self._contexts[self.switch is Switch.EXPIRED].wrap_socket(plain, server_side=True)
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, unless the service is being closed."""
+        """Wait, unless the service is being closed."""
         self._closing.wait(seconds)
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, Switch | None]:
-        """Return the status and the body of an answer, and what is to go wrong with it."""
+        """Return the status and the body of an answer, and its fault."""
         try:
             request = _read(headers, body)
         except _RequestError as error:
@@ -194,7 +194,7 @@ class PersonService:
         self.pause(call_seconds + record_seconds * len(request.ids))
         self._note(len(request.ids), answered=switch is None)
         if switch is Switch.FAULT:
-            # As bad as one can be: it quotes the person.
+            # The worst kind of fault: it quotes the person.
             person = self._people.get(request.ids[0], Person(request.ids[0].extension))
             text = f"VP009 No contact with producer for {person.extension} {person.given_name} {person.surname}"
             return 500, answers.envelope(answers.fault("Server", text)), switch
@@ -270,13 +270,13 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base class has it
-        """Greet in the connection's own thread: one that says nothing must not keep the others waiting."""
+        """Do the handshake in the connection's own thread: a silent consumer must not block the others."""
         request.settimeout(_IDLE_SECONDS)
         with suppress(OSError), self.service.secure(request) as secured:
             super().finish_request(secured, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Say nothing: consumers that go away are what this server is for."""
+        """Log nothing: consumers that disconnect are expected here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -311,4 +311,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.service.pause(0.1)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
-        """Write nothing: a log beside the demo's would only be in the way."""
+        """Log nothing: the demo has its own log."""
