@@ -3,21 +3,21 @@
 Reads every waitlist post from PMO as of a date, checks it, gives it exactly one disposition, stages the booking
 requests that could be migrated and proves that everything adds up. Nothing is released to Millennium.
 
-1. `open_batch` fixes what the run is: as-of date, units, version of the rules. After the last go-live it skips.
+1. `open_batch` fixes the run's as-of date, units and version of the rules. After the last go-live it skips the run.
 2. `plan_extract` counts PMO's posts and divides them into partitions by `post_id`.
-3. `extract` (one task a partition) reads a partition over ODBC into a Parquet snapshot.
+3. `extract` (one task for each partition) reads a partition over ODBC into a Parquet snapshot.
 4. `check_contract` stops the run when the extract breaks its contract.
-5. `find_duplicates` looks for patients who stand twice on a list, over the whole batch.
-6. `assess` (one task a partition) gives findings and dispositions, and replaces the partition in staging.
-   `find_changes` reports released posts that PMO has changed or closed since, for staff to correct by hand.
+5. `find_duplicates` looks for patients with two posts on the same list, in the whole batch.
+6. `assess` (one task for each partition) gives findings and dispositions, and replaces the partition in staging.
+   `find_changes` finds released posts that have since been changed or closed in PMO, for staff to correct by hand.
 7. `check_snapshot` and `check_staged` run the other expectation suites; they decide the outcome that is shown.
-   `reconcile` compares source, snapshot and staging beside them.
+   At the same time `reconcile` compares source, snapshot and staging.
 8. `verify` comes after all of these: only then does the batch count for readers.
-9. `report` tells each unit's readiness in its log; `watch_gates` measures the gates and tells the leads when one has
+9. `report` logs each unit's readiness; `watch_gates` measures the gates and sends the leads a message when one has
    turned red; `mark_failed` runs only when a step has failed, and closes the batch as failed.
-10. `conclude` ends every run: it fails unless the batch is verified, whatever the other steps' states say.
-11. `verify_releases`, beside all of these and also after the last go-live, proves that what was released is still
-   exactly what was approved.
+10. `conclude` ends every run: it fails unless the batch is verified, in any state of the other steps.
+11. `verify_releases` runs beside all of these, also after the last go-live. It proves that the released rows are
+   still exactly what was approved.
 
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
@@ -73,7 +73,7 @@ PARAMS: Final = {
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,
     max_active_runs=1,
-    # A run that is stuck, or has a date ahead, does not keep the next night waiting.
+    # So a run that is stuck, or has a future date, does not delay the next night.
     dagrun_timeout=dt.timedelta(hours=20),
     params=PARAMS,
     tags=["waitlist", "dry-run"],

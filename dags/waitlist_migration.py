@@ -1,22 +1,22 @@
-"""### One wave goes live.
+"""### Release of one wave.
 
 Reads, checks, stages and reconciles the posts of one wave by the same steps as the nightly dry run, measures the
-gates, asks a human, and releases exactly the rows that were approved: from then on RevenueCycle's load reads them.
+gates, asks a person, and releases exactly the rows that were approved: from then on RevenueCycle's load reads them.
 
 1. `open_batch` ... `verify`: as in `waitlist_dry_run`, for the units of the wave.
 2. `request_approval` measures the gates (`gates.csv`) and fixes the batch's rows.
 3. `approve` waits for one of the approvers (`WAITLIST_APPROVERS`) under *Required Actions*: counts by unit, gates,
    what has changed since the latest dry run. A gate that failed is overridden only with a written reason. The same
-   step takes the answer: it releases all of it or nothing, in one transaction, or closes the batch as rejected.
+   step carries out the answer: it releases all rows or none, in one transaction, or closes the batch as rejected.
 4. `release` confirms from the database what was decided, and skips what follows after a rejection.
-5. `verify_released` proves that the view shows what was approved; `report` tells each unit's readiness in its log.
+5. `verify_released` proves that the view shows what was approved; `report` logs each unit's readiness.
 6. `mark_failed` runs only when a step has failed.
-7. `conclude` ends every run: it fails unless somebody has decided, whatever the other steps' states say.
+7. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
 
 **Schedule** none: trigger it by hand, for one wave. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task before approval is
 asked for. After that the batch is fixed: clear `approve` with what follows to ask again, or to finish. A
-released batch is never run again; `waitlist_withdrawal` takes it back. **When it fails** see `docs/errors.md`.
+released batch is never run again; `waitlist_withdrawal` withdraws it. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

@@ -1,17 +1,17 @@
-"""### Weekly removal of personal data whose time is up.
+"""### Weekly removal of personal data whose retention period is over.
 
-Snapshots, work lists and row detail (booking requests, dispositions, findings, changes after release) of batches that
-have aged are removed. Counts, expectations, gates, the audit trail and the list of released posts stay.
+It removes the snapshots, work lists and rows of posts (booking requests, dispositions, findings, changes after release)
+of old batches. Counts, results of expectations and gates, the audit trail and the list of released posts stay.
 
-1. `remove_expired` judges each batch by the last thing that happened to it: a dry run is kept for `keep_days`, a
-   migration, released or not, for `WAITLIST_KEEP_MIGRATION_DAYS`, a released one counted from its release. Always kept
-   are the latest verified dry run, the latest over every unit, and a batch that awaits its approval.
-   What is removed stands in `batch_event` as `purged`, with counts.
+1. `remove_expired` counts the age of each batch from its last event. A dry run is kept for `keep_days`. A migration,
+   released or not, is kept for `WAITLIST_KEEP_MIGRATION_DAYS`, a released one from its release on. The latest verified
+   dry run, the latest one over every unit, and a batch that awaits approval are always kept.
+   An entry `purged` in `batch_event` has the counts of what was removed.
 
-**Schedule** Sundays 05:00 Europe/Stockholm, no catch-up. Ages are counted to the run's own date, never beyond today.
+**Schedule** Sundays 05:00 Europe/Stockholm, no catch-up. Ages are counted up to the run's own date, never beyond today.
 **Reads and writes** connection `millennium_staging`, the snapshot folder, `WAITLIST_WORKLISTS_DIR`. **Rerun** clear the
-task, as often as you like: it goes on where it was stopped, and finds nothing twice. **Look first** the param
-`only_tell` removes nothing and says in the log what would be. **When it fails** see `docs/errors.md`.
+task, as often as you like: it continues where it stopped, and removes nothing twice. **Try first** the param
+`only_tell` removes nothing and logs what would be removed. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

@@ -1,16 +1,16 @@
-"""### Tells when no night comes.
+"""### Watch over the nightly dry runs.
 
-The nightly dry run tells when it fails. It cannot tell when it does not run: paused, stuck behind another run, or
-without a worker. This looks from beside it.
+The nightly dry run sends a message when it fails. It cannot send one when it does not run: when it is paused, waits
+for another run, or has no worker. This DAG checks that from outside.
 
-1. `watch_nights` looks when a dry run over every unit was last verified, or when the first one began. When that is more
-   than 26 hours ago, the leads are told, once for each outage. It fails, without a message of its own, when it cannot
-   look; an outage is then told all the same.
+1. `watch_nights` reads when a dry run over every unit was last verified, or when the first one began. When that is
+   more than 26 hours ago, it sends the leads one message for each outage. It fails, without a message of its own, when
+   the database cannot be read; the message about an outage is sent nevertheless.
 
 **Schedule** every hour, no catch-up, unpaused from the start. Silent before the first dry run, and after the last
 go-live. **Reads** connection
-`millennium_staging`, `units.csv`. **Writes** the Airflow variable `waitlist_watch`: since when, and whether it was
-told. **Rerun** clear the task: what has been told is not told again. **When it fails** see `docs/errors.md`.
+`millennium_staging`, `units.csv`. **Writes** the Airflow variable `waitlist_watch`: the moment of the last night, and
+whether the message was sent. **Rerun** clear the task: no message is repeated. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

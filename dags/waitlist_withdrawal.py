@@ -1,16 +1,16 @@
-"""### Take a released wave back.
+"""### Withdrawal of a released wave.
 
-For a wave that was released by mistake and that RevenueCycle has not loaded yet. Its posts are free again for a later
-wave; the audit trail keeps who took it back, when and why.
+For a wave that was released by mistake and that RevenueCycle has not loaded yet. A later wave may release its posts
+again. The audit trail keeps the name of the person that withdrew it, the moment and the reason.
 
-1. `describe_release` looks whether the batch is released.
-2. `decide` waits for one of the approvers (`WAITLIST_APPROVERS`), who must write why. The same step takes the answer:
-   it empties the view of the batch and frees its posts, in one transaction, or records that the release stands.
+1. `describe_release` checks whether the batch is released.
+2. `decide` waits for one of the approvers (`WAITLIST_APPROVERS`), who must write a reason. The same step carries out
+   the answer: it removes the batch from the view and frees its posts, in one transaction, or records that it is kept.
 3. `withdraw` confirms from the database that the batch is withdrawn.
-4. `conclude` ends every run: it fails unless somebody has decided, whatever the other steps' states say.
+4. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
 
 **Schedule** none: trigger it by hand, for one batch. **Reads and writes** connection `millennium_staging`.
-**Rerun** clear any task: a withdrawal that is repeated changes nothing. **When it fails** see `docs/errors.md`.
+**Rerun** clear any task: a repeated withdrawal changes nothing. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt

@@ -1,6 +1,6 @@
-"""The dashboard's place in Airflow: the app under ``/migrering``, and **Migrering** in the menu.
+"""Adds the dashboard to Airflow: the app under ``/migrering``, and **Migrering** in the menu.
 
-Every process of Airflow imports this file, tasks too, so what the dashboard needs is imported when it is first asked.
+Every process of Airflow imports this file, tasks too. So the dashboard's modules are imported at the first request.
 """
 
 import functools
@@ -29,7 +29,7 @@ async def dashboard(scope: Message, receive: Receive, send: Send) -> None:
 
 
 class SlashAtTheEnd:
-    """Leads from ``/migrering`` to ``/migrering/``: a mounted app never hears of the first."""
+    """Redirects from ``/migrering`` to ``/migrering/``: a mounted app gets no request for the first."""
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class SlashAtTheEnd:
         if path != PREFIX:
             await self._app(scope, receive, send)
             return
-        # Relative, so that it holds behind a proxy too.
+        # Relative, so that it is right behind a proxy too.
         location = f"{PREFIX[1:]}/".encode()
         await send({"type": "http.response.start", "status": 307, "headers": [(b"location", location)]})
         await send({"type": "http.response.body"})

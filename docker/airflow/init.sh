@@ -6,7 +6,7 @@ airflow db migrate
 if airflow users list --output plain | awk '{ print $2 }' | grep -qx "$AIRFLOW_ADMIN_USER"; then
     echo "user $AIRFLOW_ADMIN_USER exists"
 else
-    # Called in the process: on a command line everybody on the machine could read the password.
+    # Called within the process: on a command line every user of the machine could read the password.
     python - <<'PYTHON'
 import os
 

@@ -1,9 +1,11 @@
-"""The human steps: who may answer, what they are asked, and what an answer leads to. Light, since DAG files read it.
+"""The human steps: their questions, the persons that may answer, and the effect of an answer.
 
-The task that receives an answer takes it: it asks again whether the person may decide, and releases, rejects or
-withdraws. Airflow lets nobody but the persons that a question names write its answer, and hands it to that task alone.
-What a task hands to another one (an XCom), and every task's state, can be written by all who may edit a DAG's runs: no
-question is made from it, no answer read from it, and nothing decided by it.
+The task that receives an answer also carries it out: it checks again whether the person may decide, and releases,
+rejects or withdraws. Airflow lets only the persons named by a question write its answer, and gives the answer to that
+task only. Every user that may edit a DAG's runs can write XComs and task states. So no question is made from them, no
+answer is read from them, and nothing is decided by them.
+
+DAG files import this module, so it imports little.
 """
 
 import datetime as dt
@@ -38,14 +40,14 @@ LONGEST_REASON: Final = 2_000
 
 _NOBODY: Final = HITLUser(id="", name="")
 _PAUSES: Final = (30.0, 30.0)
-"""Seconds before what an answer leads to is tried again, where staging did not answer."""
+"""Seconds before an answer is carried out again, where staging did not respond."""
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a human said."""
+    """The answer of a person."""
 
     option: str
     person: str
@@ -53,40 +55,40 @@ class Answer:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Answer":
-        """Read what Airflow resumes a human step with.
+        """Read the event with which Airflow resumes a human step.
 
         Raises:
-            RefusedError: it is the answer of nobody, or none that was offered as such.
+            RefusedError: the answer has no person, or is not one of the options.
         """
         person, options = event["responded_by_user"], event["chosen_options"]
         reason = (event["params_input"] or {}).get(REASON)
         if person is None or len(options) != 1:
-            raise RefusedError("the question was answered by nobody, or with several options; nothing was changed")
+            raise RefusedError("the answer has no person, or several options; nothing was changed")
         if not isinstance(reason, str | None) or len(reason or "") > LONGEST_REASON:
-            raise RefusedError(f"the reason is no text of at most {LONGEST_REASON} characters; nothing was changed")
+            raise RefusedError(f"the reason is not a text of at most {LONGEST_REASON} characters; nothing was changed")
         return cls(str(options[0]), str(person["id"]), reason or None)
 
 
 def longest_run(besides: dt.timedelta) -> dt.timedelta:
-    """Return how long a run may take that waits for an answer, and takes so long besides."""
+    """Return how long a run may take that waits for an answer; ``besides`` is the time for its other work."""
     return dt.timedelta(hours=Settings.read_or_defaults().approval_hours) + besides
 
 
 class _HumanStep(HITLOperator):
-    """A question that the database gives, and the taking of its answer."""
+    """A step that asks a question, made from the database, and carries out the answer."""
 
     template_fields: Collection[str] = ()
     message: str = ""
-    """What the message that an answer is waited for says besides the question."""
+    """The text, besides the question, of the message that says that an answer is awaited."""
 
     def execute(self, context: "Context") -> None:
-        """Ask, and wait for the answer; done at once where it has been decided already."""
+        """Ask, and wait for the answer; end at once where the decision has been made already."""
         from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
         question = guarded(self.question)()
         if question is None:
-            self.log.info("it has been decided already: there is nothing to ask")
+            self.log.info("the decision has been made already: there is nothing to ask")
             return
         self.subject, self.body, self.message = question.subject, question.body, question.message
         kept: Any = SUPERVISOR_COMMS.send(
@@ -101,13 +103,13 @@ class _HumanStep(HITLOperator):
         )
         for notifier in self.notifiers:
             notifier(context)
-        # A step that is cleared keeps the question that it asked first, and Airflow shows that one again.
+        # A cleared step keeps its first question, and Airflow shows that one again.
         same = (kept.subject, kept.body) == (question.subject, question.body)
         asked = question.entry if same else None
         raise TaskAwaitingInput(method_name="resume", kwargs={"asked": asked}, timeout=self.response_timeout)
 
     def resume(self, context: "Context", event: dict[str, Any], asked: int | None) -> Record:  # noqa: ARG002
-        """Take what the answer decides."""
+        """Carry out the answer."""
         if "error" in event:
             self.process_trigger_event_error(event)
         return guarded(self._take)(event, asked)
@@ -117,7 +119,7 @@ class _HumanStep(HITLOperator):
         raise NotImplementedError
 
     def take(self, answer: Answer, asked: int | None) -> Record:
-        """Do what the answer decides; ``asked`` is the entry that it is bound to, if its giver read of that one."""
+        """Carry out the answer; ``asked`` is the audit entry that it is bound to, None where the question was older."""
         raise NotImplementedError
 
     def _take(self, event: Mapping[str, Any], asked: int | None) -> Record:
@@ -134,7 +136,7 @@ class _HumanStep(HITLOperator):
 
 
 class Approval(_HumanStep):
-    """Asks whether a wave is released, and releases or rejects it."""
+    """Asks whether to release a wave, and releases or rejects it."""
 
     def __init__(self, *, kind: str, **kwargs: Any) -> None:  # noqa: ANN401 - as its base
         super().__init__(**kwargs)
@@ -156,14 +158,14 @@ class Approval(_HumanStep):
 
 
 class Withdrawal(_HumanStep):
-    """Asks whether a release is taken back, and takes it back or lets it stand."""
+    """Asks whether to withdraw a release, and withdraws or keeps it."""
 
     def question(self) -> "Question | None":
-        """Return what is asked; None where the release is taken back already."""
+        """Return the question; None where the release is already withdrawn."""
         return runs.pipeline().withdrawal_question(runs.named_batch())
 
     def take(self, answer: Answer, asked: int | None) -> Record:
-        """Take the release back, or put on record that it stands."""
+        """Withdraw the release, or record that it is kept."""
         pipeline, batch_id = runs.pipeline(), runs.named_batch()
         if answer.option == WITHDRAW:
             return pipeline.withdraw(batch_id, answer.person, answer.reason, asked=asked, now=_now())
@@ -174,13 +176,13 @@ class Withdrawal(_HumanStep):
 
 
 def ask_for_approval(kind: str) -> Approval:
-    """Make the step that asks whether a wave is released."""
+    """Return the step that asks whether to release a wave."""
     asks_from = "Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter."
     return Approval(task_id="approve", kind=kind, **_asking((APPROVE, REJECT), asks_from))
 
 
 def ask_for_withdrawal() -> Withdrawal:
-    """Make the step that asks whether a release is taken back."""
+    """Return the step that asks whether to withdraw a release."""
     asks_from = "Krävs: skriv varför, minst tio tecken och inga patientuppgifter."
     return Withdrawal(task_id="decide", **_asking((WITHDRAW, KEEP), asks_from))
 
@@ -192,7 +194,7 @@ def _asking(options: tuple[str, str], asks_from: str) -> Record:
         "subject": "",
         "options": list(options),
         "params": {REASON: reason},
-        # Airflow takes an empty list for everybody.
+        # For Airflow an empty list means everybody.
         "assigned_users": [HITLUser(id=user, name=user) for user in settings.approver_ids] or [_NOBODY],
         "response_timeout": dt.timedelta(hours=settings.approval_hours),
         "notifiers": AnswerWaits(),
@@ -202,7 +204,7 @@ def _asking(options: tuple[str, str], asks_from: str) -> Record:
 
 
 def _unknown(answer: Answer) -> RefusedError:
-    return RefusedError(f"{answer.option!r} is no answer to this question; nothing was changed")
+    return RefusedError(f"{answer.option!r} is not an answer to this question; nothing was changed")
 
 
 def _now() -> dt.datetime:

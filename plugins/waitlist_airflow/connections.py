@@ -1,4 +1,4 @@
-"""Airflow connections as the inner ring takes them.
+"""Converts Airflow connections into the forms that ``waitlist`` takes.
 
 ``pmo`` (type ``odbc``) becomes an ODBC connection string through ``OdbcHook``; ``millennium_staging`` (type
 ``postgres``, ``sqlite`` with the file as host, or ``mssql``) becomes an SQLAlchemy URL.
@@ -24,7 +24,7 @@ def pmo_connection_string() -> str:
         SettingsError: there is no such connection, or it is of another type.
     """
     connection = _connection(PMO, "odbc")
-    # The hook takes a driver from the extras only where the deployment allows it: as an argument it always does.
+    # The hook accepts a driver from the extras only where the deployment allows it; as an argument always.
     driver = connection.extra_dejson.get("driver") or connection.extra_dejson.get("Driver")
     return str(OdbcHook(odbc_conn_id=PMO, driver=driver).odbc_connection_string)
 
@@ -38,7 +38,7 @@ def staging_url() -> str:
     connection = _connection(STAGING, "postgres", "sqlite", "mssql")
     if connection.conn_type == "sqlite":
         if not connection.host:
-            raise SettingsError(f"Airflow connection {STAGING!r} names no file: give the SQLite file as its host")
+            raise SettingsError(f"Airflow connection {STAGING!r} has no file: give the SQLite file as its host")
         return URL.create("sqlite", database=connection.host).render_as_string(hide_password=False)
     extra = {name: str(value) for name, value in connection.extra_dejson.items()}
     scheme = "postgresql"
@@ -65,6 +65,6 @@ def _connection(conn_id: str, *types: str) -> Connection:
         ) from None
     if connection.conn_type not in types:
         raise SettingsError(
-            f"Airflow connection {conn_id!r} has type {connection.conn_type!r}; it takes {' or '.join(types)}"
+            f"Airflow connection {conn_id!r} has type {connection.conn_type!r}; it must have {' or '.join(types)}"
         )
     return connection

@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the difference; return 0, or 1 with the reason on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        # Handed on in the process: on a command line everyone on the machine could read the password.
+        # Passed on within the process: on a command line every user of the machine could read the password.
         staging = staging_url()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,7 +1,7 @@
-"""``python -m waitlist_airflow.dry_run``: the dry-run DAG, synchronously, on the environment's connections.
+"""``python -m waitlist_airflow.dry_run``: runs the dry-run DAG synchronously, on the environment's connections.
 
-What ``airflow dags test waitlist_dry_run`` does, but for one thing: with an as-of date the run has the same id each
-time, so that running it again replaces its batch instead of adding another.
+It does the same as ``airflow dags test waitlist_dry_run``, with one difference: with an as-of date the run always has
+the same id. So a second run replaces the batch instead of adding another.
 """
 
 import argparse
@@ -21,29 +21,29 @@ NIGHTLY: Final = dt.time(4, tzinfo=STOCKHOLM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; 0 when the run succeeded, 1 when it failed."""
+    """Run the DAG; return 0 when the run succeeded, 1 when it failed."""
     parser = argparse.ArgumentParser(prog="python -m waitlist_airflow.dry_run", description="Run the dry run.")
     parser.add_argument("--as-of", type=dt.date.fromisoformat, metavar="YYYY-MM-DD", help="default: today")
     return run(load(), parser.parse_args(arguments).as_of)
 
 
 def load() -> DAG:
-    """Return the DAG; for many runs once."""
+    """Return the DAG; load it once for many runs."""
     return get_bagged_dag(bundle_names=None, dag_id=DAG_ID)
 
 
 def run(dag: DAG, as_of: dt.date | None) -> int:
-    """Run the DAG as of a date, today where it is None; 0 when the run succeeded, 1 when it failed."""
+    """Run the DAG as of a date, None for today; return 0 when the run succeeded, 1 when it failed."""
     moment = dt.datetime.now(dt.UTC) if as_of is None else dt.datetime.combine(as_of, NIGHTLY)
     conf = {} if as_of is None else {"as_of": as_of.isoformat()}
     done = dag.test(run_after=moment, logical_date=moment, run_conf=conf)
     if done.state == DagRunState.SUCCESS:
         return 0
     every = {task.task_id for task in done.get_task_instances(state=[TaskInstanceState.FAILED])}
-    # It fails with any other.
+    # ``conclude`` fails whenever another task does.
     failed = sorted(every - {CONCLUDE} or every)
-    told = "its error is above" if len(failed) == 1 else "their errors are above"
-    sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {told}, and docs/errors.md says what to do.\n")
+    hint = "its error is above" if len(failed) == 1 else "their errors are above"
+    sys.stderr.write(f"The dry run failed in {', '.join(failed)}: {hint}, and docs/errors.md says what to do.\n")
     return 1
 
 

@@ -1,7 +1,7 @@
-"""What a task says when it fails: enough to act on, and no personal data.
+"""The error text of a failed task: enough to act on, and no personal data.
 
-An error that this project raises on purpose carries no personal data, so its text is shown. The text of any
-other error may quote a value (drivers and pandas do), so only its type and where it arose are shown.
+An error that this project raises itself has no personal data, so its text is shown. The text of any other error may
+quote a value (drivers and pandas do), so only its type and place are shown.
 """
 
 import functools
@@ -25,12 +25,12 @@ _NEVER_CURED = (
     exceptions.OutdatedFileError,
 )
 
-# What goes wrong beside the work: files, sockets, memory. Of any other error a retry would find the same cause.
+# Errors of files, sockets and memory may pass. After any other error a retry would fail for the same reason.
 _PASSING = (OSError, MemoryError, EOFError)
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a task fail without a value in its log; at once where a retry would find the same fault."""
+    """Make a task fail without a value in its log, and without a retry where that would fail for the same reason."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -40,14 +40,14 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             raise
         except exceptions.WaitlistError as error:
             transient = isinstance(error, _WORTH_A_RETRY) and not isinstance(error, _NEVER_CURED)
-            raise (AirflowException if transient else AirflowFailException)(_said(error)) from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
+            raise (AirflowException if transient else AirflowFailException)(_with_type(error)) from None
+        except Exception as error:  # noqa: BLE001 - the text of no error may reach the log
             raise (AirflowException if isinstance(error, _PASSING) else AirflowFailException)(where(error)) from None
 
     return run
 
 
-def _said(error: exceptions.WaitlistError) -> str:
+def _with_type(error: exceptions.WaitlistError) -> str:
     return f"{type(error).__name__}: {error}"
 
 

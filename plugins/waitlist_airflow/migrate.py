@@ -1,6 +1,6 @@
 """``python -m waitlist_airflow.migrate``: brings the staging schema of ``millennium_staging`` up to date.
 
-For the account that owns the tables, where the one that runs the pipeline does not.
+For the account that owns the tables, where the account that runs the pipeline does not own them.
 """
 
 import sys

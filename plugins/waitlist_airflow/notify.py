@@ -1,8 +1,8 @@
-"""Telling people: notifiers that the DAGs hang on failures and on questions, and how a message goes out.
+"""Sends messages to people: notifiers for the DAGs' failures, ends and questions.
 
-Where it goes is the Airflow connection ``waitlist_messages``: type ``smtp`` is mail (its extras name ``from_email`` and
-``to``), type ``http`` posts JSON to a webhook. Without the connection nobody is told, and that is no error. A
-message that cannot be sent never fails a run. Light at the top, since DAG files read it.
+The Airflow connection ``waitlist_messages`` is the destination: type ``smtp`` is mail (its extras have ``from_email``
+and ``to``), type ``http`` posts JSON to a webhook. Without the connection no message is sent, which is not an error.
+A message that cannot be sent never fails a run. DAG files import this module, so its top imports little.
 """
 
 import datetime as dt
@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 
 
 def send(notice: "Notice", link: str) -> bool:
-    """Send a message with a link and tell whether it went out; what hinders it is logged, without a server's words."""
+    """Send a message with a link and tell whether it was sent; a failure is logged without the server's text."""
     try:
         connection = BaseHook.get_connection(CONNECTION)
         way = _WAYS.get(connection.conn_type or "")
         if way is None:
-            log.warning("connection %r is no %s: nobody is told", CONNECTION, " or ".join(sorted(_WAYS)))
+            log.warning("connection %r is not of type %s: no message is sent", CONNECTION, " or ".join(sorted(_WAYS)))
             return False
         way(connection, notice, link)
-        log.info("told by %s: %s", connection.conn_type, notice.subject)
+        log.info("message sent by %s: %s", connection.conn_type, notice.subject)
     except AirflowNotFoundException:
-        log.info("there is no connection %r: nobody is told", CONNECTION)
+        log.info("there is no connection %r: no message is sent", CONNECTION)
     except Exception as error:  # noqa: BLE001 - a message must never fail a run, and its error may quote a password
         log.warning("a message could not be sent by connection %r: %s", CONNECTION, type(error).__name__)
     else:
@@ -52,36 +52,36 @@ def send(notice: "Notice", link: str) -> bool:
 
 
 def link_to_dag(dag_id: str) -> str:
-    """Return where Airflow shows a DAG."""
+    """Return the address of a DAG's page in Airflow."""
     return f"{_base_url()}/dags/{quote(dag_id, safe='')}"
 
 
 def link_to_run(dag_id: str, run_id: str) -> str:
-    """Return where Airflow shows a run."""
+    """Return the address of a run's page in Airflow."""
     return f"{_base_url()}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
 
 class _Message(BaseNotifier):
-    """A notifier that no failure of its own reaches."""
+    """A notifier whose own failures are logged and never raised."""
 
     def __call__(self, *args: Any) -> None:  # noqa: ANN401 - as its base
         """Send the message; called by Airflow."""
         try:
             super().__call__(*args)
         except Exception as error:  # noqa: BLE001 - as in ``send``
-            log.warning("%s could not be told: %s", type(self).__name__, type(error).__name__)
+            log.warning("%s could not be sent: %s", type(self).__name__, type(error).__name__)
 
     def render_template_fields(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as its base
-        """Render what there is to render; where nothing is, the DAG need not be one that can."""
+        """Render the template fields, if there are any; without fields the DAG need not support rendering."""
         if self.template_fields:
             super().render_template_fields(*args, **kwargs)
 
 
 class RunFailed(_Message):
-    """For ``on_failure_callback`` of a DAG: tells once that a run has failed, and in which steps.
+    """For ``on_failure_callback`` of a DAG: reports once that a run has failed, and in which steps.
 
     Args:
-        kind: of the batch that the run opens, where the message says where that batch stands.
+        kind: the kind of the run's batch; with it the message has the batch's state.
     """
 
     def __init__(self, kind: str | None = None) -> None:
@@ -93,24 +93,24 @@ class RunFailed(_Message):
         from waitlist.reports import notices
 
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
-        notice = notices.run_failed(dag_id, _failed_steps(context), self._standing(context))
+        notice = notices.run_failed(dag_id, _failed_steps(context), self._state_text(context))
         send(notice, link_to_run(dag_id, run_id))
 
-    def _standing(self, context: Mapping[str, Any]) -> str | None:
+    def _state_text(self, context: Mapping[str, Any]) -> str | None:
         if self._kind is None:
             return None
         try:
             return runs.pipeline().state_text(runs.request(self._kind, context).batch_id)
-        except Exception as error:  # noqa: BLE001 - a failed run is told whatever else does not work
-            log.warning("where the batch stands could not be read: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a failed run is reported even if this does not work
+            log.warning("the state of the batch could not be read: %s", type(error).__name__)
             return None
 
 
 class RunEnded(_Message):
-    """For ``on_success_callback`` of a DAG that opens batches: tells what was decided, by the database.
+    """For ``on_success_callback`` of a DAG that opens batches: reports the decision that the database has.
 
-    Where Airflow shows a success although the run has not done what it is for, somebody has marked steps as done: that
-    is told too.
+    Where Airflow shows a success although the run has not done its work, somebody has marked steps as done. That is
+    reported too.
     """
 
     def __init__(self, kind: str) -> None:
@@ -125,7 +125,7 @@ class RunEnded(_Message):
 
 
 class WithdrawalEnded(_Message):
-    """The same for the DAG that takes a release back."""
+    """The same for the DAG that withdraws a release."""
 
     def notify(self, context: Mapping[str, Any]) -> None:
         """Tell it."""
@@ -147,16 +147,16 @@ class AnswerWaits(_Message):
 
 
 def _failed_steps(context: Mapping[str, Any]) -> list[str]:
-    """Return the steps that failed, the parts of a mapped one as the step; as much as is known."""
+    """Return the steps that failed, as far as they are known; the parts of a mapped step count as one step."""
     last = context.get("ti")
     if last is None:
         return []
     try:
-        # Somebody may have cleared them by now.
+        # Somebody may have cleared the failed tasks meanwhile.
         return sorted({_PART.sub("", step) for step in runs.failed_steps(context)}) or [last.task_id]
-    except Exception as error:  # noqa: BLE001 - the last of them is better than no message
-        log.warning("which steps failed could not be asked: %s", type(error).__name__)
-        # ``airflow dags test`` has nobody to ask. ``conclude`` fails with any other, so alone it says nothing.
+    except Exception as error:  # noqa: BLE001 - a message with only the last of them is better than none
+        log.warning("the failed steps could not be read: %s", type(error).__name__)
+        # ``airflow dags test`` has no API to ask. ``conclude`` fails with any other step, so alone it says nothing.
         return [] if last.task_id == runs.CONCLUDE else [last.task_id]
 
 
@@ -172,7 +172,7 @@ def _by_mail(connection: Connection, notice: "Notice", link: str) -> None:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     class Hook(SmtpHook):
-        """Gives up a server that is silent after seconds instead of minutes, unless the connection says otherwise."""
+        """Waits for a silent server for seconds instead of minutes, unless the connection has another timeout."""
 
         timeout = int(connection.extra_dejson.get("timeout", _SECONDS))
         smtp_retry_limit = int(connection.extra_dejson.get("retry_limit", _RETRIES))
@@ -187,7 +187,7 @@ def _by_webhook(connection: Connection, notice: "Notice", link: str) -> None:
     import httpx
 
     headers = {"Authorization": f"Bearer {connection.password}"} if connection.password else {}
-    # Chat systems show "text"; others take the parts.
+    # Chat systems show "text"; other systems read the parts.
     whole = f"{notice.subject}\n{notice.text}\n{link}"
     message = {"text": whole, "subject": notice.subject, "link": link}
     httpx.post(_url(connection), json=message, headers=headers, timeout=_SECONDS).raise_for_status()

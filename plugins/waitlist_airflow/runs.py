@@ -1,6 +1,6 @@
-"""Which run this is: its as-of date and what it was asked for, from Airflow's context.
+"""Reads a run's as-of date and request from Airflow's context.
 
-Light at the top, since DAG files read it: the logic is imported when a task runs.
+DAG files import this module, so its top imports little: the logic is imported when a task runs.
 """
 
 import datetime as dt
@@ -28,14 +28,14 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
     A run that was triggered by hand may have no logical date; its context then lacks the interval.
 
     Raises:
-        SettingsError: the param is no ISO date, or the run's moment has no date in Stockholm.
+        SettingsError: the param is not an ISO date, or the run's moment has no date in Stockholm.
     """
     asked = context["params"].get("as_of")
     if asked:
         try:
             return dt.date.fromisoformat(asked)
         except ValueError:
-            raise SettingsError("param as_of is no date: write it as 2024-10-01, or leave it empty") from None
+            raise SettingsError("param as_of is not a date: write it as 2024-10-01, or leave it empty") from None
     from waitlist.columns.dates import STOCKHOLM
 
     moment: dt.datetime = context.get("data_interval_end") or context["dag_run"].run_after
@@ -46,7 +46,7 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
 
 
 def request(kind: str, context: Mapping[str, Any] | None = None) -> "Request":
-    """Describe the run of the task that asks, or of another context of Airflow."""
+    """Return the request of the running task's run, or of the given context."""
     from waitlist.steps.run import Request
 
     context = context or get_current_context()
@@ -71,9 +71,9 @@ def named_batch(context: Mapping[str, Any] | None = None) -> str:
 
 
 def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the tasks that have failed for good in the run, a mapped one with its number.
+    """Return the tasks that have failed for good in the run, a mapped task with its number.
 
-    ``conclude`` fails with any other, so it is told only where it is the only one.
+    ``conclude`` fails with any other task, so it is included only where no other task has failed.
     """
     context = context or get_current_context()
     dag_run = context["dag_run"]
@@ -90,7 +90,7 @@ def pipeline() -> "Pipeline":
     settings = Settings.read()
     return Pipeline(
         settings,
-        # Airflow's path is a proxy of a UPath, and not one by its class.
+        # Airflow's path is a proxy of a UPath, but its class is not a subclass.
         snapshots=cast("UPath", ObjectStoragePath(settings.snapshot_url)),
         pmo=pmo_connection_string,
         staging=staging_url,
@@ -98,7 +98,7 @@ def pipeline() -> "Pipeline":
 
 
 def opened(kind: str) -> "tuple[Pipeline, Run]":
-    """Return the pipeline, and the run of the task that asks as its batch was opened.
+    """Return the pipeline, and the running task's run as its batch was opened.
 
     Raises:
         RefusedError: the run has opened no batch.

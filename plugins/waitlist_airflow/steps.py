@@ -1,9 +1,10 @@
-"""The tasks that the DAGs wire: each fetches the pipeline, takes one step, and hands on numbers and counts.
+"""The tasks of the DAGs: each gets the pipeline, runs one step, and returns numbers and counts.
 
-Heavy imports stay inside the tasks, so that the DAG files parse fast. What a task returns lands in Airflow's
-database: numbers and counts, never a row of a post. Anybody who may edit a DAG's runs can change it there, and a mapped
-task that was removed leaves it there. So no step takes from it which batch it works on, which follows from the DAG and
-its run, nor which files: a mapped task is handed the number of a partition, and looks in the batch's plan what it is.
+Heavy imports are inside the tasks, so that the DAG files parse fast. A task's result is stored in Airflow's database:
+numbers and counts, never a row of a post. Every user that may edit a DAG's runs can change it there, and the result of
+a removed mapped task stays there. So no step takes its batch from a result: the batch follows from the DAG and its run.
+No step takes its files from a result either: a mapped task gets the number of a partition, and reads the partition from
+the batch's plan.
 """
 
 import datetime as dt
@@ -25,10 +26,10 @@ _WATCH = "waitlist_watch"
 @task
 @guarded
 def open_batch(kind: str) -> None:
-    """Fix what the run is and open its batch; skip the run after the last go-live."""
+    """Fix the run's as-of date, units and rules, and open its batch; skip the run after the last go-live."""
     pipeline, request, now = runs.pipeline(), runs.request(kind), _now()
     if kind == "dry_run" and pipeline.is_past_last_go_live(request, now=now):
-        raise AirflowSkipException("every unit is live: there is nothing left to rehearse")
+        raise AirflowSkipException("every unit is live: a dry run has no purpose any more")
     pipeline.open_batch(request, now=now)
 
 
@@ -59,7 +60,7 @@ def check_contract(kind: str) -> Record:
 @task
 @guarded
 def find_duplicates(kind: str) -> Record:
-    """Find posts that stand twice, over the whole batch."""
+    """Find posts that have a duplicate in the whole batch."""
     pipeline, run = runs.opened(kind)
     return pipeline.find_duplicates(run)
 
@@ -75,7 +76,7 @@ def assess(kind: str, number: int) -> Record:
 @task
 @guarded
 def find_changes(kind: str) -> Record:
-    """Report released posts that PMO has changed or closed since."""
+    """Find the released posts that have since been changed or closed in PMO."""
     pipeline, run = runs.opened(kind)
     return pipeline.find_changes(run)
 
@@ -107,7 +108,7 @@ def reconcile(kind: str) -> Record:
 @task
 @guarded
 def verify(kind: str) -> None:
-    """Show the batch to readers: it adds up, and every suite has looked at it."""
+    """Make the batch visible to readers: it adds up, and every suite has been run."""
     pipeline, run = runs.opened(kind)
     pipeline.verify(run, now=_now())
 
@@ -115,7 +116,7 @@ def verify(kind: str) -> None:
 @task
 @guarded
 def report(kind: str) -> None:
-    """Tell the readiness of each unit in the log."""
+    """Log the readiness of each unit."""
     pipeline, run = runs.opened(kind)
     pipeline.report(run)
 
@@ -123,7 +124,7 @@ def report(kind: str) -> None:
 @task
 @guarded
 def watch_gates(kind: str) -> Record:
-    """Measure the gates of a dry run, and tell the leads when one has turned red."""
+    """Measure the gates of a dry run, and send the leads a message when one has turned red."""
     dag_run = get_current_context()["dag_run"]
     link = notify.link_to_run(dag_run.dag_id, dag_run.run_id)
     pipeline, run = runs.opened(kind)
@@ -133,7 +134,7 @@ def watch_gates(kind: str) -> Record:
 @task
 @guarded
 def request_approval(kind: str) -> Record:
-    """Measure the gates, fix the batch's rows, and tell what is to be approved."""
+    """Measure the gates, fix the batch's rows, and ask for approval."""
     pipeline, run = runs.opened(kind)
     return pipeline.request_approval(run, now=_now())
 
@@ -162,21 +163,21 @@ def verify_released(kind: str) -> Record:
 @task
 @guarded
 def verify_releases() -> Record:
-    """Prove of every released batch that the view still shows exactly what was approved."""
+    """Prove for every released batch that the view still shows exactly what was approved."""
     return runs.pipeline().verify_releases()
 
 
 @task
 @guarded
 def describe_release() -> None:
-    """Look whether there is a release to take back, and somebody who may."""
+    """Check that there is a release to withdraw, and that the settings name an approver."""
     runs.pipeline().withdrawal_question(runs.named_batch())
 
 
 @task
 @guarded
 def withdraw() -> Record:
-    """Confirm from the database that the batch was withdrawn; skip where its release stands."""
+    """Confirm from the database that the batch was withdrawn; skip where it was kept."""
     if not _decided_withdrawal():
         raise AirflowSkipException("the batch stays released")
     return {"decided": "withdrawn"}
@@ -185,14 +186,14 @@ def withdraw() -> Record:
 @task
 @guarded
 def conclude_withdrawal() -> None:
-    """Fail where nobody has decided, whatever the other steps' states say."""
+    """Fail where nobody has decided; the states of the other steps do not count."""
     _decided_withdrawal()
 
 
 @task
 @guarded
 def watch_nights() -> Record:
-    """Tell the leads, once for each outage, when no night was verified for too long."""
+    """Send the leads one message for each outage, when no night has been verified for too long."""
     from airflow.sdk import Variable
 
     from waitlist.exceptions import WaitlistError
@@ -204,7 +205,7 @@ def watch_nights() -> Record:
     try:
         seen = runs.pipeline().nights(now=now)
     except WaitlistError as error:
-        # What was told before is enough to tell an outage by.
+        # The record of the check before is enough to detect an outage.
         seen, fault = nights.Nights(), error
     watch = nights.Watch(now) if seen is None else nights.Watch.look(_parsed(known), seen, now)
     if watch is not None:
@@ -220,7 +221,7 @@ def watch_nights() -> Record:
 @task
 @guarded
 def remove_expired() -> Record:
-    """Remove what batches hold of persons when their time is up."""
+    """Remove the personal data of batches whose retention period is over."""
     context = get_current_context()
     params = context["params"]
     return runs.pipeline().remove_expired(
@@ -238,10 +239,10 @@ def mark_failed(kind: str) -> None:
 @task
 @guarded
 def conclude(kind: str) -> Record:
-    """Fail where the run has not done what it is for, whatever the other steps' states say."""
+    """Fail where the run has not done its work; the states of the other steps do not count."""
     state = runs.pipeline().conclude(runs.request(kind), now=_now())
     if state is None:
-        raise AirflowSkipException("every unit is live: there was nothing left to rehearse")
+        raise AirflowSkipException("every unit is live: a dry run had no purpose any more")
     return {"state": state}
 
 

@@ -1,7 +1,7 @@
-"""What tasks need, imported once by the process that LocalExecutor's workers are forked from (``docs/operations.md``).
+"""Imports the tasks' libraries once, in the process that LocalExecutor's workers are forked from.
 
-Otherwise each task imports Great Expectations, pandas and Arrow anew, which takes longer than most of them work.
-Named in Airflow's setting ``mp_forkserver_preload``, and imported by nothing else.
+Otherwise each task would import Great Expectations, pandas and Arrow itself, which takes longer than most tasks work.
+Airflow's setting ``mp_forkserver_preload`` names this module (``docs/operations.md``); nothing else imports it.
 """
 
 import gc
@@ -24,6 +24,6 @@ for name in (
     "waitlist_airflow.steps",
 ):
     importlib.import_module(name)
-# As Airflow's own executor does before it forks: the children then share these pages.
+# Airflow's own executor does this too before it forks: the children then share these memory pages.
 gc.collect()
 gc.freeze()

@@ -1,4 +1,4 @@
-"""From an empty batch to one that adds up: the part of the flow that the dry run and the migration share."""
+"""The part of the flow that the dry run and the migration share: from an empty batch to a verified one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,12 +16,12 @@ def prepare(kind: str) -> dict[str, Any]:
     Returns:
         the tasks by name, ``verify`` last; after it the batch counts for readers.
     """
-    # PMO is a live clinical system: so many readers at a time, however many slots there are.
+    # PMO is a live clinical system: the number of readers is limited, however many slots there are.
     gently = {"extract": {"max_active_tis_per_dag": Settings.read_or_defaults().pmo_readers}}
     tasks: dict[str, Any] = {}
     for step in order.NIGHT:
         task = getattr(steps, step.name).override(**gently.get(step.name, {}))
-        # What plan_extract hands on is a promise while the flow is wired, and numbers when it runs.
+        # The result of plan_extract is a placeholder while the flow is wired, and a list of numbers when it runs.
         made = task.partial(kind=kind).expand(number=tasks["plan_extract"]) if step.mapped else task(kind)
         if step.after:
             chain([tasks[name] for name in step.after], made)
@@ -30,7 +30,7 @@ def prepare(kind: str) -> dict[str, Any]:
 
 
 def end(kind: str, tasks: Iterable[Any]) -> None:
-    """Wire what ends a run: ``mark_failed`` after any failure among its tasks, then ``conclude``."""
+    """Wire the end of a run: ``mark_failed`` after any failure among its tasks, then ``conclude``."""
     every = list(tasks)
     failed = steps.mark_failed(kind)
     chain(every, failed)
@@ -38,8 +38,9 @@ def end(kind: str, tasks: Iterable[Any]) -> None:
 
 
 def conclude(tasks: Sequence[Any], last: Any) -> None:  # noqa: ANN401 - a task as Airflow wires it
-    """Wire the last step: it runs whatever states the others have, and fails the run when it fails.
+    """Wire the last step: it runs in any state of the other steps, and its failure fails the run.
 
-    As Airflow's teardown it runs too where the run itself is marked as a success, which leaves out every other step.
+    It is a teardown in Airflow's sense. So it runs even when somebody marks the run itself as a success, which skips
+    every other step.
     """
     chain(tasks, last.as_teardown(on_failure_fail_dagrun=True))

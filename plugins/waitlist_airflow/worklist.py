@@ -10,10 +10,10 @@ from waitlist_airflow.connections import staging_url
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write them; return 0, or 1 with every reason on standard error."""
+    """Write the work lists; return 0, or 1 with every reason on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        # Handed on in the process: on a command line everyone on the machine could read the password.
+        # Passed on within the process: on a command line every user of the machine could read the password.
         staging, snapshots = staging_url(), Settings.read().snapshot_url
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

@@ -109,7 +109,7 @@ def test_without_a_connection_no_message_is_sent_and_nothing_fails(
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WAITLIST_MESSAGES", raising=False)
     notify.send(NOTICE, LINK)
-    assert "there is no connection 'waitlist_messages': nobody is told" in log.text
+    assert "there is no connection 'waitlist_messages': no message is sent" in log.text
     assert not [record for record in log.records if record.levelno > logging.INFO]
 
 
@@ -147,7 +147,7 @@ def test_a_webhook_that_refuses_fails_nothing(
 @pytest.mark.parametrize(
     ("connection", "said"),
     [
-        ({"conn_type": "ftp", "host": "example.invalid"}, "is no http or smtp: nobody is told"),
+        ({"conn_type": "ftp", "host": "example.invalid"}, "is not of type http or smtp: no message is sent"),
         ({"conn_type": "smtp", "host": "127.0.0.1"}, "could not be sent"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_question_goes_on_when_its_message_cannot_be_made(
     step = question()
     step.notifiers[0]({"dag": None, "task": step})
     assert mail.messages == []
-    assert "AnswerWaits could not be told: KeyError" in log.text
+    assert "AnswerWaits could not be sent: KeyError" in log.text
 
 
 # As Airflow runs it

@@ -2,10 +2,10 @@
 
 How a page is made:
 
-1. What it says is a frozen dataclass in ``waitlist.reports.pages`` (no Airflow, no web), read from the
-   staging schema by a function that takes a connection and the mappings. Its SQL lies in ``sql/dashboard``.
-2. A module here has a ``Pages`` and on it a function that FastAPI calls with what it needs (``SiteDep``, ``ReaderDep``,
-   path and query) and that returns the dataclass::
+1. Its content is a frozen dataclass in ``waitlist.reports.pages`` (no Airflow, no web), read from the
+   staging schema by a function that takes a connection and the mappings. Its SQL is in ``sql/dashboard``.
+2. A module here has a ``Pages`` and registers a function on it. FastAPI calls the function with its parameters
+   (``SiteDep``, ``ReaderDep``, path and query), and it returns the dataclass::
 
        pages = Pages()
 

@@ -1,4 +1,4 @@
-"""Who reads, and what they may see."""
+"""The readers of the dashboard and their rights."""
 
 import hashlib
 import hmac
@@ -17,26 +17,26 @@ DAG: Final = "waitlist_dry_run"
 _PURPOSE: Final = b"waitlist: a look at persons"
 
 may_read_runs: Final = requires_access_dag("GET", DagAccessEntity.RUN, DAG)
-"""Refuses with 403 whoever may not read the runs of the dry run."""
+"""Refuses users that may not read the runs of the dry run, with 403."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Somebody who is logged in."""
+    """A user that is logged in."""
 
     user_id: str
-    """As Airflow's auth manager has it: the user name with the simple one, a number with FAB."""
+    """The id of Airflow's auth manager: the user name with the simple one, a number with FAB."""
     may_see_persons: bool
     """Named in ``WAITLIST_PERSON_READERS``: may see names, identity numbers and work lists."""
     leads: bool
     """Named in ``WAITLIST_APPROVERS``: may read the access log."""
     mark: str | None
-    """What the links to persons carry, so that no link elsewhere leads there; None where a browser's cookie is not
-    what somebody is known by."""
+    """The mark in the links to persons, so that links from elsewhere are refused; None for a user that is not
+    identified by a browser's cookie."""
 
 
 async def reader(request: Request, user: GetUserDep, site: SiteDep) -> Reader:
-    """Return who asks, for FastAPI to inject."""
+    """Return the user of the request, for FastAPI to inject."""
     user_id = str(user.get_id())
     settings = site.settings
     return Reader(user_id, user_id in settings.person_reader_ids, user_id in settings.approver_ids, _mark(request))
@@ -48,11 +48,11 @@ ReaderDep = Annotated[Reader, Depends(reader)]
 async def may_see_persons(
     request: Request, reader: ReaderDep, marke: Annotated[str, Query(max_length=100)] = ""
 ) -> Reader:
-    """Refuse with 403 whoever may not see persons, and whoever was led here by something else than our own pages.
+    """Refuse a user that may not see persons, and a request that does not come from our own pages, with 403.
 
-    A look leaves a row in the access log, so nobody else may make a person reader's browser take one. A browser sends
-    its cookie wherever a link or an image leads it: on other sites, and in texts within Airflow that others write. A
-    program's token comes from the program alone.
+    Every view is logged in the access log. So nobody else may make the browser of a person reader open one. A browser
+    sends its cookie with every link and image, also from other sites and from texts that other users write in Airflow.
+    A program's token comes only from the program.
     """
     if not reader.may_see_persons:
         raise HTTPException(403, "persons")
@@ -62,7 +62,7 @@ async def may_see_persons(
 
 
 def _mark(request: Request) -> str | None:
-    """Return what only a page that was made for this session can know; it says nothing of the session's own secret."""
+    """Return a text that only a page of this session can have; it does not reveal the session's secret."""
     session = request.cookies.get(COOKIE_NAME_JWT_TOKEN)
     if _has_token(request) or not session:
         return None
@@ -70,15 +70,15 @@ def _mark(request: Request) -> str | None:
 
 
 def _has_token(request: Request) -> bool:
-    """Tell whether a token in the header says who asks: Airflow then looks at no cookie."""
+    """Tell whether a token in the header identifies the user: Airflow then ignores cookies."""
     scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
     return scheme.lower() == "bearer" and bool(token)
 
 
 def _from_here(request: Request) -> bool:
-    """Tell whether the browser says that our own page led here, or says nothing, as it does where there is no TLS."""
-    said = request.headers.getlist("Sec-Fetch-Site")
-    return not said or (len(said) == 1 and said[0] in {"same-origin", "none"})
+    """Tell whether the request comes from our own page according to the browser; without TLS it does not say."""
+    sites = request.headers.getlist("Sec-Fetch-Site")
+    return not sites or (len(sites) == 1 and sites[0] in {"same-origin", "none"})
 
 
 def _has_mark(reader: Reader, mark: str) -> bool:
@@ -86,7 +86,7 @@ def _has_mark(reader: Reader, mark: str) -> bool:
 
 
 async def leads(reader: ReaderDep) -> Reader:
-    """Refuse with 403 whoever does not lead the migration."""
+    """Refuse a user that does not lead the migration, with 403."""
     if not reader.leads:
         raise HTTPException(403, "leads")
     return reader

@@ -16,6 +16,6 @@ PAGE_SIZE: Final = 100
 
 @pages.page("/atkomstlogg", api="/api/atkomstlogg", template="access_log.html", nav="Åtkomstlogg", leads_only=True)
 def access_log(site: SiteDep, _lead: LeadDep, sida: Annotated[int, Query(ge=1, lt=2**31)] = 1) -> AccessLog:
-    """Read who has looked at persons."""
+    """Read the log of views of persons."""
     with site.reading("reading the access log") as connection:
         return read_access_log(connection, site.mappings, page=sida, size=PAGE_SIZE)

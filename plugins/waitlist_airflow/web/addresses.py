@@ -1,4 +1,4 @@
-"""Which addresses can be read at all, before anything looks for what they name."""
+"""Checks whether an address can be read at all, before it is used."""
 
 import unicodedata
 from typing import Final
@@ -7,16 +7,16 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 UNREADABLE: Final = ("/olaslig-adress", "/api/olaslig-adress")
-"""What is asked for in place of an address that cannot be read: by a reader, and by a program."""
+"""The addresses that replace one that cannot be read: for a reader, and for a program."""
 _LONGEST: Final = 8_000
-"""Bytes of a path with its query; a filter on a list of 500 letters takes 6,000."""
+"""The most bytes of a path with its query; a filter on a list name of 500 letters needs 6,000."""
 
 
 def is_readable(scope: Scope) -> bool:
-    """Tell whether an address is text that a database and a file name can hold.
+    """Tell whether an address is a text that a database and a file name can contain.
 
     That is UTF-8 without overlong forms and unpaired surrogates, without NUL, and without control characters in its
-    path. A category in PMO may hold a tab, so a query may.
+    path. A category in PMO may contain a tab, so a query may too.
     """
     path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
     query: bytes = scope["query_string"]
@@ -30,7 +30,7 @@ def is_readable(scope: Scope) -> bool:
 
 
 def instead_of(scope: Scope) -> Scope:
-    """Return the request with one of ``UNREADABLE`` as its address; who may ask is looked at as ever."""
+    """Return the request with one of ``UNREADABLE`` as its address; the usual checks of access follow."""
     root = scope.get("root_path", "")
     path = root + UNREADABLE[scope["path"].startswith(f"{root}/api/")]
     return {**scope, "path": path, "raw_path": path.encode(), "query_string": b""}

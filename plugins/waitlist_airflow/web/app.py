@@ -1,4 +1,4 @@
-"""The app: who gets in, which pages there are, and what every answer carries."""
+"""The app: its check of access, its pages, and the headers of every answer."""
 
 from typing import Final
 
@@ -38,15 +38,15 @@ _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create_app() -> FastAPI:
-    """Make the app; nothing is connected yet."""
+    """Return the app; nothing is connected yet."""
     app = FastAPI(
         title="Migrering",
-        # The first is answered with 401, the second with 403.
+        # A failure of the first gives 401, a failure of the second 403.
         dependencies=[Depends(get_user), Depends(may_read_runs)],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        # It would lead to where the Host header says.
+        # A redirect would go to the host of the Host header.
         redirect_slashes=False,
     )
     app.state.threads = OwnThreads()
@@ -57,7 +57,7 @@ def create_app() -> FastAPI:
         app.include_router(pages.router)
     for path in addresses.UNREADABLE:
         app.add_api_route(path, _unreadable, methods=_METHODS)
-    # Last, so that an address that is none is not told from one that is before the login.
+    # Last: before the login, an unknown address gets the same answer as a known one.
     app.add_api_route("/{path:path}", _nothing_here, methods=_METHODS)
     return app
 

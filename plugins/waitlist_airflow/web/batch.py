@@ -20,8 +20,8 @@ pages: Final = Pages()
 _DOCS_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
-"""Data Docs bring their style along, and nothing else."""
-# No longer than a file's name may be.
+"""Data Docs contain their own style, and nothing else may be loaded."""
+# At most as long as a file's name may be.
 _BATCH: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,199}")
 _PAGE: Final = re.compile(r"[a-z_]{1,200}\.html")
 _NEVER_RAN: Final = ("upstream_failed", "removed")
@@ -40,7 +40,7 @@ def batches(site: SiteDep, sida: PageNumber = 1) -> BatchList:
 def batch(
     site: SiteDep, session: SessionDep, batch_id: str, jamfor: Annotated[str | None, Query(max_length=200)] = None
 ) -> BatchPage:
-    """Read one batch, compared with another where that is asked for."""
+    """Read one batch, compared with another where the request names one."""
     dag_id, run_id = run_of(site.store, batch_id)
     return read_batch(
         site.store,
@@ -64,7 +64,7 @@ def data_docs(site: SiteDep, batch_id: str, name: str) -> Response:
 
 
 def _docs_of(site: Site, batch_id: str, name: str) -> Path | None:
-    """Return the file of a page; None where there is none or the names are none of ours."""
+    """Return the file of a page; None where it is missing, or where a name has a form that no such file has."""
     folder = site.settings.data_docs_dir
     if folder is None or not _BATCH.fullmatch(batch_id) or not _PAGE.fullmatch(name):
         return None
@@ -73,13 +73,13 @@ def _docs_of(site: Site, batch_id: str, name: str) -> Path | None:
 
 
 def _steps(session: SessionDep, dag_id: str, run_id: str) -> tuple[Step, ...]:
-    """Return what Airflow knows of a run's tasks, in the order in which they began."""
+    """Return the tasks of a run from Airflow, in the order in which they began."""
     query = sa.select(TaskInstance.task_id, TaskInstance.state, TaskInstance.start_date, TaskInstance.end_date).where(
         TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.start_date.is_not(None)
     )
     parts: dict[str, list[Any]] = {}
     for row in session.execute(query):
-        # The step that closes a failed run is skipped in every other.
+        # The step that closes a failed run is skipped in every other run.
         if row.state not in _NEVER_RAN and (row.task_id, row.state) != ("mark_failed", "skipped"):
             parts.setdefault(row.task_id, []).append(row)
     steps = [

@@ -11,5 +11,5 @@ pages: Final = Pages()
 
 @pages.page("/regler", api="/api/regler", template="catalogue.html", nav="Regler och listor")
 def catalogue(site: SiteDep) -> Catalogue:
-    """Read the catalogue with what each rule and list takes now."""
+    """Read the catalogue with the posts that each rule and list applies to now."""
     return read_catalogue(site.store, site.mappings)

@@ -1,6 +1,6 @@
-"""Charts as geometry: numbers in, positions in per cent out. The macros draw them, the style sheet colours them.
+"""Computes charts: from counts to positions in per cent. The macros draw them, and the style sheet colours them.
 
-Widths are per cent of the drawing, so that a chart fills what room there is and nothing in it is distorted.
+Widths are per cent of the drawing, so that a chart fills the available width without distortion.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ _FAR_DAYS: Final = 150
 _AFTER_DAYS: Final = 30
 
 ORDER: Final = tuple(
-    each.value
-    for each in (
+    disposition.value
+    for disposition in (
         Disposition.MIGRATE,
         Disposition.ALREADY_RELEASED,
         Disposition.BOOK_IN_MILLENNIUM,
@@ -29,7 +29,7 @@ ORDER: Final = tuple(
         Disposition.PLAN_UNIT,
     )
 )
-"""The dispositions from left to right: what migrates, what needs nothing in PMO, what somebody has to do."""
+"""The dispositions from left to right: posts that migrate, that need nothing in PMO, and that need an action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,19 @@ class Segment:
     """A part of a stacked bar."""
 
     name: str
-    """What it stands for; a class of the style sheet and a pattern in ``base.html`` have its name."""
+    """The name of what it shows; a class of the style sheet and a pattern in ``base.html`` have the same name."""
     count: int
     x: float
     width: float
 
 
 def stacked(counts: Mapping[str, int], order: Sequence[str], *, whole: int | None = None) -> tuple[Segment, ...]:
-    """Lay counts side by side.
+    """Return the segments of a bar for some counts.
 
     Args:
-        counts: by name; what is zero is left out.
-        order: the names from left to right; others are left out.
-        whole: what the full width stands for; None: the sum.
+        counts: the counts by name; zeros are left out.
+        order: the names from left to right; other names are left out.
+        whole: the count of the full width; None: the sum.
     """
     total = whole or sum(counts.get(name, 0) for name in order)
     segments: list[Segment] = []
@@ -74,40 +74,40 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line over time, and the frame that it stands in."""
+    """A line over time, and its frame."""
 
     points: tuple[Point, ...]
     first: date
     last: date
     top: int
-    """What the upper edge stands for; the lower one is zero."""
+    """The count at the upper edge; the lower edge is zero."""
     ahead: str
-    """Where the line goes on to from its last point, as ``path``; empty where nothing is known."""
+    """The forecast from the last point on, in the form of ``path``; empty where there is no forecast."""
 
     @property
     def path(self) -> str:
-        """The points as SVG's ``polyline`` has them, in a drawing of 100 by 100."""
+        """The points for SVG's ``polyline``, in a drawing of 100 by 100."""
         return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
 
     @property
     def area(self) -> str:
-        """The surface below the line, as SVG's ``polygon`` has it."""
+        """The surface below the line, for SVG's ``polygon``."""
         return f"{self.points[0].x:g},100 {self.path} {self.points[-1].x:g},100"
 
     def x_of(self, day: date | None) -> float | None:
-        """Return where a day stands; None outside the frame."""
+        """Return the position of a day; None outside the frame."""
         if day is None or not self.first <= day <= self.last:
             return None
         return _part((day - self.first).days, (self.last - self.first).days or 1)
 
 
 def line(counts: Sequence[tuple[date, int]], *, last: date | None = None, zero_on: date | None = None) -> Line | None:
-    """Draw counts over time; None where there are none.
+    """Return the line of some counts over time; None without counts.
 
     Args:
-        counts: by day, the earliest first.
-        last: the day at the right edge, when it is later than the last that has a count.
-        zero_on: when the line is expected to reach nothing.
+        counts: the counts by day, the earliest first.
+        last: the day at the right edge, when it is later than the last day with a count.
+        zero_on: the day on which the line is expected to reach zero.
     """
     if not counts:
         return None
@@ -132,20 +132,20 @@ def _ahead(now: Point, begin: date, end: date, zero_on: date | None) -> str:
 
 
 def left_of(trend: Sequence[TrendPoint]) -> list[tuple[date, int]]:
-    """Return the posts left to handle by day, as ``line`` takes them."""
+    """Return the posts left to handle by day, for ``line``."""
     return [(point.as_of, point.left) for point in trend]
 
 
 def rules_changed(trend: Sequence[TrendPoint]) -> date | None:
-    """Return the first day after the last that was judged by other rules than the latest; None where none was."""
+    """Return the first day from which on all runs were judged by the latest rules; None where all of them were."""
     others = [place for place, point in enumerate(trend) if not point.same_rules]
     return trend[others[-1] + 1].as_of if others else None
 
 
 def frame(as_of: date, go_live: date | None, clean_on: date | None) -> date:
-    """Return the last day of a drawing in which one can see whether a unit will make it.
+    """Return the last day of a drawing that shows whether a unit will be ready in time.
 
-    That is go-live, and the day on which it is clean when that is not much later; a go-live far off is left out.
+    That is go-live, or the day on which no posts are left when that is not much later. A distant go-live is left out.
     """
     far = as_of + timedelta(days=_FAR_DAYS)
     if go_live is None or not as_of < go_live <= far:
@@ -158,6 +158,6 @@ def _part(part: int, whole: int) -> float:
 
 
 def _round_up(count: int) -> int:
-    """Return a figure of one or two digits and noughts that is even, not below a count and close to it."""
+    """Return a round even figure, one or two digits and zeros, that is not below a count and close to it."""
     unit: int = 10 ** max(len(str(count)) - 2, 0) * 2
     return max(-(-count // unit) * unit, 2)

@@ -1,4 +1,4 @@
-"""What is answered when there is nothing to show, and what every answer carries. No error is ever quoted."""
+"""The pages for errors, and the headers of every answer. The text of an error is never shown."""
 
 import base64
 import hashlib
@@ -33,7 +33,7 @@ _LOGIN_STYLE: Final = (
     "@media(prefers-color-scheme:dark){body{color:#e8ecf1;background:#101418}a{background:#8cc2ff;color:#101418}"
     "a:focus-visible{outline-color:#e8ecf1}}"
 )
-"""The only style outside the style sheet: whoever is not logged in gets no file."""
+"""The only style outside the style sheet: a user that is not logged in gets no file."""
 _LOGIN_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_LOGIN_STYLE.encode()).digest()).decode()
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -48,60 +48,60 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 _OF_A_QUERY: Final = "%&=+-._~/:"
 _ONLY_BY_TLS: Final = "max-age=31536000"
-"""A year in which a browser that came by TLS comes by nothing else."""
+"""For a year, a browser that has used TLS uses nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a page says about what went wrong."""
+class ErrorText:
+    """The texts of an error page."""
 
     title: str
     text: str
     advice: str
     path: str = ""
-    """Where its button leads, below ``/migrering/``."""
+    """The target of its button, below ``/migrering/``."""
     button: str = "Till översikten"
 
 
-_SAID: Final[Mapping[tuple[int, str | None], Said]] = {
-    (401, None): Said(
+_TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
+    (401, None): ErrorText(
         "Logga in för att se migreringen",
         "Sidan visas bara för den som är inloggad i Airflow.",
         "Kommer du inte vidare efter inloggningen? Hör av dig till den som sköter Airflow.",
     ),
-    (403, None): Said(
+    (403, None): ErrorText(
         "Du har inte behörighet till sidan",
         "Ditt konto får inte läsa torrkörningarna (waitlist_dry_run).",
         "Behörigheten ges i Airflow, av den som sköter det.",
     ),
-    (403, "persons"): Said(
+    (403, "persons"): ErrorText(
         "Du har inte behörighet till personuppgifter",
         "Namn, personnummer och arbetslistor visas bara för den som har fått den behörigheten.",
         "Behörigheten ges av migreringsledningen (inställningen WAITLIST_PERSON_READERS).",
     ),
-    (403, "elsewhere"): Said(
+    (403, "elsewhere"): ErrorText(
         "Personuppgifter visas inte den vägen",
         "Personuppgifter visas när du själv väljer det på enhetens sida, inte av en länk eller ett bokmärke. Inget har "
         "visats och inget har noterats i åtkomstloggen.",
         "Gå till enheten och välj Visa personer eller Ladda ner arbetslista där.",
         button="Till enheten",
     ),
-    (403, "leads"): Said(
+    (403, "leads"): ErrorText(
         "Sidan är till för migreringsledningen",
         "Åtkomstloggen visas bara för den som leder migreringen.",
         "Vilka det är står i inställningen WAITLIST_APPROVERS.",
     ),
-    (404, None): Said(
+    (404, None): ErrorText(
         "Sidan finns inte",
         "Adressen leder ingenstans, eller också är det som låg här borta.",
         "Gå till översikten och leta dig fram därifrån.",
     ),
-    (404, "unknown"): Said(
+    (404, "unknown"): ErrorText(
         "Det du frågar efter finns inte",
         "Enheten eller körningen finns inte bland de körningar som visas.",
         "Den kan ha tagits bort, eller ha körts om. Gå till översikten och leta dig fram därifrån.",
     ),
-    (404, "no_batch"): Said(
+    (404, "no_batch"): ErrorText(
         "Ingen torrkörning har gjorts ännu",
         "Här visas hur långt varje enhet har kommit, när väntelistorna har lästs och bedömts en första gång.",
         "Torrkörningen waitlist_dry_run går varje natt klockan 04. Den kan också startas för hand i Airflow. Har den "
@@ -109,37 +109,37 @@ _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
         path="korningar",
         button="Till körningarna",
     ),
-    (422, None): Said(
+    (422, None): ErrorText(
         "Adressen går inte att läsa",
         "Något i adressen är inte som det ska vara.",
         "Gå till översikten och leta dig fram därifrån.",
     ),
-    (500, None): Said(
+    (500, None): ErrorText(
         "Något gick fel",
         "Sidan kunde inte visas. Inget har ändrats.",
         "Försök igen. Händer det på nytt finns orsaken i loggen för Airflows api-server.",
     ),
-    (503, None): Said(
+    (503, None): ErrorText(
         "Sidan kan inte visas just nu",
         "En inställning eller en fil som sidan bygger på är inte som den ska vara. Inget har ändrats.",
         "Orsaken står i loggen för Airflows api-server.",
     ),
-    (503, "staging"): Said(
+    (503, "staging"): ErrorText(
         "Databasen svarar inte",
         "Databasen med torrkörningarna går inte att nå just nu. Inget har ändrats och inget har gått förlorat.",
         "Försök igen om en stund. Orsaken står i loggen för Airflows api-server.",
     ),
-    (503, "busy"): Said(
+    (503, "busy"): ErrorText(
         "Databasen hinner inte svara",
         "Databasen är upptagen, eller också hämtar många sidor just nu. Inget har ändrats.",
         "Försök igen om en stund.",
     ),
-    (503, "slow"): Said(
+    (503, "slow"): ErrorText(
         "Sidan tog för lång tid",
         "Sidan blev inte klar i tid. Inget har ändrats.",
         "Försök igen om en stund. Hur länge en sida får ta står i inställningen WAITLIST_PAGE_SECONDS.",
     ),
-    (503, "release"): Said(
+    (503, "release"): ErrorText(
         "Databasen hör till en annan version",
         "Tabellerna har inte samma version som sidorna.",
         "En äldre databas uppgraderas av nästa torrkörning. Är den nyare ska Airflow uppgraderas.",
@@ -148,7 +148,7 @@ _SAID: Final[Mapping[tuple[int, str | None], Said]] = {
 
 
 def install(app: FastAPI) -> None:
-    """Let an app answer with these pages, and every answer carry the headers."""
+    """Make an app answer errors with these pages, and add the headers to every answer."""
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     for kind in (WaitlistError, WaitedError):
@@ -157,31 +157,31 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, status: int, about: str | None = None) -> Response:
-    said = _SAID.get((status, about)) or _SAID.get((status, None)) or _SAID[500, None]
+    text = _TEXTS.get((status, about)) or _TEXTS.get((status, None)) or _TEXTS[500, None]
     if pages.wants_json(request):
-        told = {"status": status, "error": about or status, "title": said.title}
-        return JSONResponse(told, status, pages.NOT_KEPT)
+        content = {"status": status, "error": about or status, "title": text.title}
+        return JSONResponse(content, status, pages.NOT_KEPT)
     if about == "elsewhere":
-        # An HSA-id may hold what an address must have in another form.
-        said = replace(said, path="enhet/" + quote(request.path_params["unit"], safe=""))
+        # An HSA-id may contain characters that must be escaped in an address.
+        text = replace(text, path="enhet/" + quote(request.path_params["unit"], safe=""))
     login = get_auth_manager().get_url_login(next_url=_back_to(request)) if status == 401 else None
-    return pages.render(request, "error.html", status=status, said=said, login=login, login_style=_LOGIN_STYLE)
+    return pages.render(request, "error.html", status=status, text=text, login=login, login_style=_LOGIN_STYLE)
 
 
 def _back_to(request: Request) -> str:
-    """Return where the login leads back to: a path, since the host's name comes from whoever asks."""
+    """Return the address to return to after the login: a path, since the host's name comes from the request."""
     query = request.scope["query_string"]
     return quote(request.scope["path"]) + (f"?{quote(query, safe=_OF_A_QUERY)}" if query else "")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    about = error.detail if isinstance(error, HTTPException) and (status, error.detail) in _SAID else None
+    about = error.detail if isinstance(error, HTTPException) and (status, error.detail) in _TEXTS else None
     return _answer(request, status, about)
 
 
 async def _unreadable(request: Request, _: Exception) -> Response:
-    # FastAPI's own answer quotes what was sent.
+    # FastAPI's own answer quotes the request.
     return _answer(request, 422)
 
 
@@ -190,7 +190,7 @@ async def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 404, "no_batch")
     if isinstance(error, UnknownError):
         return _answer(request, 404, "unknown")
-    # An error of the project's own carries no personal data, but it is written for engineers.
+    # The project's own errors have no personal data, but they are written for engineers.
     log.error("%s: %s", type(error).__name__, error)
     if isinstance(error, OtherReleaseError):
         return _answer(request, 503, "release")
@@ -198,7 +198,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 class _Guard:
-    """Adds the headers, and answers for errors that nobody else did: the server's own log would quote them."""
+    """Adds the headers, and answers unexpected errors: the server's own log would quote them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -224,7 +224,7 @@ class _Guard:
             scope = addresses.instead_of(scope)
         try:
             await self._app(scope, receive, guarded)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the log
+        except Exception as error:  # noqa: BLE001 - the text of no error may reach the log
             log.error("%s", where(error))  # noqa: TRY400 - nor its traceback
             if begun:
                 raise RuntimeError("an answer broke off") from None

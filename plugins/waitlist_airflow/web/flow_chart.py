@@ -1,4 +1,4 @@
-"""The picture of a batch's accounts: a river of posts that divides into its dispositions, and a run's steps in time.
+"""Computes the flow chart of a batch, from all posts to their dispositions, and the time chart of a run's steps.
 
 Heights are pixels, widths per cent of the drawing; ``m.flow`` and ``m.span`` draw them.
 """
@@ -13,61 +13,60 @@ from waitlist_airflow.web.charts import ORDER
 
 ROW: Final = 46
 """The least height of a disposition: two lines of text."""
-_RIVER: Final = 260
+_SOURCE: Final = 260
 """Height of all posts together."""
 _DIGITS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """The posts of one disposition, from the river to their own bank."""
+class FlowPart:
+    """The posts of one disposition: a band from the bar of all posts to a bar of their own."""
 
     name: str
     count: int
     top: float
-    """Where its bank begins."""
+    """The upper edge of its bar."""
     height: float
-    """As its share of the river; at least a hair."""
+    """In proportion to its share of all posts, and at least visible."""
     middle: float
-    """Where its text stands."""
+    """The position of its text."""
     band: str
-    """Its shape, as SVG's ``path`` has it, in a drawing 100 wide."""
+    """Its shape for SVG's ``path``, in a drawing 100 wide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The whole picture."""
+    """The whole flow chart."""
 
     height: float
     top: float
-    """Where the river begins."""
-    river: float
-    """How high it is."""
-    arms: tuple[Arm, ...]
+    """The upper edge of the bar of all posts."""
+    source_height: float
+    """The height of the bar of all posts."""
+    parts: tuple[FlowPart, ...]
 
 
 def divide(counts: Mapping[str, int]) -> Flow | None:
-    """Lay out a river of posts; None where there are none.
+    """Return the flow chart of some posts; None without posts.
 
     Args:
-        counts: posts by disposition; what is zero is left out.
+        counts: posts by disposition; zeros are left out.
     """
     total = sum(counts.values())
     names = [name for name in ORDER if counts.get(name)]
     if not total:
         return None
-    heights = [max(_RIVER * counts[name] / total, 2.0) for name in names]
-    river, rooms = sum(heights), [max(height + 10, ROW) for height in heights]
-    whole = sum(rooms)
-    at, below, arms = (whole - river) / 2, 0.0, []
+    heights = [max(_SOURCE * counts[name] / total, 2.0) for name in names]
+    source, rows = sum(heights), [max(height + 10, ROW) for height in heights]
+    whole = sum(rows)
+    at, below, parts = (whole - source) / 2, 0.0, []
     begins = at
-    for name, height, room in zip(names, heights, rooms, strict=True):
-        top = below + (room - height) / 2
-        arms.append(
-            Arm(name, counts[name], _figure(top), _figure(height), _figure(below + room / 2), _band(at, top, height))
-        )
-        at, below = at + height, below + room
-    return Flow(_figure(whole), _figure(begins), _figure(river), tuple(arms))
+    for name, height, row in zip(names, heights, rows, strict=True):
+        top, middle = below + (row - height) / 2, below + row / 2
+        band = _band(at, top, height)
+        parts.append(FlowPart(name, counts[name], _figure(top), _figure(height), _figure(middle), band))
+        at, below = at + height, below + row
+    return Flow(_figure(whole), _figure(begins), _figure(source), tuple(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Span:
 
 
 def spans(steps: Sequence[Step]) -> tuple[Span, ...]:
-    """Lay steps along the time of their run; one that still runs reaches to the end."""
+    """Return the spans of steps within the time of their run; a step that still runs reaches to the end."""
     if not steps:
         return ()
     begin = min(step.began for step in steps)
@@ -94,7 +93,7 @@ def spans(steps: Sequence[Step]) -> tuple[Span, ...]:
 
 
 def whole_time(steps: Sequence[Step]) -> float | None:
-    """Return the seconds from the first step's beginning to the last one's end; None while one runs."""
+    """Return the seconds from the start of the first step to the end of the last one; None while a step runs."""
     if not steps or any(step.seconds is None for step in steps):
         return None
     return (max(map(_ended, steps)) - min(step.began for step in steps)).total_seconds()
@@ -104,9 +103,9 @@ def _ended(step: Step) -> datetime:
     return step.began + timedelta(seconds=step.seconds or 0.0)
 
 
-def _band(source: float, bank: float, height: float) -> str:
-    left, right = _figure(source), _figure(bank)
-    low_left, low_right = _figure(source + height), _figure(bank + height)
+def _band(source: float, target: float, height: float) -> str:
+    left, right = _figure(source), _figure(target)
+    low_left, low_right = _figure(source + height), _figure(target + height)
     return f"M0 {left}C50 {left} 50 {right} 100 {right}V{low_right}C50 {low_right} 50 {low_left} 0 {low_left}Z"
 
 

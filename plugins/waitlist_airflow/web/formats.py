@@ -1,4 +1,4 @@
-"""Figures, dates and names as a Swedish reader expects them; a figure never breaks across lines."""
+"""Writes figures, dates and names in Swedish form; a figure never breaks across lines."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -32,37 +32,37 @@ _PART: Final = re.compile(r"_\d+$")
 
 
 def number(count: int) -> str:
-    """Return a count, its thousands apart: 12 345."""
+    """Return a count with separated thousands: 12 345."""
     return formats.number(count).replace(" ", "\u202f").replace("-", "\u2212")
 
 
 def share(part: int, whole: int) -> str:
-    """Return a share in whole per cent that says 0 or 100 only when it is; a dash of nothing."""
+    """Return a share in whole per cent; it is 0 or 100 only when that is exact, and a dash where the whole is 0."""
     return formats.share(part, whole).replace(" ", "\u00a0")
 
 
 def day(value: date | None) -> str:
-    """Return a date as 4 november 2024; a dash of none."""
+    """Return a date as 4 november 2024; a dash for None."""
     return "–" if value is None else f"{value.day} {_MONTHS[value.month - 1]} {value.year}".replace(" ", "\u00a0")
 
 
 def moment(value: datetime | None) -> str:
-    """Return a moment as 2024-10-01 kl. 04.12, in Stockholm's time; a dash of none."""
+    """Return a moment as 2024-10-01 kl. 04.12, in Stockholm's time; a dash for None."""
     return formats.moment(value).replace(" ", "\u00a0")
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """Return a count and what is counted: 1 post, 2 poster."""
+    """Return a count with its noun: 1 post, 2 poster."""
     return f"{number(count)}\u00a0{one if abs(count) == 1 else many}"
 
 
 def disposition(code: str) -> str:
-    """Return what staff call a disposition."""
+    """Return the Swedish name of a disposition."""
     return DISPOSITION_LABELS[code]
 
 
 def percent(part: float) -> str:
-    """Return a share of 1 in per cent, to two decimals, that says 0 or 100 only when it is: 99,5 %."""
+    """Return a share of 1 in per cent, to two decimals: 99,5 %. It is 0 or 100 only when that is exact."""
     return formats.percent(part).replace(" ", "\u00a0")
 
 
@@ -82,21 +82,21 @@ def seconds(length: float) -> str:
 
 
 def measured(gate: Gate, figure: float | None) -> str:
-    """Return a gate's figure or limit: a share in per cent, else a count; a dash where nothing was measured."""
+    """Return a gate's figure or limit: a share in per cent, else a count; a dash where it was not measured."""
     if figure is None:
         return "–"
     return percent(figure) if gate in SHARES else number(round(figure))
 
 
 def failed_steps(reason: str) -> tuple[str, ...]:
-    """Return the steps that the audit trail names of a failed run; the parts of one step are told as the step."""
+    """Return the failed steps of a run from the audit trail's text; the parts of a mapped step count as one step."""
     names = reason.removeprefix("failed: ").split(", ")
     return tuple(dict.fromkeys(_PART.sub("", name) for name in names))
 
 
 @dataclass(frozen=True, slots=True)
 class StatusText:
-    """A unit's standing in words, and the kind of badge that it gets."""
+    """A unit's status in words, and the kind of its badge."""
 
     label: str
     kind: str

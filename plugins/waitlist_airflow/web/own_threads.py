@@ -1,11 +1,11 @@
-"""Threads of the pages' own, so that nothing that a page waits for keeps Airflow's own pages waiting.
+"""Reads pages in threads of their own, so that a page that waits does not block Airflow's own pages.
 
-An api-server has 40 threads for all that may wait, Airflow's pages and its tasks' API included. So pages are read in a
-few threads beside those. A request that finds them taken waits in a short line, and then is told so.
+An api-server has 40 threads for all blocking work, including Airflow's pages and its tasks' API. So pages are read in
+a few additional threads. When all of them are busy, a request waits for a short time in a queue, and is then refused.
 
-Whether the staging database answers is asked beside all that, by one look at a time, which all share. While it does
-not, nobody waits for it: neither those who come nor those whose page is being read. A thread that is still in a driver
-then is written off, and its place given to another.
+A separate check tells whether the staging database answers; all requests share one check at a time. While the
+database does not answer, no request waits for it: neither new ones nor those that are being read. A thread that is
+still in a driver then is given up, and a new thread replaces it.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 THREADS: Final = 6
-"""Pages that are read at a time; each takes at most two of its store's 15 connections."""
+"""How many pages are read at a time; each uses at most two of its store's 15 connections."""
 _LINE: Final = 32
 _LINE_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.5
-"""A look at the database is as good as another for so long."""
+"""For so long, the result of a check is used again."""
 _SILENT_SECONDS: Final = 2.0
-"""A look that takes longer is no answer."""
+"""A check that takes longer means that the database does not answer."""
 _LOOK_AGAIN_SECONDS: Final = 10.0
 _MOST_WRITTEN_OFF: Final = 100
 _MOST_LOOKS: Final = 5
@@ -54,7 +54,7 @@ class _Look:
 
 
 class OwnThreads:
-    """What one app's pages are read in."""
+    """The threads in which one app's pages are read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -64,16 +64,16 @@ class OwnThreads:
         self._pulse = _Pulse()
 
     async def run(self, work: Callable[[], T], *, answers: Callable[[], bool], seconds: float) -> T:
-        """Do what may wait, and give up on it in time.
+        """Do blocking work, and give it up after a time.
 
         Args:
-            work: what is done, in a thread.
-            answers: tells, in a thread as well, whether the staging database answers.
-            seconds: that it may take at most.
+            work: the work, which runs in a thread.
+            answers: tells whether the staging database answers; it runs in a thread as well.
+            seconds: the most time that the work may take.
 
         Raises:
-            HTTPException: 503: ``staging``, the database does not answer; ``busy``, too many are waiting; ``slow``, it
-                takes longer than it may.
+            HTTPException: 503: ``staging``, the database does not answer; ``busy``, too many requests are waiting;
+                ``slow``, the work takes too long.
         """
         if not await self._pulse.beats(answers):
             raise HTTPException(503, "staging")
@@ -108,14 +108,14 @@ class OwnThreads:
         return job
 
     def _start(self, job: _Job) -> None:
-        # A daemon: whatever it waits for does not keep the api-server from ending.
+        # A daemon, so that a waiting thread does not keep the api-server from ending.
         threading.Thread(target=self._serve, args=(job,), name="migrering", daemon=True).start()
 
     def _serve(self, job: _Job) -> None:
         if job.answer.set_running_or_notify_cancel():
             try:
                 done = job.context.run(job.work)
-            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            except BaseException as error:  # noqa: BLE001 - raised again where the answer is awaited
                 job.answer.set_exception(error)
             else:
                 job.answer.set_result(done)
@@ -126,7 +126,7 @@ class OwnThreads:
                 self._pass_on()
 
     def _write_off(self, job: _Job) -> None:
-        """Give the place of a job that nobody waits for any more to another, wherever its thread is."""
+        """Give up a job that no request waits for, and let another take its place, even if its thread still runs."""
         with self._lock:
             if job in self._line:
                 self._line.remove(job)
@@ -143,7 +143,7 @@ class OwnThreads:
 
 
 class _Pulse:
-    """Whether a database answers, by looks that all who ask share."""
+    """Whether a database answers; all requests share the checks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -172,8 +172,8 @@ class _Pulse:
     def _take(self, look: _Look, answers: Callable[[], bool]) -> None:
         try:
             found = answers()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the page says it better
-            log.warning("a look at the staging database failed: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the page itself will report the error better
+            log.warning("a check of the staging database failed: %s", type(error).__name__)
             found = True
         with self._lock:
             self._under_way -= 1

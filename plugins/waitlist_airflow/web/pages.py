@@ -1,4 +1,4 @@
-"""A page and its JSON, made of one dataclass."""
+"""Makes a page and its JSON from one dataclass."""
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ Reading = Callable[[], Any]
 
 API: Final = "/api/"
 NOT_KEPT: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
-"""What a page says must not stay in a browser: it may be of persons."""
+"""The content of a page must not be stored by a browser: it may have personal data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Pages:
         """Register a function that returns a page's dataclass.
 
         Args:
-            path: of the page, with FastAPI's placeholders.
-            api: of the same as JSON.
-            template: in ``templates/``; gets the dataclass as ``page`` and who reads as ``reader``.
-            nav: what the navigation calls it; None keeps it out.
-            leads_only: the navigation shows it to leads alone. That it refuses others is the function's own.
+            path: the page's path, with FastAPI's placeholders.
+            api: the path of the JSON.
+            template: a file in ``templates/``; it gets the dataclass as ``page`` and the user as ``reader``.
+            nav: its name in the navigation; None leaves it out.
+            leads_only: whether the navigation shows it to leads only. The function itself must refuse others.
         """
 
         def register(read: Data) -> Data:
@@ -76,7 +76,7 @@ class Pages:
         return register
 
     def file(self, path: str) -> Callable[[Answer], Answer]:
-        """Register a function that returns an answer of another form, read as pages are."""
+        """Register a function that returns another kind of answer; it runs in the same threads as pages."""
 
         def register(read: Answer) -> Answer:
             async def as_it_is(
@@ -91,7 +91,7 @@ class Pages:
 
 
 def _later(read: Callable[..., T]) -> Callable[..., Awaitable[Callable[[], T]]]:
-    """Return what takes the parameters of ``read`` from FastAPI, and gives what reads with them."""
+    """Return a function with the parameters of ``read`` for FastAPI; its result calls ``read`` with them."""
 
     @functools.wraps(read)
     async def later(**given: Any) -> Callable[[], T]:  # noqa: ANN401 - as ``read`` has them
@@ -101,7 +101,7 @@ def _later(read: Callable[..., T]) -> Callable[..., Awaitable[Callable[[], T]]]:
 
 
 async def read_apart(request: Request, site: Site, reading: Callable[[], T]) -> T:
-    """Read in the threads of the app's own.
+    """Read in the app's own threads.
 
     Raises:
         HTTPException: 503: the staging database does not answer, or it would take too long.
@@ -110,8 +110,8 @@ async def read_apart(request: Request, site: Site, reading: Callable[[], T]) -> 
     return await threads.run(reading, answers=site.answers, seconds=site.settings.page_seconds)
 
 
-def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever a page holds
-    """Return a dataclass as JSON has it: dates and moments as ISO text, everything else as it is named."""
+def to_plain(value: Any) -> Any:  # noqa: ANN401 - any value of a page
+    """Return a dataclass as JSON values: dates and moments as ISO text, everything else under its own name."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
@@ -119,9 +119,9 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever a page holds
     if isinstance(value, date | datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(to_plain(key)): to_plain(each) for key, each in value.items()}
+        return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [to_plain(each) for each in value]
+        return [to_plain(item) for item in value]
     return value
 
 
@@ -142,13 +142,13 @@ def render(
     *,
     status: int = 200,
     reader: Reader | None = None,
-    **values: Any,  # noqa: ANN401 - whatever the template takes
+    **values: Any,  # noqa: ANN401 - any value that the template takes
 ) -> Response:
-    """Make a page of a template; ``reader`` is None where nobody is logged in."""
+    """Return a page of a template; ``reader`` is None where no user is logged in."""
     path = path_of(request)
 
     def with_query(**changes: object) -> str:
-        """Return this page's question with something changed; None takes a part away."""
+        """Return this page's query string with some changes; None removes a parameter."""
         asked: dict[str, object] = dict(parse_qsl(request.url.query)) | changes
         return "?" + urlencode({name: value for name, value in asked.items() if value not in {None, ""}})
 

@@ -13,5 +13,5 @@ pages: Final = Pages()
 
 @pages.page("/overfort", api="/api/overfort", template="released.html", nav="Överfört")
 def released(site: SiteDep, sida: Annotated[int, Query(ge=1, le=1_000_000)] = 1) -> Released:
-    """Read what was released, and a part of the posts that have changed since."""
+    """Read the released batches, and one page of the posts that have changed since."""
     return read_released(site.store, site.mappings, sida)

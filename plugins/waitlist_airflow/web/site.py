@@ -1,4 +1,4 @@
-"""What the pages are read from: this deployment's settings, mapping files, snapshots and staging database."""
+"""The sources of the pages: this deployment's settings, mapping files, snapshots and staging database."""
 
 import functools
 import logging
@@ -34,7 +34,7 @@ _LOOK_SECONDS: Final = 2
 
 
 def _within(connections: ConnectionSettings, answer_seconds: int) -> ConnectionSettings:
-    # Somebody waits for the page, so the limits are shorter than a step's.
+    # A person waits for the page, so the limits are shorter than a step's.
     limits = {
         "connect_seconds": _CONNECT_SECONDS, "lock_seconds": _LOCK_SECONDS, "answer_seconds": answer_seconds,
     }  # fmt: skip
@@ -48,7 +48,7 @@ def _store(url: str, connections: ConnectionSettings, page_seconds: int) -> Stag
 
 @functools.lru_cache(maxsize=_STORES)
 def _looked_at(url: str, connections: ConnectionSettings) -> StagingStore:
-    # A connection that stands may be dead behind a firewall: each look makes its own.
+    # An open connection may be dead behind a firewall: each check opens a new one.
     return StagingStore(url, connections=_within(connections, _LOOK_SECONDS))
 
 
@@ -56,7 +56,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 def _stamp(folder: Path, pattern: str) -> Stamp:
-    """Return what changes when a file of a folder does: names, moments of change and sizes."""
+    """Return the names, modification times and sizes of a folder's files: they change when a file changes."""
     found = ((path.name, path.stat()) for path in sorted(folder.glob(pattern)))
     return tuple((name, told.st_mtime_ns, told.st_size) for name, told in found)
 
@@ -72,7 +72,7 @@ def _suites(folder: Path, _files: Stamp) -> tuple[Suite, ...]:
 
 
 class Site:
-    """One request's view of the deployment; the connections outlive it."""
+    """One request's view of the deployment; the connections are kept between requests."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -93,7 +93,7 @@ class Site:
 
     @cached_property
     def store(self) -> StagingStore:
-        """The staging database; one engine a connection for the whole process."""
+        """The staging database; the whole process has one engine for each connection."""
         return _store(staging_url(), self.settings.connections, self.settings.page_seconds)
 
     def answers(self) -> bool:
@@ -102,22 +102,22 @@ class Site:
 
     @property
     def snapshots(self) -> UPath:
-        """The folder under which each batch has its snapshot."""
-        # Airflow's path is a proxy of a UPath, and not one by its class.
+        """The folder in which each batch has its snapshot."""
+        # Airflow's path is a proxy of a UPath, but its class is not a subclass.
         return cast(UPath, ObjectStoragePath(self.settings.snapshot_url))
 
     def measured_gates(self, batch_id: str) -> tuple[GateResult, ...] | None:
-        """Return what a dry run left of its gates beside its snapshot, the failed first; None where it left nothing."""
+        """Return the gates' results stored beside a dry run's snapshot, the failed first; None without such results."""
         try:
             measured = read_measured(files_of(self.store, self.snapshots, batch_id))
         except (SnapshotError, OSError) as error:
-            # The figures are worth showing without them.
+            # The page is still useful without them.
             log.warning("the gates of batch %s cannot be read: %s", batch_id, type(error).__name__)
             return None
         return tuple(sorted(measured, key=lambda result: result.passed)) or None
 
     def reading(self, doing: str) -> AbstractContextManager[sa.Connection]:
-        """Give a connection on which a whole page is read as of one moment.
+        """Yield a connection on which a whole page is read as of one moment.
 
         Raises:
             NoBatchError, StagingError: see ``waitlist.reports.pages.reading``.

@@ -1,4 +1,4 @@
-"""Style and icons: the few files that are no page. They need a login as everything does."""
+"""Style and icons: the few files that are not pages. They need a login like all pages."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""The pages Enhet: which units there are, one of them, its posts' patients, and its work list."""
+"""The pages of units: the list of units, one unit, its posts' patients, and its work list."""
 
 import dataclasses
 import datetime as dt
@@ -35,7 +35,7 @@ async def asked(
     riktning: Direction = Direction.UP,
     sida: Annotated[int, Query(ge=1, lt=2**31)] = 1,
 ) -> Asked:
-    """Read from the address which posts are asked for; a form sends what is left open as nothing."""
+    """Read the filter and the order of posts from the address; a form sends an open field as an empty text."""
     if regel and regel not in RULES:
         raise HTTPException(422)
     return Asked(
@@ -54,21 +54,21 @@ AskedDep = Annotated[Asked, Depends(asked)]
 
 @pages.page("/enhet", api="/api/enheter", template="units.html", nav="Enhet")
 def units(site: SiteDep) -> Units:
-    """Read which units there are."""
+    """Read the list of units."""
     with site.reading("reading the units") as connection:
         return read_units(connection, site.mappings)
 
 
 @pages.page("/enhet/{unit}", api="/api/enhet/{unit}", template="unit.html")
 def unit(site: SiteDep, unit: str, asked: AskedDep) -> Unit:
-    """Read what is left at a unit."""
+    """Read the posts left at a unit."""
     with site.reading("reading a unit") as connection:
         return read_unit(connection, site.mappings, key_of(unit), asked)
 
 
 @pages.page("/enhet/{unit}/personer", api="/api/enhet/{unit}/personer", template="unit.html")
 def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) -> Unit:
-    """Read the same with the patients of the posts shown, and put it on record first."""
+    """Read the same with the patients of the posts shown, after an entry in the access log."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:
         page = read_unit(connection, site.mappings, key, asked)
@@ -88,7 +88,7 @@ def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) 
 
 @pages.file("/enhet/{unit}/arbetslista")
 def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
-    """Make a unit's work list, put it on record, and send it; nothing is left of it here."""
+    """Make a unit's work list, write an entry in the access log, and send the list; it is not stored here."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:
         runs, _ = runs_of(connection, site.mappings, key)

@@ -1,4 +1,4 @@
-"""The page Vad händer om. It computes and stores nothing, so an address asks it."""
+"""The page Vad händer om. It stores nothing, so the question is in the address."""
 
 from typing import Annotated, Final
 
@@ -25,7 +25,7 @@ def what_if(
     kontaktform: Asked = "",
     lista: Asked = "",
 ) -> WhatIf:
-    """Judge the latest snapshot by today's facts and by those that are asked about."""
+    """Judge the latest snapshot by today's facts and by the proposed ones."""
     asked = {
         "enhet": enhet,
         "driftstart": driftstart,

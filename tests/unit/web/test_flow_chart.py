@@ -27,16 +27,16 @@ def test_every_disposition_has_a_visible_branch_in_the_picture(counts: Mapping[s
         assert picture is None
         return
     assert picture is not None
-    assert {arm.name: arm.count for arm in picture.arms} == {name: count for name, count in counts.items() if count}
-    assert all(arm.height >= 2 for arm in picture.arms)
-    assert all(arm.top >= 0 and arm.top + arm.height <= picture.height + 0.1 for arm in picture.arms)
-    assert sum(arm.height for arm in picture.arms) == pytest.approx(picture.river, abs=0.1)
+    assert {part.name: part.count for part in picture.parts} == {name: count for name, count in counts.items() if count}
+    assert all(part.height >= 2 for part in picture.parts)
+    assert all(part.top >= 0 and part.top + part.height <= picture.height + 0.1 for part in picture.parts)
+    assert sum(part.height for part in picture.parts) == pytest.approx(picture.source_height, abs=0.1)
 
 
 @given(COUNTS)
 def test_texts_never_overlap(counts: Mapping[str, int]) -> None:
     picture = flow.divide(counts)
-    middles = [arm.middle for arm in picture.arms] if picture else []
+    middles = [part.middle for part in picture.parts] if picture else []
     assert all(later - earlier >= flow.ROW - 0.1 for earlier, later in pairwise(middles))
 
 
