@@ -121,7 +121,7 @@ def test_every_fact_that_has_changed_is_named(deployment: Deployment, what: str)
 def test_every_step_refuses_and_leaves_everything_as_it_was(deployment: Deployment, step: str) -> None:
     run = deployment.steps.open_batch(Request("waitlist_migration", "wave", "migration", AS_OF), now=NOW)
     CHANGES["gates.csv"](deployment)
-    with pytest.raises(SettingsError, match=r"other facts than there are now: gates\.csv;"):
+    with pytest.raises(SettingsError, match=r"facts that have changed since: gates\.csv;"):
         STEPS[step](deployment.steps, run)
     assert deployment.steps.store.batch(run.batch_id).state is BatchState.OPEN
     assert not (deployment.folder / "snapshots").exists()
@@ -163,7 +163,7 @@ def test_a_wave_is_not_released_once_its_go_lives_are_gone_and_is_when_they_are_
         return steps().release(run, LEAD, WHY, asked=asked, now=NOW)
 
     for attempt in (lambda: steps().request_approval(run, now=NOW), release):
-        with pytest.raises(SettingsError, match=r"now: units\.csv; .* or reject the wave, and start a new run"):
+        with pytest.raises(SettingsError, match=r"since: units\.csv; .* or reject the wave, and start a new run"):
             attempt()
     assert first.store.batch(run.batch_id) == approved
     assert releases.shown(first.store) == []

@@ -217,5 +217,5 @@ def test_a_withdrawal_ends_well_only_where_somebody_has_answered_that_run(store:
 
 def test_without_a_named_approver_nobody_is_asked(store: StagingStore) -> None:
     awaiting(store)
-    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody"):
+    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names no person"):
         steps(store, " , ").withdrawal_question(WAVE)

@@ -240,7 +240,11 @@ def test_release_is_refused_in_every_other_state_and_for_a_dry_run(store: Stagin
 
 def test_an_empty_name_releases_nothing(store: StagingStore) -> None:
     releases.put_awaiting(store)
-    refused(store, "nobody is named", lambda: release.release(store, WAVE, "  ", REASON, LATER))
+    refused(
+        store,
+        "the name of the person that decides is missing",
+        lambda: release.release(store, WAVE, "  ", REASON, LATER),
+    )
 
 
 def test_post_that_another_batch_has_released_is_named_and_nothing_is_released(store: StagingStore) -> None:
@@ -432,7 +436,7 @@ def test_without_a_named_approver_nobody_is_asked(store: StagingStore) -> None:
     assert store.batch(WAVE).state is BatchState.VERIFIED
     refused(store, "is verified: only a released one can be withdrawn", lambda: steps("lead").withdrawal_question(WAVE))
     put_released(store)
-    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names nobody"):
+    with pytest.raises(SettingsError, match="WAITLIST_APPROVERS names no person"):
         nobody.withdrawal_question(WAVE)
     question = steps("lead").withdrawal_question(WAVE)
     assert question is not None

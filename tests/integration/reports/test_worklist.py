@@ -299,7 +299,7 @@ def test_command_names_every_fault_at_once_and_writes_nothing(
     assert main([*arguments, "--mappings", str(tmp_path / "saknas"), "--unit", "SE2120009999-NONE"]) == 1
     told = capsys.readouterr().err
     for fault in (
-        "holds 1 other files",
+        "has 1 other files",
         "mapping files at fault",
         f"unit SE2120009999-NONE has no posts in batch {deployment.batch_id}",
         "--snapshots is not a folder, and not a URL of a kind that can be read here",

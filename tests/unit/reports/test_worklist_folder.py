@@ -83,7 +83,7 @@ def test_temporary_files_go_and_work_lists_stay(path: Path) -> None:
 def test_an_entry_that_is_not_a_file_never_stops_the_lists_half_way(path: Path, make: Callable[[Path], None]) -> None:
     path.mkdir(parents=True)
     make(path / name(B))
-    with pytest.raises(WorkListError, match="holds 1 other files"):
+    with pytest.raises(WorkListError, match="has 1 other files"):
         fill(out(path, replace=True), name(A), name(B))
     assert [file.name for file in path.iterdir()] == [name(B)]
 
