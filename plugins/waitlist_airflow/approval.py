@@ -63,7 +63,7 @@ class Answer:
         person, options = event["responded_by_user"], event["chosen_options"]
         reason = (event["params_input"] or {}).get(REASON)
         if person is None or len(options) != 1:
-            raise RefusedError("the answer has no person, or several options; nothing was changed")
+            raise RefusedError("the answer has no person, or not exactly one option; nothing was changed")
         if not isinstance(reason, str | None) or len(reason or "") > LONGEST_REASON:
             raise RefusedError(f"the reason is not a text of at most {LONGEST_REASON} characters; nothing was changed")
         return cls(str(options[0]), str(person["id"]), reason or None)

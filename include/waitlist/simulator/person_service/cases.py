@@ -1,7 +1,7 @@
 """The sixteen cases that the service's own declaration of a consumer lists.
 
 A region declares for each of them how its consumer behaves. Every number is a published test number, or is made from
-one so that it can be nobody's.
+one so that it cannot belong to anybody.
 """
 
 from collections.abc import Mapping
