@@ -216,7 +216,7 @@ def test_a_task_is_handed_the_number_of_a_partition_of_the_plan_or_refused(site:
     (site.out / "x.parquet").write_bytes((site.other / "part-00000.parquet").read_bytes())
     before, steps = site.staged(), site.steps()
     for take in (lambda: steps.extract(site.run, number), lambda: steps.assess(site.run, number, now=NOW)):
-        with pytest.raises(OutdatedFileError, match="the plan has 3 partitions, and none of the number"):
+        with pytest.raises(OutdatedFileError, match="the plan has 3 partitions, and none with the number"):
             take()
     assert site.staged() == before
 

@@ -1,1 +1,1 @@
-"""What was read: PMO over ODBC, or the snapshot of an earlier batch, and the files of a batch."""
+"""The sources of posts (PMO over ODBC, or the snapshot of an earlier batch), and the files of a batch."""

@@ -1,11 +1,12 @@
-"""The files of a batch: a folder of its own, and a list of them in the database.
+"""The files of a batch: they are in the batch's own folder, and the database has a list of them.
 
-A step leaves files for later ones: the plan of the extract, the parts of the snapshot, the posts that stand twice, the
-hashes of what was staged, what each suite said, the gates as they were measured. The table ``batch_file`` has a line
-for each, with its size, its checksum and what it was made of. A file that is not the one on the list is refused, be it
-another batch's, an earlier try's or a changed one; and so is one made of files that have been made again since.
+A step writes files for later steps: the plan of the extract, the parts of the snapshot, the duplicate posts, the hashes
+of the booking requests, the results of each suite, the measured gates. The table ``batch_file`` has a row for each
+file, with its size, its checksum and a digest of its inputs. A file that does not match its row is refused: a file of
+another batch, one of an earlier attempt, or one that was changed. A file is also refused if its inputs have been
+written again since.
 
-No name and no place is taken from what a file or a task says: parts are known by their number in the plan.
+File names and folders are never read from a file or from a task's arguments: a part is found by its number in the plan.
 """
 
 import datetime as dt
@@ -43,10 +44,10 @@ _ASSESS: Final = "clear assess and what follows"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run set out to read.
+    """What a run is to read.
 
     Attributes:
-        selection: as of when, and which units.
+        selection: the as-of date and the units.
         partitions: the ranges of keys, in the order of their numbers.
     """
 
@@ -64,7 +65,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` was made of."""
+        """Return the plan that ``to_dict`` was called on."""
         units = values["units"]
         return cls(
             Selection(dt.date.fromisoformat(values["as_of"]), None if units is None else tuple(units)),
@@ -73,20 +74,20 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is to be read; how many posts were counted only divides the work."""
+        """SHA-256 of what is to be read; the counts of posts are not included, since they only divide the work."""
         keys = [[partition.lower, partition.upper] for partition in self.partitions]
         return _digest(json.dumps([self.selection.as_of.isoformat(), self.selection.units, keys]))
 
     def partition(self, number: object) -> Partition:
-        """Return the partition of a number that a task was handed.
+        """Return the partition with the number that a task received.
 
         Raises:
-            OutdatedFileError: the plan has none of this number.
+            OutdatedFileError: the plan has no partition with this number.
         """
         # True and 1.0 are equal to 1.
         if type(number) is not int or not 0 <= number < len(self.partitions):
             raise OutdatedFileError(
-                f"the plan has {len(self.partitions)} partitions, and none of the number that was handed on: "
+                f"the plan has {len(self.partitions)} partitions, and none with the number that this task received: "
                 "clear plan_extract and what follows"
             )
         return self.partitions[number]
@@ -95,44 +96,44 @@ class Plan:
 class BatchFiles:
     """One batch's files.
 
-    A method that writes raises ``RefusedError`` for a batch that nobody may change any more, and ``SnapshotError``
-    where the folder cannot be written to. One that reads raises ``SnapshotError`` where a file is missing, cannot be
-    read or is not the one on the list, and ``OutdatedFileError`` where it was made of others than there are now.
-    All raise ``StagingError`` where the database refuses.
+    A method that writes raises ``RefusedError`` if the batch may no longer be changed, and ``SnapshotError`` if the
+    folder cannot be written to. A method that reads raises ``SnapshotError`` if a file is missing, cannot be read or
+    does not match its row, and ``OutdatedFileError`` if its inputs have been written again since. All methods raise
+    ``StagingError`` if the database refuses.
     """
 
     def __init__(self, store: StagingStore, snapshots: UPath, batch_id: str) -> None:
-        """Take the staging database, the folder under which each batch has one of its own, and the batch.
+        """Take the staging database, the folder in which each batch has its own folder, and the batch.
 
         Raises:
-            SettingsError: that is no batch id.
+            SettingsError: ``batch_id`` is not a batch id.
         """
         if not _BATCH_ID.fullmatch(batch_id):
-            raise SettingsError("what was given is no batch id: write it as it stands in the table batch")
+            raise SettingsError("the given text is no batch id: copy the id from the table batch")
         self.batch_id: Final = batch_id
         self.folder: Final = snapshots / batch_id
         self._store: Final = store
 
     def require_changeable(self) -> None:
-        """Raise for a batch whose files nobody may change any more.
+        """Raise an error if the files of the batch may no longer be changed.
 
         Raises:
-            RefusedError: it awaits approval, or was released, withdrawn or rejected.
+            RefusedError: the batch awaits approval, or was released, withdrawn or rejected.
         """
         self._store.require_changeable(self.batch_id)
 
     def write_plan(self, plan: Plan) -> None:
-        """Leave the plan of the extract."""
+        """Write the plan of the extract."""
         self._write(PLAN, "", {}, lambda sink: sink.write(_json(plan.to_dict())))
 
     def plan(self, remedy: str = "clear plan_extract and what follows") -> Plan:
-        """Return the plan of the extract; an error says why it may be missing, or what to do."""
+        """Return the plan of the extract; ``remedy`` is the advice in an error message."""
         with self._opened(self._listed(), PLAN, remedy) as file:
-            told = json.loads(file.read())
-        return Plan.from_dict(told)
+            content = json.loads(file.read())
+        return Plan.from_dict(content)
 
     def keep_part(self, part: SnapshotPart, plan: Plan) -> None:
-        """Put a part of the snapshot, which lies in the folder, on the list."""
+        """Add a part of the snapshot to the list; its file is already in the folder."""
         if part.size is None:
             raise ValueError("a part of an earlier release is never put on the list")
         about = {name: getattr(part, name) for name in _OF_A_PART}
@@ -140,26 +141,26 @@ class BatchFiles:
         self._store.keep_file(self.batch_id, BatchFile(name, part.size, part.sha256, plan.digest, about))
 
     def parts(self, plan: Plan) -> list[SnapshotPart]:
-        """Return the parts of the snapshot, all that the plan has, in the order of their numbers."""
+        """Return all parts of the snapshot that the plan has, in the order of their numbers."""
         listed, remedy = self._listed(), "clear extract and what follows"
         names = [file_name(partition.number) for partition in plan.partitions]
         return [_part(_kept(self.batch_id, listed, name, remedy, plan.digest)) for name in names]
 
     def staged_parts(self, staged: Sequence[StagedRange]) -> list[SnapshotPart]:
-        """Return the parts that ranges were staged from, those that are there, of whichever plan."""
+        """Return the parts that ranges were staged from, as far as they are on the list, under any plan."""
         listed = [_part(kept) for kept in self._listed().values() if kept.about.keys() >= _OF_A_PART]
         found = {(part.lower, part.upper, part.sha256): part for part in listed}
         keys = [(line.lower, line.upper, line.part_sha256) for line in staged]
         return [found[key] for key in keys if key in found]
 
     def write_duplicates(self, post_ids: PostIds, parts: Sequence[SnapshotPart], rules_version: str) -> None:
-        """Leave the posts that stand twice, as found in the parts by the rules of a version."""
+        """Write the ids of the duplicate posts that were found in the parts under one version of the rules."""
         table = pa.table({"post_id": post_ids})
         made_of = _digest(rules_version, *(part.sha256 for part in parts))
         self._write(DUPLICATES, made_of, {}, lambda sink: pq.write_table(table, pa.PythonFile(sink, mode="w")))
 
     def duplicates(self, parts: Sequence[SnapshotPart], rules_version: str) -> PostIds:
-        """Return the posts that stand twice, as found in these parts by the rules of this version."""
+        """Return the ids of the duplicate posts that were found in these parts under this version of the rules."""
         made_of = _digest(rules_version, *(part.sha256 for part in parts))
         table = self._table(DUPLICATES, "clear find_duplicates and what follows", made_of)
         found: PostIds = table.column("post_id").to_numpy()
@@ -168,13 +169,13 @@ class BatchFiles:
     def write_hashes(
         self, part: SnapshotPart, hashes: Iterable[pa.Table], requests_digest: str, rules_version: str
     ) -> None:
-        """Leave what the assessment made of a part.
+        """Write the hashes of the booking requests that the assessment produced for a part.
 
         Args:
             part: the part.
-            hashes: ``post_id`` and ``row_hash`` of its booking requests, some at a time.
-            requests_digest: of all of them, as ``stage_partition`` gave it.
-            rules_version: by which rules.
+            hashes: ``post_id`` and ``row_hash`` of its booking requests, in chunks.
+            requests_digest: digest of all of them, as ``stage_partition`` returned it.
+            rules_version: version of the rules that the assessment used.
         """
         made = pa.concat_tables([_HASHES.empty_table(), *(table.cast(_HASHES) for table in hashes)])
         made_of = _assessed_of(self._listed(), part, rules_version)
@@ -182,40 +183,40 @@ class BatchFiles:
         self._write(name, made_of, about, lambda sink: pq.write_table(made, pa.PythonFile(sink, mode="w")))
 
     def hashes(self, part: SnapshotPart, rules_version: str) -> pa.Table:
-        """Return ``post_id`` and ``row_hash`` of the booking requests that the assessment made of a part."""
+        """Return ``post_id`` and ``row_hash`` of the booking requests that the assessment produced for a part."""
         made_of = _assessed_of(self._listed(), part, rules_version)
         return self._table(_hashes(part.partition), _ASSESS, made_of)
 
     def requests_digest(self, part: SnapshotPart, rules_version: str) -> str:
-        """Return the digest of the booking requests that the assessment made of a part."""
+        """Return the digest of the booking requests that the assessment produced for a part."""
         listed = self._listed()
         made_of = _assessed_of(listed, part, rules_version)
         kept = _kept(self.batch_id, listed, _hashes(part.partition), _ASSESS, made_of)
         return str(kept.about[_DIGEST])
 
     def keep_results(self, suite: str, looked_at: str, results: Sequence[QualityResult]) -> None:
-        """Leave what a suite said, and store it in the place of what it said before.
+        """Write the results of a suite, and store them in place of its earlier results.
 
         Args:
             suite: the suite's name.
-            looked_at: digest of what it looked at.
-            results: what it said, counts only.
+            looked_at: digest of what the suite looked at.
+            results: its results, counts only.
         """
         content = _json([result.to_dict() for result in results])
         file = self._written(f"results-{suite}.json", looked_at, {}, lambda sink: sink.write(content))
         self._store.replace_quality(self.batch_id, suite, results, file=file)
 
     def results_of(self) -> dict[str, str]:
-        """Return what each suite looked at, by the suite's name, where its results are on the list."""
+        """Return the digest of what each suite looked at, by the suite's name, if its results are on the list."""
         found = ((_RESULTS.fullmatch(name), kept) for name, kept in self._listed().items())
         return {match[1]: kept.made_of for match, kept in found if match}
 
     def write_gates(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Leave the gates of a dry run as they were measured: they depend on other batches, so are no result of it."""
+        """Write the measured gates of a dry run; they depend on other batches, so they are not stored as its result."""
         self._write(GATES, "", {}, lambda sink: sink.write(_json(list(records))))
 
     def gates(self) -> list[dict[str, Any]]:
-        """Return the gates as they were measured; nothing where they were not."""
+        """Return the measured gates; an empty list if they were not measured."""
         listed = self._listed()
         if GATES not in listed:
             return []
@@ -264,7 +265,9 @@ def _kept(batch_id: str, listed: Mapping[str, BatchFile], name: str, remedy: str
     if kept is None:
         raise SnapshotError(f"{name} of batch {batch_id} is missing: {remedy}")
     if kept.made_of != made_of:
-        raise OutdatedFileError(f"{name} of batch {batch_id} was made of others than there are now: {remedy}")
+        raise OutdatedFileError(
+            f"{name} of batch {batch_id} is out of date, since its inputs have been written again: {remedy}"
+        )
     return kept
 
 

@@ -1,8 +1,8 @@
-"""What a release that kept no list of files left in a batch's folder: descriptions beside the files, bound by nothing.
+"""The files of a batch of an earlier release, which had no list of files but a description beside each file.
 
-Work lists, names, what-if and replays go on reading such a batch. A batch counts as one where it has no plan on the
-list and its partitions were staged without the checksums of their parts. The database says so, and no file can. A run's
-own steps never read a file that is not on the list.
+Work lists, names, what-if and replays still read such a batch. A batch is of an earlier release if it has no plan on
+the list and its partitions were staged without the checksums of their parts. That is decided from the database alone,
+never from a file. The steps of a run never read a file that is not on the list.
 """
 
 import json
@@ -17,14 +17,14 @@ from waitlist.source.batch_files import GATES, PLAN, BatchFiles, Plan
 from waitlist.source.snapshot import SnapshotPart
 from waitlist.staging import StagedRange, StagingStore
 
-_GONE: Final = "retention has removed it, or it lies elsewhere"
+_GONE: Final = "retention has removed it, or it is in another folder"
 
 
 def files_of(store: StagingStore, snapshots: UPath, batch_id: str) -> BatchFiles:
-    """Return the files of a batch that is only read, of whichever release.
+    """Return the files of a batch of any release, for reading only.
 
     Raises:
-        SettingsError: that is no batch id.
+        SettingsError: ``batch_id`` is not a batch id.
         StagingError: the database refused.
     """
     files = BatchFiles(store, snapshots, batch_id)
@@ -37,28 +37,28 @@ def files_of(store: StagingStore, snapshots: UPath, batch_id: str) -> BatchFiles
 
 
 class EarlierFiles(BatchFiles):
-    """The files of a batch of an earlier release; a part is held against the description beside it."""
+    """The files of a batch of an earlier release; a part is checked against the description beside it."""
 
     def plan(self, remedy: str = _GONE) -> Plan:
         """Return the plan of the extract."""
-        told = self._described(PLAN, remedy)
+        content = self._described(PLAN, remedy)
         try:
-            return Plan.from_dict(told)
+            return Plan.from_dict(content)
         except (ValueError, KeyError, TypeError):
             raise SnapshotError(f"{PLAN} in {self.folder} is damaged") from None
 
     def parts(self, plan: Plan) -> list[SnapshotPart]:
-        """Return the parts of the snapshot, all that the plan has, in the order of their numbers."""
+        """Return all parts of the snapshot that the plan has, in the order of their numbers."""
         parts = [self._part(partition.number) for partition in plan.partitions]
         for part, partition in zip(parts, plan.partitions, strict=True):
             if (part.lower, part.upper) != (partition.lower, partition.upper):
                 raise SnapshotError(
-                    f"part {partition.number} of batch {self.batch_id} is of another extract than its plan"
+                    f"part {partition.number} of batch {self.batch_id} is not from the extract of its plan"
                 )
         return parts
 
     def staged_parts(self, staged: Sequence[StagedRange]) -> list[SnapshotPart]:
-        """Return the parts that ranges were staged from, those that are there."""
+        """Return the parts that ranges were staged from, as far as they are in the folder."""
         parts = [self._part(number) for number in range(len(staged))]
         return [
             part
@@ -67,7 +67,7 @@ class EarlierFiles(BatchFiles):
         ]
 
     def gates(self) -> list[dict[str, Any]]:
-        """Return the gates as they were measured; nothing where they were not."""
+        """Return the measured gates; an empty list if they were not measured."""
         measured_since = super().gates()
         if measured_since or not (self.folder / GATES).exists():
             return measured_since
@@ -80,14 +80,14 @@ class EarlierFiles(BatchFiles):
         name = f"part-{number:05d}.json"
         told = self._described(name, _GONE)
         try:
-            # Some releases kept no count; they kept no part either of which other posts were counted than read.
+            # Some releases wrote no count. They also wrote a part only if as many posts were read as were counted.
             counted = told.get("counted", told["posts"])
             keys = {key: told[key] for key in ("lower", "upper", "posts", "sha256")}
             return SnapshotPart(partition=number, size=None, counted=counted, **keys)
         except (KeyError, TypeError, AttributeError):
             raise SnapshotError(f"{name} in {self.folder} is damaged") from None
 
-    def _described(self, name: str, remedy: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    def _described(self, name: str, remedy: str) -> Any:  # noqa: ANN401 - any JSON value
         place = f"{name} in {self.folder}"
         try:
             with open_checked(self.folder / name, size=None, sha256=None) as file:

@@ -1,7 +1,7 @@
-"""Reading an older batch's snapshot in place of PMO, to see what new mapping files or go-live dates would make of it.
+"""A replay: reading an older batch's snapshot instead of PMO, to try new mapping files or go-live dates on it.
 
-Each run leaves the plan of its extract beside the parts, ``plan.json``: as of when, which units, which partitions.
-A replay copies the parts, so from the extract on it is a run like any other, whatever becomes of the older batch.
+Each run writes the plan of its extract, ``plan.json``, beside the parts: the as-of date, the units, the partitions.
+A replay copies the parts. So from the extract on it is a run like any other, and no longer needs the older batch.
 """
 
 import datetime as dt
@@ -25,22 +25,22 @@ _UNIT: Final = "enhet_hsa_id"
 
 
 class SnapshotSource:
-    """The snapshot of an older batch; it plans and extracts as ``PmoSource`` does."""
+    """The snapshot of an older batch as a source, with the methods of ``PmoSource``."""
 
     def __init__(self, files: BatchFiles) -> None:
         """Take the files of that batch."""
         self._files = files
 
     def select(self, as_of: dt.date | None, units: Sequence[str] | None) -> Selection:
-        """Return what a run reads that was asked for this snapshot.
+        """Return what a run that replays this snapshot reads.
 
         Args:
-            as_of: the date that was asked for; None: the snapshot's own.
-            units: HSA-ids that were asked for; None: the snapshot's own.
+            as_of: the requested date; None: the snapshot's own.
+            units: the requested HSA-ids; None: the snapshot's own.
 
         Raises:
-            SettingsError: another date was asked for, or a unit that the snapshot was not taken of.
-            SnapshotError: the batch left no snapshot, or its plan is damaged.
+            SettingsError: another date was requested, or a unit that is not in the snapshot.
+            SnapshotError: the batch has no snapshot, or its plan is damaged.
         """
         taken = self._plan.selection
         faults = []
@@ -53,23 +53,21 @@ class SnapshotSource:
         return Selection(taken.as_of, taken.units if units is None else tuple(units))
 
     def plan(self, selection: Selection) -> list[Partition]:
-        """Return the snapshot's partitions, with the posts that the selection leaves in each.
+        """Return the snapshot's partitions, each with the number of its posts that are in the selection.
 
         Raises:
-            SnapshotError: a part is missing or damaged, or nothing is left.
+            SnapshotError: a part is missing or damaged, or no post is in the selection.
         """
         partitions = [
             replace(partition, posts=self._count(self._part(partition), selection))
             for partition in self._plan.partitions
         ]
         if not sum(partition.posts for partition in partitions):
-            raise SnapshotError(
-                f"the snapshot of batch {self._files.batch_id} holds no post of the units that are asked for"
-            )
+            raise SnapshotError(f"the snapshot of batch {self._files.batch_id} has no post of the requested units")
         return partitions
 
     def extract(self, selection: Selection, partition: Partition, folder: UPath) -> SnapshotPart:
-        """Copy one partition, or what the selection leaves of it, into another snapshot's folder.
+        """Copy the posts of one partition that are in the selection into another snapshot's folder.
 
         Raises:
             SnapshotError: the part is missing, damaged or not the one that was planned, or cannot be written.
@@ -83,10 +81,10 @@ class SnapshotSource:
         return part
 
     def search(self, selection: Selection, post_ids: PostIds) -> tuple[PostIds, PostIds]:  # noqa: ARG002 - as PmoSource
-        """Look for posts in the whole snapshot; where it was taken of some units, what is not in it is not known.
+        """Look for posts in the whole snapshot. If it has only some units, nothing is known about a post outside it.
 
         Returns:
-            the keys that it has, and those that PMO had no more, each sorted.
+            The keys that the snapshot has, and the keys that PMO no longer had, each sorted.
 
         Raises:
             SnapshotError: a part is missing or damaged.

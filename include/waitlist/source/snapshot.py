@@ -1,8 +1,8 @@
-"""What was read of PMO, kept as Parquet: one file a partition, in a folder that belongs to one run.
+"""The snapshot: the posts that were read from PMO, as one Parquet file per partition, in the folder of one batch.
 
-A file is written aside and renamed when it is whole, so whoever sees it sees all of it. Its row groups are
-the chunks that were read, so that reading it back takes no more memory than writing it did. The same
-posts give the same bytes. The files hold personal data: on a local disk they are their owner's alone.
+A file is written under a temporary name and renamed when it is complete, so a reader never sees a part of it. Its row
+groups are the chunks that were read, so reading it takes no more memory than writing it did. The same posts give the
+same bytes. The files contain personal data: on a local disk only their owner can read them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ from waitlist.schema import POSTS
 
 _COMPRESSION: Final = "zstd"
 _COMPRESSION_LEVEL: Final = 1
-# Every post has its own number, name and texts: to look them up would take longer than to store them.
+# The columns with dictionary encoding. Numbers, names and texts seldom repeat, so a dictionary of them would be slow.
 _REPEATED: Final = [
     "enhet_hsa_id", "enhet", "kategori", "kontaktform", "boka_from", "boka_fore", "anvandare", "filial",
 ]  # fmt: skip
 
 _SEKRETESS: Final = POSTS.get_field_index("sekretess")
 _EARLIER: Final = POSTS.set(_SEKRETESS, POSTS.field(_SEKRETESS).with_nullable(False))
-"""The columns of the releases before ``sekretess`` could be null, which kept HSA-ids and contact forms as written."""
+"""The schema of earlier releases: ``sekretess`` is never null, and HSA-ids and contact forms are not normalised."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Partition:
     """A range of keys that one task reads.
 
     Attributes:
-        number: place among the partitions of the plan, from 0.
+        number: position among the partitions of the plan, from 0.
         lower: first key, None for "from the lowest".
-        upper: first key that is no longer in it, None for "to the highest".
-        posts: posts that the source counted in it when the plan was made; it only divides the work.
+        upper: first key after the range, None for "to the highest".
+        posts: posts that the source counted in it when the plan was made; used only to divide the work.
     """
 
     number: int
@@ -53,21 +53,21 @@ class Partition:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what ``to_dict`` was made of."""
+        """Return the partition that ``to_dict`` was called on."""
         return cls(**values)
 
 
 @dataclass(frozen=True)
 class SnapshotPart:
-    """One file of a snapshot, enough to find it and to know that it is the one that was written.
+    """A reference to one file of a snapshot, by which the file is found and checked.
 
     Attributes:
         partition: the partition's number.
         lower: as in ``Partition``.
         upper: as in ``Partition``.
         posts: rows in the file.
-        sha256: of the file's bytes, lower-case hex.
-        size: of the file, in bytes; None where an earlier release wrote it, which did not keep it.
+        sha256: SHA-256 of the file's bytes, lower-case hex.
+        size: size of the file in bytes; None if an earlier release wrote it, which did not record the size.
         counted: posts that the source counted in the transaction in which they were read.
     """
 
@@ -81,20 +81,20 @@ class SnapshotPart:
 
 
 def file_name(partition: int) -> str:
-    """Return the name that a partition's file has in the snapshot's folder."""
+    """Return the name of a partition's file in the snapshot's folder."""
     return f"part-{partition:05d}.parquet"
 
 
 def write_part(
     folder: UPath, partition: Partition, tables: Iterable[pa.Table], *, counted: int | None = None
 ) -> SnapshotPart:
-    """Write one partition; an earlier file of it is replaced, and nothing new is left when this fails.
+    """Write one partition. An earlier file of it is replaced; after a failure no new file remains.
 
     Args:
-        folder: the snapshot's folder, on any file system that fsspec knows; made when it is missing.
-        partition: what is written; numbers the file.
-        tables: chunks of schema ``POSTS``, each a row group; drawn one at a time.
-        counted: posts that the source has counted; None: those that come. It is kept with the part.
+        folder: the snapshot's folder, on any file system that fsspec supports; created if it is missing.
+        partition: the partition that is written; its number is in the file's name.
+        tables: chunks of schema ``POSTS``, each written as a row group; read one at a time.
+        counted: posts that the source counted, recorded in the part; None: the number of posts in ``tables``.
 
     Returns:
         The part.
@@ -144,10 +144,10 @@ def read_part(folder: UPath, part: SnapshotPart, columns: Sequence[str] | None =
         columns: columns of ``POSTS`` to read, in this order; None for all.
 
     Returns:
-        Tables of the columns asked for, one a row group, in the order of ``post_id``.
+        Tables of the requested columns, one per row group, in the order of ``post_id``.
 
     Raises:
-        SnapshotError: the file is missing, damaged or another than the one that was written.
+        SnapshotError: the file is missing, damaged or not the one that was written.
     """
     name = file_name(part.partition)
     place = f"{name} in {folder}"
@@ -175,7 +175,7 @@ def _row_groups(
 
 
 def _as_read_now(table: pa.Table) -> pa.Table:
-    """Bring posts that an earlier release read to the form in which this one reads them."""
+    """Convert posts that an earlier release read to the form in which this release reads them."""
     for name in FORMS.keys() & set(table.column_names):
         place = table.column_names.index(name)
         table = table.set_column(place, POSTS.field(name), formed(table[name].combine_chunks(), FORMS[name]))

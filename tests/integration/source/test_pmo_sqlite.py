@@ -213,5 +213,5 @@ def test_a_file_in_utf_16_is_refused(tmp_path: Path) -> None:
         database.execute("PRAGMA encoding = 'UTF-16le'")
         database.execute("CREATE TABLE bilaga (post_id)")
 
-    with pytest.raises(SourceError, match=r"holds its texts in UTF-16.*convert it to UTF-8"):
+    with pytest.raises(SourceError, match=r"stores its texts in UTF-16.*convert it to UTF-8"):
         source(f"Driver={{SQLite3}};Database={file}").plan(EVERYTHING)

@@ -399,7 +399,7 @@ def test_the_victim_of_a_deadlock_is_told_to_rerun(after: int) -> None:
     [
         (1222, "Lock request time out period exceeded.", SourceError, "did not release a lock for 7 s"),
         (229, "The SELECT permission was denied on the object 'patient', database 'pmo', schema 'dbo'.",
-         SourceRefusedError, r"asks for \(at patient\): let it read that"),
+         SourceRefusedError, r"selects \(at patient\): grant it that"),
         (208, "Invalid object name 'bilaga'.", SourceRefusedError, r"does not understand the query .* \(at bilaga\)"),
         (3952, "Snapshot isolation transaction failed accessing database 'pmo'.", SourceError, "see PMO's own log"),
         (8114, "Error converting data type nvarchar to bigint.", SourceError, "see PMO's own log"),

@@ -161,7 +161,7 @@ def test_units_without_a_post_in_the_snapshot_are_reported(site: Site, tmp_path:
     shutil.copytree(site.mappings, mappings)
     with (mappings / "units.csv").open("a", encoding="utf-8") as file:
         file.write("SE2120009999-NEW1,Vårdcentralen Ny,Pv,2024-11-04,9,,,,\n")
-    with pytest.raises(SnapshotError, match="holds no post of the units that are asked for"):
+    with pytest.raises(SnapshotError, match="has no post of the requested units"):
         Site(site.out, mappings).replay("none", waves=("9",))
 
 

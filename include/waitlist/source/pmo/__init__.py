@@ -1,7 +1,7 @@
 """PMO's waiting list, read over ODBC.
 
-``query`` is what is asked, ``connection`` of whom, ``contract`` what must come back, ``source`` how much at
-a time.
+``query`` builds the SQL, ``connection`` opens the database, ``contract`` checks the result, and ``source`` divides the
+reading into partitions and chunks.
 """
 
 from waitlist.source.pmo.query import Selection

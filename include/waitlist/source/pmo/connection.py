@@ -1,8 +1,8 @@
-"""ODBC connections to PMO: what each driver needs, and its faults in words that tell what to do.
+"""ODBC connections to PMO: the options that each driver needs, and error messages that say what to do.
 
-Two libraries read through the same driver: arrow-odbc fetches whole columns, pyodbc single rows of any
-length. A driver's own message may quote patients' data or the login, so none is ever passed on: an error
-carries the SQLSTATE, the driver's name and our words.
+Two libraries read through the same driver: arrow-odbc fetches whole columns, pyodbc fetches rows with texts of any
+length. A driver's own message may quote patients' data or the login, so it is never passed on: an error has the
+SQLSTATE, the driver's name and a message of this module.
 """
 
 import logging
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import arrow_odbc
-import pyodbc  # type: ignore[import-not-found]  # its stub lies where mypy does not look
+import pyodbc  # type: ignore[import-not-found]  # mypy does not find its stub
 from arrow_odbc import TextEncoding
 
 from waitlist.exceptions import SourceError, SourceRefusedError
@@ -26,30 +26,31 @@ from waitlist.waiting import LockedError, SilentError, Watch, Watched
 
 log: Final = logging.getLogger(__name__)
 
-# unixODBC keeps connections for later from 2.3.12 on: one that is closed would stay open in PMO, and one that is
-# taken again opens no socket by which it could be watched.
+# unixODBC pools connections from 2.3.12 on. A closed connection would stay open in PMO, and a connection from the pool
+# opens no new socket, so ``Watch`` could not find its socket.
 pyodbc.pooling = False
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What must be known of a database to read it; ``{}`` in SQL is the column.
+    """How a database must be read; ``{}`` in SQL is the column.
 
     Attributes:
-        as_text: SQL that turns a column which is no text into one.
-        unit: SQL of an HSA-id by which equal means the same letters; as ``hex`` where there is that.
-        encoding: how arrow-odbc asks for texts.
-        page: SQL that ends a query after ``{}`` rows, where the driver would otherwise hold the whole
-            result in memory; None where it streams.
-        prepare: statements that tell a connection how long it may wait, ``{}`` in place of milliseconds.
-        begin: statements after which one transaction sees one state of the database; none where there is no such.
-        begins_if: SQL that gives 1 where the database allows that; None: it always does.
-        octets: SQL of a text's length in bytes, where the driver may hand over less of it; None where it never does.
-        hex: SQL of a text's bytes in UTF-8, as hexadecimal digits, where the driver may alter letters row by row.
-        types_in_values: the columns have no types of their own, their values have.
-        type_of: SQL of a column's type, where the driver describes a flag as text.
-        by_row: why whole columns may not be fetched, where they may not.
-        half_letters: a text may hold half a letter of UTF-16, which arrow-odbc reads as U+FFFD and pyodbc not at all.
+        as_text: SQL that converts a column of another type to text.
+        unit: SQL that compares HSA-ids by their exact characters; as ``hex`` if the dialect has it.
+        encoding: the text encoding that arrow-odbc requests.
+        page: SQL that ends a query after ``{}`` rows, if the driver would otherwise load the whole result into memory;
+            None if the driver streams.
+        prepare: statements that set a connection's time limits, ``{}`` in place of milliseconds.
+        begin: statements that begin a transaction which sees one state of the database; empty if it has no such.
+        begins_if: SQL that returns 1 if the database allows that; None: it always does.
+        octets: SQL of a text's length in bytes, if the driver may return a shorter text; None if it never does.
+        hex: SQL of a text's bytes in UTF-8, as hexadecimal digits, if the driver may change characters in row reads.
+        types_in_values: whether only the values have types, not the columns.
+        type_of: SQL of a column's type, if the driver describes a flag as text.
+        by_row: the reason why only rows can be fetched; None if whole columns can be.
+        half_letters: whether a text may have a lone UTF-16 surrogate, which arrow-odbc reads as U+FFFD, and pyodbc
+            cannot read.
     """
 
     as_text: str
@@ -67,8 +68,8 @@ class Dialect:
     half_letters: bool = False
 
 
-# Read as numbers, SQLite's driver cuts keys to 32 bits and 1.5 to 1. It ends a text at a NUL; row by row it
-# makes other letters of plane 16 and of bytes that are no UTF-8.
+# As numbers, SQLite's driver cuts keys to 32 bits and 1.5 to 1. It ends a text at a NUL. In row reads it changes
+# characters of plane 16 and bytes that are not UTF-8.
 _SQLITE_HEX: Final = "CASE WHEN {} IS NOT NULL THEN HEX(CAST({} AS TEXT)) END"
 SQLITE: Final = Dialect(
     "CAST({} AS TEXT)",
@@ -80,8 +81,8 @@ SQLITE: Final = Dialect(
     hex=_SQLITE_HEX,
     types_in_values=True,
 )
-# Read as dates, psqlODBC gives today for 'infinity' and the year 1234 for 12345. Its UTF-16 needs a UTF-8
-# locale, its UTF-8 none. 64 characters hold any date, moment, flag or number of minutes.
+# psqlODBC returns the date 'infinity' as today, and the year 12345 as 1234. Its UTF-16 needs a UTF-8 locale, its
+# UTF-8 does not. 64 characters are enough for any date, timestamp, flag or number of minutes.
 POSTGRES: Final = Dialect(
     "CAST({} AS VARCHAR(64))",
     'CAST({} AS TEXT) COLLATE "C"',
@@ -89,15 +90,15 @@ POSTGRES: Final = Dialect(
     begin=("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",),
     type_of="CAST(pg_typeof({}) AS VARCHAR(64))",
 )
-# Under SQL_ASCII the server knows no letters: it hands over whatever bytes are UTF-8 and refuses the rest.
+# Under SQL_ASCII the server has no character set: it returns bytes that are valid UTF-8 and refuses all others.
 _ASCII_HEX: Final = "encode(convert_to(CAST({} AS TEXT), 'SQL_ASCII'), 'hex')"
 POSTGRES_ASCII: Final = replace(POSTGRES, unit=_ASCII_HEX, hex=_ASCII_HEX)
-# Any other driver's narrow texts are in whatever encoding the process's locale names; UTF-16 is UTF-16.
+# The narrow texts of any other driver depend on the locale of the process; UTF-16 does not.
 OTHER: Final = Dialect("{}", "{}", TextEncoding.UTF16)
 SQL_SERVER: Final = replace(
     OTHER,
     unit="{} COLLATE Latin1_General_100_BIN2",
-    # Without it a statement waits for ever.
+    # By default a statement waits for a lock without a limit.
     prepare=("SET LOCK_TIMEOUT {}",),
     begin=("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", "BEGIN TRANSACTION"),
     begins_if="SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()",
@@ -106,45 +107,46 @@ SQL_SERVER: Final = replace(
 
 _DIALECTS: Final = {"sqlite": SQLITE, "postgresql": POSTGRES, "microsoft sql server": SQL_SERVER}
 
-# These versions of psqlODBC refuse to free a statement whose connection is lost, and arrow-odbc aborts then.
+# These versions of psqlODBC refuse to free a statement whose connection is lost, and then arrow-odbc aborts.
 _ABORTS: Final = re.compile(r"1[67]\.")
 
 _SQLITE_DRIVER: Final = re.compile("sqlite", re.IGNORECASE)
 _POSTGRES_DRIVER: Final = re.compile("postgres|psqlodbc", re.IGNORECASE)
 _SQL_SERVER_DRIVER: Final = re.compile(r"odbc driver \d+ for sql server|msodbcsql", re.IGNORECASE)
 _POSTGRES_PORT: Final = 5432
-# A host that is gone is given up after a minute.
+# A connection to a host that does not answer ends after a minute.
 _LIBPQ: Final = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
 
 
 def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
-    """Return what a driver's connection string gets where it does not say otherwise."""
+    """Return the default options for a driver's connection string."""
     if _SQLITE_DRIVER.search(driver):
         return {"StepAPI": "1", "NoCreat": "1", "Timeout": str(1000 * limits.lock_seconds)}
     if _SQL_SERVER_DRIVER.search(driver):
-        # A connection that the driver makes again by itself has a socket that is not watched, and lacks `prepare`.
+        # A connection that the driver opens again by itself is not watched, and ``prepare`` is not run on it.
         return {"ConnectRetryCount": "0"}
     if not _POSTGRES_DRIVER.search(driver):
         return {}
     server = {
-        # Whatever the account may do, nothing is written; each statement sees what was committed and waits for nobody.
+        # Read-only, even if the account may write. Each statement sees committed data and never waits for a lock.
         "default_transaction_read_only": "on",
         "default_transaction_isolation": r"read\\ committed",
         "statement_timeout": f"{limits.answer_seconds}s",
         "lock_timeout": f"{limits.lock_seconds}s",
     }
-    told = " ".join(f"-c {name}={value}" for name, value in server.items())
+    settings = " ".join(f"-c {name}={value}" for name, value in server.items())
     return {
         "UseDeclareFetch": "1",
         "Fetch": "10000",
         "BoolsAsChar": "0",
-        # An unbounded text says it holds 255 or 8,190 characters, and each longer one would go the slow way.
+        # By default the driver reports an unbounded text column as 255 or 8,190 characters wide, and each longer text
+        # would need the slow row reads.
         "MaxVarcharSize": "1048576",
         "MaxLongVarcharSize": "1048576",
-        # Debian's driver writes each statement to a file in /tmp unless it is told not to.
+        # Debian's driver writes each statement to a file in /tmp unless this option turns it off.
         "Debug": "0",
         "CommLog": "0",
-        "pqopt": f"{{{_LIBPQ} tcp_user_timeout={1000 * limits.answer_seconds} options='{told}'}}",
+        "pqopt": f"{{{_LIBPQ} tcp_user_timeout={1000 * limits.answer_seconds} options='{settings}'}}",
     }
 
 
@@ -160,11 +162,11 @@ _VICTIM: Final = re.compile(r"^40(001|P01)$")
 _QUERY: Final = re.compile(r"^(42|3F|3D)")
 # Microsoft's driver, psqlODBC.
 _TLS: Final = re.compile(r"SSL Provider|Encryption not supported|SSL error|SSL was required|certificate")
-# SQL Server calls nearly everything 42000, and tells by its own number what it is: as arrow-odbc, as pyodbc writes it.
+# SQL Server uses 42000 for most errors; only its own number distinguishes them, as arrow-odbc or pyodbc writes it.
 _NUMBER: Final = re.compile(r"Native error: (\d+)|\((\d+)\) \(SQL\w+\)|\((\d+)\)$")
 _NUMBER_LOCKED: Final = 1222
 _NUMBERS_FORBIDDEN: Final = frozenset({229, 230, 262, 300, 916})
-# A value that does not convert; no memory; snapshot isolation that fails.
+# A failed conversion of a value; no memory; a failure of snapshot isolation.
 _NUMBERS_NO_QUERY: Final = frozenset({701, 8114, 8645, *range(3950, 3970)})
 _CONVERSION: Final = re.compile(r"^(01|07|22|HY)")
 
@@ -173,17 +175,17 @@ _WIDE_TYPES: Final = (pyodbc.SQL_WCHAR, pyodbc.SQL_WVARCHAR, pyodbc.SQL_WLONGVAR
 
 
 def _whole_letters(value: bytes) -> str:
-    """Read UTF-16 as arrow-odbc does: what is half a letter becomes U+FFFD."""
+    """Decode UTF-16 as arrow-odbc does: a lone surrogate becomes U+FFFD."""
     return value.decode("utf-16-le", "replace")
 
 
-# SQL Server's own type, which pyodbc does not know: SQL_SS_TIMESTAMPOFFSET_STRUCT.
+# SQL Server's own type, which pyodbc does not support: SQL_SS_TIMESTAMPOFFSET_STRUCT.
 _DATETIMEOFFSET: Final = -155
 _OFFSET_STRUCT: Final = struct.Struct("<hHHHHHIhh")
 
 
 def offset_text(value: bytes) -> str:
-    """Write a ``datetimeoffset`` as SQL Server writes it as text."""
+    """Return a ``datetimeoffset`` as SQL Server writes it as text."""
     year, month, day, hour, minute, second, nanoseconds, hours, minutes = _OFFSET_STRUCT.unpack(value)
     sign = "-" if hours < 0 or minutes < 0 else "+"
     time = f"{hour:02}:{minute:02}:{second:02}.{nanoseconds // 100:07}"
@@ -191,15 +193,15 @@ def offset_text(value: bytes) -> str:
 
 
 class BulkReadError(Exception):
-    """arrow-odbc cannot fetch these rows as columns; row by row may do. The text is safe to log."""
+    """arrow-odbc cannot fetch these rows as columns; fetching row by row may work. The message is safe to log."""
 
 
 class TextTooLongError(BulkReadError):
-    """There was no room for a text; with more room there may be."""
+    """A text did not fit into the buffer; it may fit into a larger one."""
 
 
 def with_options(connection_string: str, limits: ConnectionSettings = CONNECTION_DEFAULTS) -> str:
-    """Add what the driver needs and the time limits, where the connection string does not say otherwise."""
+    """Add the driver's options and the time limits, unless the connection string sets them."""
     pairs = _pairs(connection_string)
     options = _options(pairs.get("driver", ""), limits)
     added = "".join(f";{key}={value}" for key, value in options.items() if key.lower() not in pairs)
@@ -211,9 +213,9 @@ def _pairs(connection_string: str) -> dict[str, str]:
 
 
 def _port(pairs: Mapping[str, str]) -> int | None:
-    """Return the port that a connection string names, or its driver is known to take."""
+    """Return the port in a connection string, or the default port of its driver if that is known."""
     if pairs.get("applicationintent", "").lower() == "readonly":
-        # SQL Server may send the reader on to a replica, at a port of its own.
+        # SQL Server may redirect the connection to a replica with another port.
         return None
     named = pairs.get("port") or pairs.get("server", "").strip("{}").rpartition(",")[2]
     if named.isdecimal():
@@ -222,12 +224,12 @@ def _port(pairs: Mapping[str, str]) -> int | None:
 
 
 class OdbcSource:
-    """A data source; connects anew for each ``with``.
+    """A data source; opens a new connection for each ``with`` block.
 
     Args:
-        connection_string: as ODBC takes it, login included.
-        query: what is asked; named in errors.
-        limits: how long PMO is waited for.
+        connection_string: ODBC connection string with the login.
+        query: the query that is sent; named in errors.
+        limits: time limits for PMO's answers.
     """
 
     def __init__(
@@ -243,17 +245,17 @@ class OdbcSource:
 
     @contextmanager
     def rows(self, dialect: Dialect | None = None) -> Iterator[pyodbc.Connection]:
-        """Open a connection for reading row by row; pyodbc's errors become ours inside the block.
+        """Open a connection for reading row by row; inside the block pyodbc's errors are translated.
 
         Args:
-            dialect: where it is known already; the connection is prepared as it says.
+            dialect: the dialect, if it is already known; its ``prepare`` is run.
 
         Raises:
             SourceError: see ``failure``.
         """
         watch = self._watch()
         try:
-            # Without autocommit, SQLite's driver holds a whole result in memory.
+            # Without autocommit, SQLite's driver loads the whole result into memory.
             inner = watch.connect(
                 pyodbc.connect, self.connection_string, autocommit=True, timeout=self._limits.connect_seconds
             )
@@ -268,7 +270,7 @@ class OdbcSource:
         except (pyodbc.Error, UnicodeError) as error:
             raise self.failure(error) from None
         finally:
-            # What was read is here; a server that is silent now changes nothing.
+            # The result has been read; a server that stops answering now does not matter.
             with suppress(pyodbc.Error, SourceError):
                 connection.close()
             self._remove_log()
@@ -284,7 +286,7 @@ class OdbcSource:
         return [statement.replace("{}", str(1000 * self._limits.lock_seconds)) for statement in dialect.prepare]
 
     def columns(self, dialect: Dialect) -> arrow_odbc.Connection:
-        """Open a connection for fetching whole columns, prepared as the dialect says.
+        """Open a connection for fetching whole columns, and run the dialect's ``prepare``.
 
         Raises:
             SourceError: see ``failure``.
@@ -303,7 +305,7 @@ class OdbcSource:
         return connection
 
     def _remove_log(self) -> None:
-        """Remove the file that psqlODBC begins in /tmp whatever it is told, and writes to until the process ends."""
+        """Remove the log file that psqlODBC always creates in /tmp and writes to until the process ends."""
         if self._keeps_log:
             return
         for descriptor in Path("/proc/self/fd").iterdir():
@@ -322,20 +324,20 @@ class OdbcSource:
         """Say what database a connection leads to, and prepare the connection for it.
 
         Raises:
-            SourceError: the driver is one that would spoil texts.
+            SourceError: the driver would change texts.
         """
         driver = str(connection.getinfo(pyodbc.SQL_DRIVER_NAME))
         if driver.startswith("psqlodbca"):
             raise SourceRefusedError(
-                f"the ODBC driver {self.driver} cannot carry all letters: use psqlODBC's Unicode driver "
+                f"the ODBC driver {self.driver} does not support all characters: use psqlODBC's Unicode driver "
                 "(`PostgreSQL Unicode`) in the connection `pmo`"
             )
         found = _DIALECTS.get(str(connection.getinfo(pyodbc.SQL_DBMS_NAME)).lower(), OTHER)
         self._prepare(connection, found)
         if found is SQLITE and connection.execute("PRAGMA encoding").fetchval() != "UTF-8":
             raise SourceRefusedError(
-                "the SQLite file of the connection `pmo` holds its texts in UTF-16, where the ODBC driver may "
-                "alter them unnoticed: convert it to UTF-8"
+                "the SQLite file of the connection `pmo` stores its texts in UTF-16, which the ODBC driver may "
+                "change without an error: convert it to UTF-8"
             )
         if found is POSTGRES and connection.execute("SHOW server_encoding").fetchval() == "SQL_ASCII":
             found = POSTGRES_ASCII
@@ -349,17 +351,17 @@ class OdbcSource:
 
     @contextmanager
     def bulk_errors(self, dialect: Dialect) -> Iterator[None]:
-        """Turn arrow-odbc's errors into ours inside the block.
+        """Translate arrow-odbc's errors inside the block.
 
         Raises:
-            TextTooLongError: there was no room for a text.
-            BulkReadError: reading row by row may overcome it.
+            TextTooLongError: a text did not fit into the buffer.
+            BulkReadError: reading row by row may work.
             SourceError: see ``failure``.
         """
         try:
             yield
         except arrow_odbc.Error as error:
-            # Whoever keeps the error would keep its statement, and SQL Server answers one statement at a time.
+            # The frames of an error that is kept would keep its statement open, and SQL Server runs one at a time.
             traceback.clear_frames(error.__traceback__)
             raise self._bulk_failure(error, dialect) from None
 
@@ -378,7 +380,7 @@ class OdbcSource:
         return BulkReadError(f"the driver could not convert a column (SQLSTATE {state or 'none'})")
 
     def failure(self, error: Exception, *, connecting: bool = False) -> SourceError:
-        """Say in our words what a driver's error means and what to do about it."""
+        """Return an error that says what a driver's error means and what to do about it."""
         state = _state(error)
         return self._refusal(error, state, connecting=connecting) or self._trouble(error, state, connecting=connecting)
 
@@ -400,11 +402,11 @@ class OdbcSource:
             )
         elif _is_forbidden(error, state):
             reason = (
-                f"PMO lets the login of the connection `pmo` not read what the query {self._query.path} asks for"
-                f"{self._named(text)}: let it read that (GRANT SELECT), or correct the query"
+                f"PMO does not let the login of the connection `pmo` read what the query {self._query.path} selects"
+                f"{self._names_in(text)}: grant it that (GRANT SELECT), or correct the query"
             )
         elif (not connecting and _is_query(error, state)) or re.search(r"no such|syntax error", text):
-            reason = f"PMO does not understand the query {self._query.path}{self._named(text)}: correct the query"
+            reason = f"PMO does not understand the query {self._query.path}{self._names_in(text)}: correct the query"
         else:
             return None
         return SourceRefusedError(_with_state(reason, state))
@@ -425,15 +427,15 @@ class OdbcSource:
         elif _is_stopped(state):
             reason = f"{SilentError('PMO', self._limits.answer_seconds)}: rerun when PMO is up"
         elif state and _VICTIM.match(state):
-            reason = "PMO ended the read in favour of another session (a deadlock, say): rerun"
+            reason = "PMO ended the read in favour of another session (for example in a deadlock): rerun"
         elif state and _LOST.match(state):
             reason = "the connection to PMO was lost while reading: rerun when PMO is up"
         else:
             reason = f"PMO could not be read through the ODBC driver {self.driver}: see PMO's own log, then rerun"
         return SourceError(_with_state(reason, state))
 
-    def _named(self, text: str) -> str:
-        """Repeat the names that an error complains about, as far as the query itself has them."""
+    def _names_in(self, text: str) -> str:
+        """Return the names that an error message quotes, but only those that are in the query itself."""
         found = (quoted or bare for quoted, bare in _QUOTED.findall(text))
         names = sorted({name for name in found if set(name.lower().split(".")) <= self._query.words})
         return f" (at {', '.join(names)})" if names else ""
@@ -462,7 +464,7 @@ def _with_state(reason: str, state: str | None) -> str:
 
 
 def _number(error: Exception) -> int | None:
-    """Return the database's own number of an error."""
+    """Return the number that the database gives an error."""
     found = _NUMBER.search(str(error.args[-1]) if isinstance(error, pyodbc.Error) and error.args else str(error))
     return int(next(filter(None, found.groups()))) if found else None
 

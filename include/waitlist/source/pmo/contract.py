@@ -1,8 +1,8 @@
-"""Contract 1 at the border: the columns that the query must return, and every value in its one form.
+"""Contract 1: checks the columns that the query returns, and converts every value to its canonical form.
 
-Whatever a database types a column as, a chunk arrives here as texts and leaves with the types of
-``schema.POSTS``, or not at all: what cannot be read as it should is a fault with its post ids, never a
-guess, since a guess could lose a patient. ``docs/data-contract.md`` says the same for people.
+A chunk arrives as texts, whatever types the database has, and leaves with the types of ``schema.POSTS`` or is refused.
+A value that cannot be converted is a fault, reported with its post id. Nothing is guessed, since a guess could lose a
+patient. ``docs/data-contract.md`` describes the contract for the authors of a query.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ Mask: TypeAlias = pa.BooleanArray
 
 BOOKING_DATES: Final = ("boka_from", "boka_fore")
 NAMED_IDS: Final = 10
-"""Post ids that an error names for each fault; it counts the rest."""
+"""Post ids that an error names for each fault; the rest are only counted."""
 
 _GUESSED: Final = "is empty although number or name say who waits"
 _MICROSECONDS: Final = len("2024-10-01 12:00:00.123456")
@@ -49,7 +49,7 @@ def _kind(field_: "pa.Field[Any]") -> str:
 
 
 KINDS: Final[Mapping[str, str]] = {field_.name: _kind(field_) for field_ in POSTS}
-"""What each column is, in words."""
+"""The kind of each column, in words."""
 
 _TYPES: Final[Mapping[str, frozenset[object]]] = {
     "text": frozenset({str}),
@@ -58,17 +58,17 @@ _TYPES: Final[Mapping[str, frozenset[object]]] = {
     "a whole number": frozenset({int, Decimal}),
     "a timestamp": frozenset({dt.datetime}),
 }
-"""Column types, as pyodbc describes them, that each kind may have."""
+"""Column types that each kind may have, as pyodbc describes them."""
 
 _VALUE_TYPES: Final[Mapping[str, frozenset[object]]] = {
     "text": frozenset({"text"}),
-    # A column of type DATE turns the text 250301 into a number: no date either, a finding.
+    # A column of type DATE converts the text 250301 to a number. That is not a date either, and becomes a finding.
     "a date, a timestamp or text": frozenset({"text", "integer", "real"}),
     "0/1": frozenset({"integer", "real"}),
     "a whole number": frozenset({"integer", "real"}),
     "a timestamp": frozenset({"text"}),
 }
-"""The same where only values have types (SQLite's ``typeof``)."""
+"""The same for a database in which only values have types (SQLite's ``typeof``)."""
 
 _WORDS: Final[Mapping[object, str]] = {
     str: "text",
@@ -91,14 +91,14 @@ def check_columns(
     """Compare what a query returns with the contract.
 
     Args:
-        names: the columns that it returns.
-        types: the type or types of each, as pyodbc describes a column or, with ``types_in_values``, as
-            SQLite's ``typeof`` calls values.
-        types_in_values: which of the two.
+        names: the columns that the query returns.
+        types: the type or types of each column: as pyodbc describes the column or, with ``types_in_values``, as
+            SQLite's ``typeof`` returns for its values.
+        types_in_values: whether ``types`` come from ``typeof``.
         query: the query's name, for the error.
 
     Raises:
-        SchemaDriftError: with every missing, extra and retyped column.
+        SchemaDriftError: names every missing or extra column, and every column with a wrong type.
     """
     allowed = _VALUE_TYPES if types_in_values else _TYPES
     faults: list[str] = []
@@ -125,7 +125,7 @@ class ValueFaults:
     _found: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
 
     def add(self, column: str, complaint: str, post_ids: "pa.Array[Any]") -> None:
-        """Count faulty posts; the first ids are kept."""
+        """Count faulty posts, and keep their first ids."""
         key = f"{column} {complaint}"
         count, named = self._found.get(key, (0, []))
         named.extend(post_ids.slice(0, NAMED_IDS - len(named)).to_pylist())
@@ -135,10 +135,10 @@ class ValueFaults:
         return bool(self._found)
 
     def stop(self) -> None:
-        """Raise what was found.
+        """Raise an error if there are faults.
 
         Raises:
-            SchemaDriftError: there is something.
+            SchemaDriftError: names every fault.
         """
         if not self._found:
             return
@@ -151,16 +151,16 @@ class ValueFaults:
 
 
 def to_posts(chunk: pa.Table, typed_dates: Sequence[str], faults: ValueFaults) -> pa.Table | None:
-    """Give every column its type.
+    """Convert every column to its type.
 
     Args:
-        chunk: the contract's columns, each as text (or its bytes), one chunk a column.
-        typed_dates: booking dates that the database types as date or timestamp; their date counts, in Stockholm
-            where they have a time zone. Others stay as they were written.
-        faults: takes what is wrong.
+        chunk: the contract's columns, each as text (or its bytes), one chunk per column.
+        typed_dates: booking dates that have the type date or timestamp in the database. They are reduced to their
+            date, in Stockholm if they have a time zone. All others stay as they were written.
+        faults: collects the faults.
 
     Returns:
-        A table of schema ``POSTS``, or None when something was wrong.
+        A table of schema ``POSTS``, or None if there was a fault.
     """
     reader = _Reader(chunk, faults)
     columns = [reader.read(field_, typed=field_.name in typed_dates) for field_ in POSTS]
@@ -171,7 +171,7 @@ class _Reader:
     def __init__(self, chunk: pa.Table, faults: ValueFaults) -> None:
         self._chunk = chunk
         self._faults = faults
-        # Not a fault yet: this only names the posts in which there is one.
+        # A wrong key is not reported here: the keys are only needed to name the posts that have faults.
         self._post_ids = _whole(self._text("post_id")[0], pa.int64())[0]
 
     def read(self, field_: "pa.Field[Any]", *, typed: bool) -> "pa.Array[Any]":
@@ -201,12 +201,12 @@ class _Reader:
         return values
 
     def _has_person(self) -> Mask:
-        """Tell where a number or a name says who waits."""
-        said = (_without_empty(self._text(name)[0]).is_valid() for name in ("personnummer", "patient"))
-        return pc.or_(*said)
+        """Return where a post has a number or a name."""
+        present = (_without_empty(self._text(name)[0]).is_valid() for name in ("personnummer", "patient"))
+        return pc.or_(*present)
 
     def _text(self, name: str) -> tuple[Text, Mask | None]:
-        """Return a column, and where it is no text if it is not one everywhere; there it is null."""
+        """Return a column as text, and where its bytes are not UTF-8 if there are such; there the text is null."""
         column = self._chunk.column(name)
         whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if not pa.types.is_binary(whole.type):
@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _without_empty(text: Text) -> Text:
-    """Make an empty text null."""
+    """Replace empty texts by null."""
     empty = pc.equal(pc.binary_length(text), 0)
     return pc.if_else(empty, pa.scalar(None, pa.string()), text) if empty.true_count else text
 
@@ -233,7 +233,7 @@ def _utf8(value: bytes | None) -> str | None:
 
 
 def _days(text: Text) -> Text:
-    """Write what is a date as its date alone."""
+    """Reduce timestamps to their dates."""
     encoded = text.dictionary_encode()
     written = encoded.dictionary
     days = pa.array(dates.parse(written), pa.date32()).cast(pa.string())
@@ -241,7 +241,7 @@ def _days(text: Text) -> Text:
 
 
 def _flag(text: Text) -> "tuple[pa.Array[Any], Mask]":
-    """Read 0/1, as a number of any type or a Boolean writes it."""
+    """Read 0 or 1, written as a number of any type or as a Boolean."""
     known = pc.index_in(text, value_set=_FLAGS)
     if known.null_count > text.null_count:
         known = pc.index_in(_without_fraction(text), value_set=_FLAGS)
@@ -249,7 +249,7 @@ def _flag(text: Text) -> "tuple[pa.Array[Any], Mask]":
 
 
 def _without_fraction(text: Text) -> Text:
-    """Write a decimal number that is whole as an integer is written."""
+    """Remove the decimals of a number that has only zeros as decimals."""
     return pc.replace_substring_regex(pc.replace_substring_regex(text, _NO_DIGIT, "0"), _NO_FRACTION, r"\1")
 
 
@@ -279,7 +279,7 @@ def _longer(text: Text, length: int) -> bool:
 
 
 def _cast(text: Text, wrong: Mask, type_: "pa.DataType") -> "tuple[pa.Array[Any], Mask]":
-    """Cast what is not wrong; a value that looks right and is not (31 February) becomes wrong too."""
+    """Cast the values that are not marked as wrong; a value that cannot be cast (31 February) is marked too."""
     if wrong.true_count:
         text = pc.if_else(wrong, pa.scalar(None, pa.string()), text)
     try:

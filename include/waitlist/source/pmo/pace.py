@@ -1,6 +1,6 @@
-"""PMO is a live clinical system: how fast it is read, and at what hours.
+"""How fast PMO is read, and at what hours: PMO is a clinical system in use.
 
-Both are asked between chunks, so a read ends with the chunk that was under way when its window closed.
+Both limits are checked between chunks, so a read ends with the chunk that was being read when the window closed.
 """
 
 import datetime as dt
@@ -16,13 +16,13 @@ def _now() -> dt.datetime:
 
 
 class Pace:
-    """One reader's pace.
+    """The speed and the hours at which one reader reads.
 
     Args:
-        window: hours of the day in which PMO may be read, ``22:00-06:00`` in Stockholm's time; None for all.
-        posts_per_second: posts that a reader takes at most; None for as many as come.
-        now: the moment, aware.
-        sleep: waits for some seconds.
+        window: hours of the day in which PMO may be read, such as ``22:00-06:00``, in Stockholm's time; None for all.
+        posts_per_second: the most posts that a reader reads per second; None for no limit.
+        now: returns the current time, aware.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class Pace:
         self._posts = 0
 
     def begin(self) -> None:
-        """Begin to read.
+        """Start a read.
 
         Raises:
-            WindowClosedError: not at this hour.
+            WindowClosedError: PMO may not be read at this hour.
         """
         self._begun, self._posts = self._now(), 0
         self._check()
 
     def took(self, posts: int) -> None:
-        """Say that some posts more were read; returns when the next ones may be.
+        """Count posts that were read, and wait until the next may be read.
 
         Raises:
             WindowClosedError: the window has closed meanwhile.

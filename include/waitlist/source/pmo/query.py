@@ -1,9 +1,9 @@
-"""The one query that is asked of PMO, and what is wrapped around it.
+"""The query that is sent to PMO, and the statements that are built around it.
 
-A deployment writes ``sql/pmo/select_waitlist.sql`` for its own PMO. Key ranges, units, counts and order are
-asked for from outside, as ``SELECT ... FROM (<the file>) AS q WHERE ...``, so the file stays as simple as
-its PMO allows, and a post without a key cannot hide behind a range. Every value is bound, as text: it is
-the one type that arrow-odbc and pyodbc bind alike.
+A deployment writes ``sql/pmo/select_waitlist.sql`` for its own PMO. Key ranges, units, counts and order are added
+around it, as ``SELECT ... FROM (<the file>) AS q WHERE ...``. So the file stays as simple as its PMO allows, and a post
+without a key is not missed by the key ranges. Every value is bound as text, the one type that arrow-odbc and pyodbc
+bind in the same way.
 """
 
 import datetime as dt
@@ -36,11 +36,11 @@ _TOKEN: Final = re.compile(
 
 @dataclass(frozen=True)
 class Selection:
-    """Which posts a run is about.
+    """The posts that a run reads.
 
     Attributes:
-        as_of: the list is read as it stood at the end of this day.
-        units: HSA-ids of the units wanted, in their one form, None for all.
+        as_of: the list is read as it was at the end of this day.
+        units: HSA-ids of the units, in their canonical form; None for all units.
     """
 
     as_of: dt.date
@@ -53,14 +53,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Scope:
-    """The posts that a statement is about.
+    """The posts that a statement selects.
 
     Attributes:
         as_of: as in ``Selection``.
         lower: first key, None for no bound.
-        upper: first key that is no longer wanted, None for no bound.
+        upper: first key after the range, None for no bound.
         units: HSA-ids as PMO writes them (``SourceQuery.units``), None for all.
-        unit: SQL of the HSA-id that these are compared with, ``{}`` in place of the column.
+        unit: SQL of the HSA-id that they are compared with, ``{}`` in place of the column.
     """
 
     as_of: dt.date
@@ -78,13 +78,13 @@ class Statement:
     parameters: tuple[str, ...]
 
     def within(self, before: str, after: str = "") -> "Statement":
-        """Stand between SQL that binds nothing itself."""
+        """Return the statement between two pieces of SQL that have no parameters."""
         return Statement(f"{before} {self.sql} {after}".rstrip(), self.parameters)
 
 
 @dataclass(frozen=True)
 class SourceQuery:
-    """The text of the query file, its comments taken out."""
+    """The text of the query file, without its comments."""
 
     path: Path
     text: str
@@ -94,7 +94,7 @@ class SourceQuery:
         """Read ``pmo/select_waitlist.sql``.
 
         Raises:
-            SourceError: the file is missing, or its parameters are not the ones that the code binds.
+            SourceError: the file is missing, or its parameters are not those that the code binds.
         """
         path = sql_dir / "pmo" / FILE_NAME
         try:
@@ -104,7 +104,7 @@ class SourceQuery:
                 f"PMO's query {path} could not be read ({type(error).__name__}): "
                 "check WAITLIST_SQL_DIR and that the file is UTF-8"
             ) from None
-        # A comment may hold anything, question marks included, and drivers look for those too.
+        # A comment may contain question marks, which a driver would take for parameters.
         text = _TOKEN.sub(lambda token: " " if token["comment"] else token[0], written)
         query = cls(path, text.strip().rstrip(";").rstrip())
         query._check_markers()
@@ -126,20 +126,20 @@ class SourceQuery:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """The names that occur in the query, lower case: what an error may repeat."""
+        """The names in the query, in lower case: only these may be repeated in an error."""
         return frozenset(re.findall(r"\w+", self.text.lower()))
 
     def describe(self, scope: Scope) -> Statement:
-        """Ask for the columns and no row."""
+        """Return a statement that selects the columns and no row."""
         return self._posts(scope).within("SELECT * FROM (SELECT q.* FROM", ") AS p WHERE 1 = 0")
 
     def probe(self, scope: Scope, columns: Sequence[str], posts: int) -> Statement:
-        """Ask SQLite for the types of some posts' values."""
+        """Return a statement that selects the types of some posts' values (SQLite)."""
         types = ", ".join(f"typeof(q.{column})" for column in columns)
         return self._posts(scope).within(f"SELECT {types} FROM", f"LIMIT {posts}")
 
     def types(self, scope: Scope, columns: Sequence[str], type_of: str) -> Statement:
-        """Ask for the types of some columns, in one row; ``type_of`` is SQL of one, ``{}`` in place of the column."""
+        """Return a statement that selects the types of columns in one row; ``{}`` in ``type_of`` is the column."""
         types = ", ".join(type_of.replace("{}", f"p.{column}") for column in columns)
         return self._posts(scope).within(
             f"SELECT {types} FROM (SELECT 1 AS one) AS o LEFT JOIN (SELECT q.* FROM",  # noqa: S608 - no input
@@ -147,22 +147,22 @@ class SourceQuery:
         )
 
     def count(self, scope: Scope, as_text: str) -> Statement:
-        """Ask for the number of posts, as text."""
+        """Return a statement that selects the number of posts, as text."""
         return self._posts(scope).within(f"SELECT {_counted(as_text)} AS posts FROM")
 
     def units(self, scope: Scope, as_text: str) -> Statement:
-        """Ask for each HSA-id as PMO writes it, and the number of its posts, as text."""
+        """Return a statement that selects each HSA-id as PMO writes it, and the number of its posts, as text."""
         unit = scope.unit.replace("{}", "q.enhet_hsa_id")
         return self._posts(scope).within(
             f"SELECT {unit} AS unit, {_counted(as_text)} AS posts FROM", f"GROUP BY {unit}"
         )
 
     def cut(self, scope: Scope, size: int, as_text: str) -> Statement:
-        """Ask for each ``size`` posts, by key: their number, first key, empty keys and repeated keys.
+        """Return a statement with a row per ``size`` posts: their number, first key, empty keys and repeated keys.
 
         Args:
             scope: the posts.
-            size: posts in a row of the result.
+            size: posts per row of the result.
             as_text: SQL of the first key as text, ``{}`` in place of it.
         """
         first = as_text.replace("{}", "MIN(n.post_id)")
@@ -176,14 +176,14 @@ class SourceQuery:
         )
 
     def repeated(self, scope: Scope, as_text: str) -> Statement:
-        """Ask for the keys that several posts have; ``as_text`` as in ``cut``."""
+        """Return a statement that selects the keys that several posts have; ``as_text`` as in ``cut``."""
         return self._posts(scope).within(
             f"SELECT {as_text.replace('{}', 'q.post_id')} FROM",
             "GROUP BY q.post_id HAVING COUNT(q.post_id) > 1 ORDER BY q.post_id",
         )
 
     def among(self, scope: Scope, post_ids: Sequence[int], as_text: str) -> Statement:
-        """Ask which of some keys there are; ``as_text`` as in ``cut``."""
+        """Return a statement that selects those of some keys that exist; ``as_text`` as in ``cut``."""
         posts = self._posts(replace(scope, lower=min(post_ids), upper=max(post_ids) + 1))
         listed = ", ".join(["CAST(? AS BIGINT)"] * len(post_ids))
         key = as_text.replace("{}", "q.post_id")
@@ -191,7 +191,7 @@ class SourceQuery:
         return Statement(sql, (*posts.parameters, *map(str, post_ids)))
 
     def select(self, scope: Scope, columns: str, page: str = "") -> Statement:
-        """Ask for posts in the order of their keys.
+        """Return a statement that selects posts in the order of their keys.
 
         Args:
             scope: the posts.
@@ -201,7 +201,7 @@ class SourceQuery:
         return self._posts(scope).within(f"SELECT {columns} FROM", f"ORDER BY q.post_id {page}")
 
     def _posts(self, scope: Scope) -> Statement:
-        """Return ``(<the file>) AS q WHERE ...``, to stand after FROM."""
+        """Return ``(<the file>) AS q WHERE ...``, for the FROM clause."""
         values: Mapping[str, str] = {
             # A date without a time: as text, every moment of that day sorts after it, with or without
             # fractions, with a space or a T.

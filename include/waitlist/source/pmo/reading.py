@@ -1,8 +1,8 @@
-"""One connection to PMO, in one transaction that sees one state of it wherever the database has such.
+"""One connection to PMO in one transaction, which sees one state of the database if the database supports that.
 
-A partition is counted and read through one of these, so whatever is registered, closed or deleted meanwhile
-changes neither. One kind fetches whole columns by arrow-odbc, into buffers of fixed width; the other fetches rows
-by pyodbc, texts of any length. Both hand over the same texts.
+A partition is counted and read in the same transaction, so a post that is registered, closed or deleted meanwhile
+changes neither the count nor the posts. There are two kinds: one fetches whole columns by arrow-odbc, into buffers of
+fixed width; the other fetches rows by pyodbc, with texts of any length. Both return the same texts.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,17 +13,17 @@ from typing import Any, Final, Protocol, TypeAlias
 import arrow_odbc
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyodbc  # type: ignore[import-not-found]  # its stub lies where mypy does not look
+import pyodbc  # type: ignore[import-not-found]  # mypy does not find its stub
 
 from waitlist.schema import POSTS
 from waitlist.source.pmo.connection import BulkReadError, Dialect, OdbcSource
 from waitlist.source.pmo.query import Statement
 
 OCTETS: Final = "octets"
-"""The column in which a database says how many bytes the texts of a post have together."""
+"""The column in which the database returns the total length of a post's texts in bytes."""
 
 _TRANSIT_BYTES: Final = 8 * 2**20
-"""arrow-odbc's buffer. Small ones stay in the processor's cache; a row must fit."""
+"""Size of arrow-odbc's buffer. A small buffer fits into the processor's cache; a row must fit into the buffer."""
 _ROW_BUFFERS: Final = 2 * len(POSTS)
 _SHORT_TEXT: Final = 1_024
 
@@ -31,30 +31,30 @@ Row: TypeAlias = tuple[str | None, ...]
 
 
 class Reading(Protocol):
-    """A connection in its transaction; what goes wrong in it is raised as ``OdbcSource`` says."""
+    """A connection in its transaction; its errors are raised as described in ``OdbcSource``."""
 
     def ask(self, statement: Statement) -> list[Row]:
-        """Return a small result of short texts."""
+        """Run a statement, and return its small result of short texts."""
 
     def chunks(self, statement: Statement, text_bytes: int) -> Generator[pa.Table, None, None]:
-        """Yield the contract's columns, ``chunk_posts`` rows at a time, the last table with what is left.
+        """Yield the contract's columns, ``chunk_posts`` rows at a time; the last table has the remaining rows.
 
         Args:
-            statement: asks for the contract's columns.
-            text_bytes: the longest text expected, where that must be known before.
+            statement: selects the contract's columns.
+            text_bytes: the longest text expected; needed for buffers of fixed width.
 
         Yields:
-            Texts; a column's bytes where some of them are no UTF-8.
+            Texts; a column with bytes that are not UTF-8 as bytes.
         """
 
 
 Way: TypeAlias = Callable[[OdbcSource, Dialect, int], AbstractContextManager[Reading]]
-"""Opens a reading of a source, given its dialect and how many posts a chunk has."""
+"""Opens a ``Reading`` of a source, given its dialect and the number of posts in a chunk."""
 
 
 @contextmanager
 def by_column(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Reading]:
-    """Read whole columns, by arrow-odbc."""
+    """Read whole columns with arrow-odbc."""
     connection = odbc.columns(dialect)
     reading = _ColumnReading(connection, odbc, dialect, chunk_posts)
     try:
@@ -63,7 +63,7 @@ def by_column(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[
                 connection.execute(statement)
         yield reading
     finally:
-        # An error's traceback may hold the connection open for long, and a lock with it.
+        # The traceback of an error may keep the connection open for long, and a lock with it.
         if dialect.begin:
             with suppress(arrow_odbc.Error):
                 connection.execute("ROLLBACK")
@@ -71,7 +71,7 @@ def by_column(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[
 
 @contextmanager
 def by_row(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Reading]:
-    """Read row by row, by pyodbc."""
+    """Read row by row with pyodbc."""
     with odbc.rows(dialect) as connection:
         for statement in dialect.begin:
             connection.execute(statement)
@@ -79,7 +79,7 @@ def by_row(odbc: OdbcSource, dialect: Dialect, chunk_posts: int) -> Iterator[Rea
 
 
 def bulk_options(dialect: Dialect, chunk_posts: int, text_bytes: int) -> dict[str, Any]:
-    """Return how ``read_arrow_batches`` is to read."""
+    """Return the options for ``read_arrow_batches``."""
     return {
         "batch_size": chunk_posts,
         "max_bytes_per_batch": max(_TRANSIT_BYTES, _ROW_BUFFERS * text_bytes),
@@ -119,7 +119,7 @@ class _ColumnReading:
                         waiting = table.slice(size).to_batches()
                         rows -= size
             finally:
-                # With it goes its statement, however long an error that ends this is kept.
+                # This frees its statement, even if an error that ends the loop is kept.
                 del reader
         if rows:
             yield _uncut(pa.Table.from_batches(waiting).combine_chunks())
@@ -137,8 +137,8 @@ class _RowReading:
         return [tuple(_text(value) for value in row) for row in rows]
 
     def chunks(self, statement: Statement, text_bytes: int) -> Generator[pa.Table, None, None]:
-        del text_bytes  # each text has the room that it takes
-        # pyodbc's own context manager commits and leaves the result in memory.
+        del text_bytes  # pyodbc's buffer grows with each text
+        # pyodbc's own context manager commits, and keeps the result in memory.
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(statement.sql, *statement.parameters)
             names = [column[0] for column in cursor.description]
@@ -149,10 +149,10 @@ class _RowReading:
 
 
 def _uncut(chunk: pa.Table) -> pa.Table:
-    """Hold the texts against what the database says of them, where it does; its column goes.
+    """Check the total length of the texts against the column ``OCTETS``, if there is one, and remove that column.
 
     Raises:
-        BulkReadError: the driver has handed over less.
+        BulkReadError: the driver returned shorter texts.
     """
     if OCTETS not in chunk.column_names:
         return chunk
@@ -185,7 +185,7 @@ def _texts(column: Sequence[object]) -> "pa.Array[Any]":
 
 
 def _text(value: object) -> str | None:
-    """Write a value as a driver that is asked for text does."""
+    """Return a value as the text that a driver returns for it when text is requested."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,11 +1,11 @@
-"""PMO's waiting list: counted, cut into partitions, read, and written as a snapshot.
+"""PMO's waiting list: counted, divided into partitions, read, and written as a snapshot.
 
-The plan's count only divides the work. A partition is counted and read in one transaction that sees one state, in the
-order of its keys, a chunk at a time. arrow-odbc fetches whole columns into buffers of fixed width and refuses a text
-that does not fit; such a chunk is read once more with more room. What arrow-odbc cannot read at all makes the whole
-partition begin again, row by row, by pyodbc, which takes anything. Both ways ask for the same texts and share
-``contract.to_posts``, so what comes out does not tell which way it came. Memory holds one chunk: databases that
-stream a result are asked once a partition, the others once a chunk.
+The plan's count is used only to divide the work. A partition is counted and read in one transaction that sees one
+state of the database, in the order of its keys, a chunk at a time. arrow-odbc fetches whole columns into buffers of
+fixed width and refuses a text that does not fit; such a chunk is read once more with larger buffers. If arrow-odbc
+cannot read some rows at all, the whole partition is read again row by row with pyodbc, which accepts any text. Both
+ways select the same texts and use ``contract.to_posts``, so the result is the same. Only one chunk is in memory: a
+database that streams its result gets one statement per partition, any other gets one per chunk.
 """
 
 import logging
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyodbc  # type: ignore[import-not-found]  # its stub lies where mypy does not look
+import pyodbc  # type: ignore[import-not-found]  # mypy does not find its stub
 from upath import UPath
 
 from waitlist.columns import forms
@@ -35,31 +35,31 @@ from waitlist.source.snapshot import Partition, SnapshotPart, write_part
 log: Final = logging.getLogger(__name__)
 
 _WIDER: Final = 4
-"""How much more room a text gets than the last time."""
+"""The factor by which the text buffers grow at each try."""
 _WIDEST_BYTES: Final = 2**20
-"""Room for a text beyond which a partition is read row by row: each column of a row takes it."""
+"""The largest buffer for a text; a longer text makes the partition be read row by row. Each column has a buffer."""
 _LONG_TEXTS: Final = 3
-"""Long texts in a partition after which its rest gets more room: each costs a streaming query anew."""
+"""Long texts in a partition after which its rest is read with large buffers: each long text costs another query."""
 _READ_TRIES: Final = 3
 _SEARCHED: Final = 500
-"""Keys that are asked for in one statement: databases bind a thousand values or more."""
+"""Keys in one statement: every database binds at least a thousand values."""
 _FLAG_TYPES: Final = {"bit": bool, "boolean": bool}
-"""Types that psqlODBC describes as text, and what they are."""
+"""Column types that psqlODBC describes as text, and the type of their values."""
 _PROBED_POSTS: Final = 1_000
 _BUCKETS: Final = 100
-"""Parts of a partition that are counted; partitions differ by at most one of them."""
+"""Buckets that a partition is counted in; the sizes of partitions differ by at most one bucket."""
 
 
 Ask: TypeAlias = Callable[[Statement], list[Row]]
 
 
 class ReadAgainError(SourceError):
-    """PMO changed while a partition was read, and has no transaction to read it in: read it again."""
+    """PMO changed while a partition was read, and cannot be read in one transaction: read the partition again."""
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """How this source's columns are asked for."""
+    """How this source's columns are selected."""
 
     dialect: Dialect
     by_column: str
@@ -79,9 +79,9 @@ class PmoSource:
     """PMO behind one ODBC connection string.
 
     Args:
-        connection_string: as ODBC takes it, login included; options that a known driver needs are added.
-        settings: where the query file lies and how much is done at a time.
-        pace: how fast and at what hours PMO may be read; as the settings say when it is left out.
+        connection_string: ODBC connection string with the login; options that a known driver needs are added.
+        settings: the folder of the query file, and the sizes of partitions and chunks.
+        pace: how fast and at what hours PMO may be read; from the settings if it is None.
 
     Raises:
         SourceError: the query file is missing or at fault.
@@ -103,15 +103,15 @@ class PmoSource:
             return self._counted(_asking(connection), selection, self._odbc.dialect(connection)).posts
 
     def plan(self, selection: Selection) -> list[Partition]:
-        """Cut the whole line of keys into partitions of about ``partition_posts`` posts, all as full.
+        """Divide all keys into partitions of about ``partition_posts`` posts, of about the same size.
 
         Returns:
             At least one partition; the first begins at the lowest key, the last ends at the highest.
 
         Raises:
             SchemaDriftError: the query does not return the contract's columns.
-            SourceError: PMO cannot be read, is empty, or has posts whose key is empty or not their own.
-            WindowClosedError: not at this hour.
+            SourceError: PMO cannot be read, is empty, or has posts whose key is empty or not unique.
+            WindowClosedError: PMO may not be read at this hour.
         """
         self._pace.begin()
         with self._odbc.rows() as connection:
@@ -122,20 +122,20 @@ class PmoSource:
         """Read a partition chunk by chunk, whole columns at a time, once.
 
         Yields:
-            Tables of schema ``POSTS`` with ``chunk_posts`` rows, the last with what is left, in the order of
-            ``post_id``. Once a value breaks the contract no more come, while the rest is read for faults.
+            Tables of schema ``POSTS`` with ``chunk_posts`` rows, in the order of ``post_id``; the last one has the
+            remaining rows. After a value that breaks the contract no more tables follow; the rest is only checked.
 
         Raises:
             SchemaDriftError: columns or values break the contract.
-            BulkReadError, ReadAgainError: what has come is not all there is; ``extract`` begins again.
+            BulkReadError, ReadAgainError: the tables so far are incomplete; ``extract`` reads the partition again.
             SourceError: PMO cannot be read, or the driver dropped posts.
-            WindowClosedError: not at this hour, or no longer.
+            WindowClosedError: PMO may not be read at this hour, or the window closed during the read.
         """
         with self._opened(selection, partition, by_column) as (_, tables):
             yield from tables
 
     def extract(self, selection: Selection, partition: Partition, folder: UPath) -> SnapshotPart:
-        """Read a partition into a snapshot file; nothing is left of it when reading fails.
+        """Read a partition into a snapshot file; if reading fails, no file remains.
 
         Raises:
             SchemaDriftError, SourceError, WindowClosedError: as ``read``.
@@ -156,18 +156,18 @@ class PmoSource:
                 tries += 1
 
     def search(self, selection: Selection, post_ids: PostIds) -> tuple[PostIds, PostIds]:
-        """Look for posts at every unit, as of the selection's day.
+        """Look for posts at every unit, as of the selection's date.
 
         Args:
-            selection: as-of date; its units do not count.
+            selection: the as-of date; its units are ignored.
             post_ids: keys, sorted.
 
         Returns:
-            the keys that PMO has, and those that it has not, each sorted.
+            The keys that PMO has, and those that it does not have, each sorted.
 
         Raises:
             SourceError: PMO cannot be read.
-            WindowClosedError: not at this hour.
+            WindowClosedError: PMO may not be read at this hour.
         """
         self._pace.begin()
         found: list[int | None] = []
@@ -183,10 +183,10 @@ class PmoSource:
     def bulk_read(
         self, selection: Selection, partitions: Sequence[Partition]
     ) -> tuple[str, list[Statement], dict[str, Any]]:
-        """Return how arrow-odbc would read partitions by itself, for measuring or explaining the reading.
+        """Return what arrow-odbc needs to read partitions by itself, for measuring or explaining the reading.
 
         Returns:
-            The connection string; a statement a partition; the options of ``read_arrow_batches``.
+            The connection string; a statement per partition; the options of ``read_arrow_batches``.
 
         Raises:
             SchemaDriftError, SourceError: as ``plan``.
@@ -194,7 +194,7 @@ class PmoSource:
         with self._odbc.rows() as connection:
             shape = self._check(connection, selection)
             whole = self._counted(_asking(connection), selection, shape.dialect).scope
-        scopes = (replace(whole, lower=each.lower, upper=each.upper) for each in partitions)
+        scopes = (replace(whole, lower=partition.lower, upper=partition.upper) for partition in partitions)
         statements = [self._query.select(scope, shape.by_column) for scope in scopes]
         options = bulk_options(shape.dialect, self._settings.chunk_posts, self._settings.max_text_bytes)
         return self._odbc.connection_string, statements, options
@@ -202,7 +202,7 @@ class PmoSource:
     def _counted(
         self, ask: Ask, selection: Selection, dialect: Dialect, lower: int | None = None, upper: int | None = None
     ) -> _Counted:
-        """Count the posts of a range of keys, and find out how PMO writes the units wanted."""
+        """Count the posts of a range of keys, and find how PMO writes the HSA-ids of the selected units."""
         scope = Scope(selection.as_of, lower, upper, unit=dialect.unit)
         if selection.units is None:
             ((posts,),) = ask(self._query.count(scope, dialect.as_text))
@@ -268,7 +268,7 @@ class PmoSource:
         return ", ".join([str(row[0]) for row in rows[:NAMED_IDS]] + ["..."] * (len(rows) > NAMED_IDS))
 
     def _check(self, connection: pyodbc.Connection, selection: Selection) -> _Shape:
-        """Hold the query's columns against the contract, and decide how each is asked for."""
+        """Check the query's columns against the contract, and decide how each is selected."""
         dialect = self._odbc.dialect(connection)
         scope = Scope(selection.as_of)
         nothing = self._query.describe(scope)
@@ -299,7 +299,7 @@ class PmoSource:
 
     @contextmanager
     def _opened(self, selection: Selection, partition: Partition, way: Way) -> Iterator[tuple[int, Iterator[pa.Table]]]:
-        """Begin to read a partition; give the posts counted in it and the tables that are to come."""
+        """Start to read a partition; yield the number of posts counted in it, and its tables."""
         self._pace.begin()
         with self._odbc.rows() as connection:
             shape = self._check(connection, selection)
@@ -338,35 +338,35 @@ class PmoSource:
             if posts < counted:
                 self._pace.took(chunk.num_rows)
         faults.stop()
-        told = f"partition {partition.number} (post_id {_range(partition)}): {counted} posts were counted"
+        counts = f"partition {partition.number} (post_id {_range(partition)}): {counted} posts were counted"
         if not shape.dialect.begin and not posts == counted == count().posts:
             raise ReadAgainError(
-                f"{told}, {posts} were read: PMO changed while it was read, and reading it again did not help: "
+                f"{counts}, {posts} were read: PMO changed while it was read, and reading it again did not help: "
                 "rerun when less is written in PMO, or let the database see one state (docs/data-contract.md)"
             )
         if posts != counted:
             raise SourceError(
-                f"{told} and {posts} read in one transaction: the driver dropped posts, or the query does not give "
+                f"{counts} and {posts} read in one transaction: the driver dropped posts, or the query does not give "
                 "the same posts each time: correct it, and rerun"
             )
 
     def _by_column(
         self, reading: Reading, scope: Scope, shape: _Shape, partition: Partition
     ) -> Generator[pa.Table, None, None]:
-        """Yield a partition's chunks; one with a long text is asked for again, with more room."""
-        room = self._settings.max_text_bytes
+        """Yield a partition's chunks; a chunk with a long text is read again with larger buffers."""
+        text_bytes = self._settings.max_text_bytes
         wider, long_texts = 1, 0
         while _has_more(scope):
             rows = 0
             once = wider > 1 and (shape.dialect.page is not None or long_texts < _LONG_TEXTS)
-            chunks = reading.chunks(self._statement(scope, shape.by_column, shape.dialect), wider * room)
+            chunks = reading.chunks(self._statement(scope, shape.by_column, shape.dialect), wider * text_bytes)
             try:
                 with closing(chunks):
                     for chunk in islice(chunks, 1 if once else None):
                         yield chunk
                         rows, scope = chunk.num_rows, replace(scope, lower=_next_key(chunk))
             except TextTooLongError as error:
-                if wider * room >= _WIDEST_BYTES:
+                if wider * text_bytes >= _WIDEST_BYTES:
                     raise
                 log.info("partition %s, from post_id %s: more room, %s", partition.number, scope.lower, error)
                 long_texts += wider == 1
@@ -404,7 +404,7 @@ def _asking(connection: pyodbc.Connection) -> Ask:
 
 
 def _columns(dialect: Dialect, texts: Collection[str]) -> str:
-    """Return SQL of the contract's columns: texts as they are, the others made texts."""
+    """Return SQL of the contract's columns: texts unchanged, all others converted to text."""
     columns = [
         f"q.{name}" if name in texts else f"{dialect.as_text.replace('{}', f'q.{name}')} AS {name}"
         for name in POSTS.names
@@ -420,7 +420,7 @@ def _hex_columns(hex_: str) -> str:
 
 
 def _letters(text: str, dialect: Dialect) -> str:
-    """Return a unit's HSA-id as PMO writes it; what is no UTF-8 in it is no letter of any HSA-id."""
+    """Return a unit's HSA-id as PMO writes it; bytes that are not UTF-8 become U+FFFD, which no HSA-id has."""
     return bytes.fromhex(text).decode(errors="replace") if dialect.hex else text
 
 
@@ -436,7 +436,7 @@ def _key(value: object) -> int | None:
 
 
 def _next_key(chunk: pa.Table) -> int:
-    """Return the key to go on from: beyond the last one where that is no number, which is noticed elsewhere."""
+    """Return the next key to read; beyond every key if the last one is not a number, a fault that is found later."""
     last = _key(chunk.column("post_id")[-1].as_py())
     return KEY_MAX + 1 if last is None else last + 1
 
