@@ -88,7 +88,7 @@ def fill(store: StagingStore, posts: int) -> None:
 def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Callable[[], object]]:
     """Return the actions that query the database, in an order in which each has what it needs."""
     context = RuleContext(AS_OF, MAPPINGS, RuleSettings())
-    whole = [changes.Stretch(None, None, ())]
+    whole = [changes.ReadRange(None, None, ())]
     limits = load_gates(paths.MAPPINGS)
     places = retention.Places(UPath(folder), None)
 

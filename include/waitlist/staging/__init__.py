@@ -1,4 +1,4 @@
-"""Where booking requests, dispositions and findings wait, batch by batch, until they are released.
+"""The staging database: booking requests, dispositions and findings of each batch, until and after its release.
 
 ``StagingStore`` is what the pipeline's steps use; ``schema`` names the tables for those who read
 them; ``states`` says what a batch may turn into. The statements lie in ``sql/staging``.

@@ -1,7 +1,7 @@
-"""``CHANGED_SINCE_RELEASE``: what PMO did to posts after they were released to Millennium.
+"""``CHANGED_SINCE_RELEASE``: posts that were changed or closed in PMO after their release to Millennium.
 
-Between freeze and go-live a unit still works in PMO. Nothing that it changes there reaches Millennium by itself,
-so every later run compares each released booking request with the one that its post would give now, and names
+Between freeze and go-live a unit still works in PMO. Its changes there are not transferred to Millennium. So every
+later run compares each released booking request with the one that its post would give now, and reports the names of
 the columns that differ, never their values. Staff correct Millennium by hand.
 """
 
@@ -29,7 +29,7 @@ CODE: Final = "CHANGED_SINCE_RELEASE"
 """The public name of the report."""
 
 CHANGED: Final = "changed"
-"""The post gives another booking request now, or none, or lies at another unit."""
+"""The post gives another booking request now, or no booking request, or is at another unit."""
 GONE: Final = "gone"
 """The post is no longer on the waiting list: closed in PMO, or removed."""
 
@@ -40,13 +40,13 @@ SCHEMA: Final = pa.schema(
         pa.field("columns", pa.dictionary(pa.int32(), pa.string()), nullable=False),
     ]
 )
-"""One row a post that differs, in the order of ``post_id``; ``columns`` as in the table ``released_change``."""
+"""One row per post that differs, in the order of ``post_id``; ``columns`` as in the table ``released_change``."""
 
 UNIT: Final = "enhet"
-"""Stands among the columns of a post that has moved to another unit."""
+"""The name among the changed columns of a post that has moved to another unit."""
 
 Search = Callable[[PostIds], tuple[PostIds, PostIds]]
-"""Takes posts that a run over some units has not read; returns those that PMO still has, and those that it has not."""
+"""Takes posts that a run over some units has not read; returns those that PMO still has, and those that are gone."""
 
 _RELEASED: Final = pa.schema(
     [
@@ -59,10 +59,10 @@ _INSERTED_AT_A_TIME: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Keys ``[lower, upper)`` (None: an open end), and the posts that the run read there, some at a time.
+class ReadRange:
+    """Keys ``[lower, upper)`` (None: an open end), and the posts that the run read in that range, in chunks.
 
-    The tables have the columns of ``schema.POSTS`` and come in the order of ``post_id``.
+    The tables have the columns of ``schema.POSTS``, in the order of ``post_id``.
     """
 
     lower: int | None
@@ -72,32 +72,32 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many released posts differ."""
+    """The number of released posts that differ."""
 
     changed: int
     gone: int
 
 
 def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: frozenset[str] | None) -> pa.Table:
-    """Compare released booking requests with what their posts would give now, whatever their disposition.
+    """Compare released booking requests with those that their posts would give now, with any disposition.
 
     Args:
-        posts: what the run read in a range of keys, columns of ``schema.POSTS``, in the order of ``post_id``.
+        posts: the posts read in a range of keys, with the columns of ``schema.POSTS``, in the order of ``post_id``.
         released: some of the requests released in that range, in the order of ``post_id``: the columns of
             ``booking_request.SCHEMA`` but for ``row_hash``, the unit ``enhet_hsa_id`` and the ``row_hash_version``.
         context: as-of date, mappings and rule settings of the run.
-        units: HSA-ids that the run read, None for all. A post of another unit is not missed.
+        units: HSA-ids that the run read, None for all. A released post of another unit does not count as missing.
 
     Returns:
-        A table of ``SCHEMA``. A column counts as changed too when the post no longer gives a usable value for it.
-        ``vantar_pa_besok`` and ``nybesok`` stand among the columns when the post would give no request because
-        nobody waits any more, or because it has become a first visit; ``enhet`` when it has moved to another unit.
+        A table of ``SCHEMA``. A column also counts as changed if the post no longer gives a usable value for it. The
+        columns include ``vantar_pa_besok`` if the post gives no request because no patient waits any more, ``nybesok``
+        if it has become a first visit, and ``enhet`` if it has moved to another unit.
     """
     stays = pc.is_in(released["post_id"], posts["post_id"].combine_chunks())
     before = released.filter(stays)
     read = Posts(posts.filter(pc.is_in(posts["post_id"], before["post_id"].combine_chunks())), context)
     now = booking_request.build(read, np.ones(len(read), dtype=np.bool_))
-    # A release knew the columns of its version of the hash; what came later is no change by PMO.
+    # A released request has the columns of its version of the hash; a later column is not a change in PMO.
     version = before["row_hash_version"]
     differs = {
         column.name: pc.and_(_differs(before[column.name], now[column.name]), pc.greater_equal(version, column.since))
@@ -106,34 +106,34 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     differs["vantar_pa_besok"] = pa.chunked_array([pa.array(~read.waits)])
     differs["nybesok"] = pa.chunked_array([pa.array(read.flag("nybesok"))])
     differs[UNIT] = _moved(before["enhet_hsa_id"], read.column("enhet_hsa_id"))
-    changed = _named(before["post_id"], differs)
+    changed = _changed_posts(before["post_id"], differs)
     missing = released.filter(pc.invert(stays))
     if units is not None:
-        # What an earlier release of this project released stays as it was written then.
+        # Requests that an earlier version of this project released are compared as they were written then.
         unit = formed(missing["enhet_hsa_id"].combine_chunks(), hsa_id)
         missing = missing.filter(pc.is_in(unit, pa.array(sorted(units), pa.string())))
-    gone = _rows(missing["post_id"], GONE, pa.repeat("", missing.num_rows))
+    gone = _change_table(missing["post_id"], GONE, pa.repeat("", missing.num_rows))
     return pa.concat_tables([changed, gone]).unify_dictionaries().sort_by("post_id")
 
 
 def find_changes(
     store: StagingStore,
-    stretches: Iterable[Stretch],
+    ranges: Iterable[ReadRange],
     context: RuleContext,
     units: tuple[str, ...] | None,
     search: Search,
 ) -> Iterator[pa.Table]:
-    """Compare everything released up to the as-of date with what a run read.
+    """Compare all requests released up to the as-of date with the posts that a run read.
 
-    Memory grows neither with the stretches nor with what was released. A batch whose row detail retention has
+    The memory depends neither on the number of ranges nor on the number of requests. A batch whose rows retention has
     removed is no longer compared.
 
     Args:
         store: the staging database.
-        stretches: what the run read; together they cover every key.
+        ranges: the posts that the run read; together the ranges cover every key.
         context: as-of date, mappings and rule settings of the run.
         units: HSA-ids that the run read, None for all.
-        search: where a run over some units looks for the posts that it has not read.
+        search: looks in PMO for posts that a run over some units has not read.
 
     Yields:
         Tables of ``SCHEMA``, without empty ones.
@@ -143,10 +143,10 @@ def find_changes(
     """
     chosen = None if units is None else frozenset(units)
     with refusals_named("reading released booking requests"), store.database.reading() as read:
-        for stretch in stretches:
-            if not len(store.released_post_ids(stretch.lower, stretch.upper)):
+        for read_range in ranges:
+            if not len(store.released_post_ids(read_range.lower, read_range.upper)):
                 continue
-            for keys, posts in _cut(stretch):
+            for keys, posts in _divided(read_range):
                 for released in read(_released(keys, context.as_of), _RELEASED):
                     found = compare(posts, released, context, chosen)
                     if chosen is not None:
@@ -161,38 +161,42 @@ def replace_changes(store: StagingStore, batch_id: str, found: Iterable[pa.Table
     Args:
         store: the staging database.
         batch_id: the batch that the run writes.
-        found: tables of ``SCHEMA``; drawn before the transaction begins, some 16 bytes a row.
+        found: tables of ``SCHEMA``; all are read before the transaction begins, about 16 bytes per row.
 
     Raises:
-        StagingError: the batch is unknown or immutable, or the database refused. What ``found`` raises passes.
+        StagingError: the batch is unknown or immutable, or the database refused. Errors of ``found`` are passed on.
     """
-    held = [SCHEMA.empty_table(), *found]
+    tables = [SCHEMA.empty_table(), *found]
     table = schema.released_change
     with store.changing("storing the changes since release of batch", batch_id) as (connection, _):
         connection.execute(table.delete().where(table.c.batch_id == batch_id))
-        for rows in chain.from_iterable(each.to_batches(max_chunksize=_INSERTED_AT_A_TIME) for each in held):
+        for rows in chain.from_iterable(part.to_batches(max_chunksize=_INSERTED_AT_A_TIME) for part in tables):
             if rows.num_rows:
                 connection.execute(table.insert(), [{"batch_id": batch_id, **row} for row in rows.to_pylist()])
     changed, gone = (
-        sum(pc.sum(pc.equal(pc.cast(each["change"], pa.string()), kind)).as_py() or 0 for each in held)
+        sum(pc.sum(pc.equal(pc.cast(part["change"], pa.string()), kind)).as_py() or 0 for part in tables)
         for kind in (CHANGED, GONE)
     )
     return Counts(changed, gone)
 
 
 def _searched(found: pa.Table, search: Search) -> pa.Table:
-    """Tell which of the posts that are missed have moved to a unit that was not read, and which are gone."""
+    """Decide which of the missing posts have moved to a unit that was not read, and which are gone."""
     is_gone = pc.equal(pc.cast(found["change"], pa.string()), GONE)
     missed = found.filter(is_gone)["post_id"].to_numpy()
     if not len(missed):
         return found
     moved, gone = (pa.chunked_array([pa.array(ids, pa.int64())]) for ids in search(missed))
-    told = [_rows(moved, CHANGED, pa.repeat(UNIT, len(moved))), _rows(gone, GONE, pa.repeat("", len(gone)))]
-    return pa.concat_tables([found.filter(pc.invert(is_gone)), *told]).unify_dictionaries().sort_by("post_id")
+    tables = [
+        found.filter(pc.invert(is_gone)),
+        _change_table(moved, CHANGED, pa.repeat(UNIT, len(moved))),
+        _change_table(gone, GONE, pa.repeat("", len(gone))),
+    ]
+    return pa.concat_tables(tables).unify_dictionaries().sort_by("post_id")
 
 
 def _moved(before: pa.ChunkedArray, now: pa.Array) -> pa.ChunkedArray:
-    """Tell where a post's unit is another one than that it was released at."""
+    """Return where a post's unit is not the one that it was released at."""
     # An earlier release of this project kept HSA-ids as they were written.
     released_at = formed(before.combine_chunks(), hsa_id)
     return pa.chunked_array(
@@ -200,21 +204,21 @@ def _moved(before: pa.ChunkedArray, now: pa.Array) -> pa.ChunkedArray:
     )
 
 
-def _cut(stretch: Stretch) -> Iterator[tuple[KeyRange, pa.Table]]:
-    """Divide a stretch at the last key of each table; what lies after the last one holds no post."""
-    lower = stretch.lower
-    for table in stretch.posts:
+def _divided(read: ReadRange) -> Iterator[tuple[KeyRange, pa.Table]]:
+    """Divide a range after the last key of each table; the range after the last table has no posts."""
+    lower = read.lower
+    for table in read.posts:
         upper = table["post_id"][-1].as_py() + 1
         yield KeyRange(lower, upper), table
         lower = upper
-    if lower is None or lower != stretch.upper:
-        yield KeyRange(lower, stretch.upper), POSTS.empty_table()
+    if lower is None or lower != read.upper:
+        yield KeyRange(lower, read.upper), POSTS.empty_table()
 
 
 def _released(keys: KeyRange, as_of: dt.date) -> sa.Select[tuple[object, ...]]:
-    """Ask for the requests released in a range.
+    """Return a statement that selects the requests released in a range.
 
-    A batch as of a later day knows more than this run: compared backwards, its posts would look changed or gone.
+    Batches as of a later day are left out: compared with older posts, their posts would look changed or gone.
     """
     post, batch, request, unit = schema.released_post, schema.batch, schema.bokningsbegaran, schema.disposition
     same = sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id)
@@ -230,23 +234,24 @@ def _released(keys: KeyRange, as_of: dt.date) -> sa.Select[tuple[object, ...]]:
 
 
 def _differs(before: pa.ChunkedArray, now: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Tell where two columns differ; no text is the empty text, as in ``row_hash``."""
+    """Return where two columns differ; null and the empty text are equal, as in ``row_hash``."""
     if pa.types.is_string(before.type):
         before, now = pc.fill_null(before, ""), pc.fill_null(now, "")
     return pc.coalesce(pc.not_equal(before, now), pc.xor(pc.is_null(before), pc.is_null(now)))
 
 
-def _named(post_ids: pa.ChunkedArray, differs: dict[str, pa.ChunkedArray]) -> pa.Table:
+def _changed_posts(post_ids: pa.ChunkedArray, differs: dict[str, pa.ChunkedArray]) -> pa.Table:
     names = sorted(differs)
     code = np.zeros(len(post_ids), dtype=np.int64)
     for place, name in enumerate(names):
         code |= differs[name].to_numpy().astype(np.int64) << place
     at = np.flatnonzero(code)
     codes, which = np.unique(code[at], return_inverse=True)
-    told = [", ".join(name for place, name in enumerate(names) if each >> place & 1) for each in codes.tolist()]
-    return _rows(post_ids.take(pa.array(at)), CHANGED, pc.take(pa.array(told, pa.string()), pa.array(which)))
+    changed = [", ".join(name for place, name in enumerate(names) if bits >> place & 1) for bits in codes.tolist()]
+    columns = pc.take(pa.array(changed, pa.string()), pa.array(which))
+    return _change_table(post_ids.take(pa.array(at)), CHANGED, columns)
 
 
-def _rows(post_ids: pa.ChunkedArray, change: str, columns: pa.Array) -> pa.Table:
+def _change_table(post_ids: pa.ChunkedArray, change: str, columns: pa.Array) -> pa.Table:
     kinds = pa.repeat(change, len(post_ids)).dictionary_encode()
     return pa.table([post_ids, kinds, columns.dictionary_encode()], schema=SCHEMA)

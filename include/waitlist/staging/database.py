@@ -1,8 +1,8 @@
-"""The staging database itself: connections, transactions, bulk reading, and errors without values.
+"""The staging database: connections, transactions, bulk reading, and errors without values.
 
-PostgreSQL is reached through psycopg for small statements and through ADBC for bulk; SQLite and
-the rest through SQLAlchemy. SQL Server is prepared for (Unicode types, ``fast_executemany``, row
-locks by hint) and has not been run against a server.
+PostgreSQL is reached with psycopg for small statements and with ADBC for bulk; SQLite and other databases are reached
+with SQLAlchemy. SQL Server is prepared for (Unicode types, ``fast_executemany``, lock hints), but has not been tested
+with a server.
 """
 
 import hashlib
@@ -42,17 +42,17 @@ from waitlist.staging.schema import SCHEMA, schema_of
 from waitlist.waiting import LockedError, SilentError, WaitedError, Watch, Watched
 
 Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
-"""Yields a query's rows, some at a time, as tables of a schema; columns go by position. One query at a time."""
+"""Yields a query's rows in chunks, as tables of a schema; columns are matched by position. One query at a time."""
 
 R = TypeVar("R")
 
 _WHO: Final = "the staging database"
 _READ_ROWS: Final = 20_000
-# Of its own accord the driver takes 16 MB at a time, several times over on its way into columns.
+# By default the driver reads 16 MB at a time, and uses several times that to convert it to columns.
 _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**20)}
-# Each side asks the other's host, when it is silent, whether it is still there, and gives it up after a minute.
+# TCP keepalive in both directions: a connection to a host that does not answer ends after a minute.
 _KEEPALIVES: Final = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
-# After which the server ends a transaction whose client neither works nor goes, and lets its locks go.
+# The time after which the server ends a transaction whose client is idle, and so releases its locks.
 _IDLE_SECONDS: Final = 1800
 _SQLITE_RETRY_SECONDS: Final = 0.02
 # ADBC wants $1, $2, ...: SQLAlchemy's base dialect for PostgreSQL writes them.
@@ -60,7 +60,7 @@ _NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: igno
 
 
 class Database:
-    """A staging database by its SQLAlchemy URL; unless pooled, connections stand only while they are used."""
+    """A staging database, given its SQLAlchemy URL; unless pooled, a connection is open only while it is used."""
 
     def __init__(
         self, url: str, *, pooled: bool = False, connections: ConnectionSettings = CONNECTION_DEFAULTS
@@ -68,12 +68,12 @@ class Database:
         """Prepare the engine; nothing is connected yet.
 
         Args:
-            url: an SQLAlchemy URL; what it says of time limits itself stays.
-            pooled: keep connections open between uses, for a process that serves many and never forks.
-            connections: how long the database is waited for.
+            url: an SQLAlchemy URL; time limits in it are kept.
+            pooled: keep connections open between uses, for a process that serves many requests and never forks.
+            connections: time limits for the database's answers.
 
         Raises:
-            StagingError: the URL is none, or its driver is not installed.
+            StagingError: the text is not a URL, or its driver is not installed.
         """
         try:
             self._limits: Final = connections
@@ -89,11 +89,11 @@ class Database:
 
     @contextmanager
     def connected(self) -> Iterator[sa.Connection]:
-        """Give a connection.
+        """Yield a connection.
 
         Raises:
             StagingError: the database cannot be reached, with the driver's reason.
-            WaitedError: no answer or a lock was waited for until the limit.
+            WaitedError: the time limit for an answer or a lock was exceeded.
         """
         try:
             connection = self.engine.connect()
@@ -105,7 +105,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Give a connection in a transaction that commits at the end; one writer at a time on SQLite.
+        """Yield a connection in a transaction that commits at the end; one writer at a time on SQLite.
 
         Raises:
             StagingError, WaitedError: as ``connected``.
@@ -117,22 +117,22 @@ class Database:
 
     @contextmanager
     def adbc(self, *, streams: bool = False) -> Iterator[Any]:
-        """Give an ADBC connection in a transaction that the caller commits (PostgreSQL only).
+        """Yield an ADBC connection in a transaction that the caller commits (PostgreSQL only).
 
         Args:
-            streams: read large results, one statement for as long as its rows are worked on.
+            streams: for large results: a statement may run for as long as its rows are processed.
 
         Raises:
             StagingError, WaitedError: as ``connected``.
         """
-        # Imported late: it brings pandas along, a second that SQLite need not wait.
+        # Imported here: it imports pandas, which would cost a second where only SQLite is used.
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-        told = self._told(streams=streams)
-        port = str(told.get("port", ""))
+        arguments = self._libpq_arguments(streams=streams)
+        port = str(arguments.get("port", ""))
         watch = Watch(self._limits.answer_seconds, self._silent, int(port) if port.isdecimal() else None)
         try:
-            connection = watch.connect(dbapi.connect, make_conninfo(**told))
+            connection = watch.connect(dbapi.connect, make_conninfo(**arguments))
         except adbc_driver_manager.Error as error:
             raise self._unreachable(error) from None
         with Watched(connection, watch, (dbapi.Cursor, pa.RecordBatchReader)) as watched, self.waits_named():
@@ -140,7 +140,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Read]:
-        """Give what reads queries as Arrow tables, on one connection and in one transaction.
+        """Yield a function that reads queries as Arrow tables, on one connection and in one transaction.
 
         Raises:
             StagingError, WaitedError: as ``connected``.
@@ -150,7 +150,7 @@ class Database:
 
                 def read_by_adbc(statement: sa.Executable, schema: pa.Schema) -> Iterator[pa.Table]:
                     cursor.execute(_inlined(statement))
-                    for batch in _told_by_driver(cursor.fetch_record_batch()):
+                    for batch in _as_driver_errors(cursor.fetch_record_batch()):
                         yield pa.Table.from_batches([batch]).rename_columns(schema.names).cast(schema)
 
                 yield read_by_adbc
@@ -166,18 +166,17 @@ class Database:
 
             yield read_by_rows
 
-    def _told(self, *, streams: bool) -> dict[str, Any]:
-        """Return what libpq is told."""
-        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
-        told = {name: value for name, value in arguments.items() if name != "context"}
+    def _libpq_arguments(self, *, streams: bool) -> dict[str, Any]:
+        _, options = self.engine.dialect.create_connect_args(self.engine.url)
+        arguments = {name: value for name, value in options.items() if name != "context"}
         if streams:
-            # The server counts the time that the rows are worked on as well.
-            told["options"] += " -c statement_timeout=0"
-        return told
+            # statement_timeout also counts the time in which the client processes rows.
+            arguments["options"] += " -c statement_timeout=0"
+        return arguments
 
     @contextmanager
     def waits_named(self) -> Iterator[None]:
-        """Turn a driver's error that says that a wait is over into a ``WaitedError``."""
+        """Translate a driver's error about an exceeded time limit into a ``WaitedError``."""
         try:
             yield
         except DRIVER_ERRORS as error:
@@ -187,7 +186,7 @@ class Database:
             raise waited from None
 
     def _waited(self, driver: BaseException) -> WaitedError | None:
-        """Return what a driver's error says of a wait that is over; None where it says something else."""
+        """Return the error for a time limit that a driver reports as exceeded; None for any other driver error."""
         if isinstance(driver, WaitedError):
             return driver
         if waited_for_lock(driver):
@@ -198,7 +197,7 @@ class Database:
         return SilentError(_WHO, self._limits.answer_seconds)
 
     def _unreachable(self, driver: BaseException) -> StagingError:
-        # No row has been sent before a connection stands, so the driver's own words carry no values.
+        # Before a connection is established no row has been sent, so the driver's own message has no values.
         reason = " ".join(str(driver).split())
         if "timeout expired" in reason:
             reason = f"no answer for {self._limits.connect_seconds} s (WAITLIST_CONNECT_SECONDS)"
@@ -208,7 +207,7 @@ class Database:
 
 
 class _Connection(psycopg.Connection[Any]):
-    """A connection that is ended when an answer does not come."""
+    """A connection that is closed if an answer does not come in time."""
 
     watch: Watch
 
@@ -219,11 +218,11 @@ class _Connection(psycopg.Connection[Any]):
 
 
 class _SilentConnectionError(WaitedError, psycopg.OperationalError):
-    """As SQLAlchemy takes it: an error of the driver, after which the connection is no more."""
+    """An error that SQLAlchemy treats as a driver error after which the connection is closed."""
 
 
-def _told_by_driver(reader: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    # A result's own reader knows no errors of the driver, and a broken connection is an OSError to it.
+def _as_driver_errors(reader: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    # The reader of a result raises no driver errors: it raises an OSError for a broken connection.
     try:
         yield from reader
     except (OSError, pa.ArrowException) as error:
@@ -234,7 +233,7 @@ def _told_by_driver(reader: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 
 @contextmanager
 def refusals_named(doing: str) -> Iterator[None]:
-    """Turn a driver's error into a ``StagingError`` that names no value; see ``driver_errors.refusal``."""
+    """Translate a driver's error into a ``StagingError`` without values; see ``driver_errors.refusal``."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -242,19 +241,19 @@ def refusals_named(doing: str) -> Iterator[None]:
 
 
 def _inlined(statement: sa.Executable) -> str:
-    """Return a statement with its values as literals: only without bound ones does ADBC stream a result."""
+    """Return a statement with its values as literals: ADBC streams a result only if no value is bound."""
     compiled: Any = statement.compile(dialect=_NUMBERED, compile_kwargs={"literal_binds": True})  # type: ignore[attr-defined]
     return str(compiled)
 
 
 def numbered(statement: sa.Executable) -> tuple[str, tuple[Any, ...]]:
-    """Return a statement as ADBC takes it: its text with ``$1``, ``$2``, ... and their values in order."""
+    """Return a statement for ADBC: its text with ``$1``, ``$2``, ... and the values in that order."""
     compiled: Any = statement.compile(dialect=_NUMBERED)  # type: ignore[attr-defined]
     return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup)
 
 
 def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Engine:
-    # Values stay out of SQLAlchemy's messages; a process forked while a connection idles shares none.
+    # SQLAlchemy's messages get no values. Without a pool, a forked process never shares an idle connection.
     common: dict[str, Any] = {"hide_parameters": True}
     common |= {"pool_pre_ping": True} if pooled else {"poolclass": NullPool}
     url = sa.make_url(address)
@@ -286,7 +285,7 @@ def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Eng
 
 
 def _within_limits(url: sa.URL, limits: ConnectionSettings) -> sa.URL:
-    """Return a PostgreSQL URL with time limits, for libpq and for the server, where it has none of its own."""
+    """Return a PostgreSQL URL with time limits for libpq and for the server, unless it sets them itself."""
     server = {
         "statement_timeout": limits.answer_seconds,
         "lock_timeout": limits.lock_seconds,
@@ -308,13 +307,13 @@ def _connect_watched(
 ) -> psycopg.Connection[Any]:
     connection = _Connection.connect(*arguments, **options)
     warn_of_plain(connection)
-    said = str(SilentError(_WHO, answer_seconds))
-    connection.watch = Watch.over(connection.pgconn.socket, answer_seconds, lambda: _SilentConnectionError(said))
+    message = str(SilentError(_WHO, answer_seconds))
+    connection.watch = Watch.over(connection.pgconn.socket, answer_seconds, lambda: _SilentConnectionError(message))
     return connection
 
 
 def _close_to_others(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
-    # SQLite would make the file by the umask; what it puts beside it gets the file's own mode.
+    # SQLite would create the file with the umask's mode. The files that it creates beside it get the file's mode.
     file = str(arguments[0])
     if file != ":memory:" and not file.startswith("file:"):
         with suppress(OSError):
@@ -327,7 +326,7 @@ def _prepare_sql_server(limits: ConnectionSettings, connection: Any, _record: ob
 
 
 def _prepare_sqlite(lock_seconds: int, connection: sqlite3.Connection, _record: object) -> None:
-    # The driver would begin transactions late and commit them early: SQLAlchemy's "begin" event does it.
+    # By default the driver begins transactions late and commits them early: SQLAlchemy's "begin" event begins them.
     connection.isolation_level = None
     _keep_log_ahead(connection, lock_seconds)
     for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
@@ -336,7 +335,7 @@ def _prepare_sqlite(lock_seconds: int, connection: sqlite3.Connection, _record: 
 
 
 def _keep_log_ahead(connection: sqlite3.Connection, lock_seconds: int) -> None:
-    # Who changes the mode of a new file wants it alone, and for that SQLite does not wait by itself.
+    # A change of the journal mode needs an exclusive lock, and SQLite's busy timeout does not apply to it.
     until = time.monotonic() + lock_seconds
     while True:
         try:

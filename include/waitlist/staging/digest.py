@@ -1,4 +1,4 @@
-"""A digest of what a partition writes, by which a rerun knows that nothing changed."""
+"""A digest of the rows of a partition, by which a rerun detects that nothing changed."""
 
 import hashlib
 from typing import Any, Final
@@ -11,18 +11,18 @@ _NO_TEXT: Final = -1
 
 
 class ContentDigest:
-    """SHA-256 over the rows of several tables, however the rows are cut into chunks.
+    """SHA-256 over the rows of several tables; the division into chunks does not change it.
 
-    Each column has two running hashes: of its values end to end, and of what cuts them apart (text
-    lengths, nulls), so that neither moving a character to the next row nor a null for an empty
-    text goes unnoticed.
+    Each column has two running hashes: one of its concatenated values, and one of the lengths of texts and the
+    positions of nulls. So a character that moves to the next row changes the digest, and so does a null instead of an
+    empty text.
     """
 
     def __init__(self) -> None:
         self._columns: dict[tuple[str, str], tuple[Any, Any]] = {}
 
     def update(self, name: str, table: pa.Table) -> None:
-        """Add the next rows of the table ``name``; texts as ``string``, everything else fixed-width."""
+        """Add the next rows of the table ``name``; texts have type ``string``, all other types have a fixed width."""
         for column in table.column_names:
             values, shape = self._columns.setdefault((name, column), (hashlib.sha256(), hashlib.sha256()))
             array = table[column].combine_chunks()
@@ -35,7 +35,7 @@ class ContentDigest:
                 values.update(_fixed_bytes(array.drop_null()))
 
     def hexdigest(self, only: str | None = None) -> str:
-        """Return the digest of everything so far, or of the table ``only``, as 64 hex digits."""
+        """Return the digest of all rows so far, or of the table ``only``, as 64 hex digits."""
         whole = hashlib.sha256()
         for (name, column), hashes in sorted(self._columns.items(), key=lambda item: item[0]):
             if only not in {None, name}:

@@ -1,6 +1,6 @@
-"""What a database driver's error means, in our words.
+"""The meaning of a database driver's error, without values from the database.
 
-Drivers quote the row at fault ("Key (person_id)=(...)"), so only code, table and constraint of an error are told.
+Drivers quote the row at fault ("Key (person_id)=(...)"), so a message has only the error's code, table and constraint.
 """
 
 import re
@@ -18,27 +18,27 @@ from waitlist.waiting import WaitedError
 DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error, adbc_driver_manager.Error, WaitedError)
 
 _SQLITE_CONSTRAINT: Final = re.compile(r"[A-Z ]+ constraint failed: [\w., ]+")
-# What the guards raise in PostgreSQL (migration 0006).
+# The error code of the guards in PostgreSQL (migration 0006).
 _GUARD: Final = "P0W01"
 # PostgreSQL's lock_timeout, SQLite's busy timeout.
 _LOCKED: Final = {"55P03", "SQLITE_BUSY", "SQLITE_LOCKED"}
 # PostgreSQL's statement_timeout, ODBC's query timeout.
 _STOPPED: Final = {"57014", "HYT00"}
-# A server that shuts down says so with the last three.
+# A server that shuts down sends one of the last three.
 _LOST: Final = re.compile(r"08...|57P0[123]")
 # Classes of SQLSTATE: not supported, data, login, database, schema, syntax and privileges, limits, a trigger's refusal.
-# A key that stands twice is not among them: another process may have written it a moment before.
+# A duplicate key is not among them: another process may have written it a moment before.
 _NEVER_CURED: Final = re.compile(
     r"(0A|22|28|3D|3F|42|54|P0)...|SQLITE_(ERROR|READONLY|NOTADB|CORRUPT|PERM|AUTH|CANTOPEN|MISMATCH|TOOBIG)"
 )
-# libpq has no code for what a server says before a connection stands.
+# libpq has no code for an error before the connection is established.
 _NO_LOGIN: Final = re.compile(
     r"password authentication failed|does not exist|pg_hba\.conf|does not support SSL|certificate"
 )
 
 
 def refusal(doing: str, error: BaseException) -> StagingError:
-    """Say what went wrong while something was done; a ``RefusedError`` where asking again would not help."""
+    """Return an error that says what went wrong in an action; a ``RefusedError`` if trying again would not help."""
     driver = of_driver(error)
     if isinstance(driver, WaitedError):
         return StagingError(f"{doing}: {driver}")
@@ -51,7 +51,7 @@ def refusal(doing: str, error: BaseException) -> StagingError:
 
 
 def ended_connection(error: BaseException | None) -> BaseException | None:
-    """Find among an error and its causes one after which asking anything else would only fail too, and later."""
+    """Return an error, or the cause of it, after which every other statement would fail too; None for other errors."""
     while error is not None:
         driver = of_driver(error)
         over = isinstance(driver, WaitedError) or waited_for_lock(driver) or was_stopped(driver) or _is_lost(driver)
@@ -62,27 +62,27 @@ def ended_connection(error: BaseException | None) -> BaseException | None:
 
 
 def of_driver(error: BaseException) -> BaseException:
-    """Return the driver's own error where SQLAlchemy has put it into one of its own."""
+    """Return the driver's own error if SQLAlchemy has wrapped it."""
     return error.orig if isinstance(error, DBAPIError) and error.orig else error
 
 
 def waited_for_lock(driver: BaseException) -> bool:
-    """Tell whether a driver gave up on a lock of another session."""
+    """Return whether a driver stopped waiting for a lock of another session."""
     return _code(driver) in _LOCKED
 
 
 def was_stopped(driver: BaseException) -> bool:
-    """Tell whether the server ended a statement that took too long."""
+    """Return whether the server ended a statement that took too long."""
     return _code(driver) in _STOPPED
 
 
 def refuses_connections(driver: BaseException) -> bool:
-    """Tell whether the next attempt to connect would fail for the same reason."""
+    """Return whether the next attempt to connect would fail for the same reason."""
     return bool(_NEVER_CURED.fullmatch(_code(driver)) or _NO_LOGIN.search(str(driver)))
 
 
 def _code(driver: BaseException) -> str:
-    """Return an SQLSTATE or the name of SQLite's primary code; empty where there is none."""
+    """Return the SQLSTATE, or the name of SQLite's primary error code; empty if the error has neither."""
     if isinstance(driver, psycopg.Error | adbc_driver_manager.Error):
         return driver.sqlstate or ""
     if isinstance(driver, sqlite3.Error):
@@ -99,7 +99,7 @@ def _is_lost(driver: BaseException) -> bool:
 
 
 def _guard(driver: BaseException) -> str | None:
-    """Return the words of one of the guards, which are the project's own and carry no value; None for another error."""
+    """Return the message of a guard, which this project wrote and which has no values; None for any other error."""
     if isinstance(driver, sqlite3.Error):
         return str(driver) if getattr(driver, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER" else None
     if _code(driver) != _GUARD:

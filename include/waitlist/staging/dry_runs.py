@@ -1,8 +1,7 @@
-"""Which dry run is the latest, and which dry runs can be compared with it: asked here, and nowhere else.
+"""Which dry run is the latest, and which dry runs can be compared with it: only this module answers these questions.
 
-A dry run counts once it is verified. A replay answers a question about an old snapshot and never counts. Dry runs are
-ordered by as-of date, then by the moment at which they began, then by batch id, so that every reader takes the same
-one of several.
+A dry run counts once it is verified. A replay reads an old snapshot and never counts. Dry runs are ordered by as-of
+date, then by start time, then by batch id, so that every reader chooses the same one.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,7 +15,7 @@ from waitlist.staging import schema
 from waitlist.staging.states import Batch, BatchKind, BatchState
 
 RULES: Final = "rules"
-"""The name under which a batch's facts hold the edition of the rules."""
+"""The name of the rules' edition in a batch's facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +29,12 @@ class DryRun:
     finished_at: datetime | None
     posts: int
     units: frozenset[str] | None
-    """HSA-ids of the units that were read; None for all."""
+    """HSA-ids of the units that were read; None for all units."""
     edition: str | None
-    """Of the rules that it was judged by (``rules.EDITION``); None in a batch of a release before editions."""
+    """Edition of the rules that it was assessed with (``rules.EDITION``); None: its release had no editions."""
 
     def has_read(self, units: Collection[str] | None) -> bool:
-        """Tell whether it has read all of some units; None for every unit."""
+        """Return whether it has read all the given units; None for every unit."""
         return self.units is None or (units is not None and self.units.issuperset(units))
 
 
@@ -64,7 +63,7 @@ def read_dry_runs(connection: sa.Connection) -> tuple[DryRun, ...]:
 
 
 def read_begun(connection: sa.Connection) -> tuple[tuple[date, datetime], ...]:
-    """Return the as-of date and the beginning of every dry run of PMO over every unit, however it ended."""
+    """Return the as-of date and the start time of every dry run of PMO over every unit, failed ones included."""
     batch = schema.batch.c
     query = sa.select(batch.as_of, batch.started_at, batch.units).where(
         batch.kind == BatchKind.DRY_RUN.value, batch.reuse_snapshot.is_(None)
@@ -73,14 +72,14 @@ def read_begun(connection: sa.Connection) -> tuple[tuple[date, datetime], ...]:
 
 
 def _dry_run(row: sa.RowMapping) -> DryRun:
-    told = dict(row)
-    facts = told.pop("facts") or {}
-    units = None if told["units"] is None else frozenset(told["units"])
-    return DryRun(**{**told, "units": units, "edition": facts.get(RULES)})
+    values = dict(row)
+    facts = values.pop("facts") or {}
+    units = None if values["units"] is None else frozenset(values["units"])
+    return DryRun(**{**values, "units": units, "edition": facts.get(RULES)})
 
 
 def verified_dry_runs(batches: Iterable[Batch]) -> list[Batch]:
-    """Return those of some batches that are verified dry runs of PMO, the latest last."""
+    """Return the batches that are verified dry runs of PMO, the latest last."""
     found = (
         batch
         for batch in batches
@@ -90,7 +89,7 @@ def verified_dry_runs(batches: Iterable[Batch]) -> list[Batch]:
 
 
 def latest_for_everybody(runs: Iterable[Run]) -> Run | None:
-    """Return the dry run that everybody looks at: the latest of those over every unit, else the latest of all.
+    """Return the dry run that pages and messages show: the latest over every unit, else the latest of all.
 
     Args:
         runs: dry runs as the functions above return them, the latest last.
@@ -103,13 +102,13 @@ def latest_for_everybody(runs: Iterable[Run]) -> Run | None:
 
 
 def comparable(runs: Iterable[DryRun]) -> tuple[DryRun, ...]:
-    """Return the latest dry run for everybody, and before it one of each earlier date that read the same units.
+    """Return the dry run of ``latest_for_everybody``, preceded by one of each earlier date that read the same units.
 
     Args:
         runs: as ``read_dry_runs`` returns them.
 
     Returns:
-        the earliest first; nothing where there is no dry run.
+        The dry runs, the earliest first; empty if there is no dry run.
     """
     runs = tuple(runs)
     latest = latest_for_everybody(runs)
@@ -120,13 +119,13 @@ def comparable(runs: Iterable[DryRun]) -> tuple[DryRun, ...]:
 
 
 def latest_before(runs: Iterable[DryRun], batch: Batch) -> DryRun | None:
-    """Return the latest dry run, as of no later day than a batch, that has read all the batch's units; not itself."""
+    """Return the latest other dry run that has read all units of a batch, as of the batch's day or an earlier one."""
     found = [run for run in _of_its_units(runs, batch) if run.as_of <= batch.as_of]
     return found[-1] if found else None
 
 
 def is_overtaken(runs: Iterable[DryRun], batch: Batch) -> bool:
-    """Tell whether a dry run as of a later day has read all the units of a batch."""
+    """Return whether a dry run as of a later day has read all units of a batch."""
     return any(run.as_of > batch.as_of for run in _of_its_units(runs, batch))
 
 
@@ -141,7 +140,7 @@ def _order(run: Batch | DryRun) -> tuple[date, datetime, str]:
 def posts_by_disposition(
     connection: sa.Connection, batch_id: str, units: Collection[str] | None
 ) -> dict[str, dict[str, int]]:
-    """Return the posts of each unit and disposition, of the units that are asked for; None for all."""
+    """Return the number of posts of each unit and disposition, for the given units; None for all units."""
     table = schema.unit_summary.c
     query = sa.select(table.enhet_hsa_id, table.disposition, table.posts).where(table.batch_id == batch_id)
     counts: dict[str, dict[str, int]] = {}

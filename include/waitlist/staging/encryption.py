@@ -1,6 +1,7 @@
-"""TLS to the staging database: asked for, insisted on, or missed with a warning.
+"""TLS to the staging database: preferred or required by a setting, with a warning in the log if it is missing.
 
-Whoever sits on this machine can read its memory, so that local sockets, loopback addresses and files need none.
+Local sockets, loopback addresses and files need no TLS: a person that can read that traffic can also read the memory
+of this machine.
 """
 
 import ipaddress
@@ -20,7 +21,7 @@ _UNENCRYPTED: Final = {"no", "optional", "false"}
 
 
 def with_tls(url: sa.URL, tls: Tls) -> sa.URL:
-    """Return a URL of PostgreSQL or SQL Server that insists on TLS where the setting does."""
+    """Return a URL of PostgreSQL or SQL Server that requires TLS if the setting does."""
     name = url.get_backend_name()
     if name == "mssql":
         (encrypt,) = url.normalized_query.get("Encrypt", ("yes",))[:1]
@@ -41,7 +42,7 @@ def with_tls(url: sa.URL, tls: Tls) -> sa.URL:
 
 
 def warn_of_plain(connection: psycopg.Connection[object]) -> None:
-    """Say, once for each address, that a connection over a network is not encrypted."""
+    """Log a warning, once per address, if a connection over a network is not encrypted."""
     if not connection.pgconn.ssl_in_use and not _is_local(connection.info.hostaddr):
         _warn_once(connection.info.host)
 
@@ -58,7 +59,7 @@ def _is_local(host: str | None) -> bool:
 @cache
 def _warn_once(host: str) -> None:
     log.warning(
-        "the staging database at %s is reached without TLS: names and identity numbers cross the network as they "
-        "are. Let the server offer TLS, and set WAITLIST_STAGING_TLS=require",
+        "the staging database at %s is reached without TLS: names and identity numbers cross the network "
+        "unencrypted. Let the server offer TLS, and set WAITLIST_STAGING_TLS=require",
         host,
     )

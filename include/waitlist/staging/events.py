@@ -1,7 +1,7 @@
-"""The audit trail ``batch_event``: who did what to a batch, when, why, and how many posts it concerned.
+"""The audit trail ``batch_event``: actor, action, time, reason and number of posts for every change of a batch.
 
-An entry is written in the transaction that makes the change, so there is no change without its entry. Entries
-are only ever added. What a rerun finds unchanged gets none.
+An entry is written in the transaction of its change, so there is no change without an entry. Entries are only added,
+never changed. A rerun that changes nothing adds no entry.
 """
 
 import json
@@ -16,12 +16,12 @@ from waitlist.staging import schema
 from waitlist.staging.states import BatchState, EventName
 
 PIPELINE: Final = "pipeline"
-"""The actor of what no human decided."""
+"""The actor of an event that no human decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of ``batch_event``; its moment is aware, in UTC."""
+    """One row of ``batch_event``; its time is aware, in UTC."""
 
     batch_id: str
     event_no: int
@@ -42,18 +42,18 @@ def entry(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> sa.Insert:
-    """Return the statement that adds an entry; the transaction that runs it holds the batch's row.
+    """Return the statement that adds an entry; its transaction must have locked the batch's row.
 
     Args:
         batch_id: the batch.
-        event: what happened; a state that the batch came to, or ``EventName.OVERRIDE``.
-        at: the moment, aware; None for the one at which the batch was begun or begun anew.
-        actor: who did it.
-        reason: why, in the actor's words.
-        details: what ``Event.details`` has.
+        event: a state that the batch reached, or another ``EventName``.
+        at: the time, aware; None for the time at which the batch was last started.
+        actor: the user id of the actor, or the pipeline.
+        reason: the reason, in the actor's words.
+        details: as ``Event.details``.
     """
     table, batch = schema.batch_event, schema.batch.c
-    # Bound as plain types: bulk drivers take values as they are.
+    # Bound as plain types: bulk drivers do not convert values.
     moment: sa.ColumnElement[Any] = (
         sa.select(batch.started_at).where(batch.batch_id == batch_id).scalar_subquery()
         if at is None

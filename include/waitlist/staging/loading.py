@@ -1,8 +1,8 @@
-"""Replacing one partition of a batch in one transaction, however large it is.
+"""Replacing one partition of a batch in one transaction, however large the partition is.
 
-Rows arrive chunk by chunk and go to the database chunk by chunk, so memory stays flat; old rows
-go in the same transaction, so a reader sees the old partition or the new one, and a process that
-is killed leaves the old one. How the rows get in depends on the database:
+Rows are received and written chunk by chunk, so memory does not grow with the partition. Old rows are deleted in the
+same transaction, so a reader sees the old partition or the new one, and a process that is killed leaves the old one.
+How the rows are loaded depends on the database:
 
 PostgreSQL takes them by ADBC (binary COPY); partitions of one batch load side by side, and the
 batch's row is locked only for the bookkeeping at the end. SQLite has one writer at a time, so
@@ -38,7 +38,7 @@ Run = Callable[[sa.Executable], list[tuple[Any, ...]]]
 
 
 class AssessedChunk(Protocol):
-    """What assessing some posts gives: one disposition each, their findings, the booking requests."""
+    """The assessment of some posts: one disposition per post, the findings, and the booking requests."""
 
     @property
     def dispositions(self) -> pa.Table:
@@ -64,7 +64,7 @@ class KeyRange:
         return f"[{'' if self.lower is None else self.lower}, {'' if self.upper is None else self.upper})"
 
     def holds(self, column: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-        """Return the condition that a key lies in the range."""
+        """Return the condition that a key is in the range."""
         bounds: list[sa.ColumnElement[bool]] = [sa.true()]
         if self.lower is not None:
             bounds.append(column >= self.lower)
@@ -75,21 +75,21 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class StagedPartition:
-    """What a partition holds now."""
+    """The content of a partition after it was loaded."""
 
     lower: int | None
     upper: int | None
     posts: int
-    """Posts, each with its one disposition."""
+    """Posts, each with one disposition."""
     staged: int
     """Booking requests."""
     findings: int
     digest: str
-    """SHA-256 over everything written."""
+    """SHA-256 over all rows of the partition."""
     requests_digest: str
-    """The same over the booking requests alone."""
+    """SHA-256 over the booking requests alone."""
     unchanged: bool
-    """Whether the same was there before, so that the batch's state stayed."""
+    """Whether the same rows were there before, so that the batch's state did not change."""
 
 
 class _Line(NamedTuple):
@@ -121,11 +121,11 @@ def load_partition(
 ) -> StagedPartition:
     """Replace the batch's rows in a key range by the chunks' rows, in one transaction.
 
-    The partition's line keeps the checksum of the part that they were made from. Where that opens the batch again, the
-    audit trail gets ``now``, or the moment at which the batch was begun.
+    The row of ``batch_partition`` gets the checksum of the part that they come from. If this opens the batch again, the
+    entry in the audit trail has the time ``now``, or if that is None the time at which the batch was started.
 
     Raises:
-        StagingError: the batch is unknown or immutable, or a post lies outside the range.
+        StagingError: the batch is unknown or immutable, or a post is outside the range.
     """
     load: AbstractContextManager[_Load] = _LOADS.get(database.dialect, _load_by_rows)(database, batch_id, keys)
     digest = ContentDigest()
@@ -160,7 +160,7 @@ def load_partition(
 
 
 def state_of(run: Run, batch_id: str, *, lock: bool) -> BatchState:
-    """Return a batch's state, with ``lock`` keeping others from changing it until the transaction ends.
+    """Return a batch's state; with ``lock`` no other session can change it until the transaction ends.
 
     Raises:
         RefusedError: there is no such batch.
@@ -175,7 +175,7 @@ def state_of(run: Run, batch_id: str, *, lock: bool) -> BatchState:
 
 
 def refuse_immutable(batch_id: str, state: BatchState) -> None:
-    """Raise for a batch that nobody may change any more.
+    """Raise an error if the batch may no longer be changed.
 
     Raises:
         RefusedError: the batch awaits approval, or was released, withdrawn or rejected.
@@ -195,13 +195,13 @@ def _canonical(chunk: AssessedChunk, keys: KeyRange) -> Iterator[tuple[sa.Table,
             if (keys.lower is not None and low < keys.lower) or (keys.upper is not None and high >= keys.upper):
                 raise StagingError(f"{table.name}: post_id {low} to {high} reach outside partition {keys}")
             if np.any(posts[1:] < posts[:-1]):
-                # Findings may come rule by rule; key order fills indexes fastest and fixes the digest.
+                # Findings may be ordered by rule. Order by key fills indexes fastest, and gives a reproducible digest.
                 rows = rows.take(np.argsort(posts, kind="stable"))
         yield table, rows
 
 
 def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line, now: datetime | None) -> bool:
-    """Write the partition's line, reopen the batch where something changed; return whether nothing did."""
+    """Write the partition's row, and reopen the batch if something changed; return whether nothing changed."""
     state = state_of(run, batch_id, lock=True)
     refuse_immutable(batch_id, state)
     table = schema.batch_partition
@@ -219,7 +219,7 @@ def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line, now: datetime
         run(
             schema.batch.update()
             .where(schema.batch.c.batch_id == batch_id)
-            # A value that is bound would have no type for ADBC.
+            # A bound value would have no type in ADBC.
             .values(state=BatchState.OPEN.value, **dict.fromkeys((*NOT_RECONCILED, "finished_at"), sa.null()))
         )
         if state is not BatchState.OPEN:
@@ -234,7 +234,7 @@ def _clear(run: Run, batch_id: str, keys: KeyRange) -> None:
 
 
 def runner(connection: sa.Connection) -> Run:
-    """Return what runs statements on a SQLAlchemy connection."""
+    """Return a function that runs statements on a SQLAlchemy connection."""
 
     def run(statement: sa.Executable) -> list[tuple[Any, ...]]:
         result = connection.execute(statement)
@@ -261,7 +261,7 @@ def _load_by_adbc(database: Database, batch_id: str, keys: KeyRange) -> Iterator
             return unchanged
 
         refuse_immutable(batch_id, state_of(run, batch_id, lock=False))
-        # Two processes with the same partition would both find nothing to delete: one waits here.
+        # Two processes that load the same partition would both find nothing to delete: the second waits here.
         run(sa.select(sa.literal(1)).select_from(sa.func.pg_advisory_xact_lock(_lock_number(batch_id, keys))))
         _clear(run, batch_id, keys)
         yield _Load(append, settle)
@@ -281,7 +281,7 @@ def _load_by_spool(database: Database, batch_id: str, keys: KeyRange) -> Iterato
         inserts = {name: str(spool.insert().compile(dialect=database.engine.dialect)) for name, spool in spools.items()}
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - tells the type checker
-        # This transaction writes to temporary tables alone, which locks nobody out.
+        # This transaction writes only to temporary tables, which blocks no other session.
         spooling = connection.begin()
         for spool in spools.values():
             spool.create(connection)
@@ -312,7 +312,7 @@ def _spool(table: sa.Table) -> sa.Table:
 
 
 def _sqlite_values(column: pa.ChunkedArray) -> list[Any]:
-    # As SQLAlchemy would store them: dates as ISO text, booleans as numbers.
+    # As SQLAlchemy stores them: dates as ISO text, booleans as numbers.
     if pa.types.is_date(column.type):
         column = column.cast(pa.string())
     elif pa.types.is_boolean(column.type):
@@ -335,7 +335,7 @@ def _load_by_rows(database: Database, batch_id: str, keys: KeyRange) -> Iterator
         def settle(account: Callable[[Run], bool]) -> bool:
             return account(run)
 
-        # Held from the start, so that partitions of one batch take turns.
+        # The lock is taken at the start, so that partitions of one batch are loaded one after the other.
         refuse_immutable(batch_id, state_of(run, batch_id, lock=True))
         _clear(run, batch_id, keys)
         yield _Load(append, settle)

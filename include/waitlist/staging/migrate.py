@@ -1,4 +1,4 @@
-"""Bringing a database's staging schema to the revision of this release."""
+"""Migrations: they bring a database's staging schema to the revision of this release."""
 
 from enum import Enum, auto
 from pathlib import Path
@@ -19,7 +19,7 @@ _LOCK: Final = 7_712_024_001
 
 
 class Standing(Enum):
-    """How a database's staging schema stands to this release."""
+    """The revision of a database's staging schema, compared with this release."""
 
     NONE = auto()
     """There are no tables yet."""
@@ -31,7 +31,7 @@ class Standing(Enum):
 
 
 def standing(database: Database) -> Standing:
-    """Tell whether the tables are those of this release; nothing is changed.
+    """Compare the tables with those of this release; nothing is changed.
 
     Raises:
         StagingError: the database cannot be reached, or refused.
@@ -47,10 +47,10 @@ def standing(database: Database) -> Standing:
 
 
 def migrate(database: Database, revision: str = "head") -> None:
-    """Run the migrations that are missing up to a revision, in one transaction, one process at a time.
+    """Run the missing migrations up to a revision, in one transaction, one process at a time.
 
     Raises:
-        RefusedError: the database is at a revision that this release does not know.
+        RefusedError: the database is at a revision that this release does not have.
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
@@ -66,11 +66,11 @@ def migrate(database: Database, revision: str = "head") -> None:
 
 
 def _take_turns(connection: sa.Connection) -> None:
-    # SQLite's transaction has locked the file already.
+    # On SQLite the transaction has already locked the file.
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     elif connection.dialect.name == "mssql":
-        # By default it waits as long as LOCK_TIMEOUT says, and then it says so by its answer alone.
+        # By default it waits for LOCK_TIMEOUT, and a timeout is reported only by its return value.
         connection.exec_driver_sql(
             "DECLARE @got int; EXEC @got = sp_getapplock @Resource = 'waitlist migrations', @LockMode = 'Exclusive',"
             " @LockOwner = 'Transaction'; IF @got < 0 THROW 50000, 'another process migrates', 1"

@@ -1,4 +1,4 @@
-"""The statements on the staging schema in ``sql``, read as they stand or without the schema's prefix."""
+"""The SQL files of the staging schema, read unchanged or without the prefix of the schema."""
 
 import functools
 import re
@@ -13,8 +13,8 @@ _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 def read_sql(name: str, schema: str | None, folder: str = "staging") -> str:
     """Return the statement of ``sql/<folder>/<name>.sql`` without its comments.
 
-    The files carry the schema's prefix, so that they run as they stand on PostgreSQL; where the
-    database has no schemas (``schema`` is None) it is left out.
+    The files have the schema's prefix, so that they run unchanged on PostgreSQL. If the database has no schemas
+    (``schema`` is None), the prefix is removed.
     """
     text = (paths.SQL / folder / f"{name}.sql").read_text(encoding="utf-8")
     statement = _COMMENT.sub("", text).strip().removesuffix(";")

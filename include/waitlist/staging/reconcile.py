@@ -1,15 +1,15 @@
-"""The one law of the pipeline, checked in the databases after every load.
+"""The reconciliation: the pipeline's main invariant, checked in the databases after every load.
 
-Every post that was extracted has exactly one disposition, and the posts with ``migrate`` are
-exactly the rows staged. So source, snapshot, dispositions and the accounts of the partitions must
-count the same; the keys must be the same; booking requests and ``migrate`` must name the same
-posts; and each request must still be what the assessment made, cell by cell, by its ``row_hash``.
-Keys that are null or stand twice are looked for first, since no comparison by key notices them;
-where the primary keys are in force there are none.
+Every extracted post has exactly one disposition, and the posts with ``migrate`` are exactly the staged booking
+requests. So the source, the snapshot, the dispositions and the recorded counts of the partitions must have the same
+number of posts; the keys must be the same; booking requests and ``migrate`` must have the same posts; and the
+``row_hash`` of each request must show that no column has changed since the assessment. Keys that are null or duplicated
+are searched for first, since a comparison by key does not detect them; there are no such keys where the tables have
+their primary keys.
 
-Where rows are read faster than the database compares them, a partition is read back once, a query a table: its
-booking requests must then give the digest of what the assessment made, every column of every row, and the
-other comparisons are of sorted keys. What does not fit is asked of the database in statements that name the posts.
+If rows can be read faster than the database compares them, each partition is read back once, with one query per table.
+The digest of its booking requests, over every column of every row, must then be that of the assessment, and all other
+comparisons are of sorted keys. If something differs, the database is queried for the posts that the error names.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ from waitlist.staging.states import NOT_RECONCILED
 
 _NAMED: Final = 20
 _AT_A_TIME: Final = 2
-"""Partitions that are read back side by side."""
+"""Partitions that are read back at the same time."""
 _KEY: Final = pa.schema({"post_id": pa.int64()})
 _MIGRATES: Final = pa.schema({"post_id": pa.int64(), "migrates": pa.bool_()})
 _HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
@@ -56,17 +56,17 @@ _LINE: Final = pa.schema(
 
 @dataclass(frozen=True)
 class PartitionEvidence:
-    """What the steps before the load know of one partition, keys ``[lower, upper)``.
+    """The results of the steps before the load for one partition, with keys ``[lower, upper)``.
 
     Args:
         lower: first key, or None for an open end.
         upper: key after the last, or None for an open end.
         posts: posts in the snapshot part.
-        post_ids: reads the snapshot part's keys, some at a time; None when they are not compared.
-        row_hashes: reads ``post_id`` and ``row_hash`` of the booking requests as the assessment made
-            them, some at a time; None when they are not compared.
-        requests_digest: reads the digest of all booking requests that the assessment made; None, or giving None,
-            when there is none.
+        post_ids: reads the snapshot part's keys, in chunks; None if they are not compared.
+        row_hashes: reads ``post_id`` and ``row_hash`` of the booking requests that the assessment produced, in
+            chunks; None if they are not compared.
+        requests_digest: reads the digest of all booking requests that the assessment produced; None, or a function
+            that returns None, if there is no digest.
     """
 
     lower: int | None
@@ -79,7 +79,7 @@ class PartitionEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What was found to agree."""
+    """What was compared and agrees."""
 
     batch_id: str
     posts: int
@@ -97,22 +97,22 @@ class Reconciliation:
 def reconcile(
     store: StagingStore, batch_id: str, *, source_posts: int, evidence: Sequence[PartitionEvidence], now: datetime
 ) -> Reconciliation:
-    """Compare source, snapshot and staging, and sum up the batch per unit when all agree.
+    """Compare source, snapshot and staging, and summarise the batch per unit if all agree.
 
-    Fills ``unit_summary`` and the batch's ``posts_extracted`` and ``posts_staged``; empties these and marks the
-    batch as failed when something does not agree. Memory grows with the largest partition alone.
+    If all agree, fills ``unit_summary`` and the batch's ``posts_extracted`` and ``posts_staged``. If something
+    differs, empties them and marks the batch as failed. The size of the largest partition alone decides the memory.
 
     Args:
         store: the staging database.
-        batch_id: a batch that is staged, verified already, or failed after it was staged.
+        batch_id: a batch that is staged, already verified, or failed after it was staged.
         source_posts: posts counted at the source.
         evidence: one for each partition of the snapshot.
-        now: the moment, aware.
+        now: the current time, aware.
 
     Raises:
         ReconciliationError: something differs; the message has every check that failed, with counts
             and post ids.
-        StagingError: the batch is not staged, or was staged anew meanwhile.
+        StagingError: the batch is not staged, or was staged again during the reconciliation.
     """
     doing = "reconciling batch"
     with refusals_named(f"{doing} {batch_id}"):
@@ -128,7 +128,7 @@ def reconcile(
             result = checks.run(source_posts, evidence)
     with store.changing(doing, batch_id) as (connection, state):
         if _digests(connection, batch_id) != digests or state is BatchState.OPEN:
-            raise StagingError(f"batch {batch_id} was staged anew while it was reconciled: run both steps again")
+            raise StagingError(f"batch {batch_id} was staged again while it was reconciled: run both steps again")
         batch = schema.batch.update().where(schema.batch.c.batch_id == batch_id)
         if checks.faults:
             connection.execute(batch.values(state=BatchState.FAILED.value, finished_at=now, **NOT_RECONCILED))
@@ -147,11 +147,11 @@ def reconcile(
 
 
 def find_changed_requests(database: Database, read: Read, batch_id: str, version: int) -> Iterator[PostIds]:
-    """Yield the posts whose stored booking request is no longer what its ``row_hash`` was made from.
+    """Yield the posts whose stored booking request no longer matches its ``row_hash``.
 
     Args:
-        database: the staging database, and
-        read: a reader of it.
+        database: the staging database.
+        read: reads a query of that database.
         batch_id: the batch.
         version: the batch's version of the hash.
     """
@@ -179,7 +179,7 @@ def _digests(connection: sa.Connection, batch_id: str) -> list[tuple[Any, ...]]:
 
 
 class _Compared(NamedTuple):
-    """What was compared of a partition that adds up."""
+    """What was compared in a partition in which nothing differs."""
 
     keys: int
     hashes: int
@@ -187,7 +187,7 @@ class _Compared(NamedTuple):
 
 @dataclass
 class _Checks:
-    """The checks of one batch; ``faults`` has a line for each that failed."""
+    """The checks of one batch; ``faults`` has a line for each check that failed."""
 
     database: Database
     read: Read
@@ -199,13 +199,13 @@ class _Checks:
 
     def run(self, source_posts: int, evidence: Sequence[PartitionEvidence]) -> Reconciliation:
         self._keys_are_sound()
-        lines = [line for table in self._ask("count_partitions", _LINE) for line in table.to_pylist()]
+        lines = [line for table in self._query("count_partitions", _LINE) for line in table.to_pylist()]
         self._partitions_fit(lines, evidence)
         snapshot_posts = sum(part.posts for part in evidence)
         posts = sum(line["posts_found"] for line in lines)
         self._same("posts in the snapshot, by the source's count", source_posts, snapshot_posts)
         self._same("posts with a disposition, by the snapshot's count", snapshot_posts, posts)
-        # Partitions that fit cover every key: then what holds in each of them holds in the batch.
+        # The partitions cover every key, so a check that passes in each of them passes for the batch.
         adds_up = self.database.reads_in_bulk and not self.faults and len(evidence) == len(lines)
         for part, compared in zip(evidence, self._read_back(evidence) if adds_up else repeat(None), strict=False):
             if compared is not None:
@@ -238,7 +238,7 @@ class _Checks:
         self._none("findings of posts without a disposition", self._posts("find_finding_without_post"))
 
     def _read_back(self, evidence: Sequence[PartitionEvidence]) -> "list[_Compared | None]":
-        """Read partitions back, some at a time: while one is compared, the database sends another."""
+        """Read partitions back, several at a time: while one is compared, the database sends another."""
 
         def compare(part: PartitionEvidence) -> _Compared | None:
             with self.database.reading() as read:
@@ -248,7 +248,7 @@ class _Checks:
             return list(pool.map(compare, evidence))
 
     def _adds_up(self, read: Read, part: PartitionEvidence) -> "_Compared | None":
-        """Tell whether a partition that is read back is what was extracted and assessed, and fits together."""
+        """Compare a partition that is read back with the extract and the assessment, and its tables with each other."""
         digest = part.requests_digest and part.requests_digest()
         if part.post_ids is None or digest is None:
             return None
@@ -267,7 +267,7 @@ class _Checks:
         query = sa.select(*columns).where(made.c.batch_id == self.batch_id, keys.holds(made.c.post_id))
         for rows in read(query.order_by(made.c.post_id), form):
             content.update(made.name, rows)
-            # A view would keep every column of the batch in memory.
+            # A view of the keys would keep every column of the batch in memory.
             requests.append(rows["post_id"].to_numpy().copy())
         request_ids = np.concatenate(requests)
         if len(request_ids) and content.hexdigest() != digest:
@@ -282,12 +282,12 @@ class _Checks:
     def _keys_are_sound(self) -> None:
         if self._primary_keys_hold():
             return
-        faulty = pa.concat_tables([_FAULTY_KEY.empty_table(), *self._ask("find_faulty_keys", _FAULTY_KEY)])
+        faulty = pa.concat_tables([_FAULTY_KEY.empty_table(), *self._query("find_faulty_keys", _FAULTY_KEY)])
         for place in ("disposition", "bokningsbegaran"):
             here = faulty.filter(pc.equal(faulty["place"], place))
             null = here.filter(pc.is_null(here["post_id"]))
             self._same(f"rows of {place} without a post_id", 0, pc.sum(null["copies"]).as_py() or 0)
-            self._none(f"posts that stand more than once in {place}", [here["post_id"].drop_null().to_numpy()])
+            self._none(f"posts that occur more than once in {place}", [here["post_id"].drop_null().to_numpy()])
 
     def _primary_keys_hold(self) -> bool:
         with self.database.connected() as connection:
@@ -311,11 +311,11 @@ class _Checks:
         starts = [*(lower for lower, _ in staged), None]
         for end, start in zip(ends, starts, strict=True):
             if end != start:
-                gap = f"one ends at {_named(end)}, the next begins at {_named(start)}"
+                gap = f"one ends at {_key_text(end)}, the next begins at {_key_text(start)}"
                 self.faults.append(f"staged partitions do not cover every key once: {gap}")
         for line in lines:
             for count, table in (("posts", "disposition"), ("staged", "bokningsbegaran"), ("findings", "finding")):
-                where = f"rows of {table} in partition [{_named(line['lower_key'])}, {_named(line['upper_key'])})"
+                where = f"rows of {table} in partition [{_key_text(line['lower_key'])}, {_key_text(line['upper_key'])})"
                 self._same(f"{where}, by what was loaded", line[count], line[f"{count}_found"])
 
     def _same_keys(self, keys: KeyRange, extracted: Iterable[PostIds]) -> None:
@@ -330,7 +330,7 @@ class _Checks:
             return
         distinct, copies = np.unique(expected, return_counts=True)
         where = f"in partition {keys}"
-        self._none(f"posts that stand more than once in the snapshot, {where}", [distinct[copies > 1]])
+        self._none(f"posts that occur more than once in the snapshot, {where}", [distinct[copies > 1]])
         self._none(f"posts of the snapshot without a disposition, {where}", [np.setdiff1d(distinct, found)])
         self._none(f"posts with a disposition that the snapshot lacks, {where}", [np.setdiff1d(found, distinct)])
 
@@ -353,11 +353,11 @@ class _Checks:
         changed = common[differs.fill_null(True).to_numpy(zero_copy_only=False)]
         self._none(f"booking requests with another row_hash than they were made with, {where}", [changed])
 
-    def _ask(self, name: str, form: pa.Schema) -> Iterator[pa.Table]:
+    def _query(self, name: str, form: pa.Schema) -> Iterator[pa.Table]:
         return self.read(_statement(self.database, name, self.batch_id), form)
 
     def _posts(self, name: str) -> Iterator[PostIds]:
-        return (table["post_id"].to_numpy() for table in self._ask(name, _KEY))
+        return (table["post_id"].to_numpy() for table in self._query(name, _KEY))
 
     def _same(self, check: str, expected: int, found: int) -> None:
         if expected != found:
@@ -381,5 +381,5 @@ def _by_key(tables: Iterable[pa.Table]) -> tuple[PostIds, pa.ChunkedArray]:
     return rows["post_id"].to_numpy(), rows["row_hash"]
 
 
-def _named(key: int | None) -> str:
+def _key_text(key: int | None) -> str:
     return "an open end" if key in {None, schema.OPEN_LOWER} else str(key)

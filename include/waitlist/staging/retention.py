@@ -1,9 +1,9 @@
-"""Removing personal data when its time is up: snapshots, work lists and row detail of batches that have aged.
+"""Retention: removing personal data (snapshots, work lists and rows of posts) of old batches.
 
-A dry run keeps its rows for some weeks; a migration, released or not, has a longer time of its own. Counts stay:
-the batch, its units, its expectations, its gates and its audit trail, and ``released_post``, by which no post is
-ever released twice. The latest verified dry run of PMO is kept whole, however old, and so is the latest over every
-unit, which is the one that people look at. A batch that awaits its approval is kept until somebody has decided.
+A dry run keeps its rows for some weeks. A migration, released or not, has its own, longer period. Counts remain: the
+batch, its units, its expectations, its gates and its audit trail, and also ``released_post``, which prevents that a
+post is released twice. The latest verified dry run of PMO keeps everything, however old it is, and so does the latest
+one over every unit, which pages and messages show. A batch that awaits approval is kept until it is decided.
 """
 
 import datetime as dt
@@ -24,17 +24,17 @@ from waitlist.staging.events import entry
 ACTOR: Final = "waitlist_retention"
 
 _ROWS: Final = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change)
-# What a partition once held, and which files there are: without the rows and the files a rerun makes both as new.
+# The recorded counts of partitions, and the list of files: a rerun creates both again with the rows and the files.
 _ACCOUNTS: Final = (schema.batch_partition, schema.batch_file)
 
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """How many days a batch keeps its rows and files after it was last touched."""
+    """For how many days a batch keeps its rows and files after the last event."""
 
     dry_run: int
     migration: int
-    """Counts only where it is longer than ``dry_run``."""
+    """Used only if it is longer than ``dry_run``."""
 
     def of(self, kind: BatchKind) -> int:
         """Return the days of a kind of batch."""
@@ -43,7 +43,7 @@ class Periods:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders in which a batch may have one of its own, by its id."""
+    """Folders in which a batch may have its own folder, named by its id."""
 
     snapshots: UPath
     work_lists: UPath | None
@@ -51,26 +51,26 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a batch still holds of persons."""
+    """The personal data that a batch still has."""
 
     rows: Mapping[str, int]
     """Rows by table."""
     files: Mapping[str, int]
-    """Files by what they are: ``snapshot_files``, ``work_list_files``."""
+    """Files by kind: ``snapshot_files``, ``work_list_files``."""
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything."""
+        """Return whether there is any row or file."""
         return any(self.rows.values()) or any(self.files.values())
 
 
 def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Batch]:
-    """Choose the batches whose time is up, the oldest first.
+    """Return the batches whose period has ended, the oldest first.
 
     Args:
-        batches: all of them.
-        on: the day that ages are counted to.
-        periods: how long each kind is kept. A released batch is as old as its release, any other as the last thing
-            that happened to it.
+        batches: all batches.
+        on: the day on which ages are counted.
+        periods: how long each kind is kept. The age of a released batch is counted from its release, the age of any
+            other batch from its last event.
     """
     runs = verified_dry_runs(batches)
     latest = [*runs[-1:], latest_for_everybody(runs)]
@@ -97,7 +97,7 @@ def read_batches(store: StagingStore) -> list[Batch]:
 
 
 def survey(store: StagingStore, batch: Batch, places: Places) -> Holdings:
-    """Count what a batch holds of persons.
+    """Count the personal data of a batch.
 
     Raises:
         StagingError: the database refused.
@@ -108,20 +108,20 @@ def survey(store: StagingStore, batch: Batch, places: Places) -> Holdings:
 
 
 def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, now: dt.datetime) -> Holdings | None:
-    """Remove what a batch holds of persons, and say so in its audit trail.
+    """Remove the personal data of a batch, and add an entry to its audit trail.
 
-    The entry and the rows go in one transaction, the files after it: a process that is killed has removed nothing
-    that is not on record, and the next one finishes.
+    The entry is added and the rows are removed in one transaction, and the files are removed after it. So a process
+    that is killed has removed nothing without an entry, and the next one finishes.
 
     Args:
         store: the staging database.
-        batch: the batch as it was when its age was judged.
-        places: where its files lie.
-        reason: why, for the audit trail.
-        now: the moment, aware.
+        batch: the batch as it was when its age was counted.
+        places: the folders of its files.
+        reason: the reason, for the audit trail.
+        now: the current time, aware.
 
     Returns:
-        what was removed; nothing of a batch that held nothing; None when somebody has begun it anew meanwhile.
+        The number of rows and files removed; None if the batch was started again meanwhile.
 
     Raises:
         StagingError: the database refused.
@@ -134,7 +134,7 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
         if not held:
             return held
         counts = {**held.rows, **held.files}
-        # First: the database lets go of the rows of a decided batch only once its trail says so.
+        # First, because the guards allow the rows of a decided batch to be removed only after this entry.
         connection.execute(entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts))
         for table in (*_ROWS, *_ACCOUNTS):
             connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))

@@ -1,4 +1,4 @@
-"""``row_hash`` in SQL: what ``judge.booking_request.row_hashes`` computes, for the databases that can."""
+"""``row_hash`` in SQL, as ``judge.booking_request.row_hashes`` computes it, for databases that have SHA-256."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,7 +15,7 @@ _DATE: Final[Mapping[str, str]] = MappingProxyType({"postgresql": "to_char({}, '
 
 
 def find_changed_requests(dialect: str, schema: str | None, version: int) -> str:
-    """Return the statement that finds the requests whose columns no longer give their ``row_hash``.
+    """Return the statement that finds the requests whose columns no longer match their ``row_hash``.
 
     Args:
         dialect: ``postgresql`` or ``sqlite``.

@@ -1,9 +1,9 @@
-"""The staging tables (contract 2), as SQLAlchemy sees them and as Arrow tables on their way in.
+"""The staging tables (contract 2), for SQLAlchemy and as the Arrow schemas of rows that are loaded.
 
-The migrations make them; a test holds that both say the same. Text columns are Unicode
-(NVARCHAR on SQL Server), those in a key bounded there, since SQL Server indexes 900 bytes.
-Row tables carry no foreign key to ``batch``: it would cost a look-up per row on every load, and
-reconciliation compares the whole batch anyway.
+The migrations create the tables; a test checks that they match this module. Text columns are Unicode (NVARCHAR on SQL
+Server). Text columns of a key have a limited length, since SQL Server indexes at most 900 bytes. Row tables have no
+foreign key to ``batch``: it would cost a look-up per row on every load, and the reconciliation compares the whole
+batch anyway.
 """
 
 import json
@@ -39,22 +39,22 @@ from waitlist.staging.states import BatchKind, BatchState, EventName
 SCHEMA: Final = "millennium_staging"
 VERSION_TABLE: Final = "staging_version"
 OPEN_LOWER: Final = -(2**63)
-"""Stands for "no lower bound" in ``batch_partition``'s key, which cannot be null."""
+"""The value for "no lower bound" in the key of ``batch_partition``, which cannot be null."""
 
 
 def schema_of(engine: Engine) -> str | None:
-    """Return the schema that holds the tables; None in a database without schemas."""
+    """Return the name of the tables' schema; None in a database without schemas."""
     return None if engine.dialect.name == "sqlite" else SCHEMA
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, stored in UTC without its zone so that every database orders it alike."""
+    """An aware timestamp, stored in UTC without its time zone, so that every database orders it in the same way."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Turn an aware moment into naive UTC; a naive one raises ``ValueError``."""
+        """Convert an aware timestamp to naive UTC; a naive one raises ``ValueError``."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -62,12 +62,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the moment with its zone."""
+        """Return the timestamp as aware, in UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class Units(TypeDecorator[tuple[str, ...]]):
-    """HSA-ids as a JSON list, sorted, each once."""
+    """HSA-ids as a sorted JSON list without repetitions."""
 
     impl = Unicode
     cache_ok = True
@@ -82,7 +82,7 @@ class Units(TypeDecorator[tuple[str, ...]]):
 
 
 class Values(TypeDecorator[Mapping[str, Any]]):
-    """Values by name as a JSON object, sorted."""
+    """Values by name as a JSON object, sorted by name."""
 
     impl = Unicode
     cache_ok = True
@@ -152,18 +152,18 @@ batch: Final = Table(
     Column("approved_by", Unicode),
     Column("approved_at", UtcDateTime),
     Column("released_at", UtcDateTime),
-    # What the batch was opened for: the units that are read, empty for all, and the batch that is judged anew.
+    # What the batch was opened for: the units that are read, null for all, and the batch whose snapshot is replayed.
     Column("units", Units),
     Column("reuse_snapshot", Unicode),
-    # What the batch was opened with, by file and setting; empty in batches of releases before this column.
+    # The facts that the batch was opened with, by file and setting; null in batches of releases before this column.
     Column("facts", Values),
-    # By which version of the hash its booking requests are hashed (``judge.request_columns``).
+    # The version of ``row_hash`` of its booking requests (``judge.request_columns``).
     Column("row_hash_version", Integer, nullable=False, server_default="1"),
     _one_of("kind", BatchKind),
     _one_of("state", BatchState),
 )
 
-# Of the batches that nobody may change any more: the guards of SQLite ask it for each row.
+# The batches that may no longer be changed: on SQLite the guards read this index for each row.
 _FROZEN: Final = text("state IN ('awaiting_approval', 'released', 'withdrawn', 'rejected')")
 Index("batch_frozen", batch.c.batch_id, sqlite_where=_FROZEN, postgresql_where=_FROZEN, mssql_where=_FROZEN)
 
@@ -171,18 +171,18 @@ batch_partition: Final = Table(
     "batch_partition",
     METADATA,
     _batch_id(reference=True),
-    # Keys [lower_key, upper_key); OPEN_LOWER and null stand for an open end.
+    # Keys [lower_key, upper_key); OPEN_LOWER and null mean an open end.
     Column("lower_key", BigInteger, primary_key=True, autoincrement=False),
     Column("upper_key", BigInteger),
     Column("posts", BigInteger, nullable=False),
     Column("staged", BigInteger, nullable=False),
     Column("findings", BigInteger, nullable=False),
     Column("digest", Unicode(64), nullable=False),
-    # Of the snapshot's part that the rows were made from; empty in batches of releases before this column.
+    # SHA-256 of the snapshot's part that the rows come from; null in batches of releases before this column.
     Column("part_sha256", Unicode(64)),
 )
 
-# The files of the batch's folder, each as it was written last. A file that is another is not read.
+# The files of the batch's folder, as they were last written. A file that does not match its row is not read.
 batch_file: Final = Table(
     "batch_file",
     METADATA,
@@ -190,13 +190,13 @@ batch_file: Final = Table(
     Column("name", _key(100), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("sha256", Unicode(64), nullable=False),
-    # Digest of the files and rules that it was made of; empty where it was made of none.
+    # Digest of the files and rules that are its inputs; empty if it has no such inputs.
     Column("made_of", Unicode(64), nullable=False),
     # Counts, keys and digests; never a value of a post.
     Column("about", Values, nullable=False),
 )
 
-# Clustered by key on SQLite: one tree to fill instead of a table and an index.
+# WITHOUT ROWID on SQLite: one B-tree to fill instead of a table and an index.
 bokningsbegaran: Final = Table(
     "bokningsbegaran",
     METADATA,
@@ -217,7 +217,7 @@ disposition: Final = Table(
     Column("disposition", Unicode(32), nullable=False),
     Column("recommended_list", Unicode),
     Column("driftstart", Date),
-    # Empty where PMO's is empty or no date, and in batches of releases before these columns.
+    # Null if PMO's value is empty or not a date, and in batches of releases before these columns.
     Column("boka_from", Date),
     Column("boka_fore", Date),
     sqlite_with_rowid=False,
@@ -240,7 +240,7 @@ quality_result: Final = Table(
     _batch_id(reference=True),
     Column("suite", _key(50), primary_key=True),
     Column("expectation", _key(100), primary_key=True),
-    # Empty where an expectation concerns the whole table.
+    # Empty if the expectation is about the whole table.
     Column("column", _key(100), primary_key=True),
     Column("severity", Unicode(16), nullable=False),
     Column("evaluated", BigInteger, nullable=False),
@@ -254,7 +254,7 @@ unit_summary: Final = Table(
     "unit_summary",
     METADATA,
     _batch_id(reference=True),
-    # Empty where the extract names no unit.
+    # Empty if the post has no unit.
     Column("enhet_hsa_id", _key(100), primary_key=True),
     Column("disposition", Unicode(32), primary_key=True),
     Column("posts", BigInteger, nullable=False),
@@ -269,7 +269,7 @@ released_post: Final = Table(
     Column("released_at", UtcDateTime, nullable=False),
 )
 
-# Append-only: who did what to a batch, when, why, and how many posts it concerned.
+# Append-only: actor, action, time, reason and number of posts for every change of a batch.
 batch_event: Final = Table(
     "batch_event",
     METADATA,
@@ -290,25 +290,25 @@ gate_result: Final = Table(
     METADATA,
     _batch_id(reference=True),
     Column("gate", _key(50), primary_key=True),
-    # Empty where there was nothing to measure by; such a gate has not passed.
+    # Null if the gate could not be measured; such a gate has not passed.
     Column("measured", Double),
     Column("threshold", Double, nullable=False),
     Column("passed", Boolean, nullable=False),
 )
 
-# Posts that PMO changed or closed after they were released: what staff correct in Millennium by hand.
+# Posts that were changed or closed in PMO after their release; staff correct them in Millennium by hand.
 released_change: Final = Table(
     "released_change",
     METADATA,
     _batch_id(reference=True),
     _post_id(),
     Column("change", Unicode(16), nullable=False),
-    # Names of the changed columns, separated by ", "; empty for a post that is gone. Never their values.
+    # Names of the changed columns, separated by ", ", never their values; empty for a post that is gone.
     Column("columns", Unicode, nullable=False),
     _one_of("change", ("changed", "gone")),
 )
 
-# Append-only: who has looked at patients' names and numbers, or taken them along. None of them stands here.
+# Append-only: which users have viewed or exported patients' names and numbers. The table has none of these itself.
 access_log: Final = Table(
     "access_log",
     METADATA,
@@ -317,12 +317,12 @@ access_log: Final = Table(
     Column("user_id", Unicode, nullable=False),
     Column("action", Unicode(32), nullable=False),
     Column("batch_id", _key(200), nullable=False),
-    # Empty for the posts of no known unit.
+    # Empty for posts without a known unit.
     Column("enhet_hsa_id", _key(100), nullable=False),
     Column("posts", BigInteger, nullable=False),
 )
 
-# A view: apart from the tables, so that nothing creates or empties it.
+# A view: in a MetaData of its own, so that nothing creates or empties it as a table.
 bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",
     MetaData(schema=SCHEMA),
@@ -340,6 +340,6 @@ _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {
 
 
 def arrow_rows(table: Table, *, but: str | None = None) -> pa.Schema:
-    """Return the columns of a row table as Arrow has them on their way in: all but ``batch_id``, and but one more."""
+    """Return the Arrow schema of rows that are loaded into a table: all columns but ``batch_id`` and one other."""
     columns = (column for column in table.columns if column.name not in {"batch_id", but})
     return pa.schema([(column.name, _ARROW_TYPES[type(column.type)]) for column in columns])

@@ -1,7 +1,7 @@
-"""The life of a batch and what it may turn into.
+"""The states of a batch, and the changes between them.
 
 ``open -> staged -> verified -> (awaiting_approval -> released -> withdrawn | rejected)``, or ``failed``.
-A batch counts for readers from ``verified`` on; from ``awaiting_approval`` on nobody may change it.
+Readers see a batch from ``verified`` on. From ``awaiting_approval`` on its rows may not be changed.
 """
 
 from collections.abc import Mapping
@@ -20,28 +20,28 @@ class BatchKind(StrEnum):
 
 
 class BatchState(StrEnum):
-    """Where a batch stands."""
+    """The state of a batch."""
 
     OPEN = "open"
-    """Partitions are being loaded; nobody reads it."""
+    """Partitions are being loaded; readers do not see it."""
     STAGED = "staged"
     """Every partition is loaded; nothing has been compared yet."""
     VERIFIED = "verified"
-    """Everything adds up: readers see it."""
+    """The reconciliation found no difference: readers see it."""
     AWAITING_APPROVAL = "awaiting_approval"
-    """Shown to a human, who releases or rejects exactly what is shown."""
+    """It is shown to an approver, who releases or rejects exactly what is shown."""
     RELEASED = "released"
     """RevenueCycle's load reads it."""
     WITHDRAWN = "withdrawn"
-    """Was released and has been taken back."""
+    """It was released, and the release was withdrawn."""
     REJECTED = "rejected"
-    """A human said no."""
+    """An approver rejected it."""
     FAILED = "failed"
-    """Something did not add up; a rerun may mend it."""
+    """A step failed, or the reconciliation found a difference; a rerun may correct it."""
 
 
 class EventName(StrEnum):
-    """What ``batch_event`` tells of a batch: the state that it came to, or what else was decided or done."""
+    """The events in ``batch_event``: the state that a batch reached, or another decision or action."""
 
     OPEN = "open"
     STAGED = "staged"
@@ -49,30 +49,30 @@ class EventName(StrEnum):
     FAILED = "failed"
     AWAITING_APPROVAL = "awaiting_approval"
     OVERRIDE = "override"
-    """An approver let the batch through in spite of failed gates, and wrote why."""
+    """An approver released the batch in spite of failed gates, and wrote the reason."""
     RELEASED = "released"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
     KEPT = "kept"
-    """An approver was asked to take the batch back, and let it stand."""
+    """An approver answered a request for withdrawal, and kept the batch released."""
     PURGED = "purged"
-    """Retention removed its rows and files; the counts stay."""
+    """Retention removed its rows and files; the counts remain."""
 
 
 IMMUTABLE: Final = frozenset(
     {BatchState.AWAITING_APPROVAL, BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.REJECTED}
 )
-"""States in which a batch refuses every change of its rows."""
+"""States in which no row of a batch may be changed."""
 
 DECIDED: Final = IMMUTABLE - {BatchState.AWAITING_APPROVAL}
-"""States that an approver has brought a batch to."""
+"""States that follow from an approver's decision."""
 
 READABLE: Final = IMMUTABLE | {BatchState.VERIFIED}
-"""States in which a batch counts for readers; the view ``readable_batch`` holds the same list."""
+"""States in which readers see a batch; the view ``readable_batch`` has the same list."""
 
 
 NOT_RECONCILED: Final = MappingProxyType({"posts_extracted": None, "posts_staged": None})
-"""What a batch says of its counts until it is reconciled, and again after anything that ends that."""
+"""The values of a batch's counts until it is reconciled, and after a change that makes the reconciliation void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class Batch:
     as_of: date
     state: BatchState
     posts_extracted: int | None
-    """Posts that have a disposition; empty until the batch has been reconciled."""
+    """Posts with a disposition; None until the batch has been reconciled."""
     posts_staged: int | None
-    """Booking requests; empty until the batch has been reconciled."""
+    """Booking requests; None until the batch has been reconciled."""
     rules_version: str
     started_at: datetime
     finished_at: datetime | None
@@ -97,36 +97,36 @@ class Batch:
     approved_at: datetime | None
     released_at: datetime | None
     units: tuple[str, ...] | None
-    """HSA-ids of the units that are read, sorted; None for all."""
+    """HSA-ids of the units that are read, sorted; None for all units."""
     reuse_snapshot: str | None
-    """The batch whose snapshot is judged anew: what would be, and no news of PMO; None where PMO is read.
+    """The batch whose snapshot is replayed; None if PMO is read.
 
-    Whatever asks for the latest dry run leaves those out.
+    A replay shows what other facts would give, not PMO as it is now, so it is never the latest dry run.
     """
     facts: Mapping[str, str] | None = None
-    """Digests of the files and values of the settings that it was opened with; None: an earlier release opened it."""
+    """Digests of the files, and values of the settings, when it was opened; None: an earlier release opened it."""
     row_hash_version: int = 1
-    """The version of ``row_hash`` by which its booking requests are hashed."""
+    """The version of ``row_hash`` of its booking requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchFile:
-    """One row of ``batch_file``: a file of a batch's folder as it was written."""
+    """One row of ``batch_file``: a file in a batch's folder as it was written."""
 
     name: str
     size: int
-    """In bytes."""
+    """The size in bytes."""
     sha256: str
-    """Of its bytes, lower-case hex."""
+    """SHA-256 of its bytes, lower-case hex."""
     made_of: str
-    """Digest of what the step that wrote it had read; empty where it read nothing that may be written again."""
+    """Digest of the inputs of the step that wrote it; empty if it has no input that a rerun could write again."""
     about: Mapping[str, Any]
     """Counts, keys and digests; never a value of a post."""
 
 
 @dataclass(frozen=True, slots=True)
 class StagedRange:
-    """Keys of a batch that were staged as one partition, ``[lower, upper)``; None is an open end."""
+    """The keys ``[lower, upper)`` of a batch that were staged as one partition; None is an open end."""
 
     lower: int | None
     upper: int | None
@@ -134,4 +134,4 @@ class StagedRange:
     digest: str
     """Of the rows that were staged."""
     part_sha256: str | None
-    """Of the snapshot's part that they were made from; None: an earlier release staged them."""
+    """SHA-256 of the part of the snapshot that they were staged from; None: an earlier release staged them."""

@@ -1,4 +1,4 @@
-"""The staging database as the pipeline's steps use it."""
+"""``StagingStore``: the staging database for the pipeline's steps."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 
 _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
 _STATISTICS_LOCK: Final = 0x77616974
-# What decides a batch's rows besides the extract: a batch reopened with the same ones stays as it is.
+# What decides a batch's rows besides the extract. A batch that is opened again with the same values does not change.
 _DECIDING: Final = ("kind", "wave", "as_of", "units", "reuse_snapshot", "rules_version", "row_hash_version")
 
 
 class StagingStore:
     """Batches in a staging database (contract 2).
 
-    Every method raises ``StagingError``, never a driver's error, and no message carries a value of
-    a row. Moments are passed in, aware; nothing here asks a clock.
+    Every method raises ``StagingError``, never a driver's error, and no message has a value of a row. Times are
+    parameters, and aware; nothing here reads the clock.
     """
 
     def __init__(
@@ -51,23 +51,23 @@ class StagingStore:
     ) -> None:
         """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``.
 
-        ``pooled`` keeps connections open between uses, for a process that serves many and never forks;
-        ``connections`` says how long the database is waited for.
+        ``pooled`` keeps connections open between uses, for a process that serves many requests and never forks;
+        ``connections`` has the time limits for the database's answers.
         """
         self.database: Final = Database(url, pooled=pooled, connections=connections)
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine; table objects of ``staging.schema`` fit it with and without a schema."""
+        """The engine; the tables of ``staging.schema`` work with it, in databases with and without schemas."""
         return self.database.engine
 
     def migrate(self) -> None:
-        """Bring the schema to the revision of this release; does nothing when it is there already.
+        """Bring the schema to the revision of this release; does nothing if it is already there.
 
-        Safe when several processes do so at once.
+        Several processes may call this at the same time.
 
         Raises:
-            RefusedError: the database is at a revision that this release does not know.
+            RefusedError: the database is at a revision that this release does not have.
         """
         with refusals_named("migrating the staging schema"):
             migrate(self.database)
@@ -87,24 +87,24 @@ class StagingStore:
         units: Collection[str] | None = None,
         reuse_snapshot: str | None = None,
     ) -> BatchState:
-        """Begin a batch or begin it anew; returns its state now.
+        """Open a batch, or open it again; returns its state.
 
-        A verified batch that is begun anew for the same (kind, wave, as-of date, units, snapshot,
-        rules) stays verified and shown, until a partition brings something else. Begun for something
-        else, what was counted and checked for it is void and forgotten.
+        A verified batch that is opened again with the same values (kind, wave, as-of date, units, snapshot, rules)
+        stays verified and visible to readers, until a partition with other rows is loaded. If it is opened with other
+        values, its counts and quality results are deleted.
 
         Args:
-            batch_id: what names the batch, the same for every rerun of a run.
-            dag_id: the DAG, and
-            run_id: its run.
+            batch_id: the id of the batch, the same for every rerun of a run.
+            dag_id: the DAG.
+            run_id: the run of the DAG.
             kind: a ``BatchKind``, or its value.
             wave: the wave of a migration; None for every unit.
             as_of: the date that every rule compares with.
             rules_version: SHA-256 of mappings, suites and settings.
-            started_at: now.
+            started_at: the current time.
             units: HSA-ids of the units that are read; None for every unit.
-            reuse_snapshot: the batch whose snapshot is judged anew; None where PMO is read.
-            facts: what ``rules_version`` is made of, by file and setting.
+            reuse_snapshot: the batch whose snapshot is replayed; None if PMO is read.
+            facts: the inputs of ``rules_version``, by file and setting.
 
         Raises:
             StagingError: the batch is immutable.
@@ -119,12 +119,12 @@ class StagingStore:
         }
         begun = entry(batch_id, BatchState.OPEN, at=started_at, details={**deciding, "as_of": as_of.isoformat()})
         deciding["row_hash_version"] = HASH_VERSION
-        told = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, "facts": facts, **deciding}
+        values = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, "facts": facts, **deciding}
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:
             query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id).with_for_update(key_share=True)
             known = connection.execute(query.with_hint(schema.batch, "WITH (UPDLOCK)", "mssql")).one_or_none()
             if known is None:
-                opened = {"batch_id": batch_id, "state": BatchState.OPEN.value, **told}
+                opened = {"batch_id": batch_id, "state": BatchState.OPEN.value, **values}
                 connection.execute(schema.batch.insert().values(opened))
                 connection.execute(begun)
                 return BatchState.OPEN
@@ -133,11 +133,11 @@ class StagingStore:
             same = all(getattr(known, name) == deciding[name] for name in _DECIDING)
             if state is not BatchState.VERIFIED or not same:
                 state = BatchState.OPEN
-                told |= {"finished_at": None, **NOT_RECONCILED}
+                values |= {"finished_at": None, **NOT_RECONCILED}
             if not same:
                 for table in (schema.batch_partition, schema.unit_summary, schema.quality_result):
                     connection.execute(table.delete().where(table.c.batch_id == batch_id))
-            connection.execute(_update(batch_id).values(state=state.value, **told))
+            connection.execute(_update(batch_id).values(state=state.value, **values))
             if state is not before or not same:
                 connection.execute(begun)
             return state
@@ -154,21 +154,21 @@ class StagingStore:
     ) -> StagedPartition:
         """Replace the batch's rows with ``lower <= post_id < upper`` by the chunks', in one transaction.
 
-        None is an open end; the partitions of a batch cover the whole key line, so no row of an
-        earlier plan survives. When the same was there before, made from the same part of the
-        snapshot, the state stays; otherwise the batch is open again from the same moment, which the
-        audit trail tells as ``now``, or as the moment at which the batch was begun.
+        None is an open end. The partitions of a batch cover all keys, so no row of an earlier plan remains. If the
+        same rows from the same part of the snapshot were there before, the state does not change. Otherwise the same
+        transaction opens the batch again; the entry in the audit trail has the time ``now``, or if that is None the
+        time at which the batch was started.
 
         Raises:
-            StagingError: the batch is unknown or immutable, a post lies outside the range, or the
-                database refused; nothing has changed then. What the chunks raise passes through.
+            StagingError: the batch is unknown or immutable, a post is outside the range, or the database refused.
+                Nothing has changed then. Errors of the chunks are passed on.
         """
         keys = KeyRange(lower, upper)
         with refusals_named(f"staging batch {batch_id}, partition {keys}"):
             return load_partition(self.database, batch_id, keys, chunks, part_sha256=part_sha256, now=now)
 
     def require_changeable(self, batch_id: str) -> None:
-        """Raise for a batch that nobody may change any more.
+        """Raise an error if the batch may no longer be changed.
 
         Raises:
             StagingError: the batch is unknown or immutable.
@@ -176,7 +176,7 @@ class StagingStore:
         refuse_immutable(batch_id, self.batch(batch_id).state)
 
     def keep_file(self, batch_id: str, file: BatchFile) -> None:
-        """Put a file of the batch's folder on the batch's list, in the place of an earlier one of its name.
+        """Add a file of the batch's folder to the batch's list; it replaces an earlier file of the same name.
 
         Raises:
             StagingError: the batch is unknown or immutable.
@@ -192,7 +192,7 @@ class StagingStore:
             return {row["name"]: BatchFile(**row) for row in connection.execute(query).mappings()}
 
     def staged_ranges(self, batch_id: str) -> list[StagedRange]:
-        """Return what was staged as a partition each, in the order of the keys."""
+        """Return the ranges that were staged as partitions, in the order of their keys."""
         line = schema.batch_partition.c
         query = sa.select(line.lower_key, line.upper_key, line.posts, line.digest, line.part_sha256)
         query = query.where(line.batch_id == batch_id).order_by(line.lower_key)
@@ -236,7 +236,7 @@ class StagingStore:
 
     def quality_results(self, batch_id: str) -> list["QualityResult"]:
         """Return the results of every suite that was run on a batch."""
-        from waitlist.results import QualityResult  # noqa: PLC0415 - quality looks at staging's tables
+        from waitlist.results import QualityResult  # noqa: PLC0415 - quality imports staging's tables
 
         table = schema.quality_result
         columns = [column for column in table.columns if column is not table.c.batch_id]
@@ -246,10 +246,10 @@ class StagingStore:
             return [QualityResult.from_dict(dict(row)) for row in rows.mappings()]
 
     def mark_staged(self, batch_id: str, now: datetime | None = None) -> BatchState:
-        """Say that every partition is loaded; returns the state now.
+        """Record that every partition is loaded; returns the batch's state.
 
-        A verified batch stays verified, and a failed one failed until it is verified. The audit trail tells it as
-        ``now``, or as the moment at which the batch was begun.
+        A verified batch stays verified, and a failed one stays failed until it is verified. The entry in the audit
+        trail has the time ``now``, or if that is None the time at which the batch was started.
 
         Raises:
             StagingError: the batch is unknown or immutable.
@@ -263,9 +263,9 @@ class StagingStore:
             return BatchState.STAGED
 
     def mark_verified(self, batch_id: str, now: datetime) -> None:
-        """Show the batch to readers.
+        """Make the batch visible to readers.
 
-        One that has failed since it was reconciled holds the same rows still, whatever failed was mended.
+        A batch that failed after it was reconciled may be verified too: it still has the same rows.
 
         Raises:
             StagingError: the batch is unknown, immutable, or has not been reconciled since it was staged.
@@ -280,7 +280,7 @@ class StagingStore:
                 connection.execute(entry(batch_id, BatchState.VERIFIED, at=now, details=counts))
 
     def mark_failed(self, batch_id: str, now: datetime, *, reason: str | None = None) -> None:
-        """Say that the batch does not hold, and why; nobody reads it any more.
+        """Record that the batch has failed, with the reason; readers no longer see it.
 
         Raises:
             StagingError: the batch is unknown or immutable.
@@ -291,21 +291,22 @@ class StagingStore:
                 connection.execute(entry(batch_id, BatchState.FAILED, at=now, reason=reason))
 
     def refresh_statistics(self) -> None:
-        """Let PostgreSQL count the rows anew that were loaded since it last did.
+        """Update PostgreSQL's statistics of tables into which rows were loaded since the last ANALYZE.
 
-        Until then it takes a new batch for a handful of rows, and joins each with each: minutes instead of seconds.
+        Without this the planner expects a new batch to have few rows, and chooses nested loops: minutes instead of
+        seconds.
         """
         if self.database.dialect != "postgresql":
             return
         with refusals_named("counting the staged rows"), self.database.writing() as connection:
-            # Two steps may ask at once: the second waits, and finds it done.
+            # Two steps may do this at the same time: the second waits, and finds nothing to do.
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_STATISTICS_LOCK)))
             stale = connection.execute(sa.text(read_sql("find_stale_statistics.postgresql", schema.SCHEMA))).scalars()
             for name in stale.all():
                 connection.execute(sa.select(sa.func.millennium_staging.analyze_rows(name)))
 
     def knows(self, batch_id: str) -> bool:
-        """Tell whether the batch was ever opened here; false where there are no tables yet."""
+        """Return whether the batch was ever opened in this database; False if there are no tables yet."""
         table = schema.batch
         with refusals_named(f"batch {batch_id}"), self.database.connected() as connection:
             if not sa.inspect(connection).has_table(table.name, schema=self.database.schema):
@@ -334,8 +335,8 @@ class StagingStore:
 
         Args:
             lower: first key, None for no bound.
-            upper: first key that is no longer wanted, None for no bound.
-            up_to: batches as of a later day are left out: they know more than a run as of this day. None for all.
+            upper: first key after the range, None for no bound.
+            up_to: batches as of a later day are left out; None for all batches.
         """
         released, batch = schema.released_post.c, schema.batch.c
         column = released.post_id
@@ -349,7 +350,7 @@ class StagingStore:
 
     @contextmanager
     def changing(self, doing: str, batch_id: str) -> Iterator[tuple[sa.Connection, BatchState]]:
-        """Give a transaction that holds the batch, and its state; commits at the end.
+        """Yield a transaction that has locked the batch, and the batch's state; commits at the end.
 
         Raises:
             StagingError: the batch is unknown or immutable, or the database refused.
@@ -360,9 +361,9 @@ class StagingStore:
 
     @contextmanager
     def holding(self, doing: str, batch_id: str) -> Iterator[tuple[sa.Connection, BatchState]]:
-        """Give a transaction that holds the batch, immutable or not, and its state; commits at the end.
+        """Yield a transaction that has locked the batch, immutable or not, and its state; commits at the end.
 
-        For deciding about a batch; its rows are changed through ``changing``.
+        For decisions about a batch; use ``changing`` to change its rows.
 
         Raises:
             StagingError: the batch is unknown, or the database refused.
@@ -389,7 +390,7 @@ def _loaded(connection: sa.Connection, batch_id: str) -> dict[str, int]:
 
 
 def find_batch(connection: sa.Connection, batch_id: str) -> Batch | None:
-    """Return a batch as it stands; None where there is none of that id."""
+    """Return a batch; None if there is no batch with that id."""
     query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)
     found = connection.execute(query).mappings().one_or_none()
     if found is None:

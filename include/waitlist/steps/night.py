@@ -206,10 +206,10 @@ class Night(Steps):
         """
         context, files = self._context(run), self._files(run)
         parts = files.parts(self._plan(run))
-        stretches = (changes.Stretch(part.lower, part.upper, read_part(files.folder, part)) for part in parts)
+        ranges = (changes.ReadRange(part.lower, part.upper, read_part(files.folder, part)) for part in parts)
         source, selection = self._source(run), run.selection
         found = changes.find_changes(
-            self.store, stretches, context, run.units, lambda posts: source.search(selection, posts)
+            self.store, ranges, context, run.units, lambda posts: source.search(selection, posts)
         )
         counts = changes.replace_changes(self.store, run.batch_id, found)
         log.info("%s: %d released posts changed in PMO, %d gone", changes.CODE, counts.changed, counts.gone)

@@ -125,7 +125,7 @@ def test_batch_staged_again_meanwhile_is_neither_summed_up_nor_failed(store: Sta
 
     first, *others = evidence()
     parts = [dataclasses.replace(first, post_ids=staged_again), *others]
-    with pytest.raises(StagingError, match="was staged anew while it was reconciled"):
+    with pytest.raises(StagingError, match="was staged again while it was reconciled"):
         reconcile(store, "natt-1", source_posts=POSTS, evidence=parts, now=LATER)
     assert store.batch("natt-1").state is BatchState.STAGED
     assert batches.rows(store, unit_summary) == []
@@ -264,7 +264,7 @@ def test_null_and_repeated_keys_are_found_where_the_key_constraint_is_gone(kind:
         execute(store, disposition.insert().from_select(disposition.c.keys(), rows))
     assert faults(store)[:2] == [
         "rows of disposition without a post_id: expected 0, found 1",
-        "posts that stand more than once in disposition: expected 0, found 2: post_id 3, 5",
+        "posts that occur more than once in disposition: expected 0, found 2: post_id 3, 5",
     ]
 
 
@@ -285,7 +285,7 @@ def test_snapshot_part_with_a_post_twice_is_found(store: StagingStore) -> None:
     first, *others = evidence()
     twice = dataclasses.replace(first, post_ids=lambda: [np.arange(1, 100), np.array([5])])
     assert faults(store, evidence=[twice, *others]) == [
-        "posts that stand more than once in the snapshot, in partition [, 100): expected 0, found 1: post_id 5"
+        "posts that occur more than once in the snapshot, in partition [, 100): expected 0, found 1: post_id 5"
     ]
 
 

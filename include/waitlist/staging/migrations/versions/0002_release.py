@@ -1,4 +1,4 @@
-"""What a release leaves behind: the audit trail, the gates, and what PMO changed afterwards."""
+"""The tables of a release: the audit trail, the gates, and what PMO changed after it."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What the dashboard needs: the dates that posts are sorted by, and who has looked at persons."""
+"""What the dashboard needs: the dates that posts are sorted by, and the log of views of persons' data."""
 
 import sqlalchemy as sa
 from alembic import op

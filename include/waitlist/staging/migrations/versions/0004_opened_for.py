@@ -1,4 +1,4 @@
-"""What a batch was opened for, which its audit trail alone told, and an answer that lets a release stand."""
+"""Columns for what a batch was opened for, so far only in its audit trail, and the event ``kept`` for a release."""
 
 import json
 
@@ -55,7 +55,7 @@ def _allow_kept(schema: str | None) -> None:
         op.drop_constraint(check, "batch_event", type_="check", schema=schema)
         op.create_check_constraint(check, "batch_event", allowed, schema=schema)
         return
-    # SQLite changes no constraint: the table is made again, with its rows.
+    # SQLite cannot change a constraint: the table is created again, with its rows.
     table = sa.Table(
         "batch_event",
         sa.MetaData(),

@@ -1,9 +1,9 @@
-"""Guards: what was approved, what was released and the audit trails are not changed in place.
+"""Guards: triggers that refuse changes of approved rows, of released rows and of the audit trails.
 
-They follow from the state of a batch and from its audit trail, so nothing is opened before a change and closed after
-it (``docs/decisions/0032-guards-in-the-database.md``). A later migration that changes such rows itself switches the
-triggers of their table off and on, as the owner of the tables. On SQLite a table that is made again loses its
-triggers: that migration makes them again as well. SQL Server has no guards.
+A guard decides from the state of a batch and from its audit trail, so it need not be disabled for an allowed change
+(``docs/decisions/0032-guards-in-the-database.md``). A later migration that changes such rows itself disables and
+enables the triggers of their table, as the owner of the tables. On SQLite a table that is created again loses its
+triggers: that migration creates them again as well. SQL Server has no guards.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ depends_on = None
 
 _FROZEN = "state IN ('awaiting_approval', 'released', 'withdrawn', 'rejected')"
 _DECIDED = "state IN ('released', 'withdrawn', 'rejected')"
-# Rows of posts: retention removes those of a batch that is decided, once the trail says so.
+# Rows of posts: retention may remove those of a decided batch once the audit trail has the entry ``purged``.
 _ROWS = ("batch_partition", "bokningsbegaran", "disposition", "finding", "released_change")
 _COUNTS = ("quality_result", "unit_summary")
-# Gates may be measured again for as long as nobody has decided.
+# Gates may be measured again until an approver has decided.
 _GATES = "gate_result"
 _TRAILS = {"batch_event": ("batch_id", "event_no"), "access_log": ("entry_id",)}
-# From a state to the next; the trail tells of it first.
+# From a state to the next; the audit trail must have the entry first.
 _STEPS = "'awaiting_approval released', 'awaiting_approval rejected', 'released withdrawn'"
 _AGAIN = "'awaiting_approval awaiting_approval'"
 _OF_A_RELEASE = ("approved_by", "approved_at", "released_at")
@@ -59,7 +59,7 @@ def _postgresql(schema: str) -> Iterator[str]:
     refuse = "RAISE EXCEPTION USING ERRCODE = 'P0W01', MESSAGE ="
 
     def function(name: str, body: str) -> str:
-        # The search path is fixed: with one of its own making, a session would bring its own "=" along.
+        # The search path is fixed: otherwise a session could set its own and replace an operator such as "=".
         return f"""
             CREATE OR REPLACE FUNCTION {schema}.{name}() RETURNS trigger
             LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$ {body} $$
@@ -230,7 +230,7 @@ def _sqlite(batch_columns: list[str]) -> Iterator[str]:
             """
 
     def frozen(which: str, more: str = "") -> str:
-        # The index holds few batches and answers by itself: a load asks once a row.
+        # The index has few batches and covers the query: a load runs it once per row.
         found = f"SELECT 1 FROM batch INDEXED BY batch_frozen WHERE batch_id {which} AND {_FROZEN}"
         return f"EXISTS ({found}{more})"
 
@@ -246,7 +246,7 @@ def _sqlite(batch_columns: list[str]) -> Iterator[str]:
         yield trigger(table, "INSERT", frozen("= NEW.batch_id", always), why)
         yield trigger(table, "UPDATE", frozen("IN (OLD.batch_id, NEW.batch_id)", always), why)
         yield trigger(table, "DELETE", frozen("= OLD.batch_id", but), why)
-    # INSERT OR REPLACE would remove the row that is in its way, and no trigger would see it go.
+    # INSERT OR REPLACE would remove the existing row, and no DELETE trigger would run.
     begins = f"NEW.state <> 'open' OR {frozen('= NEW.batch_id')}"
     yield trigger("batch", "INSERT", begins, "a batch begins as open, and one that is decided stays")
     step = "OLD.state || ' ' || NEW.state"

@@ -1,7 +1,7 @@
 """The files of each batch, and the part of the snapshot that each partition was staged from.
 
-The list of files is guarded as rows of posts are (``0006_guards``): those of a batch that awaits its approval or is
-decided stay, but that retention removes them once the trail says so.
+The list of files has the same guards as rows of posts (``0006_guards``): the files of a batch that awaits approval or
+is decided may not change, except that retention removes them once the audit trail has the entry ``purged``.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _DECIDED = "state IN ('released', 'withdrawn', 'rejected')"
 
 
 def upgrade() -> None:
-    """Add the column and the table with its guards; of earlier batches no file is known."""
+    """Add the column and the table with its guards; earlier batches have no files on the list."""
     schema = op.get_context().version_table_schema
     op.add_column("batch_partition", sa.Column("part_sha256", sa.Unicode(64)), schema=schema)
     op.create_table(

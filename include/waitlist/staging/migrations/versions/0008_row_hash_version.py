@@ -1,4 +1,4 @@
-"""The version of ``row_hash`` by which a batch is hashed: a later column must not make earlier rows look changed."""
+"""The version of ``row_hash`` of each batch, so that a later column does not make earlier rows look changed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,10 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; every earlier batch is hashed by the first version.
+    """Add the column; every earlier batch has the first version.
 
-    On PostgreSQL the guard of ``batch`` covers any column. On SQLite it names those that there were then, so this one
-    has a guard of its own.
+    On PostgreSQL the guard of ``batch`` covers any column. On SQLite it lists the columns of its time, so the new
+    column gets its own guard.
     """
     context = op.get_context()
     op.add_column(
