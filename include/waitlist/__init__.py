@@ -1,7 +1,6 @@
-"""From a PMO waitlist post to a Millennium booking request, without losing a patient.
+"""Convert posts of PMO's waiting list to booking requests for Millennium, without losing a patient.
 
-The package is plain Python: it never imports Airflow. A post flows in one direction,
-``pmo`` -> ``snapshot`` -> ``duplicates`` -> ``assess`` -> ``booking_request`` ->
-``staging`` -> ``reconcile``, with ``quality`` looking on at the snapshot and at the
-staged rows. ``pipeline`` names the steps that the DAGs wire together.
+The package is plain Python and never imports Airflow. A post passes these modules in order: ``source.pmo``,
+``source.snapshot``, ``judge.duplicates``, ``judge.assess``, ``judge.booking_request``, ``staging.loading`` and
+``staging.reconcile``. ``quality`` checks the snapshot and the staged rows. ``steps`` has the steps that the DAGs call.
 """

@@ -1,4 +1,4 @@
-"""Addresses of databases on a command line, which everybody on the machine can read: never with a password."""
+"""Database addresses on the command line: never with a password, since every user of the machine can read them."""
 
 import argparse
 import os
@@ -10,14 +10,14 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 STAGING_URL: Final = "WAITLIST_STAGING_URL"
-"""The variable that a command takes the staging database from when it is not told another way."""
+"""The environment variable with the staging database, used if the command line does not name one."""
 
 _ODBC_PASSWORD: Final = re.compile(r"(^|;)\s*(pwd|password)\s*=", re.IGNORECASE)
-_SHOWN: Final = "everybody on this machine can read the password there"
+_SHOWN: Final = "every user of this machine can read the password there"
 
 
 def add_staging(parser: argparse.ArgumentParser) -> None:
-    """Let a command be told its staging database; ``staging_url`` gives it."""
+    """Add the option for the staging database; read it with ``staging_url``."""
     parser.add_argument(
         "--staging",
         metavar="URL",
@@ -27,7 +27,7 @@ def add_staging(parser: argparse.ArgumentParser) -> None:
 
 
 def staging_url(parser: argparse.ArgumentParser, given: argparse.Namespace, known: str | None = None) -> str:
-    """Return the URL from the command line, else a known one, else the environment's; exits where there is none."""
+    """Return the URL from the command line, else a known one, else that of the environment; exit if there is no URL."""
     url: str | None = given.staging or known or os.environ.get(STAGING_URL)
     if not url:
         parser.error(f"no staging database: set {STAGING_URL}, or --staging for a URL without a password")
@@ -35,7 +35,7 @@ def staging_url(parser: argparse.ArgumentParser, given: argparse.Namespace, know
 
 
 def url_without_password(instead: str) -> Callable[[str], str]:
-    """Return what argparse takes a URL with; ``instead`` says where a password belongs."""
+    """Return a function with which argparse reads a URL; ``instead`` says where a password belongs."""
 
     def url(text: str) -> str:
         try:
@@ -50,10 +50,10 @@ def url_without_password(instead: str) -> Callable[[str], str]:
 
 
 def odbc_without_password(text: str) -> str:
-    """Take an ODBC connection string without a password.
+    """Accept an ODBC connection string without a password.
 
     Raises:
-        argparse.ArgumentTypeError: it has one.
+        argparse.ArgumentTypeError: the connection string has a password.
     """
     if _ODBC_PASSWORD.search(text):
         raise argparse.ArgumentTypeError(f"{_SHOWN}: name a data source of odbc.ini that has it")

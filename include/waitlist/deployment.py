@@ -1,8 +1,8 @@
-"""What decides a batch besides the posts and the as-of date: rules, mapping files, gates, suites and settings.
+"""The facts that decide a batch besides the posts and the as-of date: rules, mapping files, gates, suites, settings.
 
-A batch is opened with the facts of that moment, and keeps a digest of each file and the value of each setting. A
-later step works by the same facts or refuses: otherwise some posts would be judged by other rules than the rest, or a
-wave released by others than it was approved by.
+A batch stores a digest of each file and the value of each setting at the time when it is opened. A later step refuses
+to run with other facts. Otherwise some posts would be assessed by other rules than the rest, or a wave would be
+released under other gates than it was approved under.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _OF_PERSONS: Final = frozenset({"pu", "pu_test_persons"})
 
 @dataclass(frozen=True)
 class Facts:
-    """All of them, as they were read once."""
+    """All facts, read once."""
 
     mappings: Mappings
     limits: Mapping[Gate, float]
@@ -40,7 +40,7 @@ class Facts:
         """Read every file.
 
         Raises:
-            MappingError, SuiteError: with every fault of its kind.
+            MappingError, SuiteError: names every fault of its kind.
         """
         return cls(
             load_mappings(settings.mappings_dir, raisable=BUILT_IN_SEVERITIES),
@@ -51,7 +51,7 @@ class Facts:
 
     @cached_property
     def digests(self) -> Mapping[str, str]:
-        """The rules' edition, what each file says (SHA-256), and each rule setting's value, by name."""
+        """By name: the rules' edition, the SHA-256 of each file's content, and the value of each rule setting."""
         values = self.rules.model_dump(mode="json")
         if not self.rules.asks_persons:
             # Without them the digests are those of a release that had no such rules: its batches stay valid.

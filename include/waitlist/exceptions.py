@@ -1,4 +1,4 @@
-"""What a caller can do something about; every message names the place and no personal data."""
+"""Errors that a caller can act on; every message names the file, step or setting, and has no personal data."""
 
 
 class WaitlistError(Exception):
@@ -23,7 +23,7 @@ class SourceError(WaitlistError):
 
 
 class SourceRefusedError(SourceError):
-    """Asked again, PMO would fail again: the driver, the login, the query or what it finds is at fault."""
+    """A retry would fail too: the driver, the login, the query or the data that it returns is at fault."""
 
 
 class SchemaDriftError(SourceError):
@@ -51,7 +51,7 @@ class SnapshotError(WaitlistError):
 
 
 class OutdatedFileError(SnapshotError):
-    """A file of a batch was made of others than there are now: clear the step that makes it, and what follows."""
+    """The inputs of a file of a batch were written again: clear the step that writes the file, and what follows."""
 
 
 class SuiteError(WaitlistError):
@@ -59,7 +59,7 @@ class SuiteError(WaitlistError):
 
 
 class ContractBrokenError(WaitlistError):
-    """The extract broke the contract suite: the run must stop."""
+    """The extract failed the contract suite: the run must stop."""
 
 
 class StagingError(WaitlistError):
@@ -67,7 +67,7 @@ class StagingError(WaitlistError):
 
 
 class RefusedError(StagingError):
-    """Asked again, staging would refuse again: the batch's state, its rows or a missing reason forbid the change."""
+    """A retry would be refused too: the batch's state, its rows or a missing reason forbid the change."""
 
 
 class ReconciliationError(WaitlistError):
@@ -75,4 +75,4 @@ class ReconciliationError(WaitlistError):
 
 
 class WorkListError(WaitlistError):
-    """Work lists cannot be written: the folder, or posts that do not add up; nothing half is left."""
+    """Work lists cannot be written, because of the folder or of posts that do not add up; no partial list remains."""

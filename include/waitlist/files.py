@@ -1,9 +1,9 @@
-"""Files: opened once, only when they are regular, checked on the handle that is read, and whole or not there.
+"""Safe reading and writing of files: regular files only, checked against a checksum, never visible half written.
 
-A name may mean another file a moment later, and a file may be written to while it is read. So a file is opened once,
-hashed on that handle, and every block that is read afterwards must be the block that was hashed. A file is written
-aside and renamed when it is whole. A FIFO, a device, a folder or, in the pipeline's own folders, a symbolic link is
-refused: opening a FIFO would wait for ever.
+A name may lead to another file a moment later, and a file may be changed while it is read. So a file is opened once
+and hashed, and every block that is read afterwards must be the block that was hashed. A file is written under a
+temporary name and renamed when it is complete. A FIFO, a device or a folder is refused, and so is a symbolic link in
+the pipeline's own folders: opening a FIFO would block forever.
 """
 
 import errno
@@ -34,18 +34,18 @@ _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class CheckedFile(io.RawIOBase):
-    """A file that was hashed from its beginning to its end; a block that has changed since is never handed out.
+    """A file that was hashed as a whole when it was opened; a block that has changed since is never returned.
 
     Attributes:
-        sha256: of the bytes that were there when it was opened, lower-case hex.
-        size: their number.
+        sha256: SHA-256 of its bytes when it was opened, lower-case hex.
+        size: the number of its bytes then.
     """
 
     def __init__(self, source: IO[bytes]) -> None:
-        """Hash a file that is open; closing this closes it.
+        """Hash an open file; closing this object closes the file.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         self._source: Final = source
         self._blocks: Final[list[bytes]] = []
@@ -60,10 +60,10 @@ class CheckedFile(io.RawIOBase):
         self.size: Final = size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next ``size`` bytes, fewer at the end; all that are left for None or a negative number.
+        """Return the next ``size`` bytes, fewer at the end; all remaining bytes for None or a negative number.
 
         Raises:
-            OSError: they cannot be read, or are no longer those that were hashed.
+            OSError: the bytes cannot be read, or are no longer those that were hashed.
         """
         start = self._position
         end = self.size if size is None or size < 0 else min(start + size, self.size)
@@ -78,7 +78,7 @@ class CheckedFile(io.RawIOBase):
         return content[start - begin : end - begin]
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Fill a buffer as ``read`` would."""
+        """Read bytes into a buffer, as ``read`` does."""
         content = self.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
@@ -93,11 +93,11 @@ class CheckedFile(io.RawIOBase):
         return self._position
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True: the file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that it can be read in any order."""
+        """Return True: the file can be read in any order."""
         return True
 
     def close(self) -> None:
@@ -114,18 +114,18 @@ def open_checked(path: UPath, *, size: int | None, sha256: str | None) -> Checke
     """Open a file of the pipeline's own folders, which must be the one that was written.
 
     Args:
-        path: where it is.
-        size: the bytes that were written; a file of another size is not read at all. None: not known.
-        sha256: of these bytes, lower-case hex. None: not known.
+        path: the path of the file.
+        size: the number of bytes that were written; a file of another size is not read at all. None: not known.
+        sha256: SHA-256 of these bytes, lower-case hex. None: not known.
 
     Raises:
-        FileNotFoundError: there is none.
-        OSError: it is no regular file, is another one, or cannot be read.
+        FileNotFoundError: there is no such file.
+        OSError: it is not a regular file, it is another file, or it cannot be read.
     """
     if isinstance(path.fs, LocalFileSystem):
         source = _open_regular(path.path, _READ | os.O_NOFOLLOW)
     else:
-        # A store's client remembers what it has listed, and another process may have written since.
+        # The client of an object store caches its listings, and another process may have written since.
         path.fs.invalidate_cache(path.path)
         source = _asked(lambda: path.fs.open(path.path, "rb", block_size=_STORE_BLOCK))
     with ExitStack() as opened:
@@ -142,35 +142,35 @@ def open_checked(path: UPath, *, size: int | None, sha256: str | None) -> Checke
 
 
 def read_kept(path: Path) -> bytes:
-    """Read a file that people keep, such as a mapping file; symbolic links are followed.
+    """Read a file that people edit, such as a mapping file; symbolic links are followed.
 
     Raises:
-        FileNotFoundError: there is none.
-        OSError: it is no regular file, or cannot be read.
+        FileNotFoundError: there is no such file.
+        OSError: it is not a regular file, or cannot be read.
     """
     with _open_regular(path, _READ) as file:
         return file.read()
 
 
 class Sink:
-    """A file to be written from its beginning to its end, as Arrow does it, hashed on the way."""
+    """A file that Arrow writes from its beginning to its end, hashed while it is written."""
 
     def __init__(self, sink: IO[bytes]) -> None:
-        """Write to ``sink``."""
+        """Take the open file to write to."""
         self._sink: Final = sink
         self._digest: Final = hashlib.sha256()
         self.size = 0
         """Bytes written so far."""
         self.closed = False
-        """Whether its writer has closed it; the file itself is closed by ``writing_aside``."""
+        """Whether the writer has closed the sink; ``writing_aside`` closes the file itself."""
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what was written so far, lower-case hex."""
+        """SHA-256 of the bytes written so far, lower-case hex."""
         return self._digest.hexdigest()
 
     def write(self, content: bytes) -> int:
-        """Write some bytes.
+        """Write bytes.
 
         Raises:
             OSError: they cannot be written.
@@ -185,24 +185,24 @@ class Sink:
         return self.size
 
     def flush(self) -> None:
-        """Hand on what the file holds back."""
+        """Flush the file's buffer."""
         _asked(self._sink.flush)
 
     def close(self) -> None:
-        """Take the writer's word that it has ended."""
+        """Record that the writer has finished."""
         self.closed = True
 
 
 @contextmanager
 def writing_aside(path: UPath) -> Iterator[Sink]:
-    """Open a new file that takes ``path`` when the block ends well, and is removed when it does not.
+    """Open a temporary file, which is renamed to ``path`` if the block succeeds, and removed if it fails.
 
     Raises:
-        OSError: it cannot be written, or what is there under this name is no file.
+        OSError: it cannot be written, or ``path`` exists and is not a file.
     """
     file_system: AbstractFileSystem = path.fs
     _asked(lambda: _remove_leftovers(file_system, path.path))
-    # A name of its own: an attempt that its scheduler gave up on may still be writing.
+    # A unique name: an earlier attempt that the scheduler has given up may still be writing.
     aside = f"{path.path}.{uuid.uuid4().hex}{_ASIDE}"
     try:
         sink = _asked(lambda: _open_new(file_system, aside))
@@ -212,17 +212,17 @@ def writing_aside(path: UPath) -> Iterator[Sink]:
             _asked(sink.close)
         _asked(lambda: _rename(file_system, aside, path.path))
     except BaseException:
-        # Whatever hinders this, the next attempt removes it.
+        # If this fails, the next attempt removes the file.
         with suppress(Exception):
             file_system.rm(aside)
         raise
 
 
 def make_folder(folder: UPath) -> None:
-    """Make a folder that is its owner's alone, where it is missing.
+    """Create a folder that only its owner can read, if it is missing.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     if isinstance(folder.fs, LocalFileSystem):
         os.makedirs(folder.path, mode=_LOCAL_FOLDER, exist_ok=True)  # noqa: PTH103 - a path of fsspec
@@ -231,7 +231,7 @@ def make_folder(folder: UPath) -> None:
 
 
 def _asked(call: Callable[[], R]) -> R:
-    """Return what a file system answers; object stores' clients have errors of their own that may quote an address."""
+    """Call a file system; the errors of object stores' clients may quote an address, so they are replaced."""
     try:
         return call()
     except OSError:
@@ -275,7 +275,7 @@ def _rename(file_system: AbstractFileSystem, source: str, target: str) -> None:
 
 
 def _remove_leftovers(file_system: AbstractFileSystem, path: str) -> None:
-    """Remove what an attempt that was killed left; one that still runs then fails at its rename."""
+    """Remove temporary files of earlier attempts that were killed; an attempt that still runs fails at its rename."""
     try:
         beside = file_system.ls(path.rpartition("/")[0], detail=False)
     except FileNotFoundError:  # an object store knows no folder before its first object

@@ -1,4 +1,4 @@
-"""Where the project's own files lie, seen from this package."""
+"""The folders of the project's own files."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a suite says about a batch: one row an expectation, counts only, never a value."""
+"""The results of a suite for a batch: one row per expectation, with counts only, never a value."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 class FailureSeverity(StrEnum):
-    """How grave a failed expectation is, in Great Expectations' own words."""
+    """The severity of a failed expectation, with the names of Great Expectations."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -14,12 +14,12 @@ class FailureSeverity(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of an expectation; not applicable is not passed, an error is not failed."""
+    """The outcome of an expectation; not applicable is not the same as passed, nor is an error the same as failed."""
 
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not_applicable"
-    """Nothing was there to look at."""
+    """There were no rows to evaluate."""
     ERROR = "error"
     """It could not be evaluated."""
 
@@ -29,14 +29,14 @@ class QualityResult:
     """One row of ``quality_result``, unique by suite, expectation and column.
 
     Args:
-        suite: Name of the suite, as its file is called.
-        expectation: Great Expectations' name of it; for a rule of the assessment, the rule's code.
-        column: The column or columns looked at (``a, b``); empty for the table as a whole.
-        severity: What a failure means.
-        evaluated: Rows looked at; 1 for an expectation on the table as a whole.
-        unexpected: Those of them that did not hold.
-        threshold: Share of rows, 0 to 1, that must hold.
-        outcome: The judgement.
+        suite: Name of the suite and of its file.
+        expectation: Its name in Great Expectations; for a rule of the assessment, the rule's code.
+        column: The column or columns evaluated (``a, b``); empty for the table as a whole.
+        severity: Severity of a failure.
+        evaluated: Rows evaluated; 1 for an expectation on the table as a whole.
+        unexpected: Rows that did not meet the expectation.
+        threshold: Share of rows, 0 to 1, that must meet the expectation.
+        outcome: Whether the expectation was met.
     """
 
     suite: str
@@ -49,7 +49,7 @@ class QualityResult:
     outcome: Outcome
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as XCom takes them."""
+        """Return plain values, fit for an XCom."""
         return {
             "suite": self.suite,
             "expectation": self.expectation,
@@ -63,7 +63,7 @@ class QualityResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the result that :meth:`to_dict` was made of."""
+        """Return the result that :meth:`to_dict` was called on."""
         return cls(
             **values
             | {

@@ -1,6 +1,6 @@
 """The columns of the source query, as a snapshot stores them (contract 1).
 
-``docs/data-contract.md`` describes each column for whoever writes the query for a PMO.
+``docs/data-contract.md`` describes each column for the author of a query for a PMO.
 """
 
 from typing import Final
@@ -14,9 +14,9 @@ POSTS: Final = pa.schema(
         pa.field("post_id", pa.int64(), nullable=False),
         pa.field("personnummer", pa.string()),
         pa.field("patient", pa.string()),
-        # Null where PMO names nobody: neither number nor name.
+        # Null if PMO has neither a number nor a name.
         pa.field("sekretess", pa.bool_()),
-        # HSA-id and contact form: in their one form (``forms``).
+        # HSA-id and contact form: in their canonical form (``columns.forms``).
         pa.field("enhet_hsa_id", pa.string()),
         pa.field("enhet", pa.string()),
         pa.field("kategori", pa.string()),
@@ -24,7 +24,7 @@ POSTS: Final = pa.schema(
         pa.field("vantar_pa_besok", pa.bool_(), nullable=False),
         pa.field("nybesok", pa.bool_(), nullable=False),
         pa.field("har_bilaga", pa.bool_(), nullable=False),
-        # Booking dates stay text: what is no date must reach the rules as it was written.
+        # Booking dates remain texts: a text that is not a date must reach the rules as it was written.
         pa.field("boka_from", pa.string()),
         pa.field("boka_fore", pa.string()),
         pa.field("orsak", pa.string()),
@@ -37,7 +37,7 @@ POSTS: Final = pa.schema(
         pa.field("avslutad", pa.timestamp("us")),
     ]
 )
-"""One row a post; ``registrerad``, ``andrad`` and ``avslutad`` are local (Europe/Stockholm) and naive."""
+"""One row per post; ``registrerad``, ``andrad`` and ``avslutad`` are local (Europe/Stockholm) and naive."""
 
 
 PostIds = npt.NDArray[np.int64]

@@ -1,7 +1,7 @@
 """Settings, each read from the environment as ``WAITLIST_<NAME>``, frozen and passed in.
 
-The rule settings are part of a batch's ``rules_version``; the operational ones change
-how fast or where work is done, never its result.
+The rule settings are part of a batch's ``rules_version``. The operational settings decide how fast and where work is
+done, never its result.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from waitlist.exceptions import SettingsError
 S = TypeVar("S", bound=BaseSettings)
 
 MOST_DAYS_KEPT: Final = 3_653
-"""Ten years: nothing of a person is kept longer."""
+"""Ten years: personal data is never kept longer."""
 
 
 class StraddlePolicy(StrEnum):
-    """What becomes of an interval that begins at or before go-live + 28 days and ends after it.
+    """How a booking window is handled that begins on or before go-live + 28 days and ends after it.
 
-    The instruction (chapter 2, step 3) does not decide it. ``BOOK`` is its literal reading.
+    The instruction (chapter 2, step 3) does not decide this case. ``BOOK`` follows its literal text.
     """
 
     BOOK = "book"
@@ -34,23 +34,23 @@ class StraddlePolicy(StrEnum):
 
 
 class PersonCheck(StrEnum):
-    """Whether the national person service (PU-tjänsten, chapter 8) has to be asked about everybody who waits."""
+    """Whether the national person service (PU-tjänsten, chapter 8) must be asked about every patient that waits."""
 
     OFF = "off"
-    """Nobody is asked, and no rule of the service applies."""
+    """The service is not asked, and none of its rules applies."""
     REQUIRED = "required"
 
 
 class PersonsForTests(StrEnum):
-    """What becomes of a person whose record at the service is made for tests."""
+    """How a person is handled whose record at the service is a test record."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
-    """For demos and tests, where everybody is one."""
+    """For demos and tests, where every person has a test record."""
 
 
 class RuleSettings(BaseSettings):
-    """What decides a post's disposition or its booking request besides the mapping files."""
+    """Settings that, like the mapping files, decide a post's disposition or its booking request."""
 
     model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
 
@@ -58,16 +58,16 @@ class RuleSettings(BaseSettings):
     """Days after go-live from which a booking window is migrated (chapter 2, step 3)."""
     straddle_policy: StraddlePolicy = StraddlePolicy.BOOK
     description_limit: int = Field(255, ge=1, le=100_000)
-    """Code points that Millennium's Beskrivning field takes; longer ones get a warning."""
+    """Code points that Millennium's Beskrivning field can store; a longer text gets a warning."""
     include_duration: bool = False
-    """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 leaves it out)."""
+    """Append ``Tidsåtgång: 30 min`` to Beskrivning (chapter 8 does not include it)."""
     pu: PersonCheck = PersonCheck.OFF
-    """This setting decides, and never the presence of a connection."""
+    """Only this setting decides; the presence of a connection does not matter."""
     pu_test_persons: PersonsForTests = PersonsForTests.REFUSE
 
     @property
     def asks_persons(self) -> bool:
-        """Whether the person service has to be asked."""
+        """Whether the person service must be asked."""
         return self.pu is PersonCheck.REQUIRED
 
 
@@ -75,48 +75,48 @@ class Tls(StrEnum):
     """Whether a connection to the staging database over a network must be encrypted."""
 
     PREFER = "prefer"
-    """Where the server can; a warning in the log where it is not."""
+    """Encrypted if the server supports it; otherwise a warning in the log."""
     REQUIRE = "require"
 
 
 class ConnectionSettings(BaseSettings):
-    """How databases are reached, and how long they are waited for: PMO, and the staging database."""
+    """How PMO and the staging database are reached, and the time limits for their answers, in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
 
     connect_seconds: int = Field(10, ge=2, le=3600)
-    """Until a connection stands, login included; libpq takes no less than two."""
+    """For opening a connection, login included; libpq accepts at least two seconds."""
     lock_seconds: int = Field(300, ge=1, le=86_400)
-    """For what another session has locked."""
+    """For a lock of another session."""
     answer_seconds: int = Field(600, ge=1, le=86_400)
-    """For the next answer of any kind: a statement's end, or the next rows of a result however large it is."""
+    """For the next answer: the end of a statement, or the next rows of a result, however large the result is."""
     staging_tls: Tls = Tls.PREFER
-    """Of the staging database's alone, and not within one machine."""
+    """For the staging database only, and not for connections within one machine."""
 
 
 class PersonServiceSettings(BaseSettings):
-    """How the national person service is asked."""
+    """How the national person service is called."""
 
     model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
 
     pu_profile: str = Field("P1", pattern=r"^P[1-5]$")
-    """How much the service tells of a person; ``P1`` is the least."""
+    """How much the service returns about a person; ``P1`` is the least."""
     pu_logical_address: str = Field("SE165565594230-1000", pattern=r"^[A-Za-z0-9-]{1,32}$")
     """The HSA-id by which the national platform routes a call."""
     pu_seconds: int = Field(45, gt=30, le=600)
-    """For one call as a whole; the contract asks for more than 30."""
+    """The time limit for a whole call; the service contract requires more than 30."""
     pu_max_age_days: int = Field(7, ge=1, le=31)
-    """Days after which a dry run asks about a person again."""
+    """Days after which a dry run asks the service about a person again."""
     pu_ask_past: bool = False
     """Ask in a run as of a day before yesterday too. For demos, where every run is as of such a day."""
 
 
 CONNECTION_DEFAULTS: Final = ConnectionSettings.model_construct()
-"""Whatever the environment says."""
+"""The defaults, without the environment."""
 
 
 class Settings(BaseSettings):
-    """Where things lie and how much is done at a time."""
+    """Folders and files, sizes of partitions and chunks, periods, and permissions."""
 
     model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
 
@@ -126,45 +126,45 @@ class Settings(BaseSettings):
     snapshot_url: str = "file:///tmp/waitlist/snapshots"
     """Folder or object-store URL for snapshots; every worker must reach it."""
     data_docs_dir: Path | None = None
-    """Where Data Docs are written; none are when empty."""
+    """Folder in which Data Docs are written; if it is empty, none are written."""
     partition_posts: int = Field(500_000, ge=1, le=50_000_000)
-    """Posts in one mapped task, about."""
+    """Approximate number of posts in one mapped task."""
     chunk_posts: int = Field(20_000, ge=1, le=1_000_000)
-    """Posts held in memory at a time, about."""
+    """Approximate number of posts in memory at a time."""
     max_text_bytes: int = Field(4_096, ge=64, le=1_048_576)
-    """Longest text, in UTF-8 bytes, that the bulk reader takes before a chunk falls back to pyodbc."""
+    """Longest text, in UTF-8 bytes, for which the bulk reader's buffers are made; longer texts need another read."""
     pmo_readers: int = Field(2, ge=1, le=64)
-    """Tasks of one DAG that read PMO at a time."""
+    """Tasks of one DAG that read PMO at the same time."""
     pmo_posts_per_second: int | None = Field(None, ge=1, le=10_000_000)
-    """Posts that one such task reads a second at most; none: as many as come."""
+    """The most posts that one such task reads per second; None: no limit."""
     pmo_read_window: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
-    """Hours in which PMO may be read, as ``22:00-06:00`` in Stockholm's time; none: at any."""
+    """Hours in which PMO may be read, such as ``22:00-06:00``, in Stockholm's time; None: at any hour."""
     approvers: str | None = None
-    """User ids, separated by commas, of those who may release or withdraw a wave; with none, nobody may."""
+    """User ids, separated by commas, of the users that may release or withdraw a wave; if empty, no user may."""
     person_readers: str | None = None
-    """User ids, separated by commas, of those who may see patients' names and numbers; with none, nobody may."""
+    """User ids, separated by commas, of the users that may see patients' names and numbers; if empty, no user may."""
     approval_hours: int = Field(72, ge=1, le=24 * 90)
-    """Hours that an approval waits for its answer."""
+    """Hours for which an approval waits for an answer."""
     keep_days: int = Field(30, ge=1, le=MOST_DAYS_KEPT)
-    """Days that a dry run's snapshot, rows and work lists are kept."""
+    """Days for which a dry run's snapshot, rows and work lists are kept."""
     keep_migration_days: int = Field(365, ge=1, le=MOST_DAYS_KEPT)
     """The same for a migration, released or not; never shorter than for a dry run."""
     page_seconds: int = Field(60, ge=5, le=3600)
-    """Seconds that a page of the dashboard may take."""
+    """The most seconds that a page of the dashboard may take."""
     worklists_dir: Path | None = None
-    """Folder in which each batch's work lists have a folder named by the batch; none when empty."""
+    """Folder in which the work lists of each batch have a folder named by the batch; if empty, none are written."""
     rules: RuleSettings = Field(default_factory=RuleSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
     person_service: PersonServiceSettings = Field(default_factory=PersonServiceSettings)
 
     @property
     def approver_ids(self) -> tuple[str, ...]:
-        """Who may release or withdraw a wave."""
+        """The ids of the users that may release or withdraw a wave."""
         return _ids(self.approvers)
 
     @property
     def person_reader_ids(self) -> tuple[str, ...]:
-        """Who may see patients' names and numbers."""
+        """The ids of the users that may see patients' names and numbers."""
         return _ids(self.person_readers)
 
     @classmethod
@@ -172,13 +172,13 @@ class Settings(BaseSettings):
         """Read the environment.
 
         Raises:
-            SettingsError: with every setting that is out of range.
+            SettingsError: names every setting that is out of range.
         """
         faults: list[str] = []
         rules = _read(RuleSettings, faults)
         connections = _read(ConnectionSettings, faults)
         person_service = _read(PersonServiceSettings, faults)
-        # What stands in for settings at fault lets the others be looked at all the same.
+        # Defaults replace the settings at fault, so that the others are still checked.
         settings = _read(
             lambda: cls(
                 rules=rules or RuleSettings.model_construct(),
@@ -193,10 +193,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def read_or_defaults(cls) -> "Settings":
-        """Read the environment; where a setting is at fault, return the defaults of all: nobody may approve then.
+        """Read the environment; if a setting is at fault, return the defaults of all: then no user may approve.
 
-        For code that runs while a DAG file is parsed. An error there would take every DAG out of Airflow, and leave
-        nothing that could fail and tell why. The first step of each run calls ``read``, which names the fault.
+        For code that runs while a DAG file is parsed. An error there would remove every DAG from Airflow, and no task
+        could fail and report the reason. The first step of each run calls ``read``, which names the fault.
         """
         try:
             return cls.read()
@@ -220,7 +220,7 @@ def _read(make: Callable[[], S], faults: list[str]) -> S | None:
             name = "_".join(str(part) for part in fault["loc"]).upper()
             faults.append(f"WAITLIST_{name}: {fault['msg']}")
     except UnreadableError:
-        # Groups of settings are what would be read as JSON.
+        # Pydantic would read a group of settings as JSON.
         faults.append(
             "WAITLIST_RULES, WAITLIST_CONNECTIONS, WAITLIST_PERSON_SERVICE: no settings; "
             "each part has a variable of its own"

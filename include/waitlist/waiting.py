@@ -1,8 +1,8 @@
-"""Calls that wait for another system, ended when it does not answer.
+"""Time limits for calls that wait for another system.
 
-A driver waits in C, where neither a signal nor an exception reaches it, and hardly any has a limit of its own for every
-call. So a timer shuts down the sockets under the call: to the driver the connection is lost, and it returns at once.
-Nothing is asked of the other system for that, which may have stopped, or be gone behind a firewall.
+A driver waits in C code, which neither a signal nor an exception interrupts, and hardly any driver has a time limit for
+every call. So a timer shuts down the sockets of the call: the driver sees a lost connection and returns at once. This
+works without the other system, which may have stopped or be unreachable.
 """
 
 import os
@@ -19,38 +19,38 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _GRACE_SECONDS: Final = 1.0
-"""So much longer than it is told: another system that lives ends a call by the same limit, and says why."""
+"""Added to the limit, since another system that works ends the call at the same limit and reports the reason."""
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
 _Socket = tuple[int, int]
-"""A descriptor and its inode: the number is given away again once it is closed, the inode is not."""
+"""A file descriptor and its inode: the number of a closed descriptor is reused, its inode is not."""
 
 
 class WaitedError(Exception):
-    """Something was waited for until its limit; the text is safe to log."""
+    """A time limit was exceeded; the message is safe to log."""
 
 
 class SilentError(WaitedError):
-    """Another system did not answer."""
+    """Another system did not answer in time."""
 
     def __init__(self, who: str, seconds: float) -> None:
         super().__init__(f"{who} did not answer for {seconds:g} s (WAITLIST_ANSWER_SECONDS)")
 
 
 class LockedError(WaitedError):
-    """Another session kept what was needed."""
+    """Another session did not release a lock in time."""
 
     def __init__(self, who: str, seconds: float) -> None:
         super().__init__(f"another session of {who} did not release a lock for {seconds:g} s (WAITLIST_LOCK_SECONDS)")
 
 
 class Watch:
-    """The sockets of one connection, and how long each call over it may wait.
+    """The sockets of one connection, and the time limit for each call on it.
 
     Args:
-        seconds: that a call may wait.
-        silent: makes the error of a call that was ended.
-        port: of the other system, where it is known: a socket that leads elsewhere is let be.
+        seconds: the time limit.
+        silent: returns the error for a call that exceeded the limit.
+        port: the port of the other system, if it is known; sockets to other ports are ignored.
     """
 
     def __init__(self, seconds: float, silent: Callable[[], Exception], port: int | None = None) -> None:
@@ -69,12 +69,12 @@ class Watch:
         return watch
 
     def connect(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what connects, and take the sockets that are opened meanwhile for the connection's.
+        """Call a function that connects; the sockets that are opened meanwhile are taken as those of the connection.
 
-        Another thread may open one at the same moment; where the port is known, it could only lead to the same system.
+        Another thread may open a socket at the same time; if the port is known, it can only lead to the same system.
 
         Raises:
-            Exception: of ``silent``: the call failed because it waited too long.
+            Exception: the error of ``silent``, if the call exceeded the limit.
         """
         before = _sockets()
 
@@ -87,10 +87,10 @@ class Watch:
         return result
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call what waits for an answer; a call within a call is covered by the outer one.
+        """Call a function that waits for an answer; the limit of an outer call includes the calls within it.
 
         Raises:
-            Exception: of ``silent``: the call failed because it, or an earlier one, waited too long.
+            Exception: the error of ``silent``, if this call or an earlier one exceeded the limit.
         """
         if self._waits:
             return function(*args, **kwargs)
@@ -115,21 +115,21 @@ class Watch:
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Shut down the sockets, so that a call over them returns at once."""
+        """Shut down the sockets, so that a call that uses them returns at once."""
         for descriptor, inode in self._sockets():
-            # On a copy: between the look and the shutdown the number could become another file's.
+            # On a duplicate: between the check and the shutdown, the number could be reused for another file.
             with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
                 if os.fstat(copy.fileno()).st_ino == inode:
                     copy.shutdown(socket.SHUT_RDWR)
 
 
 class Watched:
-    """A driver's object whose every call is watched, as are the objects that it gives.
+    """A driver's object; every call of it has the time limit, and so do the objects that it returns.
 
     Args:
         inner: the object.
-        watch: its connection's.
-        kinds: classes of the driver whose objects are watched when a call gives one.
+        watch: the watch of its connection.
+        kinds: classes of the driver; objects of these classes are watched too when a call returns them.
     """
 
     __slots__ = ("_inner", "_kinds", "_watch")
@@ -162,8 +162,8 @@ class Watched:
         return self._watch.call(next, self._inner)
 
     def __del__(self) -> None:
-        # Some objects talk to their server as they go. At the interpreter's end no thread starts any more, and whoever
-        # starts one waits for ever; nothing is said to a server then.
+        # Some objects send a message to their server when they are deleted. While the interpreter shuts down no thread
+        # can be started, and starting one would block forever, so nothing is sent then.
         with suppress(Exception):
             if sys.is_finalizing():
                 self._watch.hang_up()
@@ -194,5 +194,5 @@ def _leads_to(port: int | None, one: _Socket) -> bool:
             peer = copy.getpeername()
     except OSError:
         return False
-    # The path of a local socket ends with the port as well.
+    # The path of a local socket also ends with the port.
     return bool(peer[1] == port) if isinstance(peer, tuple) else str(peer).endswith(f".{port}")

@@ -1,4 +1,4 @@
--- Posts of a unit left to handle: in a batch, in the one before it, and in both.
+-- Posts of a unit that staff still have to handle: in a batch, in the one before it, and in both.
 -- Parameters: batch_id, before, units, with_null, handled
 WITH now_left AS (
     SELECT post.post_id

@@ -1,4 +1,4 @@
--- The categories that a batch's posts have in PMO, with the list recommended for them, and at how many units.
+-- The categories of a batch's posts in PMO, with the list recommended for each and the number of units that use it.
 -- Parameters: batch_id
 SELECT
     kategori,

@@ -1,4 +1,4 @@
--- Posts of a unit that each rule found something in, and how many of them are left to handle.
+-- Posts of a unit with a finding of each rule, and how many of them staff still have to handle.
 -- Parameters: batch_id, units, with_null, handled
 SELECT
     found."rule",

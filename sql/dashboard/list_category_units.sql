@@ -1,4 +1,4 @@
--- The units at which the posts of some categories of PMO are, in a batch.
+-- The units that have posts of some categories of PMO, in a batch.
 -- Parameters: batch_id, categories
 SELECT DISTINCT
     kategori,

@@ -1,4 +1,4 @@
--- The batches that were ever released, the latest first, and how many of their posts Millennium reads now.
+-- All batches that were released, the latest first, and the number of their posts that Millennium reads now.
 -- Parameters: none
 SELECT
     batch.batch_id,

@@ -1,4 +1,4 @@
--- Posts of some units in some batches: all, those that migrate, and those left to handle.
+-- Posts of some units in some batches: all, those that migrate, and those that staff still have to handle.
 -- Parameters: batch_ids, handled, units
 SELECT
     batch_id,

@@ -1,27 +1,28 @@
--- The waiting list of PMO as it stood at the end of a day, one row a post.
+-- The waiting list of PMO as it was at the end of a day, one row per post.
 --
--- This file alone knows PMO's tables: to read another PMO, change it and nothing else. The columns that it
+-- Only this file names PMO's tables: to read another PMO, change this file and nothing else. The columns that it
 -- must return, their types and what they mean: docs/data-contract.md. It reads the synthetic PMO's tables.
 --
--- Parameters, each bound, never pasted in; a parameter may be used more than once:
---   :as_of         text, required: the day after the as-of date, as YYYY-MM-DD. Its 00:00 is the moment that
---                  the list is asked for, in PMO's local time. Compare timestamps with it as it is; where it
---                  needs a type (SQL Server's old datetime), CAST(:as_of AS date) is safe there; cast such a column
---                  to datetime2 below as well, since the tests of form read it as text. Do not cast
---                  it in SQLite, which would make the number 2024 of it.
---   :from_post_id  text, optional: the first post_id wanted.
---   :to_post_id    text, optional: the last post_id wanted, itself included.
---                  The code asks for key ranges, units and counts from outside, as
---                  SELECT ... FROM (<this query>) AS q WHERE q.post_id >= ...; every database tried here finds
---                  its way to the index on post_id through that. Only a query in which it does not (a
---                  DISTINCT, a window) should name the range itself:
+-- Parameters, always bound, never inserted as text; a parameter may be used more than once:
+--   :as_of         text, required: the day after the as-of date, as YYYY-MM-DD. The query returns the list as it
+--                  was at 00:00 of that day, in PMO's local time. Compare timestamps with the parameter as it is. If
+--                  it needs a type (SQL Server's old datetime), CAST(:as_of AS date) is safe there; then also cast
+--                  such a column to datetime2 below, since the tests of its form read it as text. Do not cast the
+--                  parameter in SQLite, which would convert it to the number 2024.
+--   :from_post_id  text, optional: the first post_id to return.
+--   :to_post_id    text, optional: the last post_id to return, itself included.
+--                  The code adds key ranges, units and counts around this query, as
+--                  SELECT ... FROM (<this query>) AS q WHERE q.post_id >= ...; every database tested uses the
+--                  index on post_id for that. Only a query in which a database cannot do so (with a
+--                  DISTINCT or a window function) should use the range itself:
 --                  post_id BETWEEN CAST(:from_post_id AS BIGINT) AND CAST(:to_post_id AS BIGINT).
 --
--- Being a subquery, it has no ORDER BY, no WITH and no semicolon. Comments are taken out before it is sent.
--- Nothing drops out of sight: patient and unit are joined from the left, and only a moment that is written
--- YYYY-MM-DD... keeps a post out, as registered later or closed before. Whatever else stands in registrerad or
--- avslutad is returned: an empty avslutad is an open post, and what is no moment stops the extract, which names the
--- post. Where PMO's columns are timestamps, only infinity is no moment.
+-- The query is used as a subquery, so it has no ORDER BY, no WITH and no semicolon. Comments are removed before it is
+-- sent. No post is lost unnoticed: patient and unit are joined with LEFT JOIN, and a post is left out only if
+-- registrerad or avslutad is a timestamp, written YYYY-MM-DD..., that shows it as registered later or closed before.
+-- Any other value of these columns is returned: an empty avslutad means an open post, and a value that is not a
+-- timestamp stops the extract with an error that names the post. If PMO's columns have the type timestamp, only
+-- infinity is such a value.
 SELECT
     v.post_id,
     p.personnummer,

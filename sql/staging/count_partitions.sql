@@ -1,4 +1,4 @@
--- Each partition as it was accounted for when it was loaded, and what its key range holds now.
+-- The counts of each partition when it was loaded, and the counts of its key range now.
 -- Parameters: batch_id
 SELECT
     part.lower_key,

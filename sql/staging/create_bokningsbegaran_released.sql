@@ -1,4 +1,4 @@
--- What RevenueCycle's load reads: booking requests of released batches, nothing else.
+-- The view that RevenueCycle's load reads: the booking requests of released batches, nothing else.
 -- Created by migration 0001; to change the view, add a file and a migration.
 CREATE VIEW millennium_staging.bokningsbegaran_released AS
 SELECT

@@ -1,4 +1,4 @@
--- The batches that count for readers (dashboard, work lists, trend): whole and verified, or later.
+-- The batches that readers see (dashboard, work lists, trend): verified, or in a later state.
 -- Created by migration 0001; to change the view, add a file and a migration.
 CREATE VIEW millennium_staging.readable_batch AS
 SELECT

@@ -1,6 +1,6 @@
--- Booking requests whose stored columns no longer give their row_hash (SHA-256 of the columns, joined by U+001F).
--- canonical_columns is replaced by the columns' texts: waitlist.staging.row_hash writes them from their declaration.
--- The connection brings sha256_hex, since SQLite has no hash function.
+-- Booking requests whose stored columns no longer match their row_hash (SHA-256 of the columns, joined by U+001F).
+-- canonical_columns is replaced by SQL of the columns' texts, which waitlist.staging.row_hash writes.
+-- The connection defines sha256_hex, since SQLite has no hash function.
 -- Parameters: batch_id
 SELECT post_id
 FROM millennium_staging.bokningsbegaran

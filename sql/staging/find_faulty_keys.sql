@@ -1,4 +1,4 @@
--- Rows without a post_id, and posts that stand twice: what no comparison by key would notice.
+-- Rows without a post_id, and posts that occur more than once: a comparison by key detects neither.
 -- Parameters: batch_id
 SELECT
     'disposition' AS place,

@@ -1,5 +1,5 @@
--- Posts of a batch that the released view also shows in another batch. Each is looked up by key in every other
--- released batch: found by post_id alone, as the view would have it, SQLite reads all requests anew for each post.
+-- Posts of a batch that the released view also shows in another batch. Each post is looked up by its full key in every
+-- other released batch: with a lookup in the view by post_id alone, SQLite reads all requests again for each post.
 -- Parameters: batch_id
 SELECT shown.post_id
 FROM millennium_staging.bokningsbegaran_released AS shown

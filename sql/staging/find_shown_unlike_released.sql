@@ -1,4 +1,4 @@
--- Posts of a batch that the released view shows otherwise than released_post has them, or that only one of both has.
+-- Posts of a batch for which the released view and released_post differ, or that only one of the two has.
 -- Parameters: batch_id
 SELECT shown.post_id
 FROM millennium_staging.bokningsbegaran_released AS shown

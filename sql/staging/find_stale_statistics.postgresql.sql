@@ -1,4 +1,4 @@
--- Tables with rows that the planner's statistics do not know of yet.
+-- Tables with rows that the planner's statistics do not include yet.
 SELECT relname
 FROM pg_stat_user_tables
 WHERE

@@ -1,6 +1,6 @@
--- What the account of the pipeline and the dashboard needs, where another account owns the tables. To be run by that
--- owner, under the name of your account, and again after each migration. It may neither change nor remove what is
--- on record; the guards hold for what it may.
+-- The rights of the account of the pipeline and the dashboard, if another account owns the tables. The owner runs this
+-- with the name of your account, and again after each migration. The account may neither change nor remove entries of
+-- the audit trails; the guards restrict its other rights.
 GRANT USAGE ON SCHEMA millennium_staging TO waitlist_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA millennium_staging TO waitlist_loader;
 GRANT INSERT, UPDATE ON millennium_staging.batch TO waitlist_loader;

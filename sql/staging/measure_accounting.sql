@@ -1,5 +1,5 @@
--- A batch's accounts beside what its tables hold now. Posts that migrate and booking requests are matched once: what
--- is left on either side is lost or added.
+-- A batch's recorded counts beside the counts of its tables now. Posts that migrate and booking requests are matched
+-- once: a row without a match is lost or added.
 -- Parameters: batch_id
 SELECT
     batch.posts_extracted,

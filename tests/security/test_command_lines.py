@@ -46,7 +46,7 @@ def test_a_password_on_the_command_line_is_refused_with_where_it_belongs(
         main(["--staging", url, *others])
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert "everybody on this machine can read the password there: put the URL into WAITLIST_STAGING_URL" in said
+    assert "every user of this machine can read the password there: put the URL into WAITLIST_STAGING_URL" in said
     assert SECRET not in said
 
 

@@ -321,7 +321,7 @@ class OdbcSource:
         return Watch(self._limits.answer_seconds, silent, self._port)
 
     def dialect(self, connection: pyodbc.Connection) -> Dialect:
-        """Say what database a connection leads to, and prepare the connection for it.
+        """Return the dialect of the database that a connection leads to, and run its ``prepare``.
 
         Raises:
             SourceError: the driver would change texts.
