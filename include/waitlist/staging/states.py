@@ -132,6 +132,6 @@ class StagedRange:
     upper: int | None
     posts: int
     digest: str
-    """Of the rows that were staged."""
+    """Digest of the staged rows."""
     part_sha256: str | None
     """SHA-256 of the part of the snapshot that they were staged from; None: an earlier release staged them."""

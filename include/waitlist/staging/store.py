@@ -203,7 +203,7 @@ class StagingStore:
     def replace_quality(
         self, batch_id: str, suite: str, results: Iterable["QualityResult"], *, file: BatchFile | None = None
     ) -> None:
-        """Replace the results of one suite, and put the file that tells them on the batch's list.
+        """Replace the results of one suite, and add the file of these results to the batch's list.
 
         Raises:
             StagingError: the batch is unknown or immutable, a result is of another suite, or two are
