@@ -24,6 +24,7 @@ check ruff format --check .
 check mypy
 check mypy --config-file mypy-tests.ini --cache-dir .mypy_cache/tests
 check lint-imports --no-logo
+check python scripts/check_english.py
 check sqlfluff lint --disable-progress-bar sql
 if command -v docker-compose >/dev/null; then
     check compose_config docker-compose

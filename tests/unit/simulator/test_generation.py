@@ -510,7 +510,7 @@ class TestWriting:
     def test_a_file_that_is_no_database_is_never_replaced(self, tmp_path: Path) -> None:
         notes = tmp_path / "anteckningar.txt"
         notes.write_text("Inte en databas, men minst så lång som ett filhuvud i SQLite.\n" * 20, encoding="utf-8")
-        with pytest.raises(SimulatorError, match="no SQLite database"):
+        with pytest.raises(SimulatorError, match="not a SQLite database"):
             generate(Order(10), tmp_path / "out", sqlite=notes, replace=True)
 
     def test_some_database_must_be_named(self, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ _PLATFORM_CODE: Final = re.compile(r"(?<![A-Za-z0-9])VP[0-9]{3}(?![A-Za-z0-9])")
 
 
 class _Reading:
-    """What lxml tells of a document as it comes; made for each answer anew."""
+    """The events that lxml reports while it reads a document; one object for each answer."""
 
     def __init__(self, root: _Place) -> None:
         self._open: list[_Place | None] = [root]
@@ -252,7 +252,7 @@ def read_answer(
 
 
 def read_fault(pieces: Iterable[bytes]) -> str:
-    """Return what of a fault may be told: codes of closed sets, never its text.
+    """Return the parts of a fault that may be reported: codes of closed sets, never its text.
 
     Returns:
         ``fault Server, VP007``, with the parts that are there; empty where it is no fault.

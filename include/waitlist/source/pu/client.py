@@ -106,13 +106,13 @@ class PersonServiceClient:
         self._validity.check(asked_at)
         until = self._rest.until()
         if until is not None and asked_at < until:
-            raise PersonServiceRestError(f"the person service failed just now: nobody asks it before {_told(until)}")
+            raise PersonServiceRestError(f"the person service failed just now: nobody asks it before {_in_utc(until)}")
         begun = time.monotonic()
         outcome = self._outcome(ids, asked_at)
         if isinstance(outcome, str):
             until = self._now() + REST
             self._rest.rest_until(until)
-            raise PersonServiceError(f"the person service {outcome}; nobody asks it again before {_told(until)}")
+            raise PersonServiceError(f"the person service {outcome}; nobody asks it again before {_in_utc(until)}")
         log.info("The person service answered for %d persons in %.1f s.", len(ids), time.monotonic() - begun)
         return outcome
 
@@ -123,7 +123,7 @@ class PersonServiceClient:
         seconds = self._settings.pu_seconds
         watch = Watch(seconds, _SilentError, self._url.port or _HTTPS_PORT)
         try:
-            # Watched as a whole: a limit for each read would let an answer that comes by drops last for ever.
+            # Watched as a whole: with a limit for each read alone, an answer that arrives in drops could last for ever.
             return watch.connect(self._exchange, ids, asked_at)
         except (_SilentError, httpx.TimeoutException):
             return f"did not answer within {seconds} s (WAITLIST_PU_SECONDS)"
@@ -133,7 +133,7 @@ class PersonServiceClient:
             return f"refused the call: {error}"
         except httpx.HTTPError as error:
             return f"could not be reached, or broke off: {_of_transport(error)}"
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote a person
+        except Exception as error:  # noqa: BLE001 - the text of any error may quote a person
             return f"could not be asked: {type(error).__name__}"
 
     def _exchange(self, ids: list[str], asked_at: dt.datetime) -> list[PersonStatus]:
@@ -167,7 +167,7 @@ def _checked(text: str) -> httpx.URL:
     return url
 
 
-def _told(moment: dt.datetime) -> str:
+def _in_utc(moment: dt.datetime) -> str:
     return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -35,7 +35,7 @@ class NameWords:
 
     Args:
         surname: as the register has it; must not be empty.
-        middle_name: empty where there is none.
+        middle_name: empty where the register has none.
     """
 
     __slots__ = ("_words",)
@@ -72,7 +72,7 @@ class PersonStatus:
         primary: the number is the person's present one.
         deregistered: the person is no longer on the population register.
         reason: why; None where the service does not say.
-        found_dead: there is a date at which the person was found dead, whatever the reason.
+        found_dead: there is a date at which the person was found dead, with any reason.
         name: the record's name for a comparison; None where it has no surname.
     """
 
