@@ -1,6 +1,7 @@
 """The moment before which nobody asks the service.
 
-The national architecture forbids a call within five minutes of one that failed (RIV-TA, rule 22), by any process. So the moment is kept where every process sees it, and is looked at before each call.
+The national architecture forbids a call within five minutes of one that failed (RIV-TA, rule 22), by any process.
+So the moment is kept where every process sees it, and each call reads it first.
 """
 
 import datetime as dt
