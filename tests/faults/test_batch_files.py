@@ -267,6 +267,23 @@ def test_duplicates_of_parts_that_were_read_again_since_are_refused(site: Site) 
         steps.reconcile(site.run, now=NOW)
 
 
+def test_a_part_that_a_rerun_leaves_out_is_an_earlier_read_of_the_same_batch_as_a_whole(site: Site) -> None:
+    site.ask_pmo("UPDATE vantelistepost SET orsak = 'En annan orsak'")
+    steps, run = site.steps(), site.run
+    before = {path.name: path.read_bytes() for path in site.folder.glob("part-*.parquet")}
+    *again, left_out = steps.plan_extract(run)
+    for number in again:
+        steps.extract(run, number)
+    steps.find_duplicates(run)
+    for number in again:
+        steps.assess(run, number, now=NOW)
+    verified(steps, site.out, run)
+    assert site.staged() == site.waiting()
+    after = {path.name: path.read_bytes() for path in site.folder.glob("part-*.parquet")}
+    assert {name for name in before if after[name] == before[name]} == {file_name(left_out)}
+    assert [part.partition for part in shown(site).parts] == [*again, left_out]
+
+
 def test_a_plan_for_something_else_than_the_batch_was_opened_for_last_is_refused(site: Site) -> None:
     units = tuple(sorted(site.steps().facts.mappings.units))[:2]
     steps = site.steps()
