@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from waitlist.columns import texts
 from waitlist.judge import booking_request
+from waitlist.judge.persons import Persons
 from waitlist.judge.posts import NO_POSTS, Mask, Posts, RuleContext
 from waitlist.judge.rules import DISPOSITIONS, RAISED, RULES, Code, Disposition, Severity, severity
 from waitlist.schema import POSTS, PostIds
@@ -57,6 +58,7 @@ def assess(
     *,
     duplicates: PostIds = NO_POSTS,
     released: PostIds = NO_POSTS,
+    persons: Persons | None = None,
 ) -> Assessment:
     """Assess a chunk of posts.
 
@@ -65,11 +67,12 @@ def assess(
         context: as-of date, mappings and rule settings.
         duplicates: post ids that ``duplicates.find`` returned for the whole batch.
         released: post ids that an earlier batch released.
+        persons: what the person service answered; None where it is not to be asked.
 
     Returns:
         n dispositions, any number of findings, and one booking request for each ``migrate``.
     """
-    posts = Posts(table, context, duplicates=duplicates, released=released)
+    posts = Posts(table, context, duplicates=duplicates, released=released, persons=persons)
     fired = {code: rule.predicate(posts) for code, rule in RULES.items()}
     severities = {code: severity(rule, posts) for code, rule in RULES.items()}
     disposition = _decide(fired, severities, len(posts))
@@ -86,6 +89,7 @@ def decide(
     *,
     duplicates: PostIds = NO_POSTS,
     released: PostIds = NO_POSTS,
+    persons: Persons | None = None,
 ) -> npt.NDArray[np.int8]:
     """Return only the disposition that ``assess`` gives each post, as an index into ``Disposition``.
 
@@ -94,8 +98,9 @@ def decide(
         context: as-of date, mappings and rule settings.
         duplicates: as for ``assess``.
         released: as for ``assess``.
+        persons: as for ``assess``.
     """
-    posts = Posts(table, context, duplicates=duplicates, released=released)
+    posts = Posts(table, context, duplicates=duplicates, released=released, persons=persons)
     deciding = {code: RULES[code] for code in rules_that_decide(context)}
     fired = {code: rule.predicate(posts) for code, rule in deciding.items()}
     return _decide(fired, {code: severity(rule, posts) for code, rule in deciding.items()}, len(posts))

@@ -58,7 +58,7 @@ def build(posts: Posts, wanted: Mask) -> pa.Table:
         pc.take(visit_types, _places(posts.category.own_list[wanted])),
         pc.coalesce(facilities, unit_name),
         posts.beskrivning(rows),
-        pc.take(posts.column("sekretess"), rows),
+        pc.take(posts.sekretess, rows),
     ]
     requests = pa.Table.from_arrays(columns, names=SCHEMA.names[:-1])
     return requests.append_column("row_hash", row_hashes(requests)).cast(SCHEMA)

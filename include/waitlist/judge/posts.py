@@ -20,6 +20,7 @@ from waitlist.columns.dates import Days
 from waitlist.facts.mappings import Mappings, Unit
 from waitlist.judge.categories import CategoryMatch, CategoryMatcher
 from waitlist.judge.identity import Identities, Kind, classify
+from waitlist.judge.persons import Persons
 from waitlist.schema import PostIds
 from waitlist.settings import RuleSettings
 
@@ -111,6 +112,7 @@ class Posts:
         *,
         duplicates: PostIds = NO_POSTS,
         released: PostIds = NO_POSTS,
+        persons: Persons | None = None,
     ) -> None:
         """Take the posts of a table.
 
@@ -119,10 +121,12 @@ class Posts:
             context: as-of date, mappings and rule settings.
             duplicates: sorted post ids that ``duplicates.find`` returned for the whole batch.
             released: sorted post ids that an earlier batch released.
+            persons: what the person service answered; None where it is not to be asked.
         """
         self._table = table
         self._duplicates = duplicates
         self._released = released
+        self._persons = persons
         self._clean: dict[str, CleanText] = {}
         self.context = context
 
@@ -172,6 +176,55 @@ class Posts:
     def has_personnummer(self) -> Mask:
         """The number is a personnummer."""
         return self.is_kind(Kind.PERSONNUMMER)
+
+    @property
+    def asks_persons(self) -> bool:
+        """Whether the person service is to be asked about everybody who waits."""
+        return self._persons is not None
+
+    @cached_property
+    def answered(self) -> Mask:
+        """The person service has said something of the person."""
+        return np.asarray(pc.is_valid(self._answer).to_numpy(zero_copy_only=False))
+
+    def person_flag(self, name: str) -> Mask:
+        """Return a flag of each person's answer, False for a person without an answer."""
+        if self._persons is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        found = pc.take(self._persons.answers.column(name).combine_chunks(), self._answer)
+        return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
+
+    def person_reason_is(self, *reasons: str) -> Mask:
+        """Tell where the person was taken off the population register for one of these reasons."""
+        if self._persons is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        found = pc.take(self._persons.answers.column("reason").combine_chunks(), self._answer)
+        return np.asarray(pc.is_in(found, value_set=pa.array(reasons)).to_numpy(zero_copy_only=False))
+
+    @cached_property
+    def has_other_name(self) -> Mask:
+        """PMO's name has no word of the person's surname or middle name."""
+        if self._persons is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        return np.isin(self.post_id, self._persons.other_name, assume_unique=True)
+
+    @cached_property
+    def is_protected_by_service(self) -> Mask:
+        """The person service has either of its two marks of protection."""
+        return self.person_flag("protected_person") | self.person_flag("protected_record")
+
+    @cached_property
+    def sekretess(self) -> pa.BooleanArray:
+        """The mark of protection of PMO or of the person service; null where neither says so and PMO says nothing."""
+        return pc.or_kleene(self.column("sekretess"), pa.array(self.is_protected_by_service))
+
+    @cached_property
+    def _answer(self) -> pa.Int32Array:
+        """The place of each person's answer, null without one."""
+        if self._persons is None:
+            return pa.nulls(len(self), pa.int32())
+        asked = self._persons.answers.column("person_id").combine_chunks()
+        return pc.index_in(self.identities.person_id, value_set=asked)
 
     @cached_property
     def category(self) -> CategoryMatch:

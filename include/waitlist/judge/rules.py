@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 from waitlist.columns import dates, texts
 from waitlist.facts.mappings import CARE_AREAS, CHILD_HEALTH, Unit
 from waitlist.judge.identity import Kind
+from waitlist.judge.persons import DECEASED, EMIGRATED, OLD_NUMBER
 from waitlist.judge.posts import CONTACT_FORMS, Mask, Posts
-from waitlist.settings import StraddlePolicy
+from waitlist.settings import PersonsForTests, StraddlePolicy
 
 
 class Severity(StrEnum):
@@ -84,6 +85,13 @@ class Code(StrEnum):
     TEXT_CLEANED = "TEXT_CLEANED"
     ALREADY_RELEASED = "ALREADY_RELEASED"
     PROTECTED_IDENTITY = "PROTECTED_IDENTITY"
+    PU_DECEASED = "PU_DECEASED"
+    PU_NUMBER_CHANGED = "PU_NUMBER_CHANGED"
+    PU_DEREGISTERED = "PU_DEREGISTERED"
+    PU_NOT_FOUND = "PU_NOT_FOUND"
+    PU_TEST_PERSON = "PU_TEST_PERSON"
+    PU_NAME_MISMATCH = "PU_NAME_MISMATCH"
+    PU_NOT_ASKED = "PU_NOT_ASKED"
 
 
 class Step(Enum):
@@ -233,6 +241,21 @@ def _driftstart(posts: Posts, places: Places) -> pa.Array:
 
 def _length(posts: Posts, places: Places) -> pa.Array:
     return pc.cast(pa.array(posts.beskrivning_length[places]), pa.string())
+
+
+def _protected_by(posts: Posts, places: Places) -> pa.Array:
+    """Name who has the mark; nothing where the person service is not asked."""
+    if not posts.asks_persons:
+        return _no_detail(posts, places)
+    by_pmo, by_service = posts.flag("sekretess")[places], posts.is_protected_by_service[places]
+    names = np.array(["", "PMO", "PU", "PMO, PU"])
+    return pa.array(names[by_pmo + 2 * by_service].tolist(), pa.string())
+
+
+def _named_deregistration(posts: Posts, places: Places) -> pa.Array:
+    """Name the one reason that tells staff what to ask about."""
+    emigrated = pa.array(posts.person_reason_is(EMIGRATED)[places])
+    return pc.if_else(emigrated, pa.scalar("utvandrad"), pa.scalar(None, pa.string()))
 
 
 @_rule(Code.NOT_WAITING, "1, 8", _BLOCKS, ("vantar_pa_besok",), leads_to=Step.NOBODY_WAITS)
@@ -511,11 +534,78 @@ def already_released(posts: Posts) -> Mask:
     return posts.is_released
 
 
-@_rule(Code.PROTECTED_IDENTITY, "8", _INFO, ("sekretess",))
+@_rule(Code.PROTECTED_IDENTITY, "8", _INFO, ("sekretess", "personnummer"), detail=_protected_by)
 def protected_identity(posts: Posts) -> Mask:
-    """The person has a sekretessmarkering: the post migrates, and the mark is migrated with it."""
-    return posts.flag("sekretess")
+    """PMO has a sekretessmarkering, or the person service has one or skyddad folkbokföring.
 
+    The post migrates, and the mark is migrated with it. Where the service is asked, the finding names which of them
+    has the mark.
+    """
+    return posts.flag("sekretess") | posts.is_protected_by_service
+
+
+@_rule(Code.PU_DECEASED, "8", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
+def pu_deceased(posts: Posts) -> Mask:
+    """The person service gives death as the reason of deregistration, or a date on which the person was found dead."""
+    return posts.person_flag("found_dead") | posts.person_reason_is(DECEASED)
+
+
+@_rule(Code.PU_NUMBER_CHANGED, "8", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
+def pu_number_changed(posts: Posts) -> Mask:
+    """The person service says that the number is not the person's present one."""
+    replaced = posts.person_flag("found") & ~posts.person_flag("is_primary")
+    return replaced | posts.person_reason_is(OLD_NUMBER)
+
+
+@_rule(Code.PU_DEREGISTERED, "8", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON, detail=_named_deregistration)
+def pu_deregistered(posts: Posts) -> Mask:
+    """The person is deregistered for another reason than death or a changed number, or for none that is known."""
+    return posts.person_flag("deregistered") & ~posts.person_reason_is(DECEASED, OLD_NUMBER)
+
+
+@_rule(Code.PU_NOT_FOUND, "8", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
+def pu_not_found(posts: Posts) -> Mask:
+    """The person service has no record of the number."""
+    return posts.answered & ~posts.person_flag("found")
+
+
+@_rule(Code.PU_TEST_PERSON, "8", _BLOCKS, ("personnummer",), leads_to=Step.UNSAFE_PERSON)
+def pu_test_person(posts: Posts) -> Mask:
+    """The person service's record is made for tests, and `WAITLIST_PU_TEST_PERSONS` is `refuse`."""
+    if posts.context.rules.pu_test_persons is PersonsForTests.ALLOW:
+        return np.zeros(len(posts), dtype=np.bool_)
+    return posts.person_flag("test_person")
+
+
+@_rule(Code.PU_NAME_MISMATCH, "8", _WARNING, ("post_id",))
+def pu_name_mismatch(posts: Posts) -> Mask:
+    """No word of the surname or middle name that the person service has is in PMO's name of the patient.
+
+    The number is somebody else's, or the patient has a new surname. No finding for a record without a surname.
+    """
+    return posts.has_other_name
+
+
+@_rule(Code.PU_NOT_ASKED, "8", _INFO, ("vantar_pa_besok", "personnummer"))
+def pu_not_asked(posts: Posts) -> Mask:
+    """The patient waits and has a personnummer, and the person service has not answered about it."""
+    if not posts.asks_persons:
+        return np.zeros(len(posts), dtype=np.bool_)
+    return posts.waits & posts.has_personnummer & ~posts.answered
+
+
+OF_PERSONS: Final = frozenset(
+    {
+        Code.PU_DECEASED,
+        Code.PU_NUMBER_CHANGED,
+        Code.PU_DEREGISTERED,
+        Code.PU_NOT_FOUND,
+        Code.PU_TEST_PERSON,
+        Code.PU_NAME_MISMATCH,
+        Code.PU_NOT_ASKED,
+    }
+)
+"""Rules that only fire where the person service is asked."""
 
 RULES: Final[Mapping[Code, Rule]] = MappingProxyType({code: _DECLARED[code] for code in Code})
 """Every rule by its code, in the order in which findings are listed."""

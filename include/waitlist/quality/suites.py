@@ -21,14 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from waitlist.exceptions import SuiteError, reason_of
 from waitlist.files import read_kept
 from waitlist.judge.request_columns import NAMES
-from waitlist.judge.rules import RULES, Code
+from waitlist.judge.rules import OF_PERSONS, RULES, Code
 from waitlist.results import FailureSeverity
 from waitlist.schema import POSTS
 
 CONTRACT: Final = "extract_contract"
 """The suite whose critical expectations stop the run."""
 
-NOT_IN_A_CHUNK: Final = frozenset({Code.DUPLICATE_POST, Code.ALREADY_RELEASED})
+NOT_IN_A_CHUNK: Final = frozenset({Code.DUPLICATE_POST, Code.ALREADY_RELEASED}) | OF_PERSONS
 """Rules that need more than the posts themselves, so no expectation can check them."""
 
 STAGED_COLUMNS: Final = ("batch_id", "post_id", *NAMES, "row_hash")

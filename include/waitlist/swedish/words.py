@@ -247,7 +247,44 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
             "Redan överförd", "Posten är redan överförd till Millennium. Ändringar görs där."
         ),
         Code.PROTECTED_IDENTITY: RuleText(
-            "Sekretessmarkering", "Patienten har sekretessmarkering. Märkningen följer med till Millennium."
+            "Sekretessmarkering",
+            "Patienten har sekretessmarkering. Märkningen följer med till Millennium.",
+            "Patienten har skyddade personuppgifter enligt {detail}. Märkningen följer med till Millennium.",
+        ),
+        Code.PU_DECEASED: RuleText(
+            "Avliden enligt folkbokföringen",
+            "Patienten är avliden enligt folkbokföringen. Ta bort posten i PMO. Skicka ingen kallelse.",
+        ),
+        Code.PU_NUMBER_CHANGED: RuleText(
+            "Personnumret har ersatts",
+            "Patienten har fått ett annat personnummer enligt folkbokföringen. Ta reda på vilket, och rätta "
+            "personnumret i PMO. Går det inte, hantera posten manuellt och avsluta den när patienten är bokad.",
+        ),
+        Code.PU_DEREGISTERED: RuleText(
+            "Inte längre folkbokförd",
+            "Patienten är inte längre folkbokförd. Ta reda på om patienten ska komma innan någon kallelse skickas. "
+            "Hantera posten manuellt, och avsluta den i PMO när det är gjort.",
+            "Patienten är inte längre folkbokförd ({detail}). Ta reda på om patienten ska komma innan någon kallelse "
+            "skickas. Hantera posten manuellt, och avsluta den i PMO när det är gjort.",
+        ),
+        Code.PU_NOT_FOUND: RuleText(
+            "Okänt personnummer",
+            "Personuppgiftstjänsten känner inte till personnumret. Kontrollera och rätta det i PMO, eller hantera "
+            "posten manuellt och avsluta den när patienten är bokad.",
+        ),
+        Code.PU_TEST_PERSON: RuleText(
+            "Testperson enligt Personuppgiftstjänsten",
+            "Numret är en testpersons enligt Personuppgiftstjänsten. Kontrollera namnet. Är det en testpatient, "
+            "avsluta posten i PMO. Är det en verklig patient, rätta personnumret i PMO.",
+        ),
+        Code.PU_NAME_MISMATCH: RuleText(
+            "Namnet stämmer inte med folkbokföringen",
+            "Efternamnet i PMO är ett annat än folkbokföringens. Antingen har patienten bytt efternamn, eller så är "
+            "personnumret någon annans. Kontrollera vem patienten är, och rätta namnet eller personnumret i PMO.",
+        ),
+        Code.PU_NOT_ASKED: RuleText(
+            "Inte kontrollerad mot folkbokföringen",
+            "Personuppgiftstjänsten har inte svarat om patienten. Ingen åtgärd behövs: frågan ställs igen.",
         ),
     }
 )
