@@ -3,7 +3,7 @@
 -- the audit trails; the guards restrict its other rights.
 GRANT USAGE ON SCHEMA millennium_staging TO waitlist_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA millennium_staging TO waitlist_loader;
-GRANT INSERT, UPDATE ON millennium_staging.batch TO waitlist_loader;
+GRANT INSERT, UPDATE ON millennium_staging.batch, millennium_staging.service_rest TO waitlist_loader;
 GRANT INSERT, DELETE ON
 millennium_staging.batch_file,
 millennium_staging.batch_partition,
@@ -11,6 +11,8 @@ millennium_staging.bokningsbegaran,
 millennium_staging.disposition,
 millennium_staging.finding,
 millennium_staging.gate_result,
+millennium_staging.person_name,
+millennium_staging.person_status,
 millennium_staging.quality_result,
 millennium_staging.released_change,
 millennium_staging.released_post,

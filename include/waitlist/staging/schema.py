@@ -322,6 +322,41 @@ access_log: Final = Table(
     Column("posts", BigInteger, nullable=False),
 )
 
+# What the person service has answered about a person last, without a name. It belongs to no batch: the answers that
+# one was judged by are in its folder.
+person_status: Final = Table(
+    "person_status",
+    METADATA,
+    Column("person_id", _key(12), primary_key=True),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("found", Boolean, nullable=False),
+    Column("protected_person", Boolean, nullable=False),
+    Column("protected_record", Boolean, nullable=False),
+    Column("test_person", Boolean, nullable=False),
+    Column("is_primary", Boolean, nullable=False),
+    Column("deregistered", Boolean, nullable=False),
+    Column("found_dead", Boolean, nullable=False),
+    Column("reason", Unicode(2)),
+)
+
+# Whether a name that PMO has for a person is the register's: by a keyed hash of PMO's, and nothing of the register's.
+person_name: Final = Table(
+    "person_name",
+    METADATA,
+    Column("person_id", _key(12), primary_key=True),
+    Column("name_hash", _key(64), primary_key=True),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("agrees", Boolean, nullable=False),
+)
+
+# The moment before which no worker calls a service that has just failed.
+service_rest: Final = Table(
+    "service_rest",
+    METADATA,
+    Column("service", _key(32), primary_key=True),
+    Column("rest_until", UtcDateTime, nullable=False),
+)
+
 # A view: in a MetaData of its own, so that nothing creates or empties it as a table.
 bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",

@@ -5,10 +5,11 @@ import logging
 
 from upath import UPath
 
+from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import SettingsError
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
-from waitlist.staging import BatchState, retention
+from waitlist.staging import BatchState, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
@@ -73,5 +74,9 @@ class Upkeep(Steps):
                 counts = {"batches": 1, "rows": sum(held.rows.values()), **held.files}
                 log.info("batch %s is %s: %s %s", batch.batch_id, reason, verb, counts)
                 total = {name: count + counts.get(name, 0) for name, count in total.items()}
+        old = dt.datetime.combine(on, dt.time(), STOCKHOLM) - dt.timedelta(days=periods.dry_run)
+        answers = (persons.count_older if only_tell else persons.remove_older)(self.store.database, old)
+        if answers:
+            total["person_answers"] = answers
         log.info("%s in all: %s", verb, total)
         return total

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from tests.support import batches
@@ -18,12 +19,13 @@ from upath import UPath
 from waitlist import paths
 from waitlist.exceptions import SettingsError
 from waitlist.facts.mappings import load_mappings
+from waitlist.judge.persons import ANSWERS
 from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.readiness import LATEST, read_readiness
 from waitlist.settings import Settings
-from waitlist.staging import EventName, StagingStore, retention, schema
+from waitlist.staging import EventName, StagingStore, persons, retention, schema
 from waitlist.staging.retention import Places, read_batches, remove, survey
 from waitlist.steps.pipeline import Pipeline
 
@@ -312,3 +314,16 @@ def test_an_untouched_database_is_brought_up_to_date_first(tmp_path: Path) -> No
     assert site.clean()["batches"] == 0
     with site.store.engine.connect() as connection:
         assert sa.inspect(connection).has_table("batch_event")
+
+
+def test_answers_of_the_person_service_go_after_the_days_of_a_dry_run(site: Site) -> None:
+    last = dt.datetime.combine(ON - dt.timedelta(days=30), dt.time(12), dt.UTC)
+    for number, moment in (("198503142383", last), ("199002012384", last - dt.timedelta(days=1))):
+        answer = dict.fromkeys(ANSWERS.names, False) | {"person_id": number, "reason": None}
+        told = pa.Table.from_pylist([answer], schema=ANSWERS)
+        persons.keep(site.store.database, told, persons.COMPARISONS.empty_table(), asked_at=moment)
+    assert site.clean(only_tell=True)["person_answers"] == 1
+    assert len(rows(site.store, schema.person_status)) == 2
+    assert site.clean()["person_answers"] == 1
+    assert [row["person_id"] for row in rows(site.store, schema.person_status)] == ["198503142383"]
+    assert "person_answers" not in site.clean()

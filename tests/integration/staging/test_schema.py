@@ -98,6 +98,9 @@ def test_batches_of_the_release_before_stay_readable_without_dates(store: Stagin
             "DROP TABLE {}batch_file",
             "ALTER TABLE {}batch_partition DROP COLUMN part_sha256",
             "ALTER TABLE {}batch DROP COLUMN row_hash_version",
+            "DROP TABLE {}person_status",
+            "DROP TABLE {}person_name",
+            "DROP TABLE {}service_rest",
             "UPDATE {}staging_version SET version_num = '0002'",
         ):
             connection.exec_driver_sql(change.format(prefix))
