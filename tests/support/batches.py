@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from tests.support.official_numbers import number
 from tests.support.postgres import PostgresServer
 from waitlist.judge.booking_request import row_hashes
+from waitlist.judge.request_columns import COLUMNS
 from waitlist.staging import StagingStore, schema
 from waitlist.staging.reconcile import PartitionEvidence, Reconciliation, reconcile
 
@@ -81,6 +82,8 @@ def chunk(post_ids: Sequence[int], *, text: str = "Orsak: uppföljning åäö") 
             "sekretess": pa.array([post_id % 5 == 0 for post_id in migrating], pa.bool_()),
         }
     )
+    for column in COLUMNS[len(requests.column_names) - 1 :]:
+        requests = requests.append_column(column.name, pa.nulls(len(migrating), column.type))
     findings = [(post_id, "CATEGORY_NOT_MOVED", "blocks", "SDV Pv Ssk Återbesök (diabetes)") for post_id in others]
     findings += [(post_id, "PROTECTED_IDENTITY", "info", None) for post_id in migrating if post_id % 5 == 0]
     columns = zip(*sorted(findings), strict=True) if findings else ([], [], [], [])

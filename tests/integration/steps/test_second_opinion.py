@@ -11,16 +11,14 @@ import sqlalchemy as sa
 from benchmarks import naive
 from tests.support.runs import AS_OF, assessed, pipeline, request
 
+from waitlist.judge.request_columns import NAMES
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 
 TABLES = {
     "disposition": "post_id, enhet_hsa_id, kategori, disposition",
     "finding": "post_id, rule, severity",
-    "bokningsbegaran": (
-        "post_id, person_id, begard_plats, patientnamn, begart_startdatum, begart_slutdatum, besokstyp, "
-        "vardinrattning, beskrivning, sekretess, row_hash"
-    ),
+    "bokningsbegaran": ", ".join(("post_id", *NAMES, "row_hash")),
 }
 
 
