@@ -206,7 +206,7 @@ def test_a_replay_is_no_part_of_the_trend_and_one_that_failed_is_no_missed_night
 
 
 def test_where_every_run_is_over_some_units_those_are_shown(site: worklists.Site) -> None:
-    for table in (schema.unit_summary, schema.batch_event, schema.batch_partition, schema.batch):
+    for table in (schema.unit_summary, schema.batch_event, schema.batch_file, schema.batch_partition, schema.batch):
         batches.execute(site.store, table.delete())
     stage(site, posts.AS_OF, (CLEAN,), batch_id="some", units=[posts.UNIT])
     assert overview(site).latest.units == {posts.UNIT}

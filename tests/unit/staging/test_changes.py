@@ -181,7 +181,9 @@ def test_every_column_that_may_be_reported_has_its_swedish_name() -> None:
 
 
 def test_column_that_a_release_did_not_have_is_no_change_by_pmo(monkeypatch: pytest.MonkeyPatch) -> None:
-    later = tuple(replace(column, since=HASH_VERSION + 1) if column.name == "patientnamn" else column for column in COLUMNS)
+    later = tuple(
+        replace(column, since=HASH_VERSION + 1) if column.name == "patientnamn" else column for column in COLUMNS
+    )
     monkeypatch.setattr(changes, "COLUMNS", later)
     before = released({})
     now = table({"patient": "Lindqvist, Åse", "boka_fore": "2025-03-21"})
