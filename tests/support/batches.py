@@ -241,6 +241,11 @@ def put_verified(store: StagingStore, *batch_ids: str) -> None:
     _fill(store, {name: [row for content in made for row in content[name]] for name in made[0]})
 
 
+def verified_contents(batch_id: str = "natt-1") -> Contents:
+    """Return every row that there is after ``verified``."""
+    return _contents_after(verified, batch_id)
+
+
 def rows(store: StagingStore, table: sa.Table) -> list[dict[str, Any]]:
     """Return a table's rows in key order."""
     with store.engine.connect() as connection:
