@@ -17,6 +17,7 @@ from waitlist.facts.mappings import Mappings
 from waitlist.quality import CONTRACT, FailureSeverity, Outcome, QualityResult, Suite, load_suites
 from waitlist.release import decisions as release
 from waitlist.release import gates
+from waitlist.reports.approval import summary
 from waitlist.staging import PIPELINE, StagingStore, schema
 
 WAVE = "vecka-1"
@@ -270,7 +271,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
     named = [posts.unit(FIRST, GO_LIVE, "Pv"), posts.unit(SECOND, GO_LIVE, "Pv")]
     names = ("Vårdcentralen <b>Å|s", "Vårdcentralen Ö")
     units = tuple(dataclasses.replace(unit, enhet=name) for unit, name in zip(named, names, strict=True))
-    text = release.summary(store, WAVE, posts.context(units=units).mappings, "natt")
+    text = summary(store, WAVE, posts.context(units=units).mappings, "natt")
     assert text.splitlines() == [
         "## Våg 2 per 2024-10-01",
         "",
@@ -328,7 +329,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
 
 def test_summary_says_when_there_is_no_dry_run_and_when_no_outcome_has_changed(store: StagingStore) -> None:
     releases.put_verified(store)
-    text = release.summary(store, WAVE, planned(), None)
+    text = summary(store, WAVE, planned(), None)
     assert text.startswith("## Alla enheter per 2024-10-01\n")
     assert text.endswith(
         "### Sedan senaste torrkörningen\n\nDet finns ingen torrkörning av samma enheter att jämföra med.\n"
@@ -336,10 +337,10 @@ def test_summary_says_when_there_is_no_dry_run_and_when_no_outcome_has_changed(s
     assert "Grindar" not in text
     assert "motivering" not in text
     dry_run(store, "natt", [*POSTS])
-    assert release.summary(store, WAVE, planned(), "natt").endswith("Ingen kontroll har fått ett annat utfall.\n")
+    assert summary(store, WAVE, planned(), "natt").endswith("Ingen kontroll har fått ett annat utfall.\n")
 
 
 def test_summary_needs_a_verified_batch(store: StagingStore) -> None:
     batches.open_batch(store, WAVE, kind="migration")
     with pytest.raises(StagingError, match="counts only once it is verified"):
-        release.summary(store, WAVE, planned(), None)
+        summary(store, WAVE, planned(), None)

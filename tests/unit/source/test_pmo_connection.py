@@ -69,7 +69,7 @@ def test_a_known_driver_gets_its_options_where_they_are_not_given(written: str, 
         (
             "42000",
             "The SELECT permission was denied on the object 'patient'. (229) (SQLExecDirectW)",
-            "(at patient): let it",
+            "(at patient): grant it that",
         ),
         (
             "42000",
