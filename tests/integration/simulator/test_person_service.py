@@ -3,7 +3,6 @@
 import datetime as dt
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -293,7 +292,7 @@ def test_the_command_serves_and_a_check_by_what_it_prints_is_answered(tmp_path: 
             check=True,
         )  # fmt: skip
     finally:
-        simulator.send_signal(signal.SIGINT)
+        simulator.terminate()
         assert simulator.wait(20) == 0
         simulator.stdout.close()
     assert "found, test person, deceased, found dead, deregistered (AV), has a surname" in check.stdout

@@ -1,6 +1,7 @@
 """``python -m waitlist.simulator.person_service``: simulates the national person service until it is stopped."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ _CALL_SECONDS, _RECORD_SECONDS = 0.1, 0.02
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve with the arguments of the command line, until an interrupt."""
+    """Serve with the arguments of the command line, until an interrupt or SIGTERM."""
     given = _parser().parse_args(arguments)
+    # A shell's background job ignores SIGINT.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     certificates = make_certificates(given.out)
     people = [*PEOPLE, *(read_people(given.people) if given.people else ())]
     pace = (_CALL_SECONDS, _RECORD_SECONDS) if given.producers_pace else (0, 0)
