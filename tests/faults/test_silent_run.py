@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support import attacks, batches
 from tests.support.airflow_home import ROOT, AirflowHome
 from tests.support.pmo import AS_OF, official_number, postgres_pmo, posts
@@ -57,6 +58,7 @@ def run_all(home: AirflowHome, runs: list[dict[str, Any]]) -> list[Ended]:
     return [Ended(**json.loads(ended.splitlines()[0]), log=said) for said, _, ended in told if ended]
 
 
+@pytest.mark.attack
 def test_a_run_ends_when_a_peer_goes_silent_and_the_next_one_heals(postgres: PostgresServer, tmp_path: Path) -> None:
     pmo = postgres_pmo(postgres, posts(range(1, POSTS + 1), orsak=REASON * 40, namn=NAME))
     staging = postgres.create_database()
