@@ -1,13 +1,10 @@
-"""Write the tables of ``docs/rules.md`` that the rules declare: python scripts/rule_docs.py [--check].
+"""Write the tables of ``docs/rules.md`` that the rules declare: python scripts/rule_docs.py.
 
 The tables of rules, of dispositions and of Swedish texts are made from ``waitlist.judge.rules`` and
-``waitlist.swedish.words``; the text around them is written by hand. With ``--check`` nothing is written, and the result
-is 1 when a table is out of date.
+``waitlist.swedish.words``; the text around them is written by hand.
 """
 
 import inspect
-import sys
-from collections.abc import Iterable
 from typing import Final
 
 from waitlist.judge.rules import DISPOSITIONS, RAISED, RULES, Code, Disposition, Rule
@@ -72,18 +69,5 @@ def written(document: str) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Iterable[str]) -> int:
-    """Write the document, or compare it; return 1 when it is out of date."""
-    before = DOCUMENT.read_text(encoding="utf-8")
-    after = written(before)
-    if before == after:
-        return 0
-    if "--check" in arguments:
-        print("docs/rules.md differs from the rules: run make docs", file=sys.stderr)  # noqa: T201 - a command line
-        return 1
-    DOCUMENT.write_text(after, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
