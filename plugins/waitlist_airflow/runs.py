@@ -36,11 +36,11 @@ def as_of(context: Mapping[str, Any]) -> dt.date:
             return dt.date.fromisoformat(asked)
         except ValueError:
             raise SettingsError("param as_of is not a date: write it as 2024-10-01, or leave it empty") from None
-    from waitlist.columns.dates import STOCKHOLM
+    from waitlist.columns.dates import day_in_stockholm
 
     moment: dt.datetime = context.get("data_interval_end") or context["dag_run"].run_after
     try:
-        return moment.astimezone(STOCKHOLM).date()
+        return day_in_stockholm(moment)
     except OverflowError:
         raise SettingsError("the run's logical date is too early or too late to be a date in Stockholm") from None
 

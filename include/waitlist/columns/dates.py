@@ -111,6 +111,15 @@ def _in_stockholm(days: Days, text: pa.StringArray) -> Days:
     return there
 
 
+def day_in_stockholm(moment: dt.datetime) -> dt.date:
+    """Return the day that a moment, aware, has in Stockholm.
+
+    Raises:
+        OverflowError: no day there can be written.
+    """
+    return moment.astimezone(STOCKHOLM).date()
+
+
 def _stockholm_minutes(hour: int) -> int:
     """Return how many minutes Stockholm is ahead of UTC in an hour since 1970."""
     offset = (_EPOCH + dt.timedelta(hours=hour)).astimezone(STOCKHOLM).utcoffset()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from waitlist.columns.dates import STOCKHOLM
+from waitlist.columns.dates import day_in_stockholm
 from waitlist.reports.notices import Notice, no_night
 from waitlist.staging.dry_runs import DryRun
 
@@ -89,4 +89,4 @@ def first_begun(begun: Iterable[tuple[dt.date, dt.datetime]]) -> dt.datetime | N
 
 
 def _is_night(as_of: dt.date, moment: dt.datetime) -> bool:
-    return as_of >= moment.astimezone(STOCKHOLM).date() - dt.timedelta(days=1)
+    return as_of >= day_in_stockholm(moment) - dt.timedelta(days=1)

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from waitlist import quality
 from waitlist.columns import forms
+from waitlist.columns.dates import day_in_stockholm
 from waitlist.exceptions import SettingsError
 from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
@@ -36,7 +37,7 @@ from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import IMMUTABLE, BatchKind, changes
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 from waitlist.steps import looked_at
-from waitlist.steps.run import Record, Request, Run, Steps, today
+from waitlist.steps.run import Record, Request, Run, Steps
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Night(Steps):
         facts = self.facts
         if facts.rules.asks_persons:
             raise SettingsError("WAITLIST_PU: is required, and this release asks nobody yet: set it to off")
-        selection = self._asked(request, today(now))
+        selection = self._asked(request, day_in_stockholm(now))
         run = Run(request.batch_id, selection.as_of, selection.units, facts.version, request.reuse_snapshot)
         self.store.migrate()
         self.store.open_batch(

@@ -15,7 +15,7 @@ from typing import Any
 from upath import UPath
 
 from waitlist import quality
-from waitlist.columns.dates import STOCKHOLM
+from waitlist.columns.dates import day_in_stockholm
 from waitlist.deployment import Facts
 from waitlist.exceptions import OutdatedFileError, SettingsError
 from waitlist.judge.posts import RuleContext
@@ -87,11 +87,6 @@ class Run:
         return Selection(self.as_of, self.units)
 
 
-def today(now: dt.datetime) -> dt.date:
-    """Return the day in Stockholm."""
-    return now.astimezone(STOCKHOLM).date()
-
-
 def _differing(facts: Facts, opened_with: Mapping[str, str] | None) -> str:
     if opened_with is None:
         return "an earlier release opened it and did not store the facts file by file"
@@ -138,7 +133,7 @@ class Steps:
         It is false for a replay, which has a purpose of its own, and for a future as-of date, which is refused and not
         skipped.
         """
-        if request.as_of is None or request.reuse_snapshot is not None or request.as_of > today(now):
+        if request.as_of is None or request.reuse_snapshot is not None or request.as_of > day_in_stockholm(now):
             return False
         return self._is_live_on(request.as_of)
 

@@ -5,7 +5,7 @@ import logging
 
 from upath import UPath
 
-from waitlist.columns.dates import STOCKHOLM
+from waitlist.columns.dates import STOCKHOLM, day_in_stockholm
 from waitlist.exceptions import SettingsError
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
@@ -13,7 +13,7 @@ from waitlist.staging import BatchState, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
-from waitlist.steps.run import Record, Steps, today
+from waitlist.steps.run import Record, Steps
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Upkeep(Steps):
             MappingError: ``units.csv`` is at fault.
             StagingError: the staging database cannot be queried.
         """
-        if self._is_live_on(today(now)):
+        if self._is_live_on(day_in_stockholm(now)):
             return None
         if standing(self.store.database) is Standing.NONE:
             return nights.Nights()
@@ -51,7 +51,7 @@ class Upkeep(Steps):
         """
         if keep_days is not None and not 1 <= keep_days <= MOST_DAYS_KEPT:
             raise SettingsError(f"param keep_days is not between 1 and {MOST_DAYS_KEPT}")
-        on = min(on, today(now))
+        on = min(on, day_in_stockholm(now))
         self.store.migrate()
         settings = self._settings
         periods = retention.Periods(keep_days or settings.keep_days, settings.keep_migration_days)
