@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support import attacks
 from tests.support.pmo import AS_OF, SmallPmo, postgres_pmo, posts, sqlite_pmo
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.silence import SilentProxy, silent_proxy
-from tests.support.waits import HUNG, locked_sqlite, locked_tables, outcome, outcomes, stopped_postgres
+from tests.support.waits import locked_sqlite, locked_tables, outcome, outcomes, record_ended, stopped_postgres
 
 from waitlist.exceptions import SourceError
 from waitlist.settings import ConnectionSettings, Settings
@@ -74,13 +74,7 @@ def run_all(sources: Mapping[str, PmoSource]) -> dict[str, BaseException | None]
     return outcomes({name: lambda name=name: READS[name][0](sources[name]) for name in sources}, PATIENCE_SECONDS)
 
 
-def hold(what: str, found: Mapping[str, BaseException | None], said: str) -> None:
-    """Require that every read ended with our error, which names what did not answer and for how long."""
-    hung = [name for name, error in found.items() if error is HUNG]
-    held = [name for name, error in found.items() if type(error) is SourceError and said in str(error)]
-    wrong = {name: repr(error) for name, error in found.items() if name not in {*hung, *held}}
-    assert wrong == {}
-    attacks.record(what, tries=len(found), held=len(held), hung=len(hung))
+hold = partial(record_ended, error=SourceError)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.support.pmo import AS_OF, posts
 from tests.support.silence import SilentProxy, silent_proxy
 from tests.support.tds.certificates import self_signed
 from tests.support.tds.pmo import TdsPmo, connection_string, sqlserver_pmo
-from tests.support.waits import HUNG, outcome, outcomes
+from tests.support.waits import HUNG, outcome, outcomes, record_ended
 
 from waitlist.exceptions import SourceError
 from waitlist.settings import ConnectionSettings, Settings
@@ -75,12 +76,7 @@ def source_of(odbc: str) -> PmoSource:
     return PmoSource(odbc, Settings(connections=LIMITS, chunk_posts=200))
 
 
-def hold(what: str, found: Mapping[str, BaseException | None], said: str) -> None:
-    hung = [name for name, error in found.items() if error is HUNG]
-    held = [name for name, error in found.items() if type(error) is SourceError and said in str(error)]
-    wrong = {name: repr(error) for name, error in found.items() if name not in {*hung, *held}}
-    assert wrong == {}
-    attacks.record(what, tries=len(found), held=len(held), hung=len(hung))
+hold = partial(record_ended, error=SourceError)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

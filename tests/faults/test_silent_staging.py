@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import attacks, batches, releases
+from tests.support import batches, releases
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.runs import never_asked
 from tests.support.silence import SilentProxy, silent_proxy
-from tests.support.waits import HUNG, locked_sqlite, locked_tables, outcome, outcomes, stopped_postgres
+from tests.support.waits import locked_sqlite, locked_tables, outcome, outcomes, record_ended, stopped_postgres
 
 from waitlist import paths, quality
 from waitlist.exceptions import StagingError
@@ -166,13 +166,7 @@ def run_all(stores: Mapping[str, StagingStore]) -> dict[str, BaseException | Non
     return outcomes({name: partial(OPERATIONS[name][1], store) for name, store in stores.items()}, PATIENCE_SECONDS)
 
 
-def hold(what: str, found: Mapping[str, BaseException | None], said: str) -> None:
-    """Require that every operation ended with our error, which names what did not answer and for how long."""
-    hung = [name for name, error in found.items() if error is HUNG]
-    held = [name for name, error in found.items() if type(error) is StagingError and said in str(error)]
-    wrong = {name: repr(error) for name, error in found.items() if name not in {*hung, *held}}
-    assert wrong == {}
-    attacks.record(what, tries=len(found), held=len(held), hung=len(hung))
+hold = partial(record_ended, error=StagingError)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -13,6 +13,8 @@ from typing import Any
 
 import psycopg
 
+from tests.support import attacks
+
 HUNG = TimeoutError("it still waits")
 
 
@@ -89,3 +91,19 @@ def stopped_postgres(url: str) -> Iterator[Callable[[], None]]:
         yield lambda: send(signal.SIGSTOP)
     finally:
         send(signal.SIGCONT)
+
+
+def record_ended(what: str, found: Mapping[str, BaseException | None], said: str, *, error: type[Exception]) -> None:
+    """Require that every operation ended with an error of a type, whose text has a phrase, and record the attack.
+
+    Args:
+        what: the attack.
+        found: as ``outcomes`` returns it.
+        said: the phrase, which names what did not answer and for how long.
+        error: the exact type.
+    """
+    hung = [name for name, raised in found.items() if raised is HUNG]
+    held = [name for name, raised in found.items() if type(raised) is error and said in str(raised)]
+    wrong = {name: repr(raised) for name, raised in found.items() if name not in {*hung, *held}}
+    assert wrong == {}
+    attacks.record(what, tries=len(found), held=len(held), hung=len(hung))
