@@ -34,13 +34,16 @@ _SHOWN: Final = 40
 class CsvTable:
     """The rows of a file and the faults found in it."""
 
-    def __init__(self, path: Path, columns: Sequence[str], *, free_text: Collection[str] = ()) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str], *, free_text: Collection[str] = (), later: Collection[str] = ()
+    ) -> None:
         """Read a file.
 
         Args:
             path: UTF-8 with or without a byte order mark, separated by commas.
             columns: what the header must name, in any order.
             free_text: columns whose cells may have line breaks.
+            later: columns that a header from an earlier release lacks; their cells are then empty.
         """
         self.path = path
         self.rows: list[CsvRow] = []
@@ -48,6 +51,7 @@ class CsvTable:
         """Whether every row could be read, with or without faults in its cells."""
         self._columns = columns
         self._free_text = free_text
+        self._later = frozenset(later)
         self._faults: list[tuple[int, str]] = []
         self._unique: dict[tuple[str, Hashable], int] = {}
         text = self._text()
@@ -115,7 +119,7 @@ class CsvTable:
 
     def _has_columns(self, line: int, header: Sequence[str]) -> bool:
         faults = {
-            "missing": set(self._columns) - set(header),
+            "missing": set(self._columns) - self._later - set(header),
             "unknown": set(header) - set(self._columns),
             "repeated": {column for column, times in Counter(header).items() if times > 1},
         }
@@ -130,7 +134,7 @@ class CsvTable:
         for column, cell in cells.items():
             if column not in self._free_text and any(unicodedata.category(sign) == "Cc" for sign in cell):
                 self.fault(line, f"{column}: a line break or another control character")
-        self.rows.append(CsvRow(self, line, cells))
+        self.rows.append(CsvRow(self, line, dict.fromkeys(self._later, "") | cells))
 
 
 class CsvRow:

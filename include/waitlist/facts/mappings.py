@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,10 @@ _ALIASES: Final = {"bvc": "bhv", "psy": "psyk"}
 _HSA_ID: Final = re.compile(r"SE(?:16)?[0-9]{10}-[A-Za-z0-9]+")
 _HSA_ID_LONGEST: Final = 31
 _REMARKS: Final = ("owner", "note")
+_LATER: Final[Mapping[str, Collection[str]]] = {"units.csv": ("besok_per_vecka",)}
+"""Columns that came in a later release: a file without them is whole, and its cells are empty."""
+_NO_RESULT: Final = (*_REMARKS, "besok_per_vecka")
+"""Columns on which no disposition and no booking request depends: a change in them refuses no wave that awaits its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Unit:
     """Millennium's location; None for the unit's name in the extract (chapter 6)."""
     vardinrattning: str | None
     """Millennium's facility; None for the unit's name in the extract (chapter 6)."""
+    besok_per_vecka: int | None
+    """The visits a week that the unit can book from go-live on, as it states them; None: unknown."""
     owner: str
     note: str
 
@@ -213,7 +219,8 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
 
 
 def _table(directory: Path, name: str, row_type: type[Any]) -> CsvTable:
-    return CsvTable(directory / name, [column.name for column in fields(row_type)], free_text=_REMARKS)
+    columns = [column.name for column in fields(row_type)]
+    return CsvTable(directory / name, columns, free_text=_REMARKS, later=_LATER.get(name, ()))
 
 
 def _sdv_lists(table: CsvTable) -> Iterator[SdvList]:
@@ -269,6 +276,7 @@ def _units(table: CsvTable) -> Iterator[Unit]:
             vag=row.optional("vag"),
             begard_plats=row.optional("begard_plats"),
             vardinrattning=row.optional("vardinrattning"),
+            besok_per_vecka=row.whole_number("besok_per_vecka"),
             owner=row.cells["owner"],
             note=row.cells["note"],
         )
@@ -312,7 +320,7 @@ def _test_persons(table: CsvTable) -> Iterator[PersonForTests]:
 
 def _digest(rows: Iterable[Any]) -> str:
     facts = [
-        {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _REMARKS}
+        {column.name: getattr(row, column.name) for column in fields(row) if column.name not in _NO_RESULT}
         for row in rows
     ]
     return hashlib.sha256(json.dumps(facts, default=_json_value, sort_keys=True).encode()).hexdigest()

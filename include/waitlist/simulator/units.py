@@ -100,6 +100,12 @@ _MODELS: Final = (
 _WAVES: Final = {Stage.LIVE: "0", Stage.WAVE_1: "1", Stage.WAVE_2: "2", Stage.WAVE_3: "3"}
 _SIZE: Final = {_PV: 1.0, _FAM: 1.2, _BVC: 0.5, _UM: 0.45}
 _MESS: Final = {Stage.WAVE_1: 0.6, Stage.WAVE_2: 1.15, Stage.WAVE_3: 1.25}
+_VISITS: Final = 150
+"""The return visits a week of all units in the weeks after go-live, in a demo of 6,000 posts."""
+_COLUMNS: Final = (
+    "hsa_id", "enhet", "vardomraden", "driftstart", "vag", "begard_plats", "vardinrattning", "besok_per_vecka", "owner",
+    "note",
+)  # fmt: skip
 _PRIVATE: Final = 4
 """Every fourth unit belongs to a private provider, with another organisation number."""
 
@@ -143,9 +149,7 @@ def write_units(units: list[Unit], path: Path) -> None:
     """Write ``units.csv``, without the unplanned units."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(
-            ("hsa_id", "enhet", "vardomraden", "driftstart", "vag", "begard_plats", "vardinrattning", "owner", "note")
-        )
+        rows.writerow(_COLUMNS)
         for number, unit in enumerate(units):
             if unit.stage is Stage.UNLISTED:
                 continue
@@ -159,6 +163,8 @@ def write_units(units: list[Unit], path: Path) -> None:
                     _WAVES.get(unit.stage, ""),
                     f"{unit.name} Mottagning" if known_in_millennium else "",
                     f"{unit.name} (Primärvård)" if known_in_millennium else "",
+                    # One unit in four has not said how many visits it can book.
+                    "" if number % 4 == 3 else round(unit.share * _VISITS),
                     "Migreringsledningen",
                     "" if unit.go_live else "Driftstart är inte beslutad.",
                 )

@@ -24,7 +24,7 @@ AS_OF = batches.AS_OF
 
 
 def unit(hsa_id: str, name: str, go_live: dt.date | None, wave: str | None) -> Unit:
-    return Unit(hsa_id, name, frozenset({"Pv"}), go_live, wave, None, None, "", "")
+    return Unit(hsa_id, name, frozenset({"Pv"}), go_live, wave, None, None, None, "", "")
 
 
 UNITS = {
