@@ -242,7 +242,7 @@ def test_a_lead_asks_what_another_go_live_would_do_and_nothing_changes(dashboard
     found = dashboard.get(f"api/vad-hander-om?{asked}", "lead").json()["consequences"]
     assert found["moved"] > 0
     expect(frame.get_by_role("heading", level=2)).to_contain_text(
-        re.compile(rf"^{found['moved']}\s+poster av .* byter väg")
+        re.compile(rf"^{found['moved']}\s+poster av .* får en annan hantering")
     )
     expect(frame.get_by_label("Enhet eller våg")).to_have_value("våg:1")
     page.context.close()

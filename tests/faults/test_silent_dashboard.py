@@ -167,11 +167,13 @@ def test_threads_that_never_come_back_do_not_take_the_pages_with_them(
 ) -> None:
     never = threading.Event()
     monkeypatch.setattr("waitlist_airflow.web.overview.read_overview", lambda *_, **__: never.wait())
-    monkeypatch.setattr(site_module.Settings, "read", lambda: site_module.Settings.model_construct(page_seconds=3))
-    for _ in range(2):
-        told = page.ask_many([""])
-        assert {reply.answer.status for reply in told} == {503}
-        assert max(reply.seconds for reply in told) < PATIENCE_SECONDS
+    with monkeypatch.context() as short:
+        short.setattr(site_module.Settings, "read", lambda: site_module.Settings.model_construct(page_seconds=3))
+        for _ in range(2):
+            told = page.ask_many([""])
+            assert {reply.answer.status for reply in told} == {503}
+            assert max(reply.seconds for reply in told) < PATIENCE_SECONDS
+    # The time that a page usually has: a loaded machine may need more than three seconds for one that is well.
     told = page.ask("korningar")
     assert told.answer.status == 200, told
     never.set()

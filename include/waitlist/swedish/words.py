@@ -56,7 +56,8 @@ DISPOSITION_TEXTS: Final[Mapping[str, DispositionText]] = MappingProxyType(
         Disposition.HANDLE_MANUALLY: DispositionText(
             "Patienten saknar giltigt personnummer eller namn, har samordningsnummer eller reservnummer, eller är en "
             "testpatient.",
-            "Rätta i PMO om det går. Hantera annars posten manuellt, och avsluta den i PMO när det är gjort.",
+            "Rätta i PMO om det går. Boka annars patienten för hand i Millennium, och avsluta posten i PMO när "
+            "patienten är bokad.",
         ),
         Disposition.BOOK_IN_PMO: DispositionText(
             "Besöket ska ske före driftstart, alltså innan enheten kan boka i Millennium.",
@@ -99,25 +100,25 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.ID_MISSING: RuleText(
             "Personnummer saknas",
-            "Fyll i patientens personnummer i PMO, eller hantera posten manuellt och avsluta den när patienten är "
-            "bokad.",
+            "Fyll i patientens personnummer i PMO. Går det inte, boka patienten för hand i Millennium och avsluta "
+            "posten i PMO när patienten är bokad.",
         ),
         Code.ID_INVALID: RuleText(
             "Ogiltigt personnummer",
-            "Kontrollera och rätta personnumret i PMO, eller hantera posten manuellt och avsluta den när patienten är "
-            "bokad.",
+            "Kontrollera och rätta personnumret i PMO. Går det inte, boka patienten för hand i Millennium och avsluta "
+            "posten i PMO när patienten är bokad.",
         ),
         Code.ID_COORDINATION_NUMBER: RuleText(
             "Samordningsnummer",
-            "Patienter med samordningsnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i "
-            "PMO när patienten är bokad.",
+            "Patienter med samordningsnummer kan inte migreras maskinellt. Boka patienten för hand i Millennium, och "
+            "avsluta posten i PMO när patienten är bokad.",
         ),
         Code.ID_RESERVE_NUMBER: RuleText(
             "Reservnummer",
-            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
-            "när patienten är bokad.",
-            "Patienter med reservnummer kan inte migreras maskinellt. Hantera posten manuellt, och avsluta den i PMO "
-            "när patienten är bokad. Troligt format: {detail}.",
+            "Patienter med reservnummer kan inte migreras maskinellt. Boka patienten för hand i Millennium, och "
+            "avsluta posten i PMO när patienten är bokad.",
+            "Patienter med reservnummer kan inte migreras maskinellt. Boka patienten för hand i Millennium, och "
+            "avsluta posten i PMO när patienten är bokad. Troligt format: {detail}.",
         ),
         Code.ID_UNSAFE_ON_SDV_LIST: RuleText(
             "Saknar säkert personnummer på SDV-väntelista",
@@ -130,7 +131,8 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.NAME_MISSING: RuleText(
             "Patientnamn saknas",
-            "Fyll i patientens namn i PMO, eller hantera posten manuellt och avsluta den när patienten är bokad.",
+            "Fyll i patientens namn i PMO. Går det inte, boka patienten för hand i Millennium och avsluta posten i PMO "
+            "när patienten är bokad.",
         ),
         Code.FIRST_VISIT: RuleText(
             "Nybesök",
@@ -156,10 +158,10 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.WITHIN_CUTOFF: RuleText(
             "Inom fyra veckor efter driftstart",
-            "Datumintervallet ligger inte mer än fyra veckor efter driftstart. Boka patienten direkt i Millennium, och "
+            "Patienten kan behöva komma inom fyra veckor efter driftstart. Boka patienten direkt i Millennium, och "
             "avsluta posten i PMO när patienten är bokad.",
-            "Datumintervallet ligger inte i sin helhet efter {detail}. Boka patienten direkt i Millennium, och avsluta "
-            "posten i PMO när patienten är bokad.",
+            "Patienten kan behöva komma senast {detail}. Boka patienten direkt i Millennium, och avsluta posten i PMO "
+            "när patienten är bokad.",
         ),
         Code.NOT_ELIGIBLE_ON_SDV_LIST: RuleText(
             "Bokas för hand men ligger på SDV-väntelista",
@@ -185,10 +187,10 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.CATEGORY_UNKNOWN: RuleText(
             "Okänd kategori",
-            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
-            "mappningen.",
-            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin finns varken i SDV-katalogen eller i "
-            "mappningen. Närmast är {detail}.",
+            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin är varken en SDV-väntelista eller en kategori "
+            "som har en rekommenderad lista.",
+            "Välj en SDV-väntelista inom enhetens vårdområde: kategorin är varken en SDV-väntelista eller en kategori "
+            "som har en rekommenderad lista. Närmast är {detail}.",
         ),
         Code.CATEGORY_NOT_MOVED: RuleText(
             "Inte flyttad till SDV-väntelista",
@@ -258,19 +260,20 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         Code.PU_NUMBER_CHANGED: RuleText(
             "Personnumret har ersatts",
             "Patienten har fått ett annat personnummer enligt folkbokföringen. Ta reda på vilket, och rätta "
-            "personnumret i PMO. Går det inte, hantera posten manuellt och avsluta den när patienten är bokad.",
+            "personnumret i PMO. Går det inte, boka patienten för hand i Millennium och avsluta posten i PMO när "
+            "patienten är bokad.",
         ),
         Code.PU_DEREGISTERED: RuleText(
             "Inte längre folkbokförd",
             "Patienten är inte längre folkbokförd. Ta reda på om patienten ska komma innan någon kallelse skickas. "
-            "Hantera posten manuellt, och avsluta den i PMO när det är gjort.",
+            "Ska patienten komma, boka för hand i Millennium. Avsluta sedan posten i PMO.",
             "Patienten är inte längre folkbokförd ({detail}). Ta reda på om patienten ska komma innan någon kallelse "
-            "skickas. Hantera posten manuellt, och avsluta den i PMO när det är gjort.",
+            "skickas. Ska patienten komma, boka för hand i Millennium. Avsluta sedan posten i PMO.",
         ),
         Code.PU_NOT_FOUND: RuleText(
             "Okänt personnummer",
-            "Personuppgiftstjänsten känner inte till personnumret. Kontrollera och rätta det i PMO, eller hantera "
-            "posten manuellt och avsluta den när patienten är bokad.",
+            "Personuppgiftstjänsten känner inte till personnumret. Kontrollera och rätta det i PMO. Går det inte, "
+            "boka patienten för hand i Millennium och avsluta posten i PMO när patienten är bokad.",
         ),
         Code.PU_TEST_PERSON: RuleText(
             "Testperson enligt Personuppgiftstjänsten",
@@ -334,9 +337,9 @@ WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
         ),
         "handle_manually": WorkListText(
             DISPOSITION_LABELS[Disposition.HANDLE_MANUALLY],
-            "De här patienterna kan inte migreras maskinellt. Rätta personnummer eller namn i PMO om det går. Hantera "
-            "annars posten manuellt, och avsluta den i PMO när det är gjort. Posten ska inte ligga på en "
-            "SDV-väntelista så länge numret är osäkert.",
+            "De här patienterna kan inte migreras maskinellt. Rätta personnummer eller namn i PMO om det går. Boka "
+            "annars patienten för hand i Millennium, och avsluta posten i PMO när patienten är bokad. Posten ska inte "
+            "ligga på en SDV-väntelista så länge numret är osäkert.",
         ),
         "check": WorkListText(
             "Migreras - kontrollera",
@@ -351,7 +354,7 @@ WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
         "correct_in_millennium": WorkListText(
             "Rätta i Millennium",
             "De här posterna är redan överförda, men PMO säger nu något annat. Rätta bokningsbegäran i Millennium "
-            "för hand: ingenting som ändras i PMO förs över igen.",
+            "för hand: ingenting som ändras i PMO överförs igen.",
         ),
         "plan_unit": WorkListText(
             DISPOSITION_LABELS[Disposition.PLAN_UNIT],
@@ -405,7 +408,7 @@ WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
         "gone": RuleText(
             "Avslutad i PMO",
             "Posten finns inte längre på väntelistan i PMO. Kontrollera om patienten fortfarande väntar, och ta annars "
-            "bort bokningsbegäran i Millennium. Uppgifterna här är de som fördes över.",
+            "bort bokningsbegäran i Millennium. Uppgifterna här är de som överfördes.",
         ),
     }
 )
@@ -418,7 +421,7 @@ WORK_LIST_HOW_TO_READ: Final = (
     "Sök upp posten i PMO med personnummer eller Post-id. Bocka av i kolumnen Klart när den är genomgången; kolumnen "
     "Anteckning är er egen.",
     "Sekretess: patientens namn och personnummer visas inte i listan. Sök upp posten i PMO med Post-id.",
-    "Listan innehåller personuppgifter. Förvara den som en journalhandling, och förstör den när den är genomgången.",
+    "Listan innehåller personuppgifter. Hantera den med samma sekretess som en journal.",
 )
 
 
@@ -450,7 +453,7 @@ GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
         Gate.EXTRACT_DEVIATION: "Skillnad i antal poster mot senaste torrkörningen",
         Gate.UNITS_WITHOUT_GO_LIVE: "Enheter utan driftstart",
         Gate.UNHANDLED_SHARE: "Andel poster som ännu inte är hanterade",
-        Gate.DRY_RUN_AGE_DAYS: "Dagar sedan senaste torrkörningen",
+        Gate.DRY_RUN_AGE_DAYS: "Dagar sedan föregående torrkörning",
     }
 )
 

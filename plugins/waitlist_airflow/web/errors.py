@@ -93,7 +93,7 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
     ),
     (404, None): ErrorText(
         "Sidan finns inte",
-        "Adressen leder ingenstans, eller också är det som låg här borta.",
+        "Sidan finns inte eller har tagits bort.",
         "Gå till översikten och leta dig fram därifrån.",
     ),
     (404, "unknown"): ErrorText(

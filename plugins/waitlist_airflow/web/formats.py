@@ -101,18 +101,41 @@ class StatusText:
     label: str
     kind: str
     meaning: str
+    one: str
+    """What one unit is, after its count: 1 klar."""
+    many: str
+
+    def of_units(self, units: int) -> str:
+        """Return what so many units are, as it follows their count in a sentence."""
+        return self.one if units == 1 else self.many
 
 
 STATUS: Final[Mapping[Status, StatusText]] = {
-    Status.LATE: StatusText("Hinner inte", "bad", "Med de senaste veckornas takt är poster kvar vid driftstart."),
-    Status.NO_GO_LIVE: StatusText("Driftstart saknas", "bad", "Utan driftstart i planen kan inget migreras."),
-    Status.BEHIND: StatusText(
-        "Hinner inte än", "warn", "Med de senaste veckornas takt är poster kvar vid driftstart, men det är långt dit."
+    Status.LATE: StatusText(
+        "Hinner inte",
+        "bad",
+        "Med de senaste veckornas takt är poster kvar vid driftstart.",
+        "hinner inte",
+        "hinner inte",
     ),
-    Status.UNSURE: StatusText("Går inte att säga", "", "Det finns för få torrkörningar för att se en takt."),
-    Status.ON_TIME: StatusText("Hinner", "good", "Med de senaste veckornas takt är inget kvar vid driftstart."),
-    Status.CLEAN: StatusText("Klar", "good", "Inget är kvar att hantera i PMO."),
-    Status.LIVE: StatusText("I drift", "", "Enheten är i drift. Det som är kvar bokas för hand."),
+    Status.NO_GO_LIVE: StatusText(
+        "Driftstart saknas", "bad", "Utan driftstart i planen kan inget migreras.", "utan driftstart", "utan driftstart"
+    ),
+    Status.BEHIND: StatusText(
+        "Hinner inte än",
+        "warn",
+        "Med de senaste veckornas takt är poster kvar vid driftstart, men det är långt dit.",
+        "hinner inte än",
+        "hinner inte än",
+    ),
+    Status.UNSURE: StatusText(
+        "Går inte att säga", "", "Det finns för få torrkörningar för att se en takt.", "utan prognos", "utan prognos"
+    ),
+    Status.ON_TIME: StatusText(
+        "Hinner", "good", "Med de senaste veckornas takt är inget kvar vid driftstart.", "hinner", "hinner"
+    ),
+    Status.CLEAN: StatusText("Klar", "good", "Inget är kvar att hantera i PMO.", "klar", "klara"),
+    Status.LIVE: StatusText("I drift", "", "Enheten är i drift. Det som är kvar bokas för hand.", "i drift", "i drift"),
 }
 
 

@@ -289,7 +289,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "| Skillnad i antal poster mot senaste torrkörningen | 3,33 % | 10 % | Godkänd |",
         "| Enheter utan driftstart | 0 | 0 | Godkänd |",
         "| Andel poster som ännu inte är hanterade | 37,93 % | 0 % | **Underkänd** |",
-        "| Dagar sedan senaste torrkörningen | 1 | 1 | Godkänd |",
+        "| Dagar sedan föregående torrkörning | 1 | 1 | Godkänd |",
         "",
         "**En underkänd grind kräver en skriftlig motivering, minst 10 tecken.** "
         "Den sparas med ditt namn och tidpunkten.",

@@ -71,7 +71,7 @@ def test_the_first_night_sends_every_red_gate_that_could_be_measured(site: Site)
     assert told.subject == "Väntelistorna: 3 grindar har blivit röda"
     assert "Andel poster som ännu inte är hanterade" in told.text
     assert site.red("monday") >= RED
-    assert "Dagar sedan senaste torrkörningen" not in told.text
+    assert "Dagar sedan föregående torrkörning" not in told.text
 
 
 def test_the_next_night_with_the_same_gates_sends_nothing(site: Site) -> None:

@@ -161,7 +161,7 @@ def test_a_run_shows_where_every_post_went(client: TestClient, made: Made) -> No
     accounts = plain(client, f"korningar/{made.latest}")["accounting"]
     said = words(html(client, f"korningar/{made.latest}"))
     assert accounts["adds_up"]
-    assert "varje läst post har precis en väg" in said
+    assert "varje läst post hanteras på precis ett sätt" in said
     for stream in accounts["streams"]:
         assert f"{DISPOSITION_LABELS[stream['disposition']]} {stream['posts']}" in said
 
@@ -185,7 +185,7 @@ def test_the_steps_are_those_that_airflow_ran(client: TestClient, made: Made) ->
     ]
     said = words(html(client, f"korningar/{made.latest}"))
     assert "Läsa PMO (2 delar)" in said
-    assert "1 min 7 s i allt" in said
+    assert "Totalt 1 min 7 s" in said
 
 
 def test_a_failed_run_says_where_it_stopped_and_shows_no_figures(client: TestClient, made: Made) -> None:
@@ -196,7 +196,7 @@ def test_a_failed_run_says_where_it_stopped_and_shows_no_figures(client: TestCli
 
 
 def test_a_run_is_compared_with_another(client: TestClient, made: Made) -> None:
-    assert "har samma väg i båda" in words(html(client, f"korningar/{made.latest}?jamfor={demo.BATCH}"))
+    assert "har samma hantering i båda" in words(html(client, f"korningar/{made.latest}?jamfor={demo.BATCH}"))
     html(client, f"korningar/{made.latest}?jamfor={made.failed}", 404)
     html(client, "korningar/dry_run-0000", 404)
 
@@ -264,7 +264,7 @@ def test_what_if_answers_in_words_and_tables(client: TestClient) -> None:
     found = plain(client, f"vad-hander-om{asked}")["consequences"]
     page = html(client, f"vad-hander-om{asked}")
     assert found["moved"] > 0
-    assert f"{found['moved']} poster av {found['posts']} byter väg" in words(page)
+    assert f"{found['moved']} poster av {found['posts']} får en annan hantering" in words(page)
     assert '<option value="våg:1" selected>' in page
     assert 'value="2025-03-03"' in page
 

@@ -90,7 +90,7 @@ def test_the_message_about_a_waiting_wave_has_its_counts_and_failed_gates() -> N
     failed = [red(Gate.DRY_RUN_AGE_DAYS, 9, 3), *passed[:5]]
     assert approval_waits(BATCH, failed).splitlines()[1:] == [
         "1 av 6 grindar är underkända. Ett godkännande kräver en skriftlig motivering:",
-        "- Dagar sedan senaste torrkörningen: 9, högst 3",
+        "- Dagar sedan föregående torrkörning: 9, högst 3",
     ]
 
 
