@@ -13,7 +13,7 @@ from waitlist.exceptions import RefusedError, StagingError
 from waitlist.reports.approval import Question
 
 REASON = "Avstämt med enheten"
-QUESTION = Question("Ska våg 2 släppas till Millennium?", "11 av 12 poster migreras.", "11 av 12 poster", entry=7)
+QUESTION = Question("Ska våg 2 överföras till Millennium?", "11 av 12 poster migreras.", "11 av 12 poster", entry=7)
 RUN_ID = "manual__1"
 
 

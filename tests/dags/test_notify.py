@@ -185,8 +185,8 @@ def test_a_message_about_a_failed_run_is_sent_even_without_its_details(notify: M
 
 def question() -> Any:
     step = importlib.import_module("waitlist_airflow.approval").ask_for_approval("migration")
-    step.subject = "Ska våg 2 släppas till Millennium?"
-    step.message = "6 789 av 12 345 poster kan släppas till Millennium"
+    step.subject = "Ska våg 2 överföras till Millennium?"
+    step.message = "6 789 av 12 345 poster kan överföras till Millennium"
     return step
 
 
@@ -200,8 +200,8 @@ def test_the_message_about_a_question_has_its_counts_and_a_link_to_answer(notify
     (notifier,) = step.notifiers
     notifier(asked(step))
     (message,) = mail.messages
-    assert message["Subject"] == "Svar väntas: Ska våg 2 släppas till Millennium?"
-    assert "6 789 av 12 345 poster kan släppas" in text_of(message)
+    assert message["Subject"] == "Svar väntas: Ska våg 2 överföras till Millennium?"
+    assert "6 789 av 12 345 poster kan överföras" in text_of(message)
     assert "/dags/waitlist_migration/runs/manual__1/tasks/approve/required_actions" in text_of(message)
 
 

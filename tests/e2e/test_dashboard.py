@@ -253,7 +253,7 @@ def test_a_run_is_found_in_the_list_and_compared_with_the_one_before(dashboard: 
     page = dashboard.open("korningar", "viewer")
     page.locator(f'a[href="korningar/{BATCH}"]').click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Torrkörning per 1 oktober 2024")
-    expect(page.get_by_text("varje läst post har precis en väg")).to_be_visible()
+    expect(page.get_by_text("varje läst post hanteras på precis ett sätt")).to_be_visible()
     # It is compared with the dry run before.
     expect(page.get_by_label("Tidigare körning")).to_have_value(BEFORE)
     page.get_by_role("button", name="Jämför").click()

@@ -117,10 +117,10 @@ def released(site: Site, rehearsed: str) -> str:
 
 
 def test_the_leads_get_a_mail_that_the_wave_waits_with_counts_and_a_link(site: Site, released: str) -> None:
-    told, *again = site.mails(f"Svar väntas: Ska våg {WAVE} släppas till Millennium?")
+    told, *again = site.mails(f"Svar väntas: Ska våg {WAVE} överföras till Millennium?")
     assert again == [told, told]
     ((posts, staged),) = site.ask("SELECT posts_extracted, posts_staged FROM batch WHERE batch_id = ?", released)
-    assert f"{staged} av {posts} poster kan släppas till Millennium, per {AS_OF}." in told
+    assert f"{staged} av {posts} poster kan överföras till Millennium, per {AS_OF}." in told
     assert "Andel poster som ännu inte är hanterade" in told
     assert f'href="{site.airflow.url}/dags/{MIGRATION}/runs/wave/tasks/approve/required_actions?map_index=-1"' in told
 

@@ -367,7 +367,7 @@ def test_a_question_that_is_deleted_and_a_run_of_the_same_name_change_nothing(wa
     assert "immutable: nothing was changed" in site.airflow.task_log(AGAIN, "open_batch", dag=MIGRATION)
     again.ask_again()
     question = asked(site, MIGRATION, AGAIN, "approve")
-    assert question["subject"] == "Ska våg 3 släppas till Millennium?"
+    assert question["subject"] == "Ska våg 3 överföras till Millennium?"
     assert f"`{batch_id_of('migration', MIGRATION, AGAIN)}`" in str(question["body"])
     again.hold()
 

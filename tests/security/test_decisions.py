@@ -116,7 +116,7 @@ def test_a_question_is_made_from_the_database_and_asked_only_where_there_is_some
     release.request_approval(store, WAVE, PASSED, PIPELINE, LATER)
     question = pipeline.approval_question(run)
     assert question is not None
-    assert question.subject == "Ska våg 1 släppas till Millennium?"
+    assert question.subject == "Ska våg 1 överföras till Millennium?"
     assert f"Körning `{WAVE}`" in question.body
     pipeline.release(run, LEAD, REASON, asked=question.entry, now=LATER)
     assert pipeline.approval_question(run) is None

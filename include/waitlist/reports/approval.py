@@ -77,7 +77,7 @@ def _heading(readiness: Readiness) -> list[str]:
     return [
         f"## {what} per {batch.as_of.isoformat()}",
         "",
-        f"**{number(progress.ready)} av {number(progress.posts)} poster migreras.** Ett godkännande släpper dem till "
+        f"**{number(progress.ready)} av {number(progress.posts)} poster migreras.** Ett godkännande överför dem till "
         "Millenniums arbetslista. Ett avslag stänger körningen.",
         "",
         f"Körning `{batch.batch_id}`",

@@ -149,7 +149,7 @@ def approval_waits(batch: Batch, gates: Sequence[GateResult]) -> str:
     """
     failed = [gate for gate in gates if not gate.passed]
     posts = f"{number(batch.posts_staged or 0)} av {number(batch.posts_extracted or 0)} poster"
-    lines = [f"{posts} kan släppas till Millennium, per {batch.as_of}.", _verdict(gates, failed), *map(_line, failed)]
+    lines = [f"{posts} kan överföras till Millennium, per {batch.as_of}.", _verdict(gates, failed), *map(_line, failed)]
     return "\n".join(lines)
 
 

@@ -66,7 +66,7 @@ class Wave(Steps):
         body = approval.summary(self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None)
         waits = approval_waits(batch, gates.stored(self.store, run.batch_id))
         entry = release.last_entry(self.store, run.batch_id, EventName.AWAITING_APPROVAL)
-        return Question(f"Ska våg {batch.wave} släppas till Millennium?", body, waits, entry)
+        return Question(f"Ska våg {batch.wave} överföras till Millennium?", body, waits, entry)
 
     def release(self, run: Run, person: str, reason: str | None, *, asked: int | None, now: dt.datetime) -> Record:
         """Release the batch's rows exactly as they were approved.

@@ -275,7 +275,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
     assert text.splitlines() == [
         "## Våg 2 per 2024-10-01",
         "",
-        "**11 av 29 poster migreras.** Ett godkännande släpper dem till Millenniums arbetslista. "
+        "**11 av 29 poster migreras.** Ett godkännande överför dem till Millenniums arbetslista. "
         "Ett avslag stänger körningen.",
         "",
         "Körning `vecka-1`",
