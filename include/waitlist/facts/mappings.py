@@ -37,7 +37,7 @@ _REMARKS: Final = ("owner", "note")
 _LATER: Final[Mapping[str, Collection[str]]] = {"units.csv": ("besok_per_vecka",)}
 """Columns that came in a later release: a file without them is whole, and its cells are empty."""
 _NO_RESULT: Final = (*_REMARKS, "besok_per_vecka")
-"""Columns on which no disposition and no booking request depends: a change in them refuses no wave that awaits its answer."""
+"""Columns on which no disposition and no booking request depends: a change in them refuses no wave that waits."""
 
 
 @dataclass(frozen=True, slots=True)
