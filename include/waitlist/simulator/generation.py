@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from waitlist import paths
 from waitlist.simulator import truth
 from waitlist.simulator.orders import Order, SimulatorError
+from waitlist.simulator.person_service.people import write_people
 from waitlist.simulator.postgres import PostgresWriter, check_postgres, writing_postgres
 from waitlist.simulator.posts import SyntheticPmo
 from waitlist.simulator.sqlite import SqliteWriter, check_sqlite, writing_sqlite
@@ -23,6 +24,8 @@ from waitlist.simulator.units import write_units
 MAPPINGS: Final = "mappings"
 TRUTH: Final = "truth.parquet"
 RELEASED: Final = "released_posts.csv"
+PEOPLE: Final = "people.parquet"
+_FILES: Final = (MAPPINGS, TRUTH, RELEASED, PEOPLE)
 _COPIED: Final = ("sdv_lists.csv", "base_categories.csv", "reserve_numbers.csv", "test_persons.csv")
 _EMPTIED: Final = "rule_severities.csv"
 """Copied without its rows: the truth assumes the built-in severities."""
@@ -55,7 +58,7 @@ def generate(
 
     Args:
         order: size, seed and as-of date.
-        out: folder that gets ``mappings/``, ``truth.parquet`` and ``released_posts.csv``.
+        out: folder that gets ``mappings/``, ``truth.parquet``, ``released_posts.csv`` and ``people.parquet``.
         sqlite: the database file to write.
         postgres: URL of the database to write.
         mappings: the project's mapping files; ``units.csv`` is made, not copied.
@@ -96,6 +99,7 @@ def generate(
                     done += chunk.posts.num_rows
                     progress(done)
         _write_released(released, aside / RELEASED)
+        write_people(pmo.register.records(), aside / PEOPLE)
         _put_in_place(aside, out)
     return Generation(
         posts=order.posts,
@@ -116,7 +120,7 @@ def check_targets(out: Path, *, sqlite: Path | None, postgres: str | None, repla
     faults = []
     if sqlite is None and postgres is None:
         faults.append("no database was named: a SQLite file, a PostgreSQL URL or both")
-    existing = sorted(name for name in (MAPPINGS, TRUTH, RELEASED) if (out / name).exists())
+    existing = sorted(name for name in _FILES if (out / name).exists())
     if existing and not replace:
         faults.append(f"{out} has {', '.join(existing)}: pass --replace to replace them")
     checks: list[Callable[[], None]] = []
@@ -156,5 +160,5 @@ def _write_released(posts: list[int], path: Path) -> None:
 def _put_in_place(aside: Path, out: Path) -> None:
     if (out / MAPPINGS).exists():
         (out / MAPPINGS).rename(aside / "old")
-    for name in (MAPPINGS, TRUTH, RELEASED):
+    for name in _FILES:
         (aside / name).replace(out / name)

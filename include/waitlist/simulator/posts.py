@@ -20,8 +20,9 @@ from waitlist.simulator.notes import NoteWriter
 from waitlist.simulator.orders import ATTACHMENT, CUTOFF_DAYS, POST, UNIT, Order, day_number
 from waitlist.simulator.patients import PatientBook
 from waitlist.simulator.people import make_people
+from waitlist.simulator.register import Placed, Register
 from waitlist.simulator.scenarios import SCENARIOS
-from waitlist.simulator.truth import Outcome, truth_table
+from waitlist.simulator.truth import Outcome, decide, expect, expect_with_service, truth_table
 from waitlist.simulator.units import Stage, Unit, make_units
 from waitlist.simulator.windows import booking_windows, life_times, written_windows
 
@@ -64,6 +65,8 @@ class SyntheticPmo:
         self.order = order
         self._catalogue = Catalogue.read(mappings)
         self._people = make_people(order.posts, order.as_of, order.seed)
+        self.register = Register(order, self._people)
+        """What the person service says of the patients; whole once every chunk was made."""
         self.units: list[Unit] = make_units(order.posts, order.as_of, order.seed, self._people.most_posts())
         self._draws = Draws(self.units, self._catalogue)
         self._book = PatientBook(order, self._people, len(self.units))
@@ -75,6 +78,7 @@ class SyntheticPmo:
         self._hsa_id = np.array([unit.hsa_id for unit in self.units], dtype=object)
         self._has_row = np.array([unit.stage is not Stage.UNLISTED for unit in self.units])
         self._has_go_live = np.array([unit.go_live is not None for unit in self.units])
+        self._in_first_wave = np.array([unit.stage is Stage.WAVE_1 for unit in self.units])
         self._is_live = np.array([unit.stage is Stage.LIVE for unit in self.units])
         self._in_area = np.array([[area in unit.areas for area in self._catalogue.areas] for unit in self.units])
         self._next_post, self._next_attachment = _FIRST_POST_ID, 1
@@ -136,11 +140,20 @@ class SyntheticPmo:
             _timestamps(closed),
         ]
         outcome = self._outcome(parts, post_id, form, target, protected=protected, infant=short & infant)
+        extracted = parts.is_any("life", *EXTRACTED)
+        expected = expect(parts, outcome)
+        if first == 0:
+            would_migrate = extracted & (decide(expected) == "migrate")
+            self.register.plant(parts, Placed(person, would_migrate, self._in_first_wave[parts.unit]))
+        answers = self.register.of_posts(parts, person)
+        scenarios = pa.array(_SCENARIO_NAMES).take(pa.array(parts.scenario, mask=parts.scenario < 0))
         return Chunk(
             patients=patients,
             posts=pa.Table.from_arrays(columns, schema=POST),
             attachments=self._attachments(random, parts, post_id),
-            truth=truth_table(parts, outcome, parts.is_any("life", *EXTRACTED), _SCENARIO_NAMES),
+            truth=truth_table(
+                outcome, expected, expect_with_service(parts, expected, answers), extracted, (scenarios, answers)
+            ),
             released=pa.array(post_id[parts.released]),
         )
 

@@ -1,10 +1,12 @@
 """The expected outcome: each post's findings and disposition, from its parts.
 
 Nothing here reads the post itself or the code that judges it. The statements hold for the default
-settings (28 days, policy ``book``, no raised severity) at the as-of date of the generation.
+settings (28 days, policy ``book``, no raised severity) at the as-of date of the generation. What holds where the
+person service is asked is stated beside: there the service has answered about every person that waits, and its test
+records are refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,9 +25,11 @@ from waitlist.simulator.components import (
     Text,
 )
 from waitlist.simulator.persons import Identity
+from waitlist.simulator.register import Answer
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Texts = npt.NDArray[np.object_]
 
 SCHEMA: Final = pa.schema(
     [
@@ -35,9 +39,16 @@ SCHEMA: Final = pa.schema(
         pa.field("findings", pa.list_(pa.string()), nullable=False),
         pa.field("recommended_list", pa.string()),
         pa.field("scenario", pa.string()),
+        pa.field("answer", pa.string()),
+        pa.field("disposition_with_service", pa.string(), nullable=False),
+        pa.field("findings_with_service", pa.list_(pa.string()), nullable=False),
     ]
 )
-"""One row for each post in an extract at the as-of date; ``findings`` are sorted codes."""
+"""One row for each post in an extract at the as-of date; findings are sorted codes.
+
+``answer`` is the planted answer of the person service about the post's person (``register.Answer``), null where it is
+ordinary. Without the service ``disposition`` and ``findings`` hold, with it the last two columns.
+"""
 
 _MISSING: Final = (Identity.MISSING,)
 _COORDINATION: Final = (Identity.COORDINATION, Identity.COORDINATION_DAY_UNKNOWN)
@@ -70,6 +81,11 @@ _FIRST_THAT_HOLDS: Final = (
             "ID_RESERVE_NUMBER",
             "TEST_PERSON",
             "NAME_MISSING",
+            "PU_DECEASED",
+            "PU_NUMBER_CHANGED",
+            "PU_DEREGISTERED",
+            "PU_NOT_FOUND",
+            "PU_TEST_PERSON",
         ),
     ),
     ("book_in_pmo", ("ENDS_BEFORE_GO_LIVE",)),
@@ -81,6 +97,17 @@ _FIRST_THAT_HOLDS: Final = (
     ("move_to_sdv_list", ("CATEGORY_NOT_MOVED",)),
     ("migrate", ()),
 )
+
+_FIRE: Final[Mapping[str, tuple[Answer, ...]]] = {
+    "PU_DECEASED": (Answer.DECEASED, Answer.FOUND_DEAD, Answer.DEAD_AFTER_RELEASE),
+    "PU_NUMBER_CHANGED": (Answer.NUMBER_CHANGED, Answer.NUMBER_NOT_PRESENT),
+    # A record that has only the date of being found dead is deregistered without a reason.
+    "PU_DEREGISTERED": (Answer.EMIGRATED, Answer.DEREGISTERED, Answer.FOUND_DEAD),
+    "PU_NOT_FOUND": (Answer.UNKNOWN,),
+    "PU_TEST_PERSON": (Answer.TEST_PERSON,),
+    "PU_NAME_MISMATCH": (Answer.SOMEBODY_ELSE, Answer.NEW_SURNAME),
+}
+_PROTECTED: Final = (Answer.PROTECTED_PERSON, Answer.PROTECTED_RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,36 +186,74 @@ def expect(parts: Components, outcome: Outcome) -> dict[str, Mask]:
     }
 
 
-def truth_table(parts: Components, outcome: Outcome, extracted: Mask, scenarios: Sequence[str]) -> pa.Table:
-    """Return the truth of a chunk, for the extracted posts only.
+def expect_with_service(parts: Components, expected: Mapping[str, Mask], answers: Texts) -> dict[str, Mask]:
+    """Return for each finding the posts that get it where the person service is asked.
 
     Args:
         parts: the components of the posts.
-        outcome: the other facts about them.
-        extracted: which posts are in an extract.
-        scenarios: the names of the scenarios, for ``parts.scenario``.
+        expected: what ``expect`` says of them.
+        answers: the planted answer about each post's person, or None.
     """
-    expected = expect(parts, outcome)
-    codes = sorted(expected)
-    fired = np.stack([expected[code][extracted] for code in codes], axis=1)
-    disposition = np.empty(len(fired), dtype=object)
-    undecided = np.ones(len(fired), dtype=bool)
+    fired = {code: np.isin(answers, causes) for code, causes in _FIRE.items()}
+    # Names are compared where somebody waits, or where a released post is open.
+    fired["PU_NAME_MISMATCH"] &= parts.waiting | parts.released
+    return {
+        **expected,
+        **fired,
+        "PROTECTED_IDENTITY": expected["PROTECTED_IDENTITY"] | np.isin(answers, _PROTECTED),
+    }
+
+
+def decide(expected: Mapping[str, Mask]) -> Texts:
+    """Return the disposition of each post by its findings."""
+    undecided = np.ones_like(expected["NOT_WAITING"])
+    disposition = np.empty(len(undecided), dtype=object)
     for name, causes in _FIRST_THAT_HOLDS:
-        holds = undecided & (fired[:, [codes.index(code) for code in causes]].any(axis=1) if causes else True)
+        holds = undecided & (
+            np.any([expected[code] for code in causes if code in expected], axis=0) if causes else True
+        )
         disposition[holds] = name
         undecided &= ~holds
-    offsets = np.concatenate([[0], np.cumsum(fired.sum(axis=1))])
-    findings = pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(codes, pa.string()).take(pa.array(np.nonzero(fired)[1]))
-    )
+    return disposition
+
+
+def truth_table(
+    outcome: Outcome,
+    expected: Mapping[str, Mask],
+    with_service: Mapping[str, Mask],
+    extracted: Mask,
+    planted: tuple[pa.Array, Texts],
+) -> pa.Table:
+    """Return the truth of a chunk, for the extracted posts only.
+
+    Args:
+        outcome: facts about the posts.
+        expected: what ``expect`` says of them.
+        with_service: what ``expect_with_service`` says of them.
+        extracted: which posts are in an extract.
+        planted: each post's scenario, and the answer about its person; null and None where nothing was planted.
+    """
+    scenarios, answers = planted
     to_move = expected["CATEGORY_NOT_MOVED"] & ~expected["LIST_OUTSIDE_CARE_AREA"]
-    planted = pa.array(parts.scenario[extracted], mask=parts.scenario[extracted] < 0)
     columns = [
         pa.array(outcome.post_id[extracted]),
         pa.array(outcome.hsa_id[extracted], pa.string()),
-        pa.array(disposition, pa.string()),
-        findings,
+        pa.array(decide(expected)[extracted], pa.string()),
+        _codes(expected, extracted),
         pa.array(outcome.target[extracted], pa.string(), mask=~to_move[extracted]),
-        pa.array(scenarios, pa.string()).take(planted),
+        scenarios.filter(pa.array(extracted)),
+        pa.array(answers[extracted], pa.string()),
+        pa.array(decide(with_service)[extracted], pa.string()),
+        _codes(with_service, extracted),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _codes(expected: Mapping[str, Mask], extracted: Mask) -> pa.Array:
+    """Return the sorted codes of each extracted post."""
+    codes = sorted(expected)
+    fired = np.stack([expected[code][extracted] for code in codes], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(fired.sum(axis=1))])
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(codes, pa.string()).take(pa.array(np.nonzero(fired)[1]))
+    )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,8 @@ from tests.support.person_service import address, serving
 
 from waitlist.exceptions import PersonServiceError
 from waitlist.paths import PROJECT
+from waitlist.simulator import PEOPLE as FILE_OF_PEOPLE
+from waitlist.simulator import Order, generate
 from waitlist.simulator.person_service import (
     Certificates,
     Person,
@@ -263,6 +266,48 @@ class TestStrictness:
             assert 0.4 <= time.monotonic() - begun < 3
 
 
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> list[Person]:
+    """Every record of a synthetic PMO that is not an ordinary one, and a few that are."""
+    out = tmp_path_factory.mktemp("truth")
+    generate(Order(1_000), out, sqlite=out / "pmo.sqlite")
+    people = read_people(out / FILE_OF_PEOPLE)
+    odd = [one for one in people if replace(one, extension="", surname="", given_name="") != Person("", test=False)]
+    return list(dict.fromkeys([*odd, *people[:20]]))
+
+
+class TestPeopleOfTheTruth:
+    """The records that a synthetic PMO comes with, over the wire."""
+
+    def test_are_valid_by_the_schema(self, certificates: Certificates, planted: list[Person]) -> None:
+        with serving(certificates, *planted) as service:
+            records = Consumer(service, certificates).records([person.id for person in planted])
+        assert len(records) == len(planted) > 40
+
+    @pytest.mark.parametrize("day", [dt.date(2024, 9, 18), dt.date(2024, 9, 19), dt.date(2024, 10, 4)])
+    def test_are_read_by_the_client_as_they_are_on_the_day(
+        self, certificates: Certificates, planted: list[Person], day: dt.date
+    ) -> None:
+        with serving(certificates, *planted, today=lambda: day) as service:
+            client = PersonServiceClient(address(service, certificates), MemoryRest())
+            statuses = list(client.ask([person.extension for person in planted]))
+        for person, status in zip(planted, statuses, strict=True):
+            told = not person.since or person.since <= day.isoformat()
+            assert status.deceased is (told and (person.reason == "AV" or bool(person.found_dead_at)))
+            assert status.deregistered is (
+                told and bool(person.reason or person.deregistered_at or person.found_dead_at)
+            )
+            assert status.number_changed is (person.reason == "GN" or not person.primary)
+            assert (status.protected_person, status.protected_record) == (
+                person.protected_person,
+                person.protected_record,
+            )
+            assert (status.test_person, status.name is None) == (
+                person.test,
+                person.protected_person or not person.surname,
+            )
+
+
 def test_people_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_people(PEOPLE, tmp_path / "people.parquet")
     assert tuple(read_people(tmp_path / "people.parquet")) == PEOPLE
@@ -276,25 +321,31 @@ def test_keys_are_their_owners_alone_and_made_anew(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_and_a_check_by_what_it_prints_is_answered(tmp_path: Path) -> None:
-    extra = Person(ids_of(Case.NOT_EXISTING)[0], surname="Ny")
+    extra = Person(ids_of(Case.NOT_EXISTING)[0], surname="Ny", reason="AV", since="2024-09-19")
+    day = tmp_path / "day"
+
+    def check(environ: dict[str, str], on: str, *ids: str) -> str:
+        day.write_text(f"{on}\n")
+        command = [sys.executable, "-m", "waitlist.source.pu", "--rest", tmp_path / "rest", "--check", *ids]
+        return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environ, check=True).stdout
+
+    day.write_text("2024-09-18")
     write_people([extra], tmp_path / "people.parquet")
     simulator = subprocess.Popen(
         [sys.executable, "-m", "waitlist.simulator.person_service", "--out", tmp_path / "made",
-         "--people", tmp_path / "people.parquet"],
+         "--people", tmp_path / "people.parquet", "--day", day],
         cwd=PROJECT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         lines = [simulator.stdout.readline().removeprefix("export ").strip() for _ in range(4)]
-        check = subprocess.run(
-            [sys.executable, "-m", "waitlist.source.pu", "--check", *ids_of(Case.DECEASED), extra.extension,
-             "--rest", tmp_path / "rest"],
-            cwd=PROJECT, capture_output=True, text=True, env=os.environ | dict(line.split("=", 1) for line in lines),
-            check=True,
-        )  # fmt: skip
+        told = os.environ | dict(line.split("=", 1) for line in lines)
+        before = check(told, "2024-09-18", *ids_of(Case.DECEASED), extra.extension)
+        later = check(told, "2024-09-19", extra.extension)
     finally:
         simulator.terminate()
         assert simulator.wait(20) == 0
         simulator.stdout.close()
-    assert "found, test person, deceased, found dead, deregistered (AV), has a surname" in check.stdout
-    assert f"{extra.extension[8:]}: found, test person, has a surname" in check.stdout
-    assert f"{dt.datetime.now(dt.UTC).year + 1}-" in check.stdout
+    assert "found, test person, deceased, found dead, deregistered (AV), has a surname" in before
+    assert f"{extra.extension[8:]}: found, test person, has a surname" in before
+    assert f"{extra.extension[8:]}: found, test person, deceased, deregistered (AV), has a surname" in later
+    assert f"{dt.datetime.now(dt.UTC).year + 1}-" in before

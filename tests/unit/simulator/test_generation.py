@@ -496,7 +496,9 @@ class TestWriting:
 
     def test_earlier_output_is_not_replaced_unless_requested(self, tmp_path: Path) -> None:
         generate(Order(10), tmp_path, sqlite=tmp_path / "pmo.sqlite")
-        with pytest.raises(SimulatorError, match=r"has mappings, released_posts.csv, truth.parquet: pass --replace"):
+        with pytest.raises(
+            SimulatorError, match=r"has mappings, people.parquet, released_posts.csv, truth.parquet: pass --replace"
+        ):
             generate(Order(10), tmp_path, sqlite=tmp_path / "other.sqlite")
         generate(Order(10), tmp_path, sqlite=tmp_path / "pmo.sqlite", replace=True)
 
@@ -540,7 +542,7 @@ class TestCommandLine:
     def test_it_writes_everything_into_one_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert __main__.main(["--posts", "100", "--seed", "3", "--out", str(tmp_path)]) == 0
         assert sorted(path.name for path in tmp_path.iterdir()) == [
-            "mappings", "pmo.sqlite", "released_posts.csv", "truth.parquet",
+            "mappings", "people.parquet", "pmo.sqlite", "released_posts.csv", "truth.parquet",
         ]  # fmt: skip
         printed = capsys.readouterr()
         assert printed.out.startswith("100 posts at 30 units")

@@ -77,8 +77,12 @@ def could_be_somebody(twelve: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def numbers() -> list[str]:
-    pmo = SyntheticPmo(Order(40_000, seed=3, as_of=AS_OF), paths.MAPPINGS)
+def pmo() -> SyntheticPmo:
+    return SyntheticPmo(Order(40_000, seed=3, as_of=AS_OF), paths.MAPPINGS)
+
+
+@pytest.fixture(scope="module")
+def numbers(pmo: SyntheticPmo) -> list[str]:
     tables = [pmo.patient_table(), *(chunk.patients for chunk in pmo.chunks())]
     return [number for table in tables for number in table.column("personnummer").to_pylist() if number]
 
@@ -94,6 +98,16 @@ def test_every_number_in_pmo_that_could_be_somebody_is_official(numbers: list[st
     somebody = [twelve for twelve in map(as_a_careless_reader_sees, numbers) if could_be_somebody(twelve)]
     assert len(somebody) > 20_000
     assert [twelve for twelve in somebody if not is_official(twelve)] == []
+
+
+def test_every_number_of_the_person_service_s_records_is_official(pmo: SyntheticPmo, numbers: list[str]) -> None:
+    records = list(pmo.register.records())
+    known = {record.extension for record in records}
+    asked_for = {twelve for twelve in map(as_a_careless_reader_sees, numbers) if is_official(twelve or "000000000000")}
+    assert len(records) == len(known) > 20_000
+    told = known | {record.referred for record in records if record.referred}
+    assert [twelve for twelve in told if not is_official(twelve)] == []
+    assert len(asked_for - known) <= 20, "only those who are planted as unknown, and the unborn, have no record"
 
 
 def test_a_number_with_plus_is_a_centenarians_and_official(numbers: list[str]) -> None:

@@ -1,9 +1,12 @@
 """``python -m waitlist.simulator.person_service``: simulates the national person service until it is stopped."""
 
 import argparse
+import datetime as dt
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from waitlist.simulator.person_service.cases import ODD, PEOPLE
@@ -16,15 +19,27 @@ _CALL_SECONDS, _RECORD_SECONDS = 0.1, 0.02
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve with the arguments of the command line, until an interrupt or SIGTERM."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
     # A shell's background job ignores SIGINT.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _serve(parser, given)
+    return 0
+
+
+def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    people, today = list(PEOPLE), _no_day if given.day is None else partial(_day_in, given.day)
+    try:
+        people += read_people(given.people) if given.people else ()
+        today()
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     certificates = make_certificates(given.out)
-    people = [*PEOPLE, *(read_people(given.people) if given.people else ())]
     pace = (_CALL_SECONDS, _RECORD_SECONDS) if given.producers_pace else (0, 0)
     service = PersonService(
-        people, certificates, port=given.port, odd=ODD, call_seconds=pace[0], record_seconds=pace[1]
-    )  # fmt: skip
+        people, certificates, port=given.port, odd=ODD, call_seconds=pace[0], record_seconds=pace[1], today=today
+    )
     service.switch = given.switch
     with service:
         sys.stdout.write(
@@ -34,11 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"export WAITLIST_PU_AUTHORITIES={certificates.authority.resolve()}\n"
         )
         sys.stdout.flush()
-        try:
-            service.wait()
-        except KeyboardInterrupt:
-            return 0
-    return 0
+        service.wait()
+
+
+def _no_day() -> None:
+    return None
+
+
+def _day_in(path: Path) -> dt.date:
+    return dt.date.fromisoformat(path.read_text(encoding="ascii").strip())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--out", type=Path, default=Path(".demo/person_service"), metavar="FOLDER", help="certificates")
     parser.add_argument("--people", type=Path, metavar="FILE", help="persons besides the contract's cases (Parquet)")
+    parser.add_argument(
+        "--day",
+        type=Path,
+        metavar="FILE",
+        help="holds the day YYYY-MM-DD as of which a call is answered, read at each call; default: the end of all days",
+    )
     parser.add_argument("--switch", type=Switch, choices=list(Switch), help="what goes wrong with every call")
     parser.add_argument(
         "--producers-pace",

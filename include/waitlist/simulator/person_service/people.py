@@ -1,9 +1,10 @@
 """The persons of the simulated service, and their records."""
 
+import datetime as dt
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,7 @@ class Person:
         referred: another number that the person had, or has now.
         linked: the number of another identity that is the same person's.
         linked_root: the OID of its kind.
+        since: the day, ``YYYY-MM-DD``, from which the register has the deregistration; empty: it always had it.
         longest: every field that the contract knows is there, and as long as it may be; of the rest of this only
             number and marks count.
     """
@@ -60,12 +62,19 @@ class Person:
     referred: str = ""
     linked: str = ""
     linked_root: str = ""
+    since: str = ""
     longest: bool = False
 
     @property
     def id(self) -> PersonId:
         """The id by which the person is requested."""
         return PersonId(self.extension, self.root)
+
+    def on(self, day: dt.date | None) -> Self:
+        """Return the record as it is on a day; None: at the end of all days."""
+        if day is None or self.since <= day.isoformat():
+            return self
+        return replace(self, reason="", deregistered_at="", found_dead_at="")
 
 
 SCHEMA: Final = pa.schema(

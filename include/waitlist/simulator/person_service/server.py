@@ -1,11 +1,12 @@
 """The server: HTTPS with client certificates, and switches for real faults."""
 
+import datetime as dt
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -94,6 +95,7 @@ class PersonService:
         odd: the fault when one of these ids is requested.
         call_seconds: the time that a call takes.
         record_seconds: the additional time for each record.
+        today: the day as of which a call is answered; None: what is known at the end of all days.
 
     Attributes:
         switch: the fault of every call from now on; None: no fault.
@@ -111,6 +113,7 @@ class PersonService:
         odd: Mapping[PersonId, Switch] | None = None,
         call_seconds: float = 0,
         record_seconds: float = 0,
+        today: Callable[[], dt.date | None] = lambda: None,
     ) -> None:
         self.switch: Switch | None = None
         self.slow_seconds = 60.0
@@ -119,6 +122,7 @@ class PersonService:
         self._people = {person.id: person for person in people}
         self._odd = dict(odd or {})
         self._seconds = (call_seconds, record_seconds)
+        self._today = today
         self._contexts = {
             expired: _context(certificates, expired=expired) for expired in (False, True)
         }  # fmt: skip
@@ -209,7 +213,9 @@ class PersonService:
             Switch.TWO: [request.ids[0], *request.ids],
             Switch.WRONG: [PersonId("201212121212"), *request.ids[1:]],
         }.get(switch, request.ids) if switch else request.ids  # fmt: skip
-        return [answers.requested(one, self._known(one, request), request.profile) for one in ids]
+        today = self._today()
+        known = ((one, self._known(one, request)) for one in ids)
+        return [answers.requested(one, person and person.on(today), request.profile) for one, person in known]
 
     def _known(self, asked: PersonId, request: _Request) -> Person | None:
         person = self._people.get(asked)
