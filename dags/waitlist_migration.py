@@ -10,13 +10,15 @@ gates, asks a person, and releases exactly the rows that were approved: from the
    step carries out the answer: it releases all rows or none, in one transaction, or closes the batch as rejected.
 4. `release` confirms from the database what was decided, and skips what follows after a rejection.
 5. `verify_released` proves that the view shows what was approved; `report` logs each unit's readiness.
-6. `mark_failed` runs only when a step has failed.
-7. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
+6. `hand_off` writes the released rows for their receiver (`docs/hand-off.md`); it is skipped where
+   `WAITLIST_HANDOFF_URL` is not set.
+7. `mark_failed` runs only when a step has failed.
+8. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
 
 **Schedule** none: trigger it by hand, for one wave. **Reads** connection `pmo`, the mapping files, `expectations/`.
-**Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task before approval is
-asked for. After that the batch is fixed: clear `approve` with what follows to ask again, or to finish. A
-released batch is never run again; `waitlist_withdrawal` withdraws it. **When it fails** see `docs/errors.md`.
+**Writes** connection `millennium_staging`, the snapshot folder, Data Docs, the folder of hand-offs. **Rerun** clear any
+task before approval is asked for. After that the batch is fixed: clear `approve` with what follows to ask again, or to
+finish. A released batch is never run again; `waitlist_withdrawal` withdraws it. **When it fails** see `docs/errors.md`.
 """
 
 import datetime as dt
@@ -70,9 +72,9 @@ def waitlist_migration() -> None:
     """Wire the steps in their order."""
     night = wiring.prepare(KIND)
     asked, decided = steps.request_approval(KIND), approval.ask_for_approval(KIND)
-    released, verified = steps.release(KIND), steps.verify_released(KIND)
-    chain(night["verify"], asked, decided, released, verified, steps.report(KIND))
-    wiring.end(KIND, [*night.values(), asked, decided, released, verified])
+    released, verified, handed = steps.release(KIND), steps.verify_released(KIND), steps.hand_off(KIND)
+    chain(night["verify"], asked, decided, released, verified, [steps.report(KIND), handed])
+    wiring.end(KIND, [*night.values(), asked, decided, released, verified, handed])
 
 
 waitlist_migration()

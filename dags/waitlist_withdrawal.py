@@ -7,9 +7,11 @@ again. The audit trail keeps the name of the person that withdrew it, the moment
 2. `decide` waits for one of the approvers (`WAITLIST_APPROVERS`), who must write a reason. The same step carries out
    the answer: it removes the batch from the view and frees its posts, in one transaction, or records that it is kept.
 3. `withdraw` confirms from the database that the batch is withdrawn.
-4. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
+4. `take_back_hand_off` removes the batch's files from `WAITLIST_HANDOFF_URL`, so that no receiver loads them.
+5. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
 
-**Schedule** none: trigger it by hand, for one batch. **Reads and writes** connection `millennium_staging`.
+**Schedule** none: trigger it by hand, for one batch. **Reads and writes** connection `millennium_staging`. **Removes
+from** `WAITLIST_HANDOFF_URL`.
 **Rerun** clear any task: a repeated withdrawal changes nothing. **When it fails** see `docs/errors.md`.
 """
 
@@ -44,7 +46,7 @@ from waitlist_airflow import approval, notify, steps, wiring
 def waitlist_withdrawal() -> None:
     """Wire the steps in their order."""
     decided = approval.ask_for_withdrawal()
-    every = [steps.describe_release(), decided, steps.withdraw()]
+    every = [steps.describe_release(), decided, steps.withdraw(), steps.take_back_hand_off()]
     chain(*every)
     wiring.conclude(every, steps.conclude_withdrawal.override(task_id="conclude")())
 

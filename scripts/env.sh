@@ -36,6 +36,7 @@ demo_site() {
     export WAITLIST_MAPPINGS_DIR="$1/mappings"
     export WAITLIST_SNAPSHOT_URL="file://$1/snapshots"
     export WAITLIST_DATA_DOCS_DIR="$1/data_docs"
+    export WAITLIST_HANDOFF_URL="file://$1/handoffs"
 }
 
 # Fills a demo's folder: demo_pmo FOLDER POSTS AS_OF [simulator's options]. A pilot has been released.

@@ -19,12 +19,15 @@ present=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 grep -qx '## \[Unreleased\]' CHANGELOG.md || die "CHANGELOG.md has no section [Unreleased]"
 unreleased=$(awk '/^## /{inside = /\[Unreleased\]/; next} inside && NF' CHANGELOG.md)
 [[ -n $unreleased ]] || die "CHANGELOG.md says nothing under [Unreleased]: there is nothing to release"
+grep -qxF "__version__ = \"$present\"" include/waitlist/__init__.py ||
+    die "include/waitlist/__init__.py does not name the present version, $present"
 grep -qF "**Version $present**" README.md || die "README.md does not name the present version, $present"
 
 sed -i "s/^## \[Unreleased\]\$/## [Unreleased]\n\n## [$VERSION] - $date/" CHANGELOG.md
 sed -i "s/^version = \".*\"\$/version = \"$VERSION\"/" pyproject.toml
 sed -i "s/\*\*Version ${present//./\\.}\*\*/**Version $VERSION**/" README.md
-git add CHANGELOG.md README.md pyproject.toml
+sed -i "s/^__version__ = \".*\"\$/__version__ = \"$VERSION\"/" include/waitlist/__init__.py
+git add CHANGELOG.md README.md include/waitlist/__init__.py pyproject.toml
 git commit --quiet --message "Release $VERSION" --message "What changed is in CHANGELOG.md, under [$VERSION]."
 git tag --annotate "v$VERSION" --message "Release $VERSION"
 printf 'Version %s of %s is committed and tagged as v%s. To publish it: git push --follow-tags\n' "$VERSION" "$date" "$VERSION"

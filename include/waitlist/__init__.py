@@ -4,3 +4,5 @@ The package is plain Python and never imports Airflow. A post passes these modul
 ``source.snapshot``, ``judge.duplicates``, ``judge.assess``, ``judge.booking_request``, ``staging.loading`` and
 ``staging.reconcile``. ``quality`` checks the snapshot and the staged rows. ``steps`` has the steps that the DAGs call.
 """
+
+__version__ = "0.2.0"

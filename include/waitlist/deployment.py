@@ -15,13 +15,14 @@ from typing import Final, Self
 from waitlist import quality
 from waitlist.facts import gates as gate_limits
 from waitlist.facts.gates import Gate
-from waitlist.facts.mappings import Mappings, load_mappings
+from waitlist.facts.mappings import REFERENCES, Mappings, load_mappings
 from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION, EDITION_WITH_PERSONS
 from waitlist.quality import Suite
 from waitlist.settings import RuleSettings, Settings
 from waitlist.staging.dry_runs import RULES
 
 _SETTING: Final = "WAITLIST_"
+_POST_SYSTEM: Final = "post_system"
 _OF_PERSONS: Final = frozenset({"pu", "pu_test_persons"})
 """Rule settings that decide something only where the person service is asked."""
 
@@ -56,6 +57,9 @@ class Facts:
         if not self.rules.asks_persons:
             # Without them the digests are those of a release that had no such rules: its batches stay valid.
             values = {name: value for name, value in values.items() if name not in _OF_PERSONS}
+        if self.rules.post_system == RuleSettings.model_fields[_POST_SYSTEM].default:
+            # The same for a release that had no such setting.
+            del values[_POST_SYSTEM]
         return {
             RULES: EDITION_WITH_PERSONS if self.rules.asks_persons else EDITION,
             **self.mappings.digests,
@@ -68,6 +72,11 @@ class Facts:
     def version(self) -> str:
         """SHA-256 of ``digests``: a batch's ``rules_version``."""
         return hashlib.sha256(json.dumps(dict(self.digests), sort_keys=True).encode()).hexdigest()
+
+    def of_hand_off_differing(self, digests: Mapping[str, str]) -> list[str]:
+        """Return, as ``differing`` does, those that decide what a hand-off of the batch contains besides its rows."""
+        named = {REFERENCES, f"{_SETTING}{_POST_SYSTEM.upper()}"}
+        return [told for told in self.differing(digests) if told.split(" ", 1)[0] in named]
 
     def differing(self, digests: Mapping[str, str]) -> list[str]:
         """Return the files, and the settings with their values, that differ from what a batch was opened with."""

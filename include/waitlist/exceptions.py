@@ -74,5 +74,9 @@ class ReconciliationError(WaitlistError):
     """Source, snapshot and staging do not add up; the message names the post ids."""
 
 
+class HandOffError(WaitlistError):
+    """A hand-off cannot be written or removed: its folder or store did not answer, or is not as it should be."""
+
+
 class WorkListError(WaitlistError):
     """Work lists cannot be written, because of the folder or of posts that do not add up; no partial list remains."""

@@ -230,6 +230,16 @@ def make_folder(folder: UPath) -> None:
         _asked(lambda: folder.fs.makedirs(folder.path, exist_ok=True))
 
 
+def remove_file(path: UPath) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        _asked(lambda: path.fs.rm_file(path.path))
+
+
 def _asked(call: Callable[[], R]) -> R:
     """Call a file system; the errors of object stores' clients may quote an address, so they are replaced."""
     try:

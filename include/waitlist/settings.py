@@ -64,6 +64,8 @@ class RuleSettings(BaseSettings):
     pu: PersonCheck = PersonCheck.OFF
     """Only this setting decides; the presence of a connection does not matter."""
     pu_test_persons: PersonsForTests = PersonsForTests.REFUSE
+    post_system: str = Field("urn:waitlist:post", pattern=r"^(https?://|urn:)[!-~]{1,200}$")
+    """The identifier system of our post ids in a hand-off (FHIR ``Identifier.system``)."""
 
     @property
     def asks_persons(self) -> bool:
@@ -153,6 +155,8 @@ class Settings(BaseSettings):
     """The most seconds that a page of the dashboard may take."""
     worklists_dir: Path | None = None
     """Folder in which the work lists of each batch have a folder named by the batch; if empty, none are written."""
+    handoff_url: str | None = None
+    """Folder or object-store URL in which a released batch is handed off; if empty, nothing is written."""
     rules: RuleSettings = Field(default_factory=RuleSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
     person_service: PersonServiceSettings = Field(default_factory=PersonServiceSettings)

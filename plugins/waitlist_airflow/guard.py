@@ -16,7 +16,12 @@ from waitlist import exceptions
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_WORTH_A_RETRY = (exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError)
+_WORTH_A_RETRY = (
+    exceptions.SourceError,
+    exceptions.SnapshotError,
+    exceptions.StagingError,
+    exceptions.HandOffError,
+)
 _NEVER_CURED = (
     exceptions.SourceRefusedError,
     exceptions.SchemaDriftError,

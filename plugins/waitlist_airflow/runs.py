@@ -94,6 +94,7 @@ def pipeline() -> "Pipeline":
         snapshots=cast("UPath", ObjectStoragePath(settings.snapshot_url)),
         pmo=pmo_connection_string,
         staging=staging_url,
+        hand_offs=cast("UPath", ObjectStoragePath(settings.handoff_url)) if settings.handoff_url else None,
     )
 
 

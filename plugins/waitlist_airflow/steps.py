@@ -21,6 +21,7 @@ Record = dict[str, Any]
 
 _NIGHTLY = "waitlist_dry_run"
 _WATCH = "waitlist_watch"
+_NOT_HANDED_OFF = "WAITLIST_HANDOFF_URL is not set: nothing is handed off"
 
 
 @task
@@ -162,6 +163,17 @@ def verify_released(kind: str) -> Record:
 
 @task
 @guarded
+def hand_off(kind: str) -> Record:
+    """Write the released batch for its receiver; skip where the settings name no place for that."""
+    pipeline, run = runs.opened(kind)
+    handed = pipeline.hand_off(run, now=_now())
+    if handed is None:
+        raise AirflowSkipException(_NOT_HANDED_OFF)
+    return handed
+
+
+@task
+@guarded
 def verify_releases() -> Record:
     """Prove for every released batch that the view still shows exactly what was approved."""
     return runs.pipeline().verify_releases()
@@ -181,6 +193,16 @@ def withdraw() -> Record:
     if not _decided_withdrawal():
         raise AirflowSkipException("the batch stays released")
     return {"decided": "withdrawn"}
+
+
+@task
+@guarded
+def take_back_hand_off() -> Record:
+    """Remove the files of a withdrawn batch, so that no receiver loads them."""
+    taken = runs.pipeline().take_back_hand_off(runs.named_batch())
+    if taken is None:
+        raise AirflowSkipException(_NOT_HANDED_OFF)
+    return taken
 
 
 @task

@@ -18,5 +18,9 @@ millennium_staging.released_change,
 millennium_staging.released_post,
 millennium_staging.unit_summary
 TO waitlist_loader;
-GRANT INSERT ON millennium_staging.access_log, millennium_staging.batch_event TO waitlist_loader;
+GRANT INSERT ON
+millennium_staging.access_log,
+millennium_staging.batch_event,
+millennium_staging.hand_off
+TO waitlist_loader;
 GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;

@@ -52,6 +52,7 @@ class Deployment:
 def deployment(tmp_path: Path) -> Deployment:
     shutil.copytree(paths.MAPPINGS, tmp_path / "mappings")
     shutil.copytree(paths.EXPECTATIONS, tmp_path / "expectations")
+    (tmp_path / "mappings" / "millennium_refs.csv").write_text("art,namn,referens,owner,note\n")
     return Deployment(tmp_path)
 
 
@@ -78,11 +79,13 @@ CHANGES: dict[str, Callable[[Deployment], Deployment | None]] = {
     "reserve_numbers.csv": lambda it: edit(it.mappings / "reserve_numbers.csv", "[DEF]", "[DEFG]"),
     "rule_severities.csv": lambda it: add(it.mappings / "rule_severities.csv", "AGE_MISMATCH,blocks,,"),
     "gates.csv": lambda it: edit(it.mappings / "gates.csv", "dry_run_age_days,", "dry_run_age_days,9"),
+    "millennium_refs.csv": lambda it: add(it.mappings / "millennium_refs.csv", "plats,Mottagningen,4711,,"),
     **{
         f"{path.stem}.json": lambda it, name=path.name: loosen(it.suites / name)  # type: ignore[misc]
         for path in paths.EXPECTATIONS.glob("*.json")
     },
     "WAITLIST_CUTOFF_DAYS (28 then, 27 now)": lambda it: replace(it, rules=RuleSettings(cutoff_days=27)),
+    "WAITLIST_POST_SYSTEM": lambda it: replace(it, rules=RuleSettings(post_system="urn:oid:1.2.3")),
     "WAITLIST_INCLUDE_DURATION (false then, true now)": lambda it: replace(
         it, rules=RuleSettings(include_duration=True)
     ),

@@ -29,7 +29,7 @@ from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.release import decisions as release
 from waitlist.release import gates
 from waitlist.reports.pages import access_log
-from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, persons, retention, schema
+from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, handoffs, persons, retention, schema
 from waitlist.staging.states import EventName
 
 RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"
@@ -44,7 +44,7 @@ FIXED = (
     schema.released_change,
     schema.unit_summary,
 )
-TRAILS = (schema.batch_event, schema.access_log)
+TRAILS = (schema.batch_event, schema.access_log, schema.hand_off)
 GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post)
 OF_NO_BATCH = (schema.person_status, schema.person_name, schema.service_rest)
 """Replaced whenever the person service is asked; what a batch was judged by is in its folder."""
@@ -90,6 +90,12 @@ def fill(store: StagingStore) -> None:
     access_log.record(
         store, at=releases.NOW, user_id="lead", action=access_log.Action.PERSONS, batch_id=NIGHT, unit="", posts=1
     )
+    with store.database.writing() as connection:
+        handoffs.record(connection, handed(RELEASED))
+
+
+def handed(batch_id: str) -> handoffs.HandOff:
+    return handoffs.HandOff(batch_id, "0" * 64, releases.LATER, 1, {"bokningsbegaran.csv": {"posts": 1}}, 0)
 
 
 def add_results(store: StagingStore, batch_id: str) -> None:
@@ -311,6 +317,8 @@ def test_every_step_of_a_batch_works_with_the_recommended_privileges(
     releases.awaiting(store, "third", range(1, 40))
     release.request_approval(store, "third", releases.failing(releases.Gate.UNHANDLED_SHARE), PIPELINE, releases.NOW)
     release.release(store, "third", "lead", releases.REASON, releases.NOW)
+    with store.holding("recording the hand-off of", "third") as (connection, _):
+        handoffs.record(connection, handed("third"))
     batches.verified(store, NIGHT)
     batches.verified(store, NIGHT)
     for moment in (releases.NOW, releases.LATER):

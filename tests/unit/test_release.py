@@ -23,6 +23,8 @@ class Clone:
         (folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.9.0"\n')
         (folder / "CHANGELOG.md").write_text(CHANGELOG)
         (folder / "README.md").write_text("# x\n\n**Version 1.9.0**\n")
+        (folder / "include" / "waitlist").mkdir(parents=True)
+        (folder / "include" / "waitlist" / "__init__.py").write_text('"""A package."""\n\n__version__ = "1.9.0"\n')
         self.git("init", "--quiet")
         self.commit()
 

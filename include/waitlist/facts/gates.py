@@ -32,6 +32,12 @@ class Gate(StrEnum):
     """Share of posts that still wait for staff: every disposition except those in ``release.gates.HANDLED``."""
     DRY_RUN_AGE_DAYS = "dry_run_age_days"
     """Days from the latest dry run of the same units to the batch's as-of date."""
+    TARGET_REFS_MISSING = "target_refs_missing"
+    """Places and visit types of the batch's booking requests without a reference in ``millennium_refs.csv``."""
+
+
+OPTIONAL: Final = frozenset({Gate.TARGET_REFS_MISSING})
+"""Gates that are off, and not applicable, while ``gates.csv`` has no row for them."""
 
 
 SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
@@ -57,6 +63,9 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
     Args:
         directory: the folder of the mapping files; if it has no ``gates.csv``, the project's own is read.
 
+    Returns:
+        the threshold of each gate that is on; only a gate of ``OPTIONAL`` can be off.
+
     Raises:
         MappingError: with every fault of the file, each as ``file:line: what is wrong``.
     """
@@ -70,7 +79,7 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
     if table.whole:
         named = {row.gate for row in found}
         for gate in Gate:
-            if gate not in named:
+            if gate not in OPTIONAL and gate not in named:
                 table.fault(1, f"gate: {shown(gate.value)} is missing")
     faults = [f"  {fault}" for fault in table.faults()]
     if faults:
@@ -79,8 +88,12 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
 
 
 def digest(limits: Mapping[Gate, float]) -> str:
-    """Return the SHA-256, in hex, of the thresholds; owners, notes and the order of rows do not change it."""
-    return hashlib.sha256(json.dumps({gate.value: limits[gate] for gate in Gate}).encode()).hexdigest()
+    """Return the SHA-256, in hex, of the thresholds; owners, notes and the order of rows do not change it.
+
+    A gate that is off changes nothing either: a batch stays valid when a release brings a new gate.
+    """
+    ordered = {gate.value: limits[gate] for gate in Gate if gate in limits}
+    return hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
 
 
 def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,12 @@ _LATER: Final[Mapping[str, Collection[str]]] = {"units.csv": ("besok_per_vecka",
 """Columns that came in a later release: a file without them is whole, and its cells are empty."""
 _NO_RESULT: Final = (*_REMARKS, "besok_per_vecka")
 """Columns on which no disposition and no booking request depends: a change in them refuses no wave that waits."""
+REFERENCES: Final = "millennium_refs.csv"
+"""The file of the receiver's references; a deployment that hands on no such references has none."""
+PLACE: Final = "plats"
+VISIT_TYPE: Final = "besokstyp"
+_FHIR_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_CODED: Final = re.compile(r"[^\s|]+\|[^\s|]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,20 @@ class PersonForTests:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class TargetReference:
+    """What the receiver calls a place or a visit type (``millennium_refs.csv``)."""
+
+    art: str
+    """``PLACE`` or ``VISIT_TYPE``."""
+    namn: str
+    """The name in the booking request."""
+    referens: str
+    """Of a place the id of its Location; of a visit type ``system|code``."""
+    owner: str
+    note: str
+
+
 @dataclass(frozen=True)
 class Mappings:
     """The content of all mapping files, without faults."""
@@ -147,6 +167,8 @@ class Mappings:
     digests: Mapping[str, str]
     """SHA-256 by file, of the content that can change a result: no owners, notes, line endings or column order."""
     test_persons: tuple[PersonForTests, ...] = ()
+    references: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """``referens`` by ``art`` and ``namn``; empty if there is no file."""
 
     def name_of(self, hsa_id: str) -> str:
         """Return a unit's name in ``units.csv``, or its HSA-id if the file does not have the unit."""
@@ -193,6 +215,7 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     severities = _table(directory, "rule_severities.csv", RaisedSeverity)
     own_persons = (directory / TEST_PERSONS).exists()
     test_persons = _table(directory if own_persons else paths.MAPPINGS, TEST_PERSONS, PersonForTests)
+    references = _table(directory, REFERENCES, TargetReference) if (directory / REFERENCES).exists() else None
     contents = (
         list(_sdv_lists(sdv_lists)),
         list(_base_categories(base_categories, sdv_lists)),
@@ -201,8 +224,12 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
         list(_raised_severities(severities, raisable)),
         list(_test_persons(test_persons)),
     )
-    tables = (sdv_lists, base_categories, units, reserve_numbers, severities, test_persons)
-    rows: tuple[Sequence[Any], ...] = contents
+    told = [] if references is None else list(_target_references(references))
+    tables = [sdv_lists, base_categories, units, reserve_numbers, severities, test_persons]
+    rows: list[Sequence[Any]] = [*contents]
+    if references is not None:
+        tables.append(references)
+        rows.append(told)
     faults = [f"  {fault}" for table in tables for fault in table.faults()]
     if faults:
         raise MappingError("\n".join([f"mapping files at fault in {directory}:", *faults]))
@@ -213,8 +240,14 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
         units={unit.hsa_id: unit for unit in known_units},
         reserve_numbers=tuple(formats),
         raised={row.rule: row.severity for row in raised},
-        digests={table.path.name: _digest(of_file) for table, of_file in zip(tables, rows, strict=True)},
+        digests={
+            table.path.name: _digest(of_file)
+            for table, of_file in zip(tables, rows, strict=True)
+            # Without a row it decides nothing: a batch of a release that had no such file stays valid.
+            if of_file or table is not references
+        },
         test_persons=tuple(persons),
+        references={(row.art, row.namn): row.referens for row in told},
     )
 
 
@@ -316,6 +349,17 @@ def _test_persons(table: CsvTable) -> Iterator[PersonForTests]:
         yield PersonForTests(
             nummer=row.numbers("nummer", MOST_TEST_NUMBERS), owner=row.cells["owner"], note=row.cells["note"]
         )
+
+
+def _target_references(table: CsvTable) -> Iterator[TargetReference]:
+    for row in table.rows:
+        kind, name, text = row.one_of("art", (PLACE, VISIT_TYPE)), row.required("namn"), row.required("referens")
+        row.unique("art and namn", (kind, name))
+        if text and kind == PLACE and not _FHIR_ID.fullmatch(text):
+            row.fault(f"referens: {shown(text)} is no id of a Location")
+        elif text and kind == VISIT_TYPE and not _CODED.fullmatch(text):
+            row.fault(f"referens: {shown(text)} is not written as system|code")
+        yield TargetReference(kind, name, text, row.cells["owner"], row.cells["note"])
 
 
 def _digest(rows: Iterable[Any]) -> str:

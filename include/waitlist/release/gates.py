@@ -12,10 +12,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.exceptions import SnapshotError
-from waitlist.facts.gates import Gate
+from waitlist.facts.gates import OPTIONAL, Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
 from waitlist.quality import FailureSeverity, Outcome, Suite
+from waitlist.release.references import missing_references
 from waitlist.source.batch_files import BatchFiles
 from waitlist.staging import Batch, StagingStore, dry_runs, schema
 from waitlist.staging.database import refusals_named
@@ -48,13 +49,13 @@ def evaluate(
     mappings: Mappings,
     suites: Iterable[Suite],
 ) -> list[GateResult]:
-    """Measure a batch by every gate, in the gates' order; nothing is stored.
+    """Measure a batch by every gate that is on, in the gates' order; nothing is stored.
 
     Args:
         store: the staging database.
         batch_id: a batch that has been reconciled.
-        thresholds: the limits.
-        mappings: go-lives of the units.
+        thresholds: the limits; a gate without one is off.
+        mappings: go-lives of the units, and references of the receiver.
         suites: every suite that the batch must have been checked with.
 
     Raises:
@@ -70,13 +71,20 @@ def evaluate(
         Gate.UNITS_WITHOUT_GO_LIVE: lambda: _without_go_live(scope, mappings),
         Gate.UNHANDLED_SHARE: lambda: _unhandled(scope),
         Gate.DRY_RUN_AGE_DAYS: lambda: None if before is None else (scope.batch.as_of - before.as_of).days,
+        Gate.TARGET_REFS_MISSING: lambda: len(missing_references(store, batch_id, mappings.references)),
     }
     results = []
-    for gate in Gate:
+    for gate in (gate for gate in Gate if gate in thresholds):
         measured, limit = measures[gate](), thresholds[gate]
         figure = None if measured is None else float(measured)
         results.append(GateResult(gate, figure, limit, figure is not None and figure <= limit))
     return results
+
+
+def off(results: Iterable[GateResult]) -> list[Gate]:
+    """Return the gates that a batch was not measured by: they were off."""
+    measured = {result.gate for result in results}
+    return [gate for gate in Gate if gate in OPTIONAL and gate not in measured]
 
 
 def stored(store: StagingStore, batch_id: str) -> list[GateResult]:

@@ -25,6 +25,8 @@ from waitlist.staging.queries import read_sql
 from waitlist.staging.reconcile import find_changed_requests
 
 GATES: Final = schema.gate_result.name
+SOFTWARE: Final = "software"
+"""In the details of a release: the version of the software that released."""
 
 _NAMED: Final = 20
 _HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})

@@ -14,7 +14,7 @@ from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import RULES, Disposition
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.release.decisions import SHORTEST_REASON
-from waitlist.release.gates import GateResult, stored
+from waitlist.release.gates import GateResult, off, stored
 from waitlist.reports.readiness import Readiness, UnitReadiness, read_readiness
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
@@ -103,6 +103,7 @@ def _gates(gates: Sequence[GateResult]) -> list[str]:
         ),
         right=(1, 2),
     )
+    lines += [f"Av, utan gräns i `gates.csv`: {GATE_LABELS[gate]}.\n" for gate in off(gates)]
     if passed < len(gates):
         lines += [
             f"**En underkänd grind kräver en skriftlig motivering, minst {SHORTEST_REASON} tecken.** "

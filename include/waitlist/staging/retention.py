@@ -47,6 +47,7 @@ class Places:
 
     snapshots: UPath
     work_lists: UPath | None
+    hand_offs: UPath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Holdings:
     rows: Mapping[str, int]
     """Rows by table."""
     files: Mapping[str, int]
-    """Files by kind: ``snapshot_files``, ``work_list_files``."""
+    """Files by kind: ``snapshot_files``, ``work_list_files``, ``hand_off_files``."""
 
     def __bool__(self) -> bool:
         """Return whether there is any row or file."""
@@ -131,13 +132,14 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
         if store.batch(batch.batch_id) != batch:
             return None
         held = _survey(connection, batch, places)
-        if not held:
-            return held
-        counts = {**held.rows, **held.files}
-        # First, because the guards allow the rows of a decided batch to be removed only after this entry.
-        connection.execute(entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts))
-        for table in (*_ROWS, *_ACCOUNTS):
-            connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
+        if held:
+            counts = {**held.rows, **held.files}
+            told = entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts)
+            # First, because the guards allow the rows of a decided batch to be removed only after this entry.
+            connection.execute(told)
+            for table in (*_ROWS, *_ACCOUNTS):
+                connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
+    # Also where nothing was counted: a process that was killed may have left an empty folder.
     for folder in _folders(batch, places).values():
         _clear(folder)
     return held
@@ -163,7 +165,11 @@ def _survey(connection: sa.Connection, batch: Batch, places: Places) -> Holdings
 
 
 def _folders(batch: Batch, places: Places) -> dict[str, UPath]:
-    roots = {"snapshot_files": places.snapshots, "work_list_files": places.work_lists}
+    roots = {
+        "snapshot_files": places.snapshots,
+        "work_list_files": places.work_lists,
+        "hand_off_files": places.hand_offs,
+    }
     return {name: root / batch.batch_id for name, root in roots.items() if root is not None}
 
 

@@ -322,6 +322,19 @@ access_log: Final = Table(
     Column("posts", BigInteger, nullable=False),
 )
 
+# Append-only: the manifests of the hand-offs; no value of a post.
+hand_off: Final = Table(
+    "hand_off",
+    METADATA,
+    _batch_id(reference=True),
+    Column("manifest_sha256", _key(64), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("posts", BigInteger, nullable=False),
+    # Checksum, size and number of posts of each file, by its name.
+    Column("files", Values, nullable=False),
+    Column("references_missing", Integer, nullable=False),
+)
+
 # What the person service has answered about a person last, without a name. It belongs to no batch: the answers that
 # one was judged by are in its folder.
 person_status: Final = Table(

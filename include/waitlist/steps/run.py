@@ -103,6 +103,7 @@ class Steps:
         snapshots: UPath,
         pmo: Callable[[], str],
         staging: Callable[[], str],
+        hand_offs: UPath | None = None,
     ) -> None:
         """Store the settings and connections; nothing is opened before a step needs it.
 
@@ -111,11 +112,13 @@ class Steps:
             snapshots: the folder in which each batch has a folder of its own.
             pmo: returns the ODBC connection string of PMO.
             staging: returns the SQLAlchemy URL of the staging database.
+            hand_offs: the folder in which each released batch is handed off; None: nothing is.
         """
         self._settings = settings
         self._snapshots = snapshots
         self._pmo = pmo
         self._staging = staging
+        self._hand_offs = hand_offs
 
     @cached_property
     def facts(self) -> Facts:

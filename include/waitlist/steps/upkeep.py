@@ -56,7 +56,7 @@ class Upkeep(Steps):
         settings = self._settings
         periods = retention.Periods(keep_days or settings.keep_days, settings.keep_migration_days)
         work_lists = None if settings.worklists_dir is None else UPath(settings.worklists_dir)
-        places = retention.Places(self._snapshots, work_lists)
+        places = retention.Places(self._snapshots, work_lists, self._hand_offs)
         verb = "would remove" if only_tell else "removed"
         total = {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
         batches = retention.read_batches(self.store)

@@ -6,7 +6,10 @@ import logging
 from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
 from waitlist.release import decisions as release
 from waitlist.release import gates
+from waitlist.release.handoff import writing as handoff
+from waitlist.release.handoff.content import Content
 from waitlist.release.proof import plain
+from waitlist.release.references import missing_references
 from waitlist.reports import approval
 from waitlist.reports.approval import Question
 from waitlist.reports.notices import (
@@ -122,6 +125,50 @@ class Wave(Steps):
             ReconciliationError: it does not.
         """
         return {"posts": release.verify_released(self.store, run.batch_id)}
+
+    def hand_off(self, run: Run, *, now: dt.datetime) -> Record | None:
+        """Write the released batch for its receiver; None where the settings name no place for that.
+
+        Args:
+            run: the run.
+            now: the moment, for the record.
+
+        Raises:
+            SettingsError, MappingError: the facts that decide its content have changed since the batch was opened.
+            ReconciliationError: what would be written is not what was approved.
+            RefusedError: the batch is not released, or retention has removed its rows.
+            HandOffError: it cannot be written.
+        """
+        if self._hand_offs is None:
+            return None
+        facts = self.facts
+        opened_with = self.store.batch(run.batch_id).facts or {}
+        if changed := facts.of_hand_off_differing(opened_with):
+            raise SettingsError(
+                f"batch {run.batch_id} was opened with facts that have changed since: {', '.join(changed)}; its "
+                "hand-off would have other bytes. Put them back as they were and clear this step"
+            )
+        references = facts.mappings.references
+        missing = missing_references(self.store, run.batch_id, references)
+        content = Content(facts.rules.post_system, references, missing)
+        handed = handoff.hand_off(self.store, self._hand_offs, run.batch_id, content, now)
+        log.info("batch %s: %d posts handed off in %s", run.batch_id, handed.posts, ", ".join(handed.files))
+        return {"posts": handed.posts, "files": sorted(handed.files), "references_missing": len(missing)}
+
+    def take_back_hand_off(self, batch_id: str) -> Record | None:
+        """Remove the hand-off of a withdrawn batch; None where the settings name no place for hand-offs.
+
+        Raises:
+            RefusedError: the batch is unknown or not withdrawn.
+            HandOffError: it cannot be removed.
+        """
+        if self._hand_offs is None:
+            return None
+        state = self.store.batch(batch_id).state
+        if state is not BatchState.WITHDRAWN:
+            raise RefusedError(f"batch {batch_id} is {plain(state)}: its hand-off stays")
+        handoff.remove(self._hand_offs, batch_id)
+        return {"taken_back": True}
 
     def verify_releases(self) -> Record:
         """Prove for every released batch whose rows are still there that the view shows exactly what was approved.

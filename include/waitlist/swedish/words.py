@@ -454,6 +454,7 @@ GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
         Gate.UNITS_WITHOUT_GO_LIVE: "Enheter utan driftstart",
         Gate.UNHANDLED_SHARE: "Andel poster som ännu inte är hanterade",
         Gate.DRY_RUN_AGE_DAYS: "Dagar sedan föregående torrkörning",
+        Gate.TARGET_REFS_MISSING: "Platser och besökstyper utan referens i Millennium",
     }
 )
 

@@ -50,6 +50,7 @@ def batch(
         steps=_steps(session, dag_id, run_id),
         measured=site.measured_gates(batch_id) or (),
         docs=_docs_of(site, batch_id, "index.html") is not None,
+        hands_off=site.settings.handoff_url is not None,
     )
 
 

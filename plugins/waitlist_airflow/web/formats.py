@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from waitlist.facts.gates import SHARES, Gate
+from waitlist.release.gates import off
 from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.unit import path_of
 from waitlist.reports.readiness import wave_title
@@ -175,6 +176,7 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "seconds": seconds,
     "measured": measured,
     "GATE_LABELS": GATE_LABELS,
+    "gates_off": off,
     "OUTCOME_LABELS": OUTCOME_LABELS,
     "SEVERITY_LABELS": SEVERITY_LABELS,
     "UNKNOWN_UNIT_NAME": UNKNOWN_UNIT_NAME,

@@ -12,7 +12,7 @@ from tests.support.releases import NOW, POSTS
 
 from waitlist import paths
 from waitlist.exceptions import StagingError
-from waitlist.facts.gates import Gate
+from waitlist.facts.gates import OPTIONAL, Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.quality import CONTRACT, FailureSeverity, Outcome, QualityResult, Suite, load_suites
 from waitlist.release import decisions as release
@@ -25,6 +25,7 @@ FIRST, SECOND, _ = batches.UNITS
 GO_LIVE = dt.date(2024, 11, 4)
 DAY_BEFORE = batches.AS_OF - dt.timedelta(days=1)
 LIMITS: Mapping[Gate, float] = {**dict.fromkeys(Gate, 0.0), Gate.EXTRACT_DEVIATION: 0.1, Gate.DRY_RUN_AGE_DAYS: 1.0}
+REFERENCES = {("plats", "Vårdcentralen Demo"): "4711", ("besokstyp", "SDV Pv Ssk Återbesök (diabetes)"): "urn:oid:1|x"}
 IN_BOTH = [post for post in POSTS if post % 3 != 2]
 """Posts of the two units that have a name; the other posts have no unit."""
 
@@ -53,7 +54,8 @@ def check_all(store: StagingStore, batch_id: str = WAVE) -> None:
 
 
 def planned(first: dt.date | None = GO_LIVE, second: dt.date | None = GO_LIVE) -> Mappings:
-    return posts.context(units=(posts.unit(FIRST, first, "Pv"), posts.unit(SECOND, second, "Pv"))).mappings
+    mappings = posts.context(units=(posts.unit(FIRST, first, "Pv"), posts.unit(SECOND, second, "Pv"))).mappings
+    return dataclasses.replace(mappings, references=REFERENCES)
 
 
 def measure(store: StagingStore, mappings: Mappings | None = None, batch_id: str = WAVE) -> dict[Gate, float | None]:
@@ -76,7 +78,7 @@ def test_wave_that_is_ready_passes_every_gate(store: StagingStore) -> None:
     check_all(store)
     assert measure(store) == {
         Gate.CRITICAL_SUITES: 0, Gate.ACCOUNTING: 0, Gate.EXTRACT_DEVIATION: 0, Gate.UNITS_WITHOUT_GO_LIVE: 0,
-        Gate.UNHANDLED_SHARE: 0, Gate.DRY_RUN_AGE_DAYS: 1,
+        Gate.UNHANDLED_SHARE: 0, Gate.DRY_RUN_AGE_DAYS: 1, Gate.TARGET_REFS_MISSING: 0,
     }  # fmt: skip
 
 
@@ -246,6 +248,16 @@ def test_unhandled_posts_are_those_that_wait_for_staff(store: StagingStore) -> N
     assert measure(store)[Gate.UNHANDLED_SHARE] == pytest.approx((left - done) / len(POSTS))
 
 
+def test_places_and_visit_types_without_a_reference_are_counted(store: StagingStore) -> None:
+    releases.verified(store, WAVE, IN_BOTH)
+    assert measure(store)[Gate.TARGET_REFS_MISSING] == 0
+    one = dataclasses.replace(planned(), references=dict([*REFERENCES.items()][:1]))
+    assert measure(store, one)[Gate.TARGET_REFS_MISSING] == 1
+    nameless = schema.bokningsbegaran.update().values(begard_plats=None)
+    batches.execute(store, nameless.where(schema.bokningsbegaran.c.post_id == releases.migrating(IN_BOTH)[0]))
+    assert measure(store)[Gate.TARGET_REFS_MISSING] == 1
+
+
 # The summary for the approver
 
 
@@ -266,7 +278,8 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         for result in passed(dates)
     ]  # fmt: skip
     store.replace_quality(WAVE, "dates", failed)
-    results = gates.evaluate(store, WAVE, LIMITS, mappings=planned(), suites=suites())
+    on = {gate: limit for gate, limit in LIMITS.items() if gate not in OPTIONAL}
+    results = gates.evaluate(store, WAVE, on, mappings=planned(), suites=suites())
     release.request_approval(store, WAVE, results, PIPELINE, NOW)
     named = [posts.unit(FIRST, GO_LIVE, "Pv"), posts.unit(SECOND, GO_LIVE, "Pv")]
     names = ("Vårdcentralen <b>Å|s", "Vårdcentralen Ö")
@@ -290,6 +303,8 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "| Enheter utan driftstart | 0 | 0 | Godkänd |",
         "| Andel poster som ännu inte är hanterade | 37,93 % | 0 % | **Underkänd** |",
         "| Dagar sedan föregående torrkörning | 1 | 1 | Godkänd |",
+        "",
+        "Av, utan gräns i `gates.csv`: Platser och besökstyper utan referens i Millennium.",
         "",
         "**En underkänd grind kräver en skriftlig motivering, minst 10 tecken.** "
         "Den sparas med ditt namn och tidpunkten.",

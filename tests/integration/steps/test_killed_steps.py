@@ -48,12 +48,14 @@ def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
     if name == "withdraw":
         asked = bound_to(steps.withdrawal_question(WAVE.batch_id))
         return steps.withdraw(WAVE.batch_id, WHO, REASON, asked=asked, now=NOW)
-    if name == "remove_expired":
-        return steps.remove_expired(LATER.date(), keep_days=None, only_tell=False, now=LATER)
-    if name == "mark_failed":
-        return steps.mark_failed(WAVE, failed=["assess_1"], now=NOW)
-    if name == "conclude":
-        return steps.conclude(WAVE, now=NOW)
+    without_run: dict[str, Callable[[], Any]] = {
+        "take_back_hand_off": lambda: steps.take_back_hand_off(WAVE.batch_id),
+        "remove_expired": lambda: steps.remove_expired(LATER.date(), keep_days=None, only_tell=False, now=LATER),
+        "mark_failed": lambda: steps.mark_failed(WAVE, failed=["assess_1"], now=NOW),
+        "conclude": lambda: steps.conclude(WAVE, now=NOW),
+    }
+    if name in without_run:
+        return without_run[name]()
     run = steps.opened(WAVE.batch_id)
     taken: dict[str, Callable[[], Any]] = {
         "plan_extract": lambda: steps.plan_extract(run),
@@ -71,6 +73,7 @@ def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
         "request_approval": lambda: steps.request_approval(run, now=NOW),
         "release": lambda: steps.release(run, WHO, REASON, asked=bound_to(steps.approval_question(run)), now=NOW),
         "verify_released": lambda: steps.verify_released(run),
+        "hand_off": lambda: steps.hand_off(run, now=NOW),
         "reject": lambda: steps.reject(run, WHO, REASON, now=NOW),
     }
     return taken[name]()
@@ -83,12 +86,12 @@ def bound_to(question: Question | None) -> int:
 
 LINE = (
     *(step.name for step in NIGHT), "report", "watch_gates", "request_approval", "release", "verify_released",
-    "conclude", "withdraw", "remove_expired",
+    "hand_off", "conclude", "withdraw", "take_back_hand_off", "remove_expired",
 )  # fmt: skip
 """The steps of a wave one after the other, with what a dry run has besides."""
 ASIDE = {"reject": "release", "mark_failed": "reconcile"}
 """Steps that are taken instead of another step."""
-WRITES_FILES_ALONE = {"report", "verify_released", "conclude"}
+WRITES_FILES_ALONE = {"report", "verify_released", "conclude", "take_back_hand_off"}
 """Steps that leave nothing in staging, so that one database is enough for them."""
 TELLS_WHAT_IT_STILL_FOUND = "remove_expired"
 
@@ -110,7 +113,13 @@ def pipeline_in(folder: Path, staging: str) -> Pipeline:
         worklists_dir=work / "worklists",
     )
     pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
-    return Pipeline(settings, snapshots=UPath(work / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
+    return Pipeline(
+        settings,
+        snapshots=UPath(work / "snapshots"),
+        pmo=lambda: pmo,
+        staging=lambda: staging,
+        hand_offs=UPath(work / "hand_offs"),
+    )
 
 
 def warm_up() -> None:

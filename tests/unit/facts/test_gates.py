@@ -1,12 +1,14 @@
 """The limits of the gates: kept in one file, and every fault of it named at once."""
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from waitlist import paths
 from waitlist.exceptions import MappingError
-from waitlist.facts.gates import FILE, Gate, load_gates
+from waitlist.facts.gates import FILE, OPTIONAL, Gate, digest, load_gates
 from waitlist.judge.rules import Disposition
 from waitlist.release.gates import HANDLED
 from waitlist.swedish.words import GATE_LABELS
@@ -38,7 +40,16 @@ def test_folder_without_the_file_takes_the_projects_own(tmp_path: Path) -> None:
 def test_projects_own_file_lets_no_critical_fault_and_no_unplanned_unit_through() -> None:
     own = load_gates(paths.MAPPINGS)
     assert [own[gate] for gate in (Gate.CRITICAL_SUITES, Gate.ACCOUNTING, Gate.UNITS_WITHOUT_GO_LIVE)] == [0, 0, 0]
-    assert own.keys() == GATE_LABELS.keys() == set(Gate)
+    assert GATE_LABELS.keys() == set(Gate)
+    assert own.keys() == set(Gate) - OPTIONAL
+
+
+def test_a_gate_that_is_off_leaves_the_digest_as_it_was_and_one_that_is_on_is_part_of_it(tmp_path: Path) -> None:
+    off = load_gates(written(tmp_path, LINES))
+    assert digest(off) == sha256(json.dumps({gate: float(limit) for gate, limit in LINES.items()}).encode()).hexdigest()
+    on = load_gates(written(tmp_path, {**LINES, "target_refs_missing": "0"}))
+    assert on[Gate.TARGET_REFS_MISSING] == 0
+    assert digest(on) != digest(off)
 
 
 def test_every_fault_is_named_at_once_with_its_line(tmp_path: Path) -> None:

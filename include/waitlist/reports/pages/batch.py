@@ -16,6 +16,7 @@ from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import UnknownError, reading
 from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.events import Event, read_events
+from waitlist.staging.handoffs import HandOff, read_latest
 from waitlist.staging.store import find_batch
 
 ROWS: Final = 30
@@ -145,6 +146,10 @@ class BatchPage:
     """Retention has removed its posts; the counts stay."""
     docs: bool
     """Its Data Docs are there."""
+    handed: HandOff | None = None
+    """The last hand-off; None where it was not handed off."""
+    hands_off: bool = False
+    """The settings name a place for hand-offs."""
 
 
 def read_batches(store: StagingStore, page: int) -> BatchList:
@@ -180,6 +185,7 @@ def read_batch(
     steps: Sequence[Step] = (),
     measured: Sequence[GateResult] = (),
     docs: bool = False,
+    hands_off: bool = False,
 ) -> BatchPage:
     """Read the page.
 
@@ -192,6 +198,7 @@ def read_batch(
             trail.
         measured: the gates' results from the end of a dry run.
         docs: whether its Data Docs are there.
+        hands_off: whether the settings name a place for hand-offs.
 
     Raises:
         UnknownError: there is no such batch, or the other cannot be compared with it.
@@ -219,6 +226,8 @@ def read_batch(
             compared=compared,
             purged=any(event.event is EventName.PURGED for event in events),
             docs=docs,
+            handed=read_latest(connection, batch_id),
+            hands_off=hands_off,
         )
 
 
