@@ -70,6 +70,10 @@ class RefusedError(StagingError):
     """A retry would be refused too: the batch's state, its rows or a missing reason forbid the change."""
 
 
+class ReasonError(RefusedError):
+    """A decision lacks the written reason that it takes: it can be taken again with one."""
+
+
 class ReconciliationError(WaitlistError):
     """Source, snapshot and staging do not add up; the message names the post ids."""
 

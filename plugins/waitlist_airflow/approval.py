@@ -5,6 +5,9 @@ rejects or withdraws. Airflow lets only the persons named by a question write it
 task only. Every user that may edit a DAG's runs can write XComs and task states. So no question is made from them, no
 answer is read from them, and nothing is decided by them.
 
+An answer that lacks its reason decides nothing: the same task removes it in Airflow, and waits for the next one until
+the moment that the question names.
+
 DAG files import this module, so it imports little.
 """
 
@@ -16,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param, get_current_context
-from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowException, TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser
 
-from waitlist.exceptions import RefusedError, StagingError
+from waitlist.exceptions import ReasonError, RefusedError, StagingError
 from waitlist.settings import Settings
 from waitlist_airflow import runs
 from waitlist_airflow.guard import guarded
@@ -42,7 +45,13 @@ _NOBODY: Final = HITLUser(id="", name="")
 _PAUSES: Final = (30.0, 30.0)
 """Seconds before an answer is carried out again, where staging did not respond."""
 
+_LEAST: Final = dt.timedelta(seconds=1)
+
 Record = dict[str, Any]
+
+
+class _AskAgainError(AirflowException):
+    """An answer lacks the reason that it takes; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +92,45 @@ class _HumanStep(HITLOperator):
 
     def execute(self, context: "Context") -> None:
         """Ask, and wait for the answer; end at once where the decision has been made already."""
+        self._ask(context, self._deadline())
+
+    def resume(self, context: "Context", event: dict[str, Any], asked: int | None, until: str | None = None) -> Record:
+        """Carry out the answer; ask again, until the same moment, where its reason is missing or too short.
+
+        Args:
+            context: the running task.
+            event: the answer, or that nobody answered in time.
+            asked: the ``Question.entry`` of the question that was shown; None where that was an older one.
+            until: the moment until which an answer is awaited, ISO; None for a question of an earlier release.
+        """
+        if "error" in event:
+            self.process_trigger_event_error(event)
+        try:
+            return guarded(self._take)(event, asked)
+        except _AskAgainError as again:
+            self.log.warning("%s; the question is asked again", again)
+        self._ask(context, self._deadline() if until is None else dt.datetime.fromisoformat(until), again=True)
+        return {}
+
+    def _deadline(self) -> dt.datetime:
+        return _now() + (self.response_timeout or _LEAST)
+
+    def _ask(self, context: "Context", until: dt.datetime, *, again: bool = False) -> None:
+        """Show the question and wait for its answer, unless it has been decided."""
         from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        from waitlist.reports import approval, notices
 
         question = guarded(self.question)()
         if question is None:
             self.log.info("the decision has been made already: there is nothing to ask")
             return
-        self.subject, self.body, self.message = question.subject, question.body, question.message
+        self.subject, self.message = question.subject, question.message
+        if again:
+            self.message = notices.answer_without_reason(question.message)
+        self.body = question.body + approval.answer_by(until)
+        # Where this task has asked before, Airflow keeps its first question, and removes the answer to it.
         kept: Any = SUPERVISOR_COMMS.send(
             CreateHITLDetailPayload(
                 ti_id=context["ti"].id,
@@ -103,16 +143,10 @@ class _HumanStep(HITLOperator):
         )
         for notifier in self.notifiers:
             notifier(context)
-        # A cleared step keeps its first question, and Airflow shows that one again.
-        same = (kept.subject, kept.body) == (question.subject, question.body)
-        asked = question.entry if same else None
-        raise TaskAwaitingInput(method_name="resume", kwargs={"asked": asked}, timeout=self.response_timeout)
-
-    def resume(self, context: "Context", event: dict[str, Any], asked: int | None) -> Record:  # noqa: ARG002
-        """Carry out the answer."""
-        if "error" in event:
-            self.process_trigger_event_error(event)
-        return guarded(self._take)(event, asked)
+        same = (kept.subject, approval.without_moment(kept.body)) == (question.subject, question.body)
+        told = {"asked": question.entry if same else None, "until": until.isoformat()}
+        left = max(until - _now(), _LEAST)
+        raise TaskAwaitingInput(method_name="resume", kwargs=told, timeout=left)
 
     def question(self) -> "Question | None":
         """Return what is asked; None where it has been decided."""
@@ -127,6 +161,8 @@ class _HumanStep(HITLOperator):
         for pause in _PAUSES:
             try:
                 return self.take(answer, asked)
+            except ReasonError as error:
+                raise _AskAgainError(str(error)) from None
             except RefusedError:
                 raise
             except StagingError as error:
@@ -177,19 +213,24 @@ class Withdrawal(_HumanStep):
 
 def ask_for_approval(kind: str) -> Approval:
     """Return the step that asks whether to release a wave."""
-    asks_from = "Krävs när en grind är underkänd: minst tio tecken. Skriv inga patientuppgifter."
+    asks_from = (
+        "Krävs för Godkänn när en grind är underkänd: minst tio tecken, annars ställs frågan igen. "
+        "Skriv inga patientuppgifter."
+    )
     return Approval(task_id="approve", kind=kind, **_asking((APPROVE, REJECT), asks_from))
 
 
 def ask_for_withdrawal() -> Withdrawal:
     """Return the step that asks whether to withdraw a release."""
-    asks_from = "Krävs: skriv varför, minst tio tecken och inga patientuppgifter."
+    asks_from = (
+        "Krävs för Återta: skriv varför, minst tio tecken, annars ställs frågan igen. Skriv inga patientuppgifter."
+    )
     return Withdrawal(task_id="decide", **_asking((WITHDRAW, KEEP), asks_from))
 
 
 def _asking(options: tuple[str, str], asks_from: str) -> Record:
     settings = Settings.read_or_defaults()
-    reason = Param("", type="string", maxLength=LONGEST_REASON, title="Motivering", description_md=asks_from)
+    reason = Param("", type="string", maxLength=LONGEST_REASON, title="Motivering", description=asks_from)
     return {
         "subject": "",
         "options": list(options),

@@ -2,19 +2,21 @@
 
 import datetime as dt
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from waitlist.exceptions import RefusedError, StagingError
-from waitlist.reports.approval import Question
+from waitlist.exceptions import ReasonError, RefusedError, StagingError
+from waitlist.reports.approval import Question, answer_by, without_moment
 
 REASON = "Avstämt med enheten"
 QUESTION = Question("Ska våg 2 överföras till Millennium?", "11 av 12 poster migreras.", "11 av 12 poster", entry=7)
 RUN_ID = "manual__1"
+CONTEXT = {"ti": SimpleNamespace(id="01995de0-6d2e-7aaf-a9f8-000000000001")}
+UNTIL = dt.datetime(2124, 10, 4, 12, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +92,15 @@ def airflow_keeps(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.M
 
 def ask(step: Any) -> Any:
     """Let a step ask its question; return how it waits, or None if it does not wait."""
+    return waiting(lambda: step.execute(CONTEXT), step)
+
+
+def waiting(run: Callable[[], object], step: Any) -> Any:
+    """Run a part of a step; return how it waits, or None if it ends."""
     exceptions = importlib.import_module("airflow.sdk.exceptions")
     step.notifiers = []
     try:
-        assert step.execute({"ti": SimpleNamespace(id="01995de0-6d2e-7aaf-a9f8-000000000001")}) is None
+        run()
     except exceptions.TaskAwaitingInput as waits:
         return waits
     return None
@@ -104,12 +111,39 @@ def test_the_question_is_made_by_the_step_that_asks_it_and_the_answer_bound_to_i
 ) -> None:
     step = approve(approval)
     waits = ask(step)
-    assert (waits.method_name, waits.kwargs, waits.timeout) == (
-        "resume", {"asked": QUESTION.entry}, step.response_timeout,
-    )  # fmt: skip
+    assert (waits.method_name, waits.kwargs["asked"]) == ("resume", QUESTION.entry)
     (sent,) = (call.args[0] for call in airflow_keeps.call_args_list)
-    assert (sent.subject, sent.body, sent.options) == (QUESTION.subject, QUESTION.body, ["Godkänn", "Avslå"])
+    assert (sent.subject, without_moment(sent.body)) == (QUESTION.subject, QUESTION.body)
+    assert sent.options == ["Godkänn", "Avslå"]
     assert step.message == QUESTION.message
+
+
+def test_the_question_names_the_moment_until_which_it_waits(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    step = approve(approval)
+    waits = ask(step)
+    until = dt.datetime.fromisoformat(waits.kwargs["until"])
+    (sent,) = (call.args[0] for call in airflow_keeps.call_args_list)
+    assert sent.body == QUESTION.body + answer_by(until)
+    now = dt.datetime.now(dt.UTC)
+    assert now < until <= now + step.response_timeout
+    assert abs(now + waits.timeout - until) < dt.timedelta(minutes=1)
+
+
+def test_the_form_itself_asks_for_the_reason(approval: ModuleType) -> None:
+    # Airflow's form shows a param's description, and nothing of its ``description_md``.
+    for step in (approve(approval), decide(approval)):
+        told = step.serialized_params["motivering"]
+        assert "minst tio tecken, annars ställs frågan igen" in told["description"]
+
+
+def test_a_cleared_step_accepts_an_answer_to_its_first_question_while_that_is_still_true(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    earlier = QUESTION.body + answer_by(dt.datetime(2024, 10, 1, tzinfo=dt.UTC))
+    airflow_keeps.side_effect = lambda _: SimpleNamespace(subject=QUESTION.subject, body=earlier)
+    assert ask(approve(approval)).kwargs["asked"] == QUESTION.entry
 
 
 def test_where_airflow_shows_an_older_question_the_answer_is_bound_to_nothing(
@@ -117,7 +151,7 @@ def test_where_airflow_shows_an_older_question_the_answer_is_bound_to_nothing(
 ) -> None:
     airflow_keeps.side_effect = lambda _: SimpleNamespace(subject=QUESTION.subject, body="alla grindar godkända")
     waits = ask(approve(approval))
-    assert waits.kwargs == {"asked": None}
+    assert waits.kwargs["asked"] is None
 
 
 def test_what_has_been_decided_is_not_asked_again(
@@ -214,3 +248,51 @@ def test_a_call_is_retried_when_staging_does_not_answer_and_not_when_it_refuses(
     pipeline.release.side_effect = RefusedError("not this one")
     assert "not this one" in str(resume(approve(approval), answer("Godkänn")))
     assert pipeline.release.call_count == 3 + 3 + 1
+
+
+# An answer without a reason
+
+
+@pytest.mark.parametrize(("option", "call"), [("Godkänn", "release"), ("Återta", "withdraw")])
+def test_an_answer_without_its_reason_is_asked_for_again_by_the_same_step_until_the_same_moment(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock, option: str, call: str
+) -> None:
+    step = approve(approval) if option == "Godkänn" else decide(approval)
+    carried_out = getattr(pipeline, call)
+    for time in range(1, 4):
+        carried_out.side_effect = ReasonError("it takes a written reason")
+        event = answer(option, motivering="")
+        waits = waiting(lambda: step.resume(CONTEXT, event=event, asked=QUESTION.entry, until=UNTIL.isoformat()), step)  # noqa: B023
+        assert waits.kwargs == {"asked": QUESTION.entry, "until": UNTIL.isoformat()}
+        assert carried_out.call_count == time, "what lacks a reason is not tried again by itself"
+        assert step.message.startswith("Svaret som gavs saknade den motivering som krävs, minst 10 tecken.")
+    carried_out.side_effect = None
+    carried_out.return_value = {"posts": 1}
+    assert resume(step, answer(option)) == {"posts": 1}
+
+
+def test_an_answer_without_its_reason_ends_the_step_where_somebody_has_decided_meanwhile(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    pipeline.release.side_effect = ReasonError("it takes a written reason")
+    pipeline.approval_question.return_value = None
+    step = approve(approval)
+    assert resume(step, answer("Godkänn", motivering="")) == {}
+    airflow_keeps.assert_not_called()
+
+
+def test_an_answer_to_the_question_that_is_asked_again_is_bound_to_what_the_database_has_by_then(
+    approval: ModuleType, pipeline: mock.Mock, airflow_keeps: mock.Mock
+) -> None:
+    pipeline.release.side_effect = ReasonError("it takes a written reason")
+    airflow_keeps.side_effect = lambda _: SimpleNamespace(subject=QUESTION.subject, body="alla grindar godkända")
+    step = approve(approval)
+    waits = waiting(lambda: step.resume(CONTEXT, event=answer("Godkänn"), asked=7, until=UNTIL.isoformat()), step)
+    assert waits.kwargs["asked"] is None
+
+
+def test_a_question_that_an_earlier_release_asked_is_answered_as_any_other(
+    approval: ModuleType, pipeline: mock.Mock
+) -> None:
+    pipeline.release.return_value = {"posts": 1}
+    assert resume(approve(approval), answer("Godkänn")) == {"posts": 1}

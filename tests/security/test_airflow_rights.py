@@ -94,8 +94,8 @@ class Attack:
     def state(self) -> str:
         return str(self.site.airflow.get(f"/dagRuns/{self.run_id}", dag=self.dag)["state"])
 
-    def settled(self) -> str:
-        """Wait until the run has ended or waits for its answer, and return which."""
+    def settled(self, times: int = 1) -> str:
+        """Wait until the run has ended or waits for its answer (``asked``), and return which."""
 
         def found() -> str | None:
             tasks = self.site.airflow.tasks(self.run_id, dag=self.dag)
@@ -105,7 +105,7 @@ class Attack:
 
         state = self.site.airflow.until("the run ends or asks", found)
         if state == "asks":
-            asked(self.site, self.dag, self.run_id, self.task)
+            asked(self.site, self.dag, self.run_id, self.task, times=times)
         self.hold()
         return state
 
@@ -200,13 +200,13 @@ QUIET = {
 """Attacks that leave a waiting question unchanged, and the users that may do them; Airflow forbids them to others."""
 
 
-def attack_quietly(attack: Attack) -> None:
+def attack_quietly(attack: Attack, *, times: int = 1) -> None:
     for user in ("viewer", *sorted(RUN_EDITORS)):
         with acting_as(attack, user) as client:
             for quiet, may in QUIET.items():
                 quiet(attack, client, (lambda status: status) if user in may else (lambda _: 403))
                 attack.hold()
-    assert attack.settled() == "asks", "the question waits on"
+    assert attack.settled(times) == "asks", "the question waits on"
 
 
 # Attacks that end the question
@@ -298,6 +298,23 @@ def test_nobody_but_an_approver_decides_about_a_wave(wave: Attack, attack_table:
     attack_loudly(wave, *FIRST)
     tries = wave.tries - done
     attack_table("a wave without an approver, in a running Airflow", tries=tries, held=tries)
+
+
+@pytest.mark.attack
+def test_a_question_that_is_asked_a_second_and_a_third_time_is_as_safe_as_the_first(
+    wave: Attack, attack_table: Callable[..., None]
+) -> None:
+    wave.begin()
+    wave.site.airflow.clear(RUN, ["approve"], downstream=True, dag=MIGRATION)
+    asked(wave.site, MIGRATION, RUN, "approve")
+    done = wave.tries
+    for times in (2, 3):
+        assert answer(wave.site, "lead", (MIGRATION, RUN, "approve"), "Godkänn", reason="kort") == 200
+        asked(wave.site, MIGRATION, RUN, "approve", times=times)
+        attack_quietly(wave, times=times)
+    attack_loudly(wave, *FIRST)
+    tries = wave.tries - done
+    attack_table("a question that is asked again, in a running Airflow", tries=tries, held=tries)
 
 
 @pytest.mark.attack

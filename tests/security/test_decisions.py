@@ -154,7 +154,8 @@ def test_a_migration_ends_well_only_where_somebody_has_decided(store: StagingSto
         lambda: pipeline.conclude(ASKED, now=LATER),
     )
     run = awaiting(store)
-    refused(store, f"is awaiting approval: nobody has approved or rejected it .* {NOT_DONE}",
+    refused(store, f"is awaiting approval: nobody has approved or rejected it, .* {NOT_DONE}: "
+            "a task that is marked as a success is no answer. Clear approve with what follows it",
             lambda: pipeline.conclude(ASKED, now=LATER))  # fmt: skip
     untrue = told(pipeline.ended(ASKED, now=LATER))
     assert "Migreringen av väntelistor står som lyckad men är inte klar" in untrue

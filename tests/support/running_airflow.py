@@ -173,14 +173,14 @@ class RunningAirflow:
         """Return one mapped task instance."""
         return dict(self.get(f"/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"))
 
-    def knows_ended(self, dag: str, run_id: str, task_id: str, try_number: int) -> bool:
-        """Return whether the scheduler has noticed that a task's process ended.
+    def knows_ended(self, dag: str, run_id: str, task_id: str, try_number: int, *, times: int = 1) -> bool:
+        """Return whether the scheduler has noticed that the processes of a task's try ended, so many times.
 
         Airflow 3.3 fails a human step that is answered before that, in the second in which it asks its question.
         """
         key = f"dag_id='{dag}', task_id='{task_id}', run_id='{run_id}', try_number={try_number},"
         noticed = f"Received executor event with state success for task instance TaskInstanceKey({key}"
-        return noticed in self._log("scheduler").read_text(encoding="utf-8")
+        return self._log("scheduler").read_text(encoding="utf-8").count(noticed) >= times
 
     def ended(self, run_id: str, *, dag: str = DAG, state: str = "success") -> None:
         """Wait until a run has ended in the expected state.

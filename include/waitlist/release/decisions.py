@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist import __version__
-from waitlist.exceptions import RefusedError, StagingError
+from waitlist.exceptions import ReasonError, RefusedError, StagingError
 from waitlist.facts.gates import OPTIONAL, Gate
 from waitlist.release.gates import GateResult, read_gates, write_gates
 from waitlist.release.proof import (
@@ -122,8 +122,9 @@ def release(
 
     Raises:
         RefusedError: the batch is unknown, a dry run, or does not await approval; approval was asked for again
-            since; a gate has failed and no reason is written; a row has changed since approval was asked for; or
-            another batch has released one of the posts. Nothing has changed then.
+            since; a row has changed since approval was asked for; or another batch has released one of the posts.
+            Nothing has changed then.
+        ReasonError: a gate has failed and no reason is written; nothing has changed.
     """
     approval = _Decision(batch_id, BatchState.RELEASED, actor, reason, now)
     with store.holding("releasing batch", batch_id) as (connection, state):
@@ -198,7 +199,8 @@ def withdraw(
         the number of posts that may be released again.
 
     Raises:
-        RefusedError: the batch is unknown or not released, or no reason is written. Nothing has changed then.
+        RefusedError: the batch is unknown or not released. Nothing has changed then.
+        ReasonError: no reason is written; nothing has changed.
     """
     withdrawal = _Decision(batch_id, BatchState.WITHDRAWN, actor, reason, now)
     with store.holding("withdrawing batch", batch_id) as (connection, state):
@@ -292,7 +294,7 @@ class _Decision:
     def require_reason(self, doing: str) -> None:
         """Refuse a missing or too short reason."""
         if not has_reason(self._reason):
-            raise RefusedError(
+            raise ReasonError(
                 f"batch {self._batch_id}: {doing} takes a written reason of at least {SHORTEST_REASON} characters; "
                 "nothing was changed"
             )

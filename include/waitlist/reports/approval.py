@@ -1,12 +1,13 @@
 """The text that an approver reads before a wave is released or withdrawn: Swedish Markdown, counts only.
 
-It has the posts by unit and disposition, the gates, and the changes since the latest dry run of the same units.
+It has the gates, what happens to the posts that are not released, the posts by unit and disposition, and the changes
+since the latest dry run of the same units. The step that asks adds the moment until which it waits.
 """
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from waitlist.facts.gates import SHARES, Gate
@@ -20,9 +21,17 @@ from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.swedish.formats import moment, number, percent
-from waitlist.swedish.words import DISPOSITION_LABELS, GATE_LABELS, OUTCOME_LABELS, UNKNOWN_UNIT_NAME, rule_label
+from waitlist.swedish.words import (
+    DISPOSITION_LABELS,
+    DISPOSITION_TEXTS,
+    GATE_LABELS,
+    OUTCOME_LABELS,
+    UNKNOWN_UNIT_NAME,
+    rule_label,
+)
 
 _WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED, Outcome.NOT_APPLICABLE)
+_MOMENT: Final = "\n### Svar behövs senast "
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
 
 
@@ -53,7 +62,7 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
     """
     readiness = read_readiness(store, batch_id, mappings)
     parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_critical(store.quality_results(batch_id))]
-    parts += [*_units(readiness), *_changes(store, readiness.batch, previous)]
+    parts += [*_left(readiness), *_units(readiness), *_changes(store, readiness.batch, previous)]
     return "\n".join(parts) + "\n"
 
 
@@ -69,6 +78,24 @@ def withdrawal(batch: Batch) -> str:
         f"{moment(batch.released_at)}.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
         "Posterna blir fria för en senare körning.\n"
     )
+
+
+def answer_by(until: datetime) -> str:
+    """Return the end of a question: until when it waits, and what happens without an answer.
+
+    Args:
+        until: the moment, aware.
+    """
+    return (
+        f"{_MOMENT}{moment(until)}\n\nSvarar ingen till dess ändras inget: steget misslyckas, och frågan får ställas "
+        "igen. Har den ställts igen i samma körning gäller lika lång tid från dess.\n"
+    )
+
+
+def without_moment(body: str | None) -> str:
+    """Return a question's text without its end (``answer_by``), which differs each time that it is asked."""
+    text = body or ""
+    return text.rpartition(_MOMENT)[0] if _MOMENT in text else text
 
 
 def _heading(readiness: Readiness) -> list[str]:
@@ -128,6 +155,29 @@ def _expected(result: QualityResult) -> str:
     if result.expectation in RULES:
         return rule_label(result.expectation)
     return f"`{result.expectation}`" + (f" för `{result.column}`" if result.column else "")
+
+
+def _left(readiness: Readiness) -> list[str]:
+    progress = readiness.progress
+    counts = {what: progress.left.get(what, 0) for what in reversed(Disposition)}
+    left = {what: posts for what, posts in counts.items() if posts and what is not Disposition.ALREADY_RELEASED}
+    if not left:
+        return []
+    lines = [
+        f"- **{DISPOSITION_LABELS[what]}: {number(posts)}.** {DISPOSITION_TEXTS[what].action}"
+        for what, posts in left.items()
+    ]
+    planned = [unit.go_live for wave in readiness.waves for unit in wave.units if unit.go_live is not None]
+    last = f" Från driftstarten ({min(planned).isoformat()}) bokas det som är kvar för hand." if planned else ""
+    return [
+        f"### Det här händer med de {number(sum(left.values()))} som inte överförs",
+        "",
+        "De står kvar i PMO och får ingen bokningsbegäran i Millennium. Enheten har dem på sin arbetslista, och de kan "
+        f"överföras i en senare körning när de är åtgärdade.{last}",
+        "",
+        *lines,
+        "",
+    ]
 
 
 def _units(readiness: Readiness) -> list[str]:

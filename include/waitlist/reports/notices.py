@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from waitlist.facts.gates import Gate
+from waitlist.release.decisions import SHORTEST_REASON
 from waitlist.release.gates import GateResult
 from waitlist.reports.approval import figure
 from waitlist.staging import Batch, BatchState
@@ -151,6 +152,18 @@ def approval_waits(batch: Batch, gates: Sequence[GateResult]) -> str:
     posts = f"{number(batch.posts_staged or 0)} av {number(batch.posts_extracted or 0)} poster"
     lines = [f"{posts} kan överföras till Millennium, per {batch.as_of}.", _verdict(gates, failed), *map(_line, failed)]
     return "\n".join(lines)
+
+
+def answer_without_reason(message: str) -> str:
+    """Return the text of the message about a question that is asked again.
+
+    Args:
+        message: the text of the first message about it.
+    """
+    return (
+        f"Svaret som gavs saknade den motivering som krävs, minst {SHORTEST_REASON} tecken. Inget har hänt, och frågan "
+        f"är ställd igen.\n{message}"
+    )
 
 
 def withdrawal_waits(batch: Batch) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+from collections import Counter
 
 from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
 from waitlist.release import decisions as release
@@ -20,6 +21,8 @@ from waitlist.reports.notices import (
     withdrawal_waits,
 )
 from waitlist.staging import DECIDED, BatchKind, BatchState, EventName
+from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.staging.events import PIPELINE
 from waitlist.steps.run import Record, Request, Run, Steps
 
@@ -44,9 +47,11 @@ class Wave(Steps):
         Raises:
             SettingsError: the settings name no approver, or the facts have changed since the batch was opened.
             MappingError: a mapping file is at fault.
-            RefusedError: the batch cannot be approved at all, or a suite looked at other rows than it holds.
+            RefusedError: the batch has no post to release or cannot be approved at all, or a suite looked at other
+                rows than it holds.
         """
         self._require_approvers()
+        self._require_posts(run)
         self._require_looked_at(run)
         measured = self._measure_gates(run)
         release.request_approval(self.store, run.batch_id, measured, PIPELINE, now)
@@ -83,6 +88,7 @@ class Wave(Steps):
 
         Raises:
             RefusedError: with the reason; nothing was released.
+            ReasonError: the answer lacks the reason that it takes; nothing was released.
             SettingsError: the facts have changed since the batch was opened; nothing was released.
         """
         self._require_approver(person)
@@ -110,9 +116,15 @@ class Wave(Steps):
             RefusedError: nobody has decided.
         """
         state = self.store.batch(batch_id).state
+        if state is BatchState.AWAITING_APPROVAL:
+            raise RefusedError(
+                f"batch {batch_id} is {plain(state)}: nobody has approved or rejected it, and nothing of it is "
+                "released, even if Airflow shows the run's tasks as successful: a task that is marked as a success is "
+                "no answer. Clear approve with what follows it (Downstream), and answer under Required Actions"
+            )
         if state not in DECIDED:
             raise RefusedError(
-                f"batch {batch_id} is {plain(state)}: nobody has approved or rejected it and nothing of it is "
+                f"batch {batch_id} is {plain(state)}: nobody has been asked about it and nothing of it is "
                 "released, even if Airflow shows the run's tasks as successful. Clear the first task that did not do "
                 "its work, with what follows it"
             )
@@ -220,6 +232,7 @@ class Wave(Steps):
 
         Raises:
             RefusedError: with the reason; nothing was withdrawn.
+            ReasonError: the answer lacks its reason; nothing was withdrawn.
         """
         self._require_approver(person)
         posts = release.withdraw(self.store, batch_id, person, reason, now, asked=_entry_read(asked, batch_id, person))
@@ -247,7 +260,8 @@ class Wave(Steps):
         if not release.was_kept(self.store, batch_id, asked_by=asked_by):
             raise RefusedError(
                 f"batch {batch_id} is {plain(state)}: nobody has answered whether to withdraw it, even if Airflow "
-                "shows the run's tasks as successful. Clear decide with what follows it"
+                "shows the run's tasks as successful: a task that is marked as a success is no answer. Clear decide "
+                "with what follows it (Downstream), and answer under Required Actions"
             )
         return False
 
@@ -301,6 +315,25 @@ class Wave(Steps):
         except RefusedError:
             return run_ended_untruly(dag_id, self.state_text(batch_id))
         return decision_taken(self.store.batch(batch_id), kept=not withdrawn)
+
+    def _require_posts(self, run: Run) -> None:
+        batch = self.store.batch(run.batch_id)
+        if batch.posts_staged:
+            return
+        with (
+            refusals_named(f"posts of batch {run.batch_id}"),
+            self.store.database.connected() as connection,
+        ):
+            counts = posts_by_disposition(connection, run.batch_id, None).values()
+        left = Counter[str]()
+        for unit in counts:
+            left.update(unit)
+        ordered = sorted(left.items(), key=lambda counted: (-counted[1], counted[0]))
+        which = ", ".join(f"{posts} {disposition}" for disposition, posts in ordered) or "it has no post"
+        raise RefusedError(
+            f"batch {run.batch_id} has no post to release (wave {batch.wave} as of {batch.as_of}: {which}), so nobody "
+            "is asked. Are the wave and the param as_of right? From a unit's go-live on, nothing of it is migrated"
+        )
 
     def _require_approver(self, person: str) -> None:
         if person not in self._settings.approver_ids:

@@ -422,6 +422,20 @@ def test_question_of_a_withdrawal_has_how_many_posts_were_released_and_when_in_s
 # The approvers
 
 
+def test_a_wave_without_a_post_to_release_is_refused_before_anybody_is_asked(store: StagingStore) -> None:
+    url = store.engine.url.render_as_string(hide_password=False)
+    steps = Pipeline(Settings(approvers="lead"), snapshots=UPath("/nowhere"), pmo=str, staging=lambda: url)
+    staying = [post for post in POSTS if post not in releases.migrating(POSTS)]
+    releases.verified(store, WAVE, staying, wave="2")
+    run = Run(WAVE, batches.AS_OF, None, steps.facts.version)
+    refused(
+        store,
+        r"has no post to release \(wave 2 as of 2024-10-01: 4 move_to_sdv_list, .*\), so nobody is asked",
+        lambda: steps.request_approval(run, now=LATER),
+    )
+    assert store.batch(WAVE).state is BatchState.VERIFIED
+
+
 def test_without_a_named_approver_nobody_is_asked(store: StagingStore) -> None:
     def steps(approvers: str) -> Pipeline:
         url = store.engine.url.render_as_string(hide_password=False)

@@ -313,6 +313,21 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "",
         "- `dates`, Bokas för hand men ligger på SDV-väntelista: 3 av 10 uppfyller inte kravet",
         "",
+        "### Det här händer med de 18 som inte överförs",
+        "",
+        "De står kvar i PMO och får ingen bokningsbegäran i Millennium. Enheten har dem på sin arbetslista, och de kan "
+        "överföras i en senare körning när de är åtgärdade. Från driftstarten (2024-11-04) bokas det som är kvar för "
+        "hand.",
+        "",
+        "- **Flytta till SDV-väntelista: 4.** Byt kategori i PMO till den SDV-väntelista som föreslås.",
+        "- **Åtgärda i PMO: 4.** Rätta posten i PMO.",
+        "- **Bokas direkt i Millennium: 4.** Boka patienten direkt i Millennium, och avsluta posten i PMO när "
+        "patienten är bokad.",
+        "- **Hanteras manuellt: 3.** Rätta i PMO om det går. Hantera annars posten manuellt, och avsluta den i PMO när "
+        "det är gjort.",
+        "- **Ska inte migreras: 3.** Inget, om posten inte ligger på en SDV-väntelista: ta i så fall bort den "
+        "därifrån.",
+        "",
         "### Poster per enhet",
         "",
         "| Enhet | Driftstart | Poster | Migreras | Ska inte migreras | Hanteras manuellt "
