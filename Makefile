@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run diff worklists migrate test attacks bench scale-out clean-machine docs pictures release lint lock clean
+.PHONY: help setup demo up dry-run check-mappings diff worklists migrate test attacks bench scale-out clean-machine docs pictures release lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=
 
 dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
 	@AS_OF="$(AS_OF)" scripts/dry_run.sh
+
+check-mappings: setup ## Print every fault of the mapping files: make check-mappings [FOLDER=<folder>]
+	@FOLDER="$(FOLDER)" scripts/check_mappings.sh
 
 diff: setup ## Print how two batches of the same posts differ: make diff A=<batch> B=<batch> [POSTS=1]
 	@A="$(A)" B="$(B)" POSTS="$(POSTS)" scripts/diff.sh

@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final, Self
 
 from waitlist import quality
 from waitlist.facts import gates as gate_limits
 from waitlist.facts.gates import Gate
-from waitlist.facts.mappings import REFERENCES, Mappings, load_mappings
+from waitlist.facts.mappings import REFERENCES, Mappings, read_mappings, refuse_faults
 from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION, EDITION_WITH_PERSONS
 from waitlist.quality import Suite
 from waitlist.settings import RuleSettings, Settings
@@ -25,6 +26,23 @@ _SETTING: Final = "WAITLIST_"
 _POST_SYSTEM: Final = "post_system"
 _OF_PERSONS: Final = frozenset({"pu", "pu_test_persons"})
 """Rule settings that decide something only where the person service is asked."""
+
+
+@dataclass(frozen=True)
+class MappingFiles:
+    """The mapping files, ``gates.csv`` among them, as they are."""
+
+    mappings: Mappings
+    limits: Mapping[Gate, float]
+    faults: tuple[str, ...]
+    """Each as ``file:line: what is wrong``. Where there is one, nothing may be judged by the rest."""
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read every file of a folder; what is at fault is left out."""
+        mappings, faults = read_mappings(directory, raisable=BUILT_IN_SEVERITIES)
+        limits, more = gate_limits.read_gates(directory)
+        return cls(mappings, limits, (*faults, *more))
 
 
 @dataclass(frozen=True)
@@ -43,12 +61,9 @@ class Facts:
         Raises:
             MappingError, SuiteError: names every fault of its kind.
         """
-        return cls(
-            load_mappings(settings.mappings_dir, raisable=BUILT_IN_SEVERITIES),
-            gate_limits.load_gates(settings.mappings_dir),
-            quality.load_suites(settings.expectations_dir),
-            settings.rules,
-        )
+        found = MappingFiles.read(settings.mappings_dir)
+        refuse_faults(settings.mappings_dir, found.faults)
+        return cls(found.mappings, found.limits, quality.load_suites(settings.expectations_dir), settings.rules)
 
     @cached_property
     def digests(self) -> Mapping[str, str]:

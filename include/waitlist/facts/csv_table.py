@@ -1,7 +1,7 @@
 """CSV files that people edit by hand: every fault is recorded with its line, and nothing is guessed.
 
-The whole file is read, and each cell is checked against the type that it must have. Reading goes on after a fault, so
-that one run reports everything that must be corrected.
+The whole file is read, and each cell is checked against the type that it must have. Reading goes on after a fault, also
+after one of the encoding or the separator, so that one run reports everything that must be corrected.
 """
 
 import csv
@@ -10,9 +10,9 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,8 @@ import pyarrow.compute as pc
 from waitlist.columns.forms import FORMS
 from waitlist.facts.number_patterns import DIGITS, NumberPattern, PatternError, numbers_of
 from waitlist.files import read_kept
+
+T = TypeVar("T")
 
 EARLIEST: Final = dt.date(2000, 1, 1)
 LATEST: Final = dt.date(2199, 12, 31)
@@ -29,6 +31,8 @@ _ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 _FITS_NOTHING: Final = re.compile(r"(?!)")
 _SHOWN: Final = 40
+_AS_EXCEL_SAVES: Final = "cp1252"
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
 
 
 class CsvTable:
@@ -67,6 +71,11 @@ class CsvTable:
         """Record a fault."""
         self._faults.append((line, what))
 
+    def without_faults(self, read: Iterable[T]) -> list[T]:
+        """Return what was read of the rows that have no fault, given what was read of each row."""
+        faulty = {line for line, _ in self._faults}
+        return [made for row, made in zip(self.rows, read, strict=True) if row.line not in faulty]
+
     def first_line(self, name: str, key: Hashable, line: int) -> int:
         """Return the line on which a key of this name first appeared."""
         return self._unique.setdefault((name, key), line)
@@ -87,14 +96,34 @@ class CsvTable:
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            self._unreadable(content.count(b"\n", 0, error.start) + 1, "not UTF-8")
-            return None
+            return self._decoded(content, content.count(b"\n", 0, error.start) + 1)
 
-    def _read(self, text: str) -> None:
+    def _decoded(self, content: bytes, first: int) -> str:
+        """Return the text of a file that is not UTF-8, so that its other faults are found too."""
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            self._unreadable(1, "not UTF-8")
+            return content.decode("utf-16", "replace")
+        lines, others = [], 0
+        for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            try:
+                lines.append(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                lines.append(line.decode(_AS_EXCEL_SAVES, "replace"))
+                others += 1
+        more = f", nor {'is one line' if others == 2 else f'are {others - 1} lines'} below" if others > 1 else ""
+        self._unreadable(first, f"not UTF-8{more}")
+        return "\n".join(lines)
+
+    def _read(self, text: str, separator: str = ",") -> None:
         header: list[str] | None = None
-        for line, cells in self._lines(text):
+        for line, cells in self._lines(text, separator):
             if header is None:
                 header = [cell.strip() for cell in cells]
+                other = next((sign for sign in _OTHER_SEPARATORS if len(header) == 1 and sign in header[0]), None)
+                if other is not None and separator == ",":
+                    self.fault(line, f"separated by {_OTHER_SEPARATORS[other]} where commas are wanted")
+                    self._read(text, other)
+                    return
                 if not self._has_columns(line, header):
                     return
             elif len(cells) != len(header):
@@ -104,9 +133,9 @@ class CsvTable:
         if header is None and self.whole:
             self._has_columns(1, [])
 
-    def _lines(self, text: str) -> Iterator[tuple[int, list[str]]]:
+    def _lines(self, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
         """Yield the fields of each row that is not empty, with the row's first line."""
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         last = 0
         try:
             for cells in reader:
@@ -124,8 +153,6 @@ class CsvTable:
             "repeated": {column for column, times in Counter(header).items() if times > 1},
         }
         found = [f"columns {what}: {', '.join(map(shown, sorted(names)))}" for what, names in faults.items() if names]
-        if len(header) == 1 and ";" in header[0]:
-            found.append("separated by semicolons where commas are wanted")
         if found:
             self._unreadable(line, "; ".join(found))
         return not found

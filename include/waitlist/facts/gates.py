@@ -69,6 +69,14 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
     Raises:
         MappingError: with every fault of the file, each as ``file:line: what is wrong``.
     """
+    limits, faults = read_gates(directory)
+    if faults:
+        raise MappingError("\n".join([f"gates at fault in {directory}:", *(f"  {fault}" for fault in faults)]))
+    return limits
+
+
+def read_gates(directory: Path) -> tuple[Mapping[Gate, float], list[str]]:
+    """Read the thresholds of the rows that have no fault, and every fault (as ``mappings.read_mappings``)."""
     own = directory / FILE
     table = CsvTable(
         own if own.exists() else paths.MAPPINGS / FILE,
@@ -76,15 +84,13 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
         free_text=("owner", "note"),
     )
     found = list(_thresholds(table))
+    limits = {Gate(row.gate): row.threshold for row in table.without_faults(found)}
     if table.whole:
         named = {row.gate for row in found}
         for gate in Gate:
             if gate not in OPTIONAL and gate not in named:
                 table.fault(1, f"gate: {shown(gate.value)} is missing")
-    faults = [f"  {fault}" for fault in table.faults()]
-    if faults:
-        raise MappingError("\n".join([f"gates at fault in {table.path.parent}:", *faults]))
-    return MappingProxyType({Gate(row.gate): row.threshold for row in found})
+    return MappingProxyType(limits), table.faults()
 
 
 def digest(limits: Mapping[Gate, float]) -> str:

@@ -1,7 +1,8 @@
 """The mapping files: the facts that the rules use, in CSV files that the leads of the migration edit.
 
 The files decide how each patient is handled, so nothing in them is guessed: ``load_mappings`` reports every fault of
-every file at once, and loads nothing if there is one. Besides their own columns the files have ``owner`` (the role
+every file at once, and loads nothing if there is one. Only the dashboard shows what is without faults
+(``read_mappings``), beside the faults. Besides their own columns the files have ``owner`` (the role
 that is responsible for the row) and ``note`` (the reason for it).
 """
 
@@ -208,6 +209,32 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     Raises:
         MappingError: with every fault of every file, each as ``file:line: what is wrong``.
     """
+    mappings, faults = read_mappings(directory, raisable=raisable)
+    refuse_faults(directory, faults)
+    return mappings
+
+
+def refuse_faults(directory: Path, faults: Sequence[str]) -> None:
+    """Raise where mapping files have a fault.
+
+    Raises:
+        MappingError: with every fault.
+    """
+    if faults:
+        raise MappingError("\n".join([f"mapping files at fault in {directory}:", *(f"  {fault}" for fault in faults)]))
+
+
+def read_mappings(directory: Path, *, raisable: Mapping[str, str]) -> tuple[Mappings, list[str]]:
+    """Read the rows that have no fault, and every fault.
+
+    Args:
+        directory: as for ``load_mappings``.
+        raisable: as for ``load_mappings``.
+
+    Returns:
+        what was read, which nothing may be judged by where there is a fault; and the faults of every file, each as
+        ``file:line: what is wrong``.
+    """
     sdv_lists = _table(directory, "sdv_lists.csv", SdvList)
     base_categories = _table(directory, "base_categories.csv", BaseCategory)
     units = _table(directory, "units.csv", Unit)
@@ -216,6 +243,7 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     own_persons = (directory / TEST_PERSONS).exists()
     test_persons = _table(directory if own_persons else paths.MAPPINGS, TEST_PERSONS, PersonForTests)
     references = _table(directory, REFERENCES, TargetReference) if (directory / REFERENCES).exists() else None
+    # Every row is read before the rows with faults are left out: some faults are found by comparing files.
     contents = (
         list(_sdv_lists(sdv_lists)),
         list(_base_categories(base_categories, sdv_lists)),
@@ -230,25 +258,24 @@ def load_mappings(directory: Path, *, raisable: Mapping[str, str]) -> Mappings:
     if references is not None:
         tables.append(references)
         rows.append(told)
-    faults = [f"  {fault}" for table in tables for fault in table.faults()]
-    if faults:
-        raise MappingError("\n".join([f"mapping files at fault in {directory}:", *faults]))
+        told = references.without_faults(told)
     lists, categories, known_units, formats, raised, persons = contents
-    return Mappings(
-        sdv_lists=tuple(lists),
-        base_categories=tuple(categories),
-        units={unit.hsa_id: unit for unit in known_units},
-        reserve_numbers=tuple(formats),
-        raised={row.rule: row.severity for row in raised},
+    mappings = Mappings(
+        sdv_lists=tuple(sdv_lists.without_faults(lists)),
+        base_categories=tuple(base_categories.without_faults(categories)),
+        units={unit.hsa_id: unit for unit in units.without_faults(known_units)},
+        reserve_numbers=tuple(reserve_numbers.without_faults(formats)),
+        raised={row.rule: row.severity for row in severities.without_faults(raised)},
         digests={
             table.path.name: _digest(of_file)
             for table, of_file in zip(tables, rows, strict=True)
             # Without a row it decides nothing: a batch of a release that had no such file stays valid.
             if of_file or table is not references
         },
-        test_persons=tuple(persons),
+        test_persons=tuple(test_persons.without_faults(persons)),
         references={(row.art, row.namn): row.referens for row in told},
     )
+    return mappings, [fault for table in tables for fault in table.faults()]
 
 
 def _table(directory: Path, name: str, row_type: type[Any]) -> CsvTable:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from waitlist_airflow.web import formats
 from waitlist_airflow.web.access import Reader, ReaderDep
 from waitlist_airflow.web.own_threads import OwnThreads
-from waitlist_airflow.web.site import Site, SiteDep
+from waitlist_airflow.web.site import MappingFaults, Site, SiteDep
 
 T = TypeVar("T")
 Data = TypeVar("Data", bound=Callable[..., Any])
@@ -62,7 +62,11 @@ class Pages:
             later = Annotated[Reading, Depends(_later(read))]
 
             async def as_html(request: Request, site: SiteDep, reader: ReaderDep, reading: later) -> Response:
-                return await read_apart(request, site, lambda: render(request, template, reader=reader, page=reading()))
+                def page_of() -> Response:
+                    page = reading()
+                    return render(request, template, reader=reader, faults=site.mapping_faults, page=page)
+
+                return await read_apart(request, site, page_of)
 
             async def as_json(request: Request, site: SiteDep, reading: later) -> Response:
                 return await read_apart(request, site, lambda: JSONResponse(to_plain(reading()), headers=NOT_KEPT))
@@ -142,9 +146,19 @@ def render(
     *,
     status: int = 200,
     reader: Reader | None = None,
+    faults: MappingFaults | None = None,
     **values: Any,  # noqa: ANN401 - any value that the template takes
 ) -> Response:
-    """Return a page of a template; ``reader`` is None where no user is logged in."""
+    """Return a page of a template.
+
+    Args:
+        request: the request.
+        template: a file in ``templates/``.
+        status: the answer's status.
+        reader: None where no user is logged in.
+        faults: the faults of the mapping files, for the notice; None leaves it out.
+        values: what the template takes.
+    """
     path = path_of(request)
 
     def with_query(**changes: object) -> str:
@@ -158,6 +172,7 @@ def render(
         here=path.removeprefix("/"),
         nav=nav,
         reader=reader,
+        mapping_faults=faults,
         with_query=with_query,
         **values,
     )

@@ -3,6 +3,7 @@
 import functools
 import logging
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, cast
@@ -12,9 +13,9 @@ from airflow.sdk import ObjectStoragePath
 from fastapi import Depends
 from upath import UPath
 
+from waitlist.deployment import MappingFiles
 from waitlist.exceptions import SnapshotError
-from waitlist.facts.mappings import Mappings, load_mappings
-from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.facts.mappings import Mappings
 from waitlist.quality import Suite, load_suites
 from waitlist.release.gates import GateResult, read_measured
 from waitlist.reports.pages import reading
@@ -61,9 +62,29 @@ def _stamp(folder: Path, pattern: str) -> Stamp:
     return tuple((name, told.st_mtime_ns, told.st_size) for name, told in found)
 
 
+@dataclass(frozen=True, slots=True)
+class MappingFaults:
+    """The faults of the mapping files, for the notice on every page."""
+
+    faults: tuple[str, ...] = ()
+    """Each as ``file:line: what is wrong``."""
+    earlier: bool = True
+    """Whether the pages show the files as they were before the faults; else they show the rows without faults."""
+
+
+_without_faults: Final[dict[Path, Mappings]] = {}
+"""By folder, the files as they were when they last had no fault; each process has its own."""
+
+
 @functools.lru_cache(maxsize=_STORES)
-def _mappings(folder: Path, _files: Stamp) -> Mappings:
-    return load_mappings(folder, raisable=BUILT_IN_SEVERITIES)
+def _mappings(folder: Path, _files: Stamp) -> tuple[Mappings, MappingFaults]:
+    found = MappingFiles.read(folder)
+    if not found.faults:
+        _without_faults[folder] = found.mappings
+        return found.mappings, MappingFaults()
+    log.warning("mapping files at fault in %s:\n%s", folder, "\n".join(found.faults))
+    earlier = _without_faults.get(folder)
+    return earlier or found.mappings, MappingFaults(found.faults, earlier=earlier is not None)
 
 
 @functools.lru_cache(maxsize=_STORES)
@@ -81,7 +102,16 @@ class Site:
 
     @cached_property
     def mappings(self) -> Mappings:
-        """The mapping files as they are now; read again when one has changed."""
+        """The mapping files, read again when one has changed; without what is at fault (``mapping_faults``)."""
+        return self._mapping_files[0]
+
+    @property
+    def mapping_faults(self) -> MappingFaults:
+        """The faults of the mapping files as they are now."""
+        return self._mapping_files[1]
+
+    @cached_property
+    def _mapping_files(self) -> tuple[Mappings, MappingFaults]:
         folder = self.settings.mappings_dir
         return _mappings(folder, _stamp(folder, "*.csv"))
 

@@ -430,7 +430,8 @@ def test_a_wave_without_a_post_to_release_is_refused_before_anybody_is_asked(sto
     run = Run(WAVE, batches.AS_OF, None, steps.facts.version)
     refused(
         store,
-        r"has no post to release \(wave 2 as of 2024-10-01: 4 book_in_millennium, 4 fix_in_pmo, 4 move_to_sdv_list, .*\), so nobody is asked",
+        r"has no post to release \(wave 2 as of 2024-10-01: 4 book_in_millennium, 4 fix_in_pmo, 4 move_to_sdv_list, "
+        r".*\), so nobody is asked",
         lambda: steps.request_approval(run, now=LATER),
     )
     assert store.batch(WAVE).state is BatchState.VERIFIED

@@ -259,6 +259,48 @@ def test_a_mapping_file_that_is_edited_counts_at_once(
     assert [rule["code"] for rule in plain(client, "regler")["rules"] if rule["raised"]] == ["AGE_MISMATCH"]
 
 
+def test_a_fault_in_a_mapping_file_is_quoted_above_every_page_which_shows_what_was_without_fault(
+    client: TestClient, made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made.folder / MAPPINGS, tmp_path / MAPPINGS))
+    monkeypatch.setenv("WAITLIST_MAPPINGS_DIR", str(folder))
+    before = {path: plain(client, path) for path in ("enheter", "regler")}
+    units = folder / "units.csv"
+    rows = units.read_text("utf-8").splitlines()
+    units.write_text("\n".join([*rows, '<b>"", Ett;Två']), "utf-8")
+    fault = f"units.csv:{len(rows) + 1}: "
+    for path in (
+        "",
+        "enhet",
+        f"korningar/{made.failed}",
+        "korningar",
+        "regler",
+        "vad-hander-om",
+        "overfort",
+        "handbok",
+    ):
+        page = html(client, path)
+        assert f'<code lang="en">{fault}' in page, path
+        assert "<b>&#34;" not in page
+        assert "som de var innan felen kom" in words(page)
+    assert {path: plain(client, path) for path in before} == before
+    units.write_text("\n".join(rows), "utf-8")
+    assert fault not in html(client, "enhet")
+
+
+def test_a_process_that_has_seen_the_files_only_with_a_fault_shows_the_rows_without_faults(
+    client: TestClient, made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made.folder / MAPPINGS, tmp_path / MAPPINGS))
+    units = folder / "units.csv"
+    first, *rest = units.read_text("utf-8").splitlines()
+    units.write_text("\n".join([first, "x,Trasig,Pv,,,,,,", *rest]), "utf-8")
+    monkeypatch.setenv("WAITLIST_MAPPINGS_DIR", str(folder))
+    page = html(client, "enhet")
+    assert '<code lang="en">units.csv:2: ' in page
+    assert "utan de rader som är fel" in words(page)
+
+
 def test_what_if_answers_in_words_and_tables(client: TestClient) -> None:
     asked = "?enhet=v%C3%A5g:1&driftstart=2025-03-03"
     found = plain(client, f"vad-hander-om{asked}")["consequences"]

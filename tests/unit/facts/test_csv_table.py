@@ -101,7 +101,40 @@ def test_a_file_of_another_form_is_a_fault(table, content, faults):
 
 def test_semicolons_are_pointed_out(table):
     (fault,) = table(HEADER.replace(",", ";")).faults()
-    assert fault.endswith("; separated by semicolons where commas are wanted")
+    assert fault == "facts.csv:1: separated by semicolons where commas are wanted"
+
+
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_faults_of_encoding_separator_and_cells_are_named_together(table, sign, name):
+    rows = [HEADER, "Läk,x,,,,", "Övr,1", "Ssk,2,snart,,,", "Kur,,,,,åäö"]
+    found = table("\n".join(rows).replace(",", sign).encode("cp1252"))
+    for row in found.rows:
+        row.whole_number("months")
+        row.date("day")
+    assert found.faults() == [
+        f"facts.csv:1: separated by {name} where commas are wanted",
+        "facts.csv:2: not UTF-8, nor are 2 lines below",
+        "facts.csv:2: months: 'x' is no whole number 0-9999",
+        "facts.csv:3: 2 fields where the header has 6",
+        "facts.csv:4: day: 'snart' is no date YYYY-MM-DD",
+    ]
+    assert names(found) == ["Läk", "Ssk", "Kur"]
+
+
+def test_one_line_in_another_encoding_leaves_the_others_as_they_are(table):
+    found = table(f"{HEADER}\nLäk,,,,,\n".encode() + "Övr,,,,,\n".encode("cp1252"))
+    assert (names(found), found.faults()) == (["Läk", "Övr"], ["facts.csv:3: not UTF-8"])
+
+
+def test_a_file_that_a_spreadsheet_saved_as_utf_16_is_read_on(table):
+    found = table(f"{HEADER}\nLäk,x,,,,\n".encode("utf-16"))
+    found.rows[0].whole_number("months")
+    assert found.faults() == ["facts.csv:1: not UTF-8", "facts.csv:2: months: 'x' is no whole number 0-9999"]
+
+
+def test_rows_with_a_fault_are_left_out_where_that_is_asked_for(table):
+    found = table(f"{HEADER}\na,1,,,,\nb,x,,,,\nc,2,,,,\n")
+    assert found.without_faults([row.whole_number("months") for row in found.rows]) == [1, 2]
 
 
 @pytest.mark.parametrize("content", ["", f"{HEADER}\na\n", f'{HEADER}\n"a'])

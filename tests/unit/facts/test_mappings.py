@@ -8,7 +8,7 @@ import pytest
 
 from waitlist import paths
 from waitlist.exceptions import MappingError
-from waitlist.facts.mappings import category_key, list_key, load_mappings
+from waitlist.facts.mappings import category_key, list_key, load_mappings, read_mappings
 
 RAISABLE = {"AGE_MISMATCH": "warning", "TEXT_CLEANED": "info", "ID_MISSING": "blocks"}
 
@@ -496,8 +496,17 @@ def test_all_faults_of_all_files_are_named_at_once(folder):
         "units.csv:2: hsa_id: 'X' is no HSA-id",
         "units.csv:2: driftstart: 'snart' is no date YYYY-MM-DD",
         "reserve_numbers.csv:1: not UTF-8",
+        "reserve_numbers.csv:1: columns missing: 'monster', 'namn', 'note', 'oid', 'owner'; columns unknown: 'ÿ'",
         "rule_severities.csv:1: the file is missing",
     ]
+
+
+def test_the_rows_without_faults_can_be_read_beside_the_faults(folder, shipped):
+    append(folder, "units.csv", "SE2120009999-A,Ett,Pv,2025-01-13,,,,,", "SE2120009999-B,Två,Pv,snart,,,,,")
+    read, found = read_mappings(folder, raisable=RAISABLE)
+    assert found == ["units.csv:3: driftstart: 'snart' is no date YYYY-MM-DD"]
+    assert list(read.units) == ["SE2120009999-A"]
+    assert read.sdv_lists == shipped.sdv_lists
 
 
 def test_an_empty_folder_misses_every_file(tmp_path):
