@@ -17,6 +17,15 @@ PMO: Final = "pmo"
 STAGING: Final = "millennium_staging"
 
 
+class _Hook(OdbcHook):
+    """Takes its driver from its argument alone; its base warns at every call, unless it may take it from the extras."""
+
+    @property
+    def driver(self) -> str | None:
+        """The driver without its braces."""
+        return self._driver.strip().lstrip("{").rstrip("}").strip() if self._driver else None
+
+
 def pmo_connection_string() -> str:
     """Return the ODBC connection string of the connection ``pmo``.
 
@@ -24,9 +33,8 @@ def pmo_connection_string() -> str:
         SettingsError: there is no such connection, or it is of another type.
     """
     connection = _connection(PMO, "odbc")
-    # The hook accepts a driver from the extras only where the deployment allows it; as an argument always.
     driver = connection.extra_dejson.get("driver") or connection.extra_dejson.get("Driver")
-    return str(OdbcHook(odbc_conn_id=PMO, driver=driver).odbc_connection_string)
+    return str(_Hook(odbc_conn_id=PMO, driver=driver).odbc_connection_string)
 
 
 def staging_url() -> str:

@@ -24,6 +24,8 @@ Answer = TypeVar("Answer", bound=Callable[..., Response])
 Reading = Callable[[], Any]
 
 API: Final = "/api/"
+READS: Final = ["GET", "HEAD"]
+"""A HEAD is answered, and logged where persons are shown, as a GET; the server leaves the content out."""
 NOT_KEPT: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 """The content of a page must not be stored by a browser: it may have personal data."""
 
@@ -71,8 +73,8 @@ class Pages:
             async def as_json(request: Request, site: SiteDep, reading: later) -> Response:
                 return await read_apart(request, site, lambda: JSONResponse(to_plain(reading()), headers=NOT_KEPT))
 
-            self.router.add_api_route(path, as_html, methods=["GET"], name=template, response_model=None)
-            self.router.add_api_route(api, as_json, methods=["GET"], response_model=None)
+            self.router.add_api_route(path, as_html, methods=READS, name=template, response_model=None)
+            self.router.add_api_route(api, as_json, methods=READS, response_model=None)
             if nav is not None:
                 self.nav.append(NavItem(nav, path.removeprefix("/"), leads_only))
             return read
@@ -88,7 +90,7 @@ class Pages:
             ) -> Response:
                 return await read_apart(request, site, reading)
 
-            self.router.add_api_route(path, as_it_is, methods=["GET"], response_model=None)
+            self.router.add_api_route(path, as_it_is, methods=READS, response_model=None)
             return read
 
         return register

@@ -13,7 +13,7 @@ router: Final = APIRouter(prefix="/static")
 _FILES: Final = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
 
 
-@router.get("/{name}")
+@router.api_route("/{name}", methods=["GET", "HEAD"])
 async def static_file(name: str) -> Response:
     """Return a file of the folder."""
     if name not in _FILES:

@@ -200,6 +200,13 @@ def test_the_navigation_shows_the_log_to_leads_alone(browser: Browser) -> None:
     assert "Åtkomstlogg</a>" not in browser.get("", "reader").text
 
 
+@pytest.mark.parametrize("path", ["", "enhet", UNIT, f"{UNIT}/personer", "api/oversikt", "static/style.css", "none"])
+def test_a_head_is_answered_as_a_get(browser: Browser, path: str) -> None:
+    head = browser.client.head(f"/{path}", headers={"Authorization": "Bearer lead"})
+    get = browser.get(path, "lead")
+    assert (head.status_code, dict(head.headers), head.content) == (get.status_code, dict(get.headers), b"")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_nothing_can_be_changed(browser: Browser, method: str) -> None:
     for path in ("/", f"/{UNIT}", f"/{UNIT}/personer", "/atkomstlogg"):
