@@ -11,7 +11,7 @@ from waitlist.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print each fault; return 0 where there is none, else 1."""
+    """Print each fault; return 1 where there is a fault, else 0."""
     parser = argparse.ArgumentParser(prog="python -m waitlist.check_mappings", description="Check the mapping files.")
     parser.add_argument("folder", nargs="?", type=Path, help="default: WAITLIST_MAPPINGS_DIR")
     given = parser.parse_args(arguments)

@@ -92,7 +92,7 @@ class _HumanStep(HITLOperator):
 
     def execute(self, context: "Context") -> None:
         """Ask, and wait for the answer; end at once where the decision has been made already."""
-        self._ask(context, self._deadline())
+        self._show_question(context, self._deadline())
 
     def resume(self, context: "Context", event: dict[str, Any], asked: int | None, until: str | None = None) -> Record:
         """Carry out the answer; ask again, until the same moment, where its reason is missing or too short.
@@ -109,14 +109,16 @@ class _HumanStep(HITLOperator):
             return guarded(self._take)(event, asked)
         except _AskAgainError as again:
             self.log.warning("%s; the question is asked again", again)
-        self._ask(context, self._deadline() if until is None else dt.datetime.fromisoformat(until), again=True)
+        self._show_question(
+            context, self._deadline() if until is None else dt.datetime.fromisoformat(until), again=True
+        )
         return {}
 
     def _deadline(self) -> dt.datetime:
         return _now() + (self.response_timeout or _LEAST)
 
-    def _ask(self, context: "Context", until: dt.datetime, *, again: bool = False) -> None:
-        """Show the question and wait for its answer, unless it has been decided."""
+    def _show_question(self, context: "Context", until: dt.datetime, *, again: bool = False) -> None:
+        """Show the question, and end this process until its answer comes; do nothing where it has been decided."""
         from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 

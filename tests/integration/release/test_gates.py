@@ -323,8 +323,8 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "- **Åtgärda i PMO: 4.** Rätta posten i PMO.",
         "- **Bokas direkt i Millennium: 4.** Boka patienten direkt i Millennium, och avsluta posten i PMO när "
         "patienten är bokad.",
-        "- **Hanteras manuellt: 3.** Rätta i PMO om det går. Hantera annars posten manuellt, och avsluta den i PMO när "
-        "det är gjort.",
+        "- **Hanteras manuellt: 3.** Rätta i PMO om det går. Boka annars patienten för hand i Millennium, och avsluta "
+        "posten i PMO när patienten är bokad.",
         "- **Ska inte migreras: 3.** Inget, om posten inte ligger på en SDV-väntelista: ta i så fall bort den "
         "därifrån.",
         "",

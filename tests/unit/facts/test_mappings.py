@@ -502,7 +502,7 @@ def test_all_faults_of_all_files_are_named_at_once(folder):
 
 
 def test_the_rows_without_faults_can_be_read_beside_the_faults(folder, shipped):
-    append(folder, "units.csv", "SE2120009999-A,Ett,Pv,2025-01-13,,,,,", "SE2120009999-B,Två,Pv,snart,,,,,")
+    append(folder, "units.csv", "SE2120009999-A,Ett,Pv,2025-01-13,,,,,,", "SE2120009999-B,Två,Pv,snart,,,,,,")
     read, found = read_mappings(folder, raisable=RAISABLE)
     assert found == ["units.csv:3: driftstart: 'snart' is no date YYYY-MM-DD"]
     assert list(read.units) == ["SE2120009999-A"]
