@@ -51,6 +51,7 @@ class Wave(Steps):
                 rows than it holds.
         """
         self._require_approvers()
+        self._same_facts(run)
         self._require_posts(run)
         self._require_looked_at(run)
         measured = self._measure_gates(run)
@@ -318,7 +319,7 @@ class Wave(Steps):
 
     def _require_posts(self, run: Run) -> None:
         batch = self.store.batch(run.batch_id)
-        if batch.posts_staged:
+        if batch.posts_staged != 0:
             return
         with (
             refusals_named(f"posts of batch {run.batch_id}"),
