@@ -177,8 +177,9 @@ def measure(site: Path, database: str, url: str) -> list[dict[str, Any]]:
         "AIRFLOW_CONN_MILLENNIUM_STAGING": staging,
         "WAITLIST_MAPPINGS_DIR": str(site / MAPPINGS),
         "WAITLIST_SNAPSHOT_URL": f"file://{site / 'snapshots'}",
-        "WAITLIST_APPROVERS": "lead",
+        "WAITLIST_LEADS": "lead",
         "WAITLIST_PERSON_READERS": "lead",
+        "WAITLIST_LOG_READERS": "lead",
     }
     home = AirflowHome(site / f"airflow-{database}", given)
     told = home.python("-m", "benchmarks.dashboard_pages")

@@ -2,7 +2,7 @@
 
     python scripts/pictures.py URL PASSWORDS FOLDER
 
-URL is a running demo (``make up``). The pictures are taken as ``viewer``, a user without the right to see persons, so
+URL is a running demo (``make up``). The pictures are taken as ``lead``, a user without the right to see persons, so
 no picture shows a name or a number of a patient. Ends with 1 when a picture is too large for a document.
 """
 
@@ -15,7 +15,7 @@ import httpx
 from playwright.sync_api import Page, ViewportSize
 from tests.support.chromium import chromium
 
-USER: Final = "viewer"
+USER: Final = "lead"
 SIZE: Final = ViewportSize(width=1280, height=860)
 LARGEST: Final = 200_000
 """Bytes of one picture."""

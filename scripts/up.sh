@@ -10,11 +10,13 @@ up="$ROOT/.demo/$site"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
 demo_site "$up"
 export WAITLIST_WORKLISTS_DIR="$up/worklists"
-export WAITLIST_APPROVERS=lead
-export WAITLIST_PERSON_READERS=lead
+export WAITLIST_LEADS=lead
+export WAITLIST_APPROVERS=approver
+export WAITLIST_LOG_READERS=lead
+unit="Vårdcentralen Strandvägen" # where the user of that name works
 
 passwords="$AIRFLOW_HOME/passwords.json"
-export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="lead:op,viewer:viewer"
+export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="lead:op,approver:op,strandvagen:viewer"
 export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE="$passwords"
 export AIRFLOW__CORE__EXECUTOR=LocalExecutor
 export AIRFLOW__CORE__PARALLELISM=2
@@ -29,12 +31,28 @@ make_data() {
     demo_pmo "$up" 6000 $as_of
     say "2/4  Airflow's own database"
     migrate_airflow
-    python -c 'import json, secrets; print(json.dumps({user: secrets.token_urlsafe(9) for user in ("lead", "viewer")}))' \
-        >"$passwords"
     say "3/4  30 nights of dry runs, in which the units put their posts in order (2-3 minutes, once)"
     bound python scripts/demo_history.py "$up" $as_of 30
     touch "$up/ready"
 }
+
+# Gives each user a password, and the one of the unit a row in unit_readers.csv; what is there stays.
+make_users() {
+    python - "$passwords" "$WAITLIST_MAPPINGS_DIR" "$unit" <<'PYTHON'
+import csv, json, pathlib, secrets, sys
+passwords, mappings = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+known = json.loads(passwords.read_text()) if passwords.exists() else {}
+users = ("lead", "approver", "strandvagen")
+passwords.write_text(json.dumps({user: known.get(user) or secrets.token_urlsafe(9) for user in users}))
+readers = mappings / "unit_readers.csv"
+if not readers.exists() or "strandvagen" not in readers.read_text(encoding="utf-8"):
+    with (mappings / "units.csv").open(encoding="utf-8") as file:
+        unit = next(row["hsa_id"] for row in csv.DictReader(file) if row["enhet"] == sys.argv[3])
+    readers.write_text(f"user_id,hsa_id,owner,note\nstrandvagen,{unit},Migreringsledningen,\n", encoding="utf-8")
+PYTHON
+}
+
+password() { python -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$passwords" "$1"; }
 
 sessions=()
 start() {
@@ -59,6 +77,7 @@ mkdir -p "$up"
 exec 9>"$up.lock"
 flock --nonblock 9 || die "a demo runs already in .demo/$site: end it first"
 [[ -z ${FRESH:-} && -e $up/ready ]] || make_data
+make_users
 
 port=$(python - "${PORT:-8080}" <<'PYTHON'
 import socket, sys
@@ -98,8 +117,9 @@ wait "$!" || {
 cat <<TEXT
 
   $url/
-    lead    $(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["lead"])' "$passwords")   approves waves and may see persons
-    viewer  $(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["viewer"])' "$passwords")   neither
+    lead         $(password lead)   leads the migration: every unit without patients, and the access log
+    approver     $(password approver)   releases waves
+    strandvagen  $(password strandvagen)   works at $unit: that unit alone, with its patients
   Log in, then choose Migrering in the menu, or go straight to $url/migrering/
   Ctrl-C ends it. The data stay in .demo/$site; make up FRESH=1 makes them anew.
 

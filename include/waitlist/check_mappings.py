@@ -7,6 +7,7 @@ from pathlib import Path
 
 from waitlist.deployment import MappingFiles
 from waitlist.exceptions import SettingsError
+from waitlist.facts.readers import read_readers
 from waitlist.settings import Settings
 
 
@@ -21,8 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     found = MappingFiles.read(folder)
-    if found.faults:
-        sys.stderr.write("".join(f"{line}\n" for line in (f"at fault in {folder}:", *found.faults)))
+    # No run reads these, so they are no part of the facts.
+    _, of_readers = read_readers(folder)
+    if faults := (*found.faults, *of_readers):
+        sys.stderr.write("".join(f"{line}\n" for line in (f"at fault in {folder}:", *faults)))
         return 1
     sys.stdout.write(f"no fault in the mapping files of {folder}: {len(found.mappings.units)} units\n")
     return 0

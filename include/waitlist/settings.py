@@ -143,8 +143,12 @@ class Settings(BaseSettings):
     """Hours in which PMO may be read, such as ``22:00-06:00``, in Stockholm's time; None: at any hour."""
     approvers: str | None = None
     """User ids, separated by commas, of the users that may release or withdraw a wave; if empty, no user may."""
+    leads: str | None = None
+    """User ids, separated by commas, of the users that lead the migration: they see every unit, without patients."""
     person_readers: str | None = None
-    """User ids, separated by commas, of the users that may see patients' names and numbers; if empty, no user may."""
+    """User ids, separated by commas, of the users that may see the patients of every unit; if empty, no user may."""
+    log_readers: str | None = None
+    """User ids, separated by commas, of the users that may read the access log; if empty, no user may."""
     approval_hours: int = Field(72, ge=1, le=24 * 90)
     """Hours for which an approval waits for an answer."""
     keep_days: int = Field(30, ge=1, le=MOST_DAYS_KEPT)
@@ -167,9 +171,19 @@ class Settings(BaseSettings):
         return _ids(self.approvers)
 
     @property
+    def lead_ids(self) -> tuple[str, ...]:
+        """The ids of the users that lead the migration."""
+        return _ids(self.leads)
+
+    @property
     def person_reader_ids(self) -> tuple[str, ...]:
-        """The ids of the users that may see patients' names and numbers."""
+        """The ids of the users that may see the patients of every unit."""
         return _ids(self.person_readers)
+
+    @property
+    def log_reader_ids(self) -> tuple[str, ...]:
+        """The ids of the users that may read the access log."""
+        return _ids(self.log_readers)
 
     @classmethod
     def read(cls) -> Self:

@@ -86,6 +86,8 @@ def site(
         "WAITLIST_PARTITION_POSTS": "200",
         "WAITLIST_APPROVERS": "lead",
         "WAITLIST_PERSON_READERS": "lead",
+        "WAITLIST_LEADS": "lead,viewer,other",
+        "WAITLIST_LOG_READERS": "lead",
     }
     database = postgres.libpq(postgres.create_database())
     with serving(MailServer()) as mail:

@@ -109,8 +109,8 @@ class Page:
 @pytest.fixture
 def page(database: tuple[PostgresServer, str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     server, name, folder = database
-    monkeypatch.setenv("WAITLIST_APPROVERS", dashboards.LEADS)
-    monkeypatch.setenv("WAITLIST_PERSON_READERS", dashboards.READERS)
+    for name, users in dashboards.RIGHTS.items():
+        monkeypatch.setenv(name, users)
     with silent_proxy(server.port) as proxy:
         url = PostgresServer(proxy.port, server.password).libpq(name)
         made = dashboards.over(worklists.Site(StagingStore(url), folder / "snapshots", posts.context()))

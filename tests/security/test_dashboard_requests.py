@@ -19,7 +19,7 @@ NAMES = ("Lindqvist", "Hemlig, Hanna")
 HOST = "evil.example.invalid"
 UNIT = f"enhet/{posts.UNIT}"
 LOOKS = (f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista")
-FILLED = {"unit": posts.UNIT, "batch_id": worklists.BATCH, "name": "index.html"}
+FILLED = {"unit": posts.UNIT, "batch_id": worklists.BATCH, "name": "index.html", "post": "1"}
 VALUES = {"beslut": "migrate", "regel": "FIRST_VISIT", "sortera": "post", "riktning": "ned", "sida": "1", "post": "1"}
 """The valid values of parameters of an address; the other parameters take any text."""
 
@@ -114,8 +114,8 @@ def staged(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 def _readers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("WAITLIST_APPROVERS", dashboards.LEADS)
-    monkeypatch.setenv("WAITLIST_PERSON_READERS", dashboards.READERS)
+    for name, users in dashboards.RIGHTS.items():
+        monkeypatch.setenv(name, users)
     monkeypatch.setenv("WAITLIST_DATA_DOCS_DIR", str(tmp_path))
     monkeypatch.setattr(errors, "get_auth_manager", SimpleAuthManager)
 

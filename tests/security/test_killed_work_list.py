@@ -22,7 +22,7 @@ CLIENTS = 3
 
 def serve(folder: Path, temporary: Path, told: Connection) -> None:
     """Run an api-server over a site in a folder, until it is killed."""
-    os.environ |= {"WAITLIST_PERSON_READERS": dashboards.READERS}
+    os.environ |= dashboards.RIGHTS
     tempfile.tempdir = str(temporary)
     with dashboards.serving(dashboards.over(worklists.open_site(folder))) as server:
         told.send(server.port)

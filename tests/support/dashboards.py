@@ -23,13 +23,19 @@ from upath import UPath
 
 import waitlist_plugin
 from tests.support import batches, posts, worklists
+from waitlist.facts import readers
 from waitlist.reports.pages import reading
 from waitlist.staging import StagingStore, schema
-from waitlist_airflow.web import access, app
+from waitlist_airflow.web import app
 from waitlist_airflow.web import site as site_module
 
-READERS = "reader, lead"
-LEADS = "lead"
+RIGHTS = {
+    "WAITLIST_LEADS": "lead, viewer",
+    "WAITLIST_APPROVERS": "lead",
+    "WAITLIST_PERSON_READERS": "reader, lead",
+    "WAITLIST_LOG_READERS": "lead",
+}
+"""What the settings say about the users of tests; ``viewer`` sees every unit and no patient."""
 ROUTES = sorted(
     (route.path, tuple(param.alias for param in route.dependant.query_params))
     for room in app.ROOMS
@@ -39,6 +45,8 @@ ROUTES = sorted(
 
 class Site(site_module.Site):
     """A deployment for one test."""
+
+    unit_readers: readers.UnitReaders = readers.NO_READERS
 
     def __init__(self, store: StagingStore, snapshots: Path) -> None:
         self.store = store
@@ -58,7 +66,6 @@ def over(staged: worklists.Site) -> FastAPI:
     made = app.create_app()
     made.dependency_overrides |= {
         get_user: _user,
-        access.may_read_runs: lambda: None,
         site_module.site: lambda: Site(staged.store, staged.snapshots),
         _get_session: _no_task_instances,
     }

@@ -9,7 +9,7 @@ How a page is made:
 
        pages = Pages()
 
-       @pages.page("/regler", api="/api/regler", template="catalogue.html", nav="Regler och listor")
+       @pages.page("/regler", api="/api/regler", need=Need.EVERY_UNIT, template="catalogue.html", nav="Regler")
        def catalogue(site: SiteDep) -> Catalogue:
            return read_catalogue(site.store, site.mappings)
 
@@ -22,9 +22,10 @@ How a page is made:
    ``{{ with_query(sida=2) }}``.
 5. ``tests/e2e/test_dashboard.py`` gets a row: the page is then looked at by axe in both sizes and themes.
 
-Access: everything needs a login, and the right to read the runs of ``waitlist_dry_run``. ``Reader.may_see_persons`` and
-``Reader.leads`` are rights beyond that; a page asks for ``LeadDep`` or depends on ``access.may_see_persons``, and a
-reader without the right is refused. Errors: raise ``reading.UnknownError`` for a unit or batch that is not there,
-``HTTPException`` for anything else; a ``WaitlistError`` becomes a page that does not quote it, and any other error one
-that says nothing.
+Access: everything needs a login, and each page declares with ``need`` what a reader must be allowed besides. The app
+cannot be made while a route declares nothing. ``waitlist.access`` decides, and a reader without the right is refused
+before the function of the page is called; ``ReaderDep`` is the reader, for a page that shows each reader a part.
+
+Errors: raise ``reading.UnknownError`` for a unit or batch that is not there, ``HTTPException`` for anything else; a
+``WaitlistError`` becomes a page that does not quote it, and any other error one that says nothing.
 """

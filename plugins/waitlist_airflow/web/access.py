@@ -1,23 +1,28 @@
-"""The readers of the dashboard and their rights."""
+"""The readers of the dashboard, and what each address needs of them; ``waitlist.access`` decides."""
 
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException, Query, Request
+from fastapi.routing import APIRoute
 from fastapi.security.utils import get_authorization_scheme_param
 
+from waitlist.access import Need, Rights, rights_of
+from waitlist.reports.pages.unit import key_of
+from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.site import SiteDep
 
-DAG: Final = "waitlist_dry_run"
 _PURPOSE: Final = b"waitlist: a look at persons"
-
-may_read_runs: Final = requires_access_dag("GET", DagAccessEntity.RUN, DAG)
-"""Refuses users that may not read the runs of the dry run, with 403."""
+_FAB: Final = "airflow.providers.fab."
+_FILE_SECONDS: Final = 5.0
+"""The most seconds that reading who works where may take."""
+_ASKED_FOR: Final = frozenset({Need.THIS_UNITS_PERSONS, Need.THIS_UNITS_PROTECTED})
+"""What is shown only to a reader that asked for it on our own page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,39 +31,91 @@ class Reader:
 
     user_id: str
     """The id of Airflow's auth manager: the user name with the simple one, a number with FAB."""
-    may_see_persons: bool
-    """Named in ``WAITLIST_PERSON_READERS``: may see names, identity numbers and work lists."""
-    leads: bool
-    """Named in ``WAITLIST_APPROVERS``: may read the access log."""
+    login: str
+    """The login name."""
+    rights: Rights
     mark: str | None
     """The mark in the links to persons, so that links from elsewhere are refused; None for a user that is not
     identified by a browser's cookie."""
 
+    def may_see_persons(self, unit: str) -> bool:
+        """Tell whether the user may see patients' names and numbers at a unit, given by its key."""
+        return self.rights.allow(Need.THIS_UNITS_PERSONS, unit)
+
+    def may_see_protected(self, unit: str) -> bool:
+        """Tell whether the user may ask to see a protected identity at a unit, given by its key."""
+        return self.rights.allow(Need.THIS_UNITS_PROTECTED, unit)
+
 
 async def reader(request: Request, user: GetUserDep, site: SiteDep) -> Reader:
     """Return the user of the request, for FastAPI to inject."""
-    user_id = str(user.get_id())
-    settings = site.settings
-    return Reader(user_id, user_id in settings.person_reader_ids, user_id in settings.approver_ids, _mark(request))
+    threads: OwnThreads = request.app.state.threads
+    user_id, login, roles = str(user.get_id()), login_of(user), roles_of(user)
+    rights = await threads.run(
+        lambda: rights_of(user_id, login, roles, site.settings, site.unit_readers), seconds=_FILE_SECONDS
+    )
+    found = Reader(user_id, login, rights, _mark(request))
+    # The page of an error shows the menu of its reader.
+    request.state.reader = found
+    return found
 
 
 ReaderDep = Annotated[Reader, Depends(reader)]
 
 
-async def may_see_persons(
-    request: Request, reader: ReaderDep, marke: Annotated[str, Query(max_length=100)] = ""
-) -> Reader:
-    """Refuse a user that may not see persons, and a request that does not come from our own pages, with 403.
+def login_of(user: BaseUser) -> str:
+    """Return the login name: FAB's own field, and elsewhere the user's id."""
+    return str(getattr(user, "username", "") or "") if _is_of_fab(user) else str(user.get_id())
 
-    Every view is logged in the access log. So nobody else may make the browser of a person reader open one. A browser
-    sends its cookie with every link and image, also from other sites and from texts that other users write in Airflow.
-    A program's token comes only from the program.
-    """
-    if not reader.may_see_persons:
-        raise HTTPException(403, "persons")
-    if not _has_token(request) and not (_from_here(request) and _has_mark(reader, marke)):
-        raise HTTPException(403, "elsewhere")
-    return reader
+
+def roles_of(user: BaseUser) -> frozenset[str]:
+    """Return the names of the user's roles; only FAB has roles with names that a site chooses."""
+    roles: Any = getattr(user, "roles", ()) if _is_of_fab(user) else ()
+    return frozenset(str(role.name) for role in roles)
+
+
+def _is_of_fab(user: BaseUser) -> bool:
+    # FAB is not installed with every Airflow, so its class cannot be imported.
+    return any(kind.__module__.startswith(_FAB) for kind in type(user).__mro__)
+
+
+class Requires:
+    """A dependency that refuses users without what an address needs, with 403; each route has exactly one."""
+
+    def __init__(self, need: Need) -> None:
+        self.need: Final = need
+
+    async def __call__(
+        self, request: Request, reader: ReaderDep, marke: Annotated[str, Query(max_length=100)] = ""
+    ) -> None:
+        """Refuse a reader without the right, and a look at persons that our own pages did not ask for.
+
+        Every look is logged in the access log. So nobody else may make a reader's browser open one. A browser sends its
+        cookie with every link and image, also from other sites and from texts that other users write in Airflow. A
+        program's token comes only from the program.
+        """
+        named = request.path_params.get("unit")
+        if not reader.rights.allow(self.need, None if named is None else key_of(named)):
+            raise HTTPException(403, _refusal(reader, self.need))
+        if (
+            self.need in _ASKED_FOR
+            and not _has_token(request)
+            and not (_from_here(request) and _has_mark(reader, marke))
+        ):
+            raise HTTPException(403, "elsewhere")
+
+
+def need_of(route: object) -> Need | None:
+    """Return what a route declares that it needs; None where it declares nothing, or several things."""
+    if not isinstance(route, APIRoute):
+        return None
+    found = [used.call.need for used in route.dependant.dependencies if isinstance(used.call, Requires)]
+    return found[0] if len(found) == 1 else None
+
+
+def _refusal(reader: Reader, need: Need) -> str | None:
+    """Return which text a refused reader gets; a reader without any right gets the same everywhere."""
+    return need.value if reader.rights.allow(Need.ANY_RIGHT) else None
 
 
 def _mark(request: Request) -> str | None:
@@ -83,14 +140,3 @@ def _from_here(request: Request) -> bool:
 
 def _has_mark(reader: Reader, mark: str) -> bool:
     return reader.mark is not None and hmac.compare_digest(reader.mark.encode(), mark.encode())
-
-
-async def leads(reader: ReaderDep) -> Reader:
-    """Refuse a user that does not lead the migration, with 403."""
-    if not reader.leads:
-        raise HTTPException(403, "leads")
-    return reader
-
-
-PersonReaderDep = Annotated[Reader, Depends(may_see_persons)]
-LeadDep = Annotated[Reader, Depends(leads)]

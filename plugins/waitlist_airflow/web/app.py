@@ -6,6 +6,7 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException
 from starlette.responses import Response
 
+from waitlist.access import Need
 from waitlist_airflow.web import (
     access_log,
     addresses,
@@ -19,7 +20,7 @@ from waitlist_airflow.web import (
     unit,
     what_if,
 )
-from waitlist_airflow.web.access import may_read_runs
+from waitlist_airflow.web.access import Requires, need_of
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.pages import Pages
 
@@ -41,8 +42,8 @@ def create_app() -> FastAPI:
     """Return the app; nothing is connected yet."""
     app = FastAPI(
         title="Migrering",
-        # A failure of the first gives 401, a failure of the second 403.
-        dependencies=[Depends(get_user), Depends(may_read_runs)],
+        # First: without a login the answer is 401 at every address.
+        dependencies=[Depends(get_user)],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -55,10 +56,13 @@ def create_app() -> FastAPI:
     app.include_router(static_files.router)
     for pages in ROOMS:
         app.include_router(pages.router)
+    any_right = [Depends(Requires(Need.ANY_RIGHT))]
     for path in addresses.UNREADABLE:
-        app.add_api_route(path, _unreadable, methods=_METHODS)
+        app.add_api_route(path, _unreadable, methods=_METHODS, dependencies=any_right)
     # Last: before the login, an unknown address gets the same answer as a known one.
-    app.add_api_route("/{path:path}", _nothing_here, methods=_METHODS)
+    app.add_api_route("/{path:path}", _nothing_here, methods=_METHODS, dependencies=any_right)
+    if open_to_all := [getattr(route, "path", "") for route in app.routes if need_of(route) is None]:
+        raise RuntimeError(f"addresses that do not declare what they need: {', '.join(open_to_all)}")
     return app
 
 

@@ -11,6 +11,7 @@ from airflow.models.taskinstance import TaskInstance
 from fastapi import HTTPException, Query
 from starlette.responses import HTMLResponse, Response
 
+from waitlist.access import Need
 from waitlist.reports.pages.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
 from waitlist_airflow.web.pages import Pages
 from waitlist_airflow.web.site import Site, SiteDep
@@ -30,13 +31,13 @@ _WORST_FIRST: Final = ("failed", "running", "up_for_retry", "queued", "success",
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
 
 
-@pages.page("/korningar", api="/api/korningar", template="batches.html", nav="Körningar")
+@pages.page("/korningar", api="/api/korningar", need=Need.EVERY_UNIT, template="batches.html", nav="Körningar")
 def batches(site: SiteDep, sida: PageNumber = 1) -> BatchList:
     """Read a part of the list of batches."""
     return read_batches(site.store, sida)
 
 
-@pages.page("/korningar/{batch_id}", api="/api/korningar/{batch_id}", template="batch.html")
+@pages.page("/korningar/{batch_id}", api="/api/korningar/{batch_id}", need=Need.EVERY_UNIT, template="batch.html")
 def batch(
     site: SiteDep, session: SessionDep, batch_id: str, jamfor: Annotated[str | None, Query(max_length=200)] = None
 ) -> BatchPage:
@@ -54,7 +55,7 @@ def batch(
     )
 
 
-@pages.file("/korningar/{batch_id}/data-docs/{name}")
+@pages.file("/korningar/{batch_id}/data-docs/{name}", need=Need.EVERY_UNIT)
 def data_docs(site: SiteDep, batch_id: str, name: str) -> Response:
     """Return a page of a batch's Data Docs."""
     page = _docs_of(site, batch_id, name)

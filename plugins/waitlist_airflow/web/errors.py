@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from waitlist.access import Need
 from waitlist.exceptions import StagingError, WaitlistError
 from waitlist.reports.pages.reading import NoBatchError, OtherReleaseError, UnknownError
 from waitlist.waiting import WaitedError
@@ -58,9 +59,11 @@ class ErrorText:
     title: str
     text: str
     advice: str
-    path: str = ""
-    """The target of its button, below ``/migrering/``."""
-    button: str = "Till översikten"
+    path: str | None = None
+    """The target of its button, below ``/migrering/``; None: the reader's first page."""
+    button: str = ""
+    need: Need = Need.ANY_RIGHT
+    """What its button's target needs; other readers get a button to their first page."""
 
 
 _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
@@ -71,13 +74,35 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
     ),
     (403, None): ErrorText(
         "Du har inte behörighet till sidan",
-        "Ditt konto får inte läsa torrkörningarna (waitlist_dry_run).",
-        "Behörigheten ges i Airflow, av den som sköter det.",
+        "Ditt konto är inte kopplat till någon enhet.",
+        "Be migreringsledningen koppla kontot till din enhet (filen unit_readers.csv).",
     ),
-    (403, "persons"): ErrorText(
+    (403, Need.THIS_UNIT): ErrorText(
+        "Du har inte behörighet till enheten",
+        "Sidan visas bara för enhetens egen personal och för migreringsledningen.",
+        "Arbetar du på enheten? Be migreringsledningen koppla ditt konto till den (filen unit_readers.csv).",
+    ),
+    (403, Need.THIS_UNITS_PERSONS): ErrorText(
         "Du har inte behörighet till personuppgifter",
-        "Namn, personnummer och arbetslistor visas bara för den som har fått den behörigheten.",
-        "Behörigheten ges av migreringsledningen (inställningen WAITLIST_PERSON_READERS).",
+        "Namn, personnummer och arbetslistor visas bara för enhetens egen personal och för den som har fått den "
+        "behörigheten.",
+        "Behörigheten ges av migreringsledningen (filen unit_readers.csv eller inställningen WAITLIST_PERSON_READERS).",
+    ),
+    (403, Need.THIS_UNITS_PROTECTED): ErrorText(
+        "Du har inte behörighet till skyddade personuppgifter",
+        "Skyddade personuppgifter visas bara för personal på postens egen enhet.",
+        "Arbetar du på enheten? Be migreringsledningen koppla ditt konto till den (filen unit_readers.csv).",
+    ),
+    (403, Need.A_UNIT): ErrorText(
+        "Du har inte behörighet till någon enhet",
+        "Ditt konto är inte kopplat till någon enhet.",
+        "Be migreringsledningen koppla kontot till din enhet (filen unit_readers.csv).",
+    ),
+    (403, Need.EVERY_UNIT): ErrorText(
+        "Sidan är till för migreringsledningen",
+        "Sidan visar uppgifter om alla enheter. Du ser dina egna enheter.",
+        "Vilka som ser alla enheter står i inställningarna WAITLIST_LEADS, WAITLIST_APPROVERS och "
+        "WAITLIST_PERSON_READERS.",
     ),
     (403, "elsewhere"): ErrorText(
         "Personuppgifter visas inte den vägen",
@@ -86,20 +111,20 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Gå till enheten och välj Visa personer eller Ladda ner arbetslista där.",
         button="Till enheten",
     ),
-    (403, "leads"): ErrorText(
-        "Sidan är till för migreringsledningen",
-        "Åtkomstloggen visas bara för den som leder migreringen.",
-        "Vilka det är står i inställningen WAITLIST_APPROVERS.",
+    (403, Need.LOG): ErrorText(
+        "Du har inte behörighet till åtkomstloggen",
+        "Åtkomstloggen visas bara för dem som granskar den.",
+        "Vilka det är står i inställningen WAITLIST_LOG_READERS.",
     ),
     (404, None): ErrorText(
         "Sidan finns inte",
         "Sidan finns inte eller har tagits bort.",
-        "Gå till översikten och leta dig fram därifrån.",
+        "Gå till första sidan och leta dig fram därifrån.",
     ),
     (404, "unknown"): ErrorText(
         "Det du frågar efter finns inte",
         "Enheten eller körningen finns inte bland de körningar som visas.",
-        "Den kan ha tagits bort, eller ha körts om. Gå till översikten och leta dig fram därifrån.",
+        "Den kan ha tagits bort, eller ha körts om. Gå till första sidan och leta dig fram därifrån.",
     ),
     (404, "no_batch"): ErrorText(
         "Ingen torrkörning har gjorts ännu",
@@ -108,11 +133,12 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "gått men inte kommit i mål står det bland körningarna var den stannade.",
         path="korningar",
         button="Till körningarna",
+        need=Need.EVERY_UNIT,
     ),
     (422, None): ErrorText(
         "Adressen går inte att läsa",
         "Något i adressen är inte som det ska vara.",
-        "Gå till översikten och leta dig fram därifrån.",
+        "Gå till första sidan och leta dig fram därifrån.",
     ),
     (500, None): ErrorText(
         "Något gick fel",
@@ -165,7 +191,12 @@ def _answer(request: Request, status: int, about: str | None = None) -> Response
         # An HSA-id may contain characters that must be escaped in an address.
         text = replace(text, path="enhet/" + quote(request.path_params["unit"], safe=""))
     login = get_auth_manager().get_url_login(next_url=_back_to(request)) if status == 401 else None
-    return pages.render(request, "error.html", status=status, text=text, login=login, login_style=_LOGIN_STYLE)
+    reader = pages.reader_of(request)
+    home = pages.home_of(reader)
+    known = text.path is not None and (reader is None or reader.rights.allow(text.need))
+    path, button = (text.path, text.button) if known else (home.path, home.button)
+    shown = {"text": text, "path": path, "button": button, "login": login, "login_style": _LOGIN_STYLE}
+    return pages.render(request, "error.html", status=status, **shown)
 
 
 def _back_to(request: Request) -> str:

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from waitlist.access import Need
 from waitlist.paths import PROJECT
 from waitlist_airflow.web.pages import Pages
 
@@ -32,7 +33,7 @@ class Handbook:
         return to_html(self.text)
 
 
-@pages.page("/handbok", api="/api/handbok", template="handbook.html", nav="Handbok")
+@pages.page("/handbok", api="/api/handbok", need=Need.ANY_RIGHT, template="handbook.html", nav="Handbok")
 def handbook() -> Handbook:
     """Read the handbook."""
     return read_handbook(FILE)

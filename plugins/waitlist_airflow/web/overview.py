@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 from typing import Final
 
+from waitlist.access import Need
 from waitlist.reports.pages.overview import Overview, read_overview
 from waitlist_airflow.web.pages import Pages
 from waitlist_airflow.web.site import SiteDep
@@ -11,7 +12,7 @@ from waitlist_airflow.web.site import SiteDep
 pages: Final = Pages()
 
 
-@pages.page("/", api="/api/oversikt", template="overview.html", nav="Översikt")
+@pages.page("/", api="/api/oversikt", need=Need.EVERY_UNIT, template="overview.html", nav="Översikt")
 def overview(site: SiteDep) -> Overview:
     """Read how far each wave and unit has come."""
     with site.reading("reading the overview") as connection:

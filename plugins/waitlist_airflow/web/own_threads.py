@@ -63,19 +63,20 @@ class OwnThreads:
         self._written_off = 0
         self._pulse = _Pulse()
 
-    async def run(self, work: Callable[[], T], *, answers: Callable[[], bool], seconds: float) -> T:
+    async def run(self, work: Callable[[], T], *, answers: Callable[[], bool] | None = None, seconds: float) -> T:
         """Do blocking work, and give it up after a time.
 
         Args:
             work: the work, which runs in a thread.
-            answers: tells whether the staging database answers; it runs in a thread as well.
+            answers: tells whether the staging database answers; it runs in a thread as well. None for work that does
+                not use the database.
             seconds: the most time that the work may take.
 
         Raises:
             HTTPException: 503: ``staging``, the database does not answer; ``busy``, too many requests are waiting;
                 ``slow``, the work takes too long.
         """
-        if not await self._pulse.beats(answers):
+        if answers is not None and not await self._pulse.beats(answers):
             raise HTTPException(503, "staging")
         job = self._begin(work)
         answer: asyncio.Future[T] = asyncio.wrap_future(job.answer)
@@ -87,7 +88,7 @@ class OwnThreads:
                     raise HTTPException(503, "busy")
                 if waited >= seconds:
                     raise HTTPException(503, "slow")
-                if not await self._pulse.beats(answers) and not answer.done():
+                if answers is not None and not await self._pulse.beats(answers) and not answer.done():
                     raise HTTPException(503, "staging")
             return answer.result()
         finally:

@@ -7,14 +7,15 @@ from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from waitlist.access import Need
 from waitlist_airflow.web import formats
-from waitlist_airflow.web.access import Reader, ReaderDep
+from waitlist_airflow.web.access import Reader, ReaderDep, Requires
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.site import MappingFaults, Site, SiteDep
 
@@ -37,7 +38,17 @@ class NavItem:
     label: str
     path: str
     """Below ``/migrering/``, without a leading slash; empty for the first page."""
-    leads_only: bool
+    need: Need
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a reader begins."""
+
+    path: str
+    """Below ``/migrering/``."""
+    button: str
+    """The text of a link there; empty where the reader may see no page."""
 
 
 class Pages:
@@ -47,41 +58,39 @@ class Pages:
         self.router: Final = APIRouter()
         self.nav: Final[list[NavItem]] = []
 
-    def page(
-        self, path: str, *, api: str, template: str, nav: str | None = None, leads_only: bool = False
-    ) -> Callable[[Data], Data]:
+    def page(self, path: str, *, api: str, need: Need, template: str, nav: str | None = None) -> Callable[[Data], Data]:
         """Register a function that returns a page's dataclass.
 
         Args:
             path: the page's path, with FastAPI's placeholders.
             api: the path of the JSON.
+            need: what a user needs for both; any other user is refused before the function is called.
             template: a file in ``templates/``; it gets the dataclass as ``page`` and the user as ``reader``.
-            nav: its name in the navigation; None leaves it out.
-            leads_only: whether the navigation shows it to leads only. The function itself must refuse others.
+            nav: its name in the navigation of those who may see it; None leaves it out.
         """
 
         def register(read: Data) -> Data:
             later = Annotated[Reading, Depends(_later(read))]
 
-            async def as_html(request: Request, site: SiteDep, reader: ReaderDep, reading: later) -> Response:
+            async def as_html(request: Request, site: SiteDep, _reader: ReaderDep, reading: later) -> Response:
                 def page_of() -> Response:
                     page = reading()
-                    return render(request, template, reader=reader, faults=site.mapping_faults, page=page)
+                    return render(request, template, faults=site.mapping_faults, page=page)
 
                 return await read_apart(request, site, page_of)
 
             async def as_json(request: Request, site: SiteDep, reading: later) -> Response:
                 return await read_apart(request, site, lambda: JSONResponse(to_plain(reading()), headers=NOT_KEPT))
 
-            self.router.add_api_route(path, as_html, methods=READS, name=template, response_model=None)
-            self.router.add_api_route(api, as_json, methods=READS, response_model=None)
+            _add(self.router, path, as_html, need, name=template)
+            _add(self.router, api, as_json, need)
             if nav is not None:
-                self.nav.append(NavItem(nav, path.removeprefix("/"), leads_only))
+                self.nav.append(NavItem(nav, path.removeprefix("/"), need))
             return read
 
         return register
 
-    def file(self, path: str) -> Callable[[Answer], Answer]:
+    def file(self, path: str, *, need: Need) -> Callable[[Answer], Answer]:
         """Register a function that returns another kind of answer; it runs in the same threads as pages."""
 
         def register(read: Answer) -> Answer:
@@ -90,10 +99,17 @@ class Pages:
             ) -> Response:
                 return await read_apart(request, site, reading)
 
-            self.router.add_api_route(path, as_it_is, methods=READS, response_model=None)
+            _add(self.router, path, as_it_is, need)
             return read
 
         return register
+
+
+def _add(
+    router: APIRouter, path: str, answer: Callable[..., Awaitable[Response]], need: Need, *, name: str | None = None
+) -> None:
+    needs = [Depends(Requires(need))]
+    router.add_api_route(path, answer, methods=READS, name=name, dependencies=needs, response_model=None)
 
 
 def _later(read: Callable[..., T]) -> Callable[..., Awaitable[Callable[[], T]]]:
@@ -142,36 +158,55 @@ def path_of(request: Request) -> str:
     return path.removeprefix(request.scope.get("root_path", "")) or "/"
 
 
+def reader_of(request: Request) -> Reader | None:
+    """Return the reader of a request; None where nobody is logged in, or before that is known."""
+    found: Reader | None = getattr(request.state, "reader", None)
+    return found
+
+
+def home_of(reader: Reader | None) -> Home:
+    """Return the first page of those that a reader may see."""
+    if reader is None or reader.rights.allow(Need.EVERY_UNIT):
+        return Home("", "Till översikten")
+    if len(reader.rights.own_units) == 1:
+        return Home(f"enhet/{quote(min(reader.rights.own_units), safe='')}", "Till enhetens sida")
+    if reader.rights.allow(Need.A_UNIT):
+        return Home("enhet", "Till dina enheter")
+    if reader.rights.allow(Need.LOG):
+        return Home("atkomstlogg", "Till åtkomstloggen")
+    return Home("", "")
+
+
 def render(
     request: Request,
     template: str,
     *,
     status: int = 200,
-    reader: Reader | None = None,
     faults: MappingFaults | None = None,
     **values: Any,  # noqa: ANN401 - any value that the template takes
 ) -> Response:
-    """Return a page of a template.
+    """Return a page of a template, with the menu of its reader; nobody that is not logged in has one.
 
     Args:
         request: the request.
         template: a file in ``templates/``.
         status: the answer's status.
-        reader: None where no user is logged in.
         faults: the faults of the mapping files, for the notice; None leaves it out.
         values: what the template takes.
     """
     path = path_of(request)
+    reader = reader_of(request)
 
     def with_query(**changes: object) -> str:
         """Return this page's query string with some changes; None removes a parameter."""
         asked: dict[str, object] = dict(parse_qsl(request.url.query)) | changes
         return "?" + urlencode({name: value for name, value in asked.items() if value not in {None, ""}})
 
-    nav = tuple(item for item in request.app.state.nav if not item.leads_only or (reader and reader.leads))
+    nav = tuple(item for item in request.app.state.nav if reader is not None and reader.rights.allow(item.need))
     content = _TEMPLATES.get_template(template).render(
         root="../" * (path.count("/") - 1) or "./",
         here=path.removeprefix("/"),
+        home=home_of(reader),
         nav=nav,
         reader=reader,
         mapping_faults=faults,

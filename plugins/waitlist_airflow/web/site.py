@@ -15,6 +15,7 @@ from upath import UPath
 
 from waitlist.deployment import MappingFiles
 from waitlist.exceptions import SnapshotError
+from waitlist.facts import readers
 from waitlist.facts.mappings import Mappings
 from waitlist.quality import Suite, load_suites
 from waitlist.release.gates import GateResult, read_measured
@@ -88,6 +89,14 @@ def _mappings(folder: Path, _files: Stamp) -> tuple[Mappings, MappingFaults]:
 
 
 @functools.lru_cache(maxsize=_STORES)
+def _unit_readers(folder: Path, _file: Stamp) -> readers.UnitReaders:
+    found, faults = readers.read_readers(folder)
+    if faults:
+        log.warning("unit readers at fault in %s:\n%s", folder, "\n".join(faults))
+    return found
+
+
+@functools.lru_cache(maxsize=_STORES)
 def _suites(folder: Path, _files: Stamp) -> tuple[Suite, ...]:
     return tuple(load_suites(folder).values())
 
@@ -114,6 +123,12 @@ class Site:
     def _mapping_files(self) -> tuple[Mappings, MappingFaults]:
         folder = self.settings.mappings_dir
         return _mappings(folder, _stamp(folder, "*.csv"))
+
+    @cached_property
+    def unit_readers(self) -> readers.UnitReaders:
+        """Which users work at which units, as the file has it now; read again when it has changed."""
+        folder = self.settings.mappings_dir
+        return _unit_readers(folder, _stamp(folder, readers.FILE))
 
     @cached_property
     def suites(self) -> tuple[Suite, ...]:

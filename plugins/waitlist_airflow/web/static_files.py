@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from starlette.responses import Response
+
+from waitlist.access import Need
+from waitlist_airflow.web.access import Requires
 
 FOLDER: Final = Path(__file__).parent / "static"
 TYPES: Final = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
@@ -13,7 +16,7 @@ router: Final = APIRouter(prefix="/static")
 _FILES: Final = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
 
 
-@router.api_route("/{name}", methods=["GET", "HEAD"])
+@router.api_route("/{name}", methods=["GET", "HEAD"], dependencies=[Depends(Requires(Need.ANY_RIGHT))])
 async def static_file(name: str) -> Response:
     """Return a file of the folder."""
     if name not in _FILES:

@@ -8,14 +8,26 @@ from fastapi import Depends, HTTPException, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from waitlist.access import Need
 from waitlist.judge.rules import RULES, Disposition
 from waitlist.reports.pages.access_log import Action, record
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
-from waitlist.reports.pages.unit import Asked, SortBy, Unit, Units, key_of, read_unit, read_units, runs_of
+from waitlist.reports.pages.reading import UnknownError
+from waitlist.reports.pages.unit import (
+    Asked,
+    ProtectedPost,
+    SortBy,
+    Unit,
+    Units,
+    key_of,
+    read_unit,
+    read_units,
+    runs_of,
+)
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import find_snapshot, make_work_list
-from waitlist_airflow.web.access import PersonReaderDep
+from waitlist_airflow.web.access import ReaderDep
 from waitlist_airflow.web.pages import Pages
 from waitlist_airflow.web.site import SiteDep
 
@@ -52,22 +64,24 @@ async def asked(
 AskedDep = Annotated[Asked, Depends(asked)]
 
 
-@pages.page("/enhet", api="/api/enheter", template="units.html", nav="Enhet")
-def units(site: SiteDep) -> Units:
-    """Read the list of units."""
+@pages.page("/enhet", api="/api/enheter", need=Need.A_UNIT, template="units.html", nav="Enhet")
+def units(site: SiteDep, reader: ReaderDep) -> Units:
+    """Read the list of the units that the reader sees."""
     with site.reading("reading the units") as connection:
-        return read_units(connection, site.mappings)
+        return read_units(connection, site.mappings, reader.rights.sees)
 
 
-@pages.page("/enhet/{unit}", api="/api/enhet/{unit}", template="unit.html")
+@pages.page("/enhet/{unit}", api="/api/enhet/{unit}", need=Need.THIS_UNIT, template="unit.html")
 def unit(site: SiteDep, unit: str, asked: AskedDep) -> Unit:
     """Read the posts left at a unit."""
     with site.reading("reading a unit") as connection:
         return read_unit(connection, site.mappings, key_of(unit), asked)
 
 
-@pages.page("/enhet/{unit}/personer", api="/api/enhet/{unit}/personer", template="unit.html")
-def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) -> Unit:
+@pages.page(
+    "/enhet/{unit}/personer", api="/api/enhet/{unit}/personer", need=Need.THIS_UNITS_PERSONS, template="unit.html"
+)
+def persons(site: SiteDep, reader: ReaderDep, unit: str, asked: AskedDep) -> Unit:
     """Read the same with the patients of the posts shown, after an entry in the access log."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:
@@ -86,8 +100,35 @@ def persons(site: SiteDep, reader: PersonReaderDep, unit: str, asked: AskedDep) 
     return dataclasses.replace(page, persons=found)
 
 
-@pages.file("/enhet/{unit}/arbetslista")
-def work_list(site: SiteDep, reader: PersonReaderDep, unit: str) -> Response:
+@pages.page(
+    "/enhet/{unit}/skyddad/{post}",
+    api="/api/enhet/{unit}/skyddad/{post}",
+    need=Need.THIS_UNITS_PROTECTED,
+    template="protected.html",
+)
+def protected(site: SiteDep, reader: ReaderDep, unit: str, post: PostId) -> ProtectedPost:
+    """Read one post of the unit with its patient, protected or not, after an entry in the access log."""
+    key = key_of(unit)
+    with site.reading("reading a unit") as connection:
+        page = read_unit(connection, site.mappings, key, Asked(post_id=post))
+    batch_id = page.latest.batch_id
+    found = read_persons(site.store, batch_id, site.snapshots, [shown.post_id for shown in page.posts], masked=False)
+    if post not in found:
+        raise UnknownError("the unit has no such post in the latest dry run")
+    record(
+        site.store,
+        at=dt.datetime.now(dt.UTC),
+        user_id=reader.user_id,
+        action=Action.PROTECTED,
+        batch_id=batch_id,
+        unit=key,
+        posts=1,
+    )
+    return ProtectedPost(page.latest, key, page.unit.name, page.posts[0], found[post])
+
+
+@pages.file("/enhet/{unit}/arbetslista", need=Need.THIS_UNITS_PERSONS)
+def work_list(site: SiteDep, reader: ReaderDep, unit: str) -> Response:
     """Make a unit's work list, write an entry in the access log, and send the list; it is not stored here."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:

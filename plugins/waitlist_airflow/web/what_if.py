@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import Query
 
+from waitlist.access import Need
 from waitlist.reports.pages.what_if import WhatIf, read_what_if
 from waitlist_airflow.web.pages import Pages
 from waitlist_airflow.web.site import SiteDep
@@ -13,7 +14,9 @@ pages: Final = Pages()
 Asked = Annotated[str, Query(max_length=200)]
 
 
-@pages.page("/vad-hander-om", api="/api/vad-hander-om", template="what_if.html", nav="Vad händer om")
+@pages.page(
+    "/vad-hander-om", api="/api/vad-hander-om", need=Need.EVERY_UNIT, template="what_if.html", nav="Vad händer om"
+)
 def what_if(
     site: SiteDep,
     *,

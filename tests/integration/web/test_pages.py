@@ -27,7 +27,6 @@ from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
 from waitlist.swedish.words import DISPOSITION_LABELS
-from waitlist_airflow.web.access import may_read_runs
 from waitlist_airflow.web.app import create_app, get_user
 
 BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
@@ -97,12 +96,12 @@ def client(made: Made, metadata: Session, monkeypatch: pytest.MonkeyPatch) -> It
         "WAITLIST_MAPPINGS_DIR": str(made.folder / MAPPINGS),
         "WAITLIST_SNAPSHOT_URL": f"file://{made.folder / 'snapshots'}",
         "WAITLIST_DATA_DOCS_DIR": str(made.folder / "docs"),
+        "WAITLIST_LEADS": "lead",
     }.items():
         monkeypatch.setenv(name, value)
     app = create_app()
     app.dependency_overrides |= {
         get_user: Lead,
-        may_read_runs: lambda: None,
         _get_session: lambda: metadata,
     }
     outer = FastAPI()

@@ -19,6 +19,8 @@ class Action(StrEnum):
 
     PERSONS = "persons"
     """Viewed the names and numbers of some posts."""
+    PROTECTED = "protected"
+    """Viewed one protected identity, at the own unit."""
     WORK_LIST = "work_list"
     """Downloaded a unit's work list."""
 

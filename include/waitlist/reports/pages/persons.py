@@ -1,4 +1,4 @@
-"""The patients of some posts, from the batch's snapshot; a protected identity stays masked."""
+"""The patients of some posts, from the batch's snapshot; a protected identity is masked unless it is asked for."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Person:
     """The text in PMO, unchecked."""
     name: str | None
     protected: bool
-    """Whether the identity is protected; then the number and the name are left out."""
+    """Whether the identity is protected; then the number and the name are masked, unless this one was asked for."""
 
 
 def read_persons(
-    store: StagingStore, batch_id: str, snapshots: UPath, post_ids: Collection[int]
+    store: StagingStore, batch_id: str, snapshots: UPath, post_ids: Collection[int], *, masked: bool = True
 ) -> Mapping[int, Person]:
     """Read the patients of some posts of a batch.
 
@@ -42,6 +42,7 @@ def read_persons(
         batch_id: the batch.
         snapshots: the folder in which each batch has its snapshot.
         post_ids: the posts; posts that the snapshot lacks are left out.
+        masked: whether protected identities are masked.
 
     Raises:
         SnapshotError: the snapshot is missing or damaged.
@@ -71,7 +72,7 @@ def read_persons(
             ):
                 hidden = secret is not False or post_id in protected
                 found[post_id] = (
-                    Person(PERSON_MASKED, PERSON_MASKED, hidden) if hidden else Person(number, name, hidden)
+                    Person(PERSON_MASKED, PERSON_MASKED, hidden) if hidden and masked else Person(number, name, hidden)
                 )
     return found
 

@@ -1,13 +1,14 @@
 """Enhet: the posts left at one unit, one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from waitlist.columns.forms import hsa_id
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
 from waitlist.reports.pages.history import (
@@ -105,10 +106,19 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownRun:
+    """The dry run that a unit's page shows, without its counts over all units."""
+
+    batch_id: str
+    as_of: date
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """The page."""
 
-    latest: DryRun
+    latest: ShownRun
     wave: str | None
     unit: UnitLine
     rules: tuple[RuleLine, ...]
@@ -126,6 +136,17 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectedPost:
+    """The page of one post whose patient's identity is protected."""
+
+    latest: ShownRun
+    key: str
+    unit_name: str
+    post: Post
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
 class UnitChoice:
     """A unit that can be chosen."""
 
@@ -140,7 +161,7 @@ class UnitChoice:
 class Units:
     """The page on which a unit is chosen."""
 
-    latest: DryRun
+    latest: ShownRun
     units: tuple[UnitChoice, ...]
     """By name."""
 
@@ -152,11 +173,20 @@ def path_of(key: str) -> str:
 
 def key_of(path: str) -> str:
     """Return the unit's key for the part of an address."""
-    return UNKNOWN if path == UNKNOWN_UNIT else path
+    return UNKNOWN if path == UNKNOWN_UNIT else hsa_id(path)
 
 
-def read_units(connection: sa.Connection, mappings: Mappings) -> Units:
+def _every(_: str) -> bool:
+    return True
+
+
+def read_units(connection: sa.Connection, mappings: Mappings, sees: Callable[[str], bool] = _every) -> Units:
     """Read the list of units.
+
+    Args:
+        connection: a connection from ``reading``.
+        mappings: names and waves of the units.
+        sees: tells by its key whether the reader sees a unit.
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
@@ -173,8 +203,13 @@ def read_units(connection: sa.Connection, mappings: Mappings) -> Units:
         )
         for wave in waves_of(counts, mappings, latest.as_of)
         for unit in wave.units
+        if sees(unit.hsa_id)
     ]
-    return Units(latest, tuple(sorted(found, key=lambda unit: (unit.key == UNKNOWN, swedish(unit.name)))))
+    return Units(_shown(latest), tuple(sorted(found, key=lambda unit: (unit.key == UNKNOWN, swedish(unit.name)))))
+
+
+def _shown(run: DryRun) -> ShownRun:
+    return ShownRun(run.batch_id, run.as_of, run.finished_at)
 
 
 def runs_of(connection: sa.Connection, mappings: Mappings, key: str) -> tuple[tuple[DryRun, ...], Mapping[str, int]]:
@@ -217,7 +252,7 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
     posts = _posts(connection, latest.batch_id, rows, asked, paging)
     here = ask(connection, "count_unit_lists", batch_id=latest.batch_id, **named)
     return Unit(
-        latest=latest,
+        latest=_shown(latest),
         wave=wave.wave,
         unit=line,
         rules=tuple(
