@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run check-mappings diff worklists migrate test attacks bench scale-out clean-machine docs pictures release lint lock clean
+.PHONY: help setup demo up dry-run check-mappings diff worklists migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [
 
 migrate: setup ## Bring the staging schema up to date, as the account that owns its tables
 	@scripts/migrate.sh
+
+backup: setup ## Back up the staging database and the files of its batches: make backup OUT=<new folder>
+	@OUT="$(OUT)" scripts/backup.sh back-up
+
+restore: setup ## Restore a backup into an empty staging database: make restore FROM=<folder>
+	@FROM="$(FROM)" scripts/backup.sh restore
 
 test: setup ## Lint, types, rings, then every test
 	@scripts/test.sh

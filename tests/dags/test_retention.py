@@ -64,3 +64,20 @@ def test_the_owner_of_the_tables_migrates_them_by_a_command(home: AirflowHome) -
     batches.execute(store, sa.text("UPDATE staging_version SET version_num = '9999'"))
     done = subprocess.run(command, env=given, cwd=ROOT, check=False, text=True, capture_output=True)
     assert (done.returncode, "revision 9999" in done.stderr) == (1, True)
+
+
+def test_a_backup_and_its_restore_are_commands(home: AirflowHome) -> None:
+    folder = home.folder.parent
+    for act, file, code in (
+        ("back-up", "kept.sqlite", 0),
+        ("restore", "other.sqlite", 0),
+        ("restore", "other.sqlite", 1),
+    ):
+        given = {**home.env, "AIRFLOW_CONN_MILLENNIUM_STAGING": sqlite_connection(folder / file)}
+        if act == "back-up":
+            StagingStore(f"sqlite:///{folder / file}").migrate()
+        command = [sys.executable, "-m", "waitlist_airflow.backup", act, str(folder / "backup")]
+        done = subprocess.run(command, env=given, cwd=ROOT, check=False, text=True, capture_output=True)
+        assert done.returncode == code, done.stderr
+    assert "empty database" in done.stderr
+    assert standing(StagingStore(f"sqlite:///{folder / 'other.sqlite'}").database) is Standing.CURRENT
