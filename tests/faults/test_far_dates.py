@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests.support.runs import AS_OF, NOW, dry_run, pipeline, request
 from upath import UPath
 
-from waitlist.exceptions import MappingError
+from waitlist.exceptions import MappingError, SettingsError
 from waitlist.reports.pages.overview import read_overview
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.pages.unit import Asked, read_unit, read_units
@@ -60,6 +60,18 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 @pytest.fixture(scope="module")
 def batch_id(steps: Pipeline) -> str:
     return dry_run(steps, request("far"))
+
+
+@pytest.mark.parametrize(
+    "as_of", [dt.date(1, 1, 1), dt.date(1999, 12, 31), dt.date(2024, 10, 2), dt.date(9999, 12, 31)]
+)
+def test_a_list_is_read_as_of_a_day_from_2000_to_today(steps: Pipeline, as_of: dt.date) -> None:
+    with pytest.raises(SettingsError, match=f"as of {as_of}: a list is read as of a day from 2000-01-01 to today"):
+        steps.open_batch(request("too-far", as_of=as_of), now=NOW)
+    steps.store.migrate()
+    with steps.store.database.connected() as connection:
+        opened = connection.execute(sa.select(schema.batch.c.run_id)).scalars().all()
+    assert "too-far" not in opened
 
 
 def test_a_run_over_posts_with_such_dates_is_verified_and_no_expectation_is_an_error(
