@@ -93,7 +93,7 @@ class PersonService:
         certificates: both sides' certificates.
         port: 0 for a free port.
         odd: the fault when one of these ids is requested.
-        call_seconds: the time that a call takes.
+        call_seconds: the time that a call takes at least.
         record_seconds: the additional time for each record.
         today: the day as of which a call is answered; None: what is known at the end of all days.
 
@@ -184,7 +184,8 @@ class PersonService:
 
     def pause(self, seconds: float) -> None:
         """Wait, unless the service is being closed."""
-        self._closing.wait(seconds)
+        if seconds > 0:
+            self._closing.wait(seconds)
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes, Switch | None]:
         """Return the status and the body of an answer, and its fault."""
@@ -193,18 +194,23 @@ class PersonService:
         except _RequestError as error:
             self._note(0, answered=False)
             return 500, answers.envelope(answers.fault("Client", str(error))), None
+        begun, (call_seconds, record_seconds) = time.monotonic(), self._seconds
         switch = self.switch or next((self._odd[one] for one in request.ids if one in self._odd), None)
-        call_seconds, record_seconds = self._seconds
-        self.pause(call_seconds + record_seconds * len(request.ids))
+        status, body = self._answered(request, switch)
+        # A producer's own work is part of the time that it may take.
+        self.pause(begun + call_seconds + record_seconds * len(request.ids) - time.monotonic())
         self._note(len(request.ids), answered=switch is None)
+        return status, body, switch
+
+    def _answered(self, request: _Request, switch: Switch | None) -> tuple[int, bytes]:
         if switch is Switch.FAULT:
             # The worst kind of fault: it quotes the person.
             person = self._people.get(request.ids[0], Person(request.ids[0].extension))
             text = f"VP009 No contact with producer for {person.extension} {person.given_name} {person.surname}"
-            return 500, answers.envelope(answers.fault("Server", text)), switch
+            return 500, answers.envelope(answers.fault("Server", text))
         if switch is Switch.GARBAGE:
-            return 200, self.garbage, switch
-        return 200, answers.envelope(answers.response(self._records(request, switch))), switch
+            return 200, self.garbage
+        return 200, answers.envelope(answers.response(self._records(request, switch)))
 
     def _records(self, request: _Request, switch: Switch | None) -> list[Any]:
         ids = {
