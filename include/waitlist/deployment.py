@@ -103,3 +103,8 @@ class Facts:
             else name
             for name in names
         ]
+
+
+def asks_persons(facts: Mapping[str, str] | None) -> bool:
+    """Whether the person service had to be asked, by the facts that a batch was opened with (``Facts.digests``)."""
+    return facts is not None and facts.get(RULES) == EDITION_WITH_PERSONS

@@ -23,9 +23,10 @@ from rich.table import Table
 from rich.text import Text
 
 from waitlist.command_line import add_staging, staging_url
+from waitlist.deployment import asks_persons
 from waitlist.exceptions import RefusedError, WaitlistError
 from waitlist.facts.mappings import Mappings, load_mappings
-from waitlist.judge.rules import BUILT_IN_SEVERITIES, Disposition
+from waitlist.judge.rules import BUILT_IN_SEVERITIES, OF_PERSONS, Disposition
 from waitlist.settings import Settings
 from waitlist.staging import READABLE, Batch, StagingStore, schema
 from waitlist.staging.database import refusals_named
@@ -95,6 +96,8 @@ class Readiness:
     progress: Progress
     findings: tuple[RuleCount, ...]
     """Every rule with a finding, the most frequent first."""
+    asked_persons: bool
+    """The person service had to be asked."""
 
 
 def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Readiness:
@@ -123,7 +126,8 @@ def read_readiness(store: StagingStore, batch_id: str, mappings: Mappings) -> Re
     by_unit: dict[str, dict[str, int]] = {}
     for hsa_id, disposition, posts in rows:
         by_unit.setdefault(hsa_id, {})[disposition] = posts
-    return Readiness(batch, waves_of(by_unit, mappings, batch.as_of), progress_of(by_unit.values()), findings)
+    waves, progress = waves_of(by_unit, mappings, batch.as_of), progress_of(by_unit.values())
+    return Readiness(batch, waves, progress, findings, asks_persons(batch.facts))
 
 
 def _latest(connection: sa.Connection) -> str:
@@ -196,8 +200,10 @@ def render(readiness: Readiness) -> RenderableType:
     parts += ["", Rule(Text("Alla enheter", style="bold"), align="left", characters="─")]
     parts.append(_row(("Summa", "", "", _ready(readiness.progress)), ready_width, "bold"))
     parts.append(_Left(readiness.progress))
-    if readiness.findings:
-        parts += ["", _findings_table(readiness.findings)]
+    others = [found for found in readiness.findings if found.rule not in OF_PERSONS]
+    if others:
+        parts += ["", _findings_table("Vanligaste anmärkningarna", others[:_TOP_FINDINGS])]
+    parts += ["", *_of_persons(readiness)]
     return Group(*parts)
 
 
@@ -247,13 +253,23 @@ def _ready(progress: Progress) -> str:
     return f"{number(progress.ready)} av {number(progress.posts)} ({share(progress.ready, progress.posts)})"
 
 
-def _findings_table(findings: Sequence[RuleCount]) -> Table:
+def _of_persons(readiness: Readiness) -> list[RenderableType]:
+    """Return what the person service brought about, or that nobody has asked it."""
+    title = "Kontroll mot folkbokföringen (Personuppgiftstjänsten)"
+    found = [count for count in readiness.findings if count.rule in OF_PERSONS]
+    if found:
+        return [_findings_table(title, found)]
+    outcome = "Inga anmärkningar." if readiness.asked_persons else "Ingen patient är kontrollerad: WAITLIST_PU är off."
+    return [Text(title, style="bold"), Text(f"  {outcome}")]
+
+
+def _findings_table(title: str, findings: Sequence[RuleCount]) -> Table:
     table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, title_justify="left")
-    table.title = Text("Vanligaste anmärkningarna", style="bold")
+    table.title = Text(title, style="bold")
     table.add_column("Anmärkning", ratio=1)
     table.add_column("Regel", overflow="fold")
     table.add_column("Poster", justify="right", no_wrap=True)
-    for found in findings[:_TOP_FINDINGS]:
+    for found in findings:
         table.add_row(found.label, found.rule, number(found.posts))
     return table
 

@@ -13,14 +13,17 @@ from rich.console import Console
 from tests.support import batches
 
 from waitlist import paths
+from waitlist.deployment import Facts
 from waitlist.exceptions import StagingError
 from waitlist.facts.mappings import Mappings, Unit
 from waitlist.reports.readiness import LATEST, Progress, RuleCount, main, read_readiness, render
+from waitlist.settings import PersonCheck, RuleSettings, Settings
 from waitlist.staging import StagingStore
-from waitlist.staging.schema import finding, unit_summary
+from waitlist.staging.schema import batch, finding, unit_summary
 from waitlist.swedish.formats import number, share
 
 AS_OF = batches.AS_OF
+ASKING = Settings(rules=RuleSettings(pu=PersonCheck.REQUIRED))
 
 
 def unit(hsa_id: str, name: str, go_live: dt.date | None, wave: str | None) -> Unit:
@@ -208,6 +211,29 @@ def test_table_reads_unit_by_unit(store: StagingStore, mappings: Mappings) -> No
     ]  # fmt: skip
     place = lines.index("Vanligaste anmärkningarna")
     assert "Inte flyttad till SDV-väntelista CATEGORY_NOT_MOVED 33" in lines[place:]
+
+
+def lines_after(title: str, text: str) -> list[str]:
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return lines[lines.index(title) + 1 :]
+
+
+PERSONS = "Kontroll mot folkbokföringen (Personuppgiftstjänsten)"
+
+
+def test_table_says_that_nobody_was_checked_where_the_person_service_is_off(
+    store: StagingStore, mappings: Mappings
+) -> None:
+    assert lines_after(PERSONS, printed(store, mappings)) == ["Ingen patient är kontrollerad: WAITLIST_PU är off."]
+
+
+def test_table_names_what_the_person_service_brought_about(store: StagingStore, mappings: Mappings) -> None:
+    batches.execute(store, batch.update().values(facts=dict(Facts.read(ASKING).digests)))
+    assert lines_after(PERSONS, printed(store, mappings)) == ["Inga anmärkningar."]
+    batches.execute(store, finding.update().where(finding.c.rule == "CATEGORY_NOT_MOVED").values(rule="PU_DECEASED"))
+    text = printed(store, mappings)
+    assert "Avliden enligt folkbokföringen PU_DECEASED 33" in lines_after(PERSONS, text)
+    assert "PU_DECEASED" not in text.partition(PERSONS)[0], "it is named once"
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
