@@ -330,7 +330,8 @@ def test_the_command_serves_and_a_check_by_what_it_prints_is_answered(tmp_path: 
         return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environ, check=True).stdout
 
     day.write_text("2024-09-18")
-    write_people([extra], tmp_path / "people.parquet")
+    patient = Person(ids_of(Case.FAULT)[0], surname="Patientsson", test=False)
+    write_people([extra, patient], tmp_path / "people.parquet")
     simulator = subprocess.Popen(
         [sys.executable, "-m", "waitlist.simulator.person_service", "--out", tmp_path / "made",
          "--people", tmp_path / "people.parquet", "--day", day],
@@ -340,7 +341,8 @@ def test_the_command_serves_and_a_check_by_what_it_prints_is_answered(tmp_path: 
         lines = [simulator.stdout.readline().removeprefix("export ").strip() for _ in range(4)]
         told = os.environ | dict(line.split("=", 1) for line in lines)
         before = check(told, "2024-09-18", *ids_of(Case.DECEASED), extra.extension)
-        later = check(told, "2024-09-19", extra.extension)
+        later = check(told, "2024-09-19", extra.extension, patient.extension)
+        deceased = simulator.stdout.readline()
     finally:
         simulator.terminate()
         assert simulator.wait(20) == 0
@@ -349,3 +351,5 @@ def test_the_command_serves_and_a_check_by_what_it_prints_is_answered(tmp_path: 
     assert f"{extra.extension[8:]}: found, test person, has a surname" in before
     assert f"{extra.extension[8:]}: found, test person, deceased, deregistered (AV), has a surname" in later
     assert f"{dt.datetime.now(dt.UTC).year + 1}-" in before
+    assert f"{patient.extension[8:]}: found, has a surname" in later, "a patient counts, and not a case of this number"
+    assert deceased == f"export DECEASED_TEST_PERSON={ids_of(Case.DECEASED)[0]}\n"

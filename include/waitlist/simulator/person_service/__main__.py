@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,25 +30,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    people, today = list(PEOPLE), _no_day if given.day is None else partial(_day_in, given.day)
+    today = _no_day if given.day is None else partial(_day_in, given.day)
     try:
-        people += read_people(given.people) if given.people else ()
+        people = {person.id: person for person in read_people(given.people)} if given.people else {}
         today()
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    # The cases have published numbers too, and a synthetic patient may have the same one: the patient counts.
+    odd = {asked: switch for asked, switch in ODD.items() if asked not in people}
+    everybody = {person.id: person for person in PEOPLE} | people
     certificates = make_certificates(given.out)
     pace = (_CALL_SECONDS, _RECORD_SECONDS) if given.producers_pace else (0, 0)
     service = PersonService(
-        people, certificates, port=given.port, odd=ODD, call_seconds=pace[0], record_seconds=pace[1], today=today
+        everybody.values(),
+        certificates,
+        port=given.port,
+        odd=odd,
+        call_seconds=pace[0],
+        record_seconds=pace[1],
+        today=today,
     )
     service.switch = given.switch
+    deceased = next((one for one in everybody.values() if one.reason == "AV" and not one.since), None)
     with service:
-        sys.stdout.write(
-            f"export WAITLIST_PU_URL={service.url}\n"
-            f"export WAITLIST_PU_CERTIFICATE={certificates.client.resolve()}\n"
-            f"export WAITLIST_PU_KEY={certificates.client_key.resolve()}\n"
-            f"export WAITLIST_PU_AUTHORITIES={certificates.authority.resolve()}\n"
-        )
+        for name, value in (
+            ("WAITLIST_PU_URL", service.url),
+            ("WAITLIST_PU_CERTIFICATE", certificates.client.resolve()),
+            ("WAITLIST_PU_KEY", certificates.client_key.resolve()),
+            ("WAITLIST_PU_AUTHORITIES", certificates.authority.resolve()),
+            ("DECEASED_TEST_PERSON", "" if deceased is None else deceased.extension),
+        ):
+            sys.stdout.write(f"export {name}={shlex.quote(str(value))}\n")
         sys.stdout.flush()
         service.wait()
 
