@@ -7,7 +7,9 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 2. `plan_extract` counts PMO's posts and divides them into partitions by `post_id`.
 3. `extract` (one task for each partition) reads a partition over ODBC into a Parquet snapshot.
 4. `check_contract` stops the run when the extract breaks its contract.
-5. `find_duplicates` looks for patients with two posts on the same list, in the whole batch.
+5. `find_duplicates` looks for patients with two posts on the same list, in the whole batch. At the same time
+   `check_persons` (one task for each partition) asks the person service about everybody who waits, where
+   `WAITLIST_PU` is `required`; it goes on without an answer.
 6. `assess` (one task for each partition) gives findings and dispositions, and replaces the partition in staging.
    `find_changes` finds released posts that have since been changed or closed in PMO, for staff to correct by hand.
 7. `check_snapshot` and `check_staged` run the other expectation suites; they decide the outcome that is shown.

@@ -3,11 +3,13 @@
 Reads, checks, stages and reconciles the posts of one wave by the same steps as the nightly dry run, measures the
 gates, asks a person, and releases exactly the rows that were approved: from then on RevenueCycle's load reads them.
 
-1. `open_batch` ... `verify`: as in `waitlist_dry_run`, for the units of the wave.
+1. `open_batch` ... `verify`: as in `waitlist_dry_run`, for the units of the wave. Where `WAITLIST_PU` is `required`,
+   `check_persons` asks the person service about everybody, and fails without an answer.
 2. `request_approval` measures the gates (`gates.csv`) and fixes the batch's rows.
 3. `approve` waits for one of the approvers (`WAITLIST_APPROVERS`) under *Required Actions*: counts by unit, gates,
    what has changed since the latest dry run. A gate that failed is overridden only with a written reason. The same
    step carries out the answer: it releases all rows or none, in one transaction, or closes the batch as rejected.
+   Before that it asks the person service again about everybody whose answer is older than a day.
 4. `release` confirms from the database what was decided, and skips what follows after a rejection.
 5. `verify_released` proves that the view shows what was approved; `report` logs each unit's readiness.
 6. `hand_off` writes the released rows for their receiver (`docs/hand-off.md`); it is skipped where

@@ -52,6 +52,10 @@ demo_pmo() {
 migrate_airflow() {
     mkdir -p "$AIRFLOW_HOME"
     bound airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow db migrate failed"; }
+    [[ ${WAITLIST_PU:-off} == required ]] || return 0
+    # At most four calls of the person service are under way at once, over all DAGs.
+    bound airflow pools set pu 4 "Calls of the person service" >>"$AIRFLOW_HOME/migrate.log" 2>&1 ||
+        { cat "$AIRFLOW_HOME/migrate.log" >&2; die "airflow pools set failed"; }
 }
 
 # Prints which task a dry run in the background has reached, from its log; ends as the run ends.

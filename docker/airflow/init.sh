@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# One-shot: brings Airflow's database up to date and creates the first administrator.
+# One-shot: brings Airflow's database up to date makes the pool and the first administrator.
 set -euo pipefail
 
 airflow db migrate
+# At most four calls of the person service are under way at once, over all DAGs.
+airflow pools set pu 4 "Calls of the person service"
 if airflow users list --output plain | awk '{ print $2 }' | grep -qx "$AIRFLOW_ADMIN_USER"; then
     echo "user $AIRFLOW_ADMIN_USER exists"
 else

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
@@ -109,6 +109,8 @@ class PersonServiceSettings(BaseSettings):
     """The time limit for a whole call; the service contract requires more than 30."""
     pu_max_age_days: int = Field(7, ge=1, le=31)
     """Days after which a dry run asks the service about a person again."""
+    pu_name_key: SecretStr | None = Field(None, min_length=32)
+    """Key of the hashes by which PMO's names are recognised; ``WAITLIST_PU=required`` needs it."""
     pu_ask_past: bool = False
     """Ask in a run as of a day before yesterday too. For demos, where every run is as of such a day."""
 

@@ -27,6 +27,7 @@ from waitlist.settings import Settings
 from waitlist_airflow import runs
 from waitlist_airflow.guard import guarded
 from waitlist_airflow.notify import AnswerWaits
+from waitlist_airflow.pu import POOL
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -219,7 +220,9 @@ def ask_for_approval(kind: str) -> Approval:
         "Krävs för Godkänn när en grind är underkänd: minst tio tecken, annars ställs frågan igen. "
         "Skriv inga patientuppgifter."
     )
-    return Approval(task_id="approve", kind=kind, **_asking((APPROVE, REJECT), asks_from))
+    # The answer is carried out in the pool of those who ask: a release asks again where an answer is a day old.
+    pool = {"pool": POOL} if Settings.read_or_defaults().rules.asks_persons else {}
+    return Approval(task_id="approve", kind=kind, **pool, **_asking((APPROVE, REJECT), asks_from))
 
 
 def ask_for_withdrawal() -> Withdrawal:

@@ -1,9 +1,11 @@
 """Converts Airflow connections into the forms that ``waitlist`` takes.
 
 ``pmo`` (type ``odbc``) becomes an ODBC connection string through ``OdbcHook``; ``millennium_staging`` (type
-``postgres``, ``sqlite`` with the file as host, or ``mssql``) becomes an SQLAlchemy URL.
+``postgres``, ``sqlite`` with the file as host, or ``mssql``) becomes an SQLAlchemy URL. ``pu`` (type ``http``) becomes
+the address of the person service: its URL as host, the key's password as password, and the files in the extras.
 """
 
+from pathlib import Path
 from typing import Final
 
 from airflow.providers.odbc.hooks.odbc import OdbcHook
@@ -12,9 +14,11 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import URL
 
 from waitlist.exceptions import SettingsError
+from waitlist.source.pu import Address, Credentials
 
 PMO: Final = "pmo"
 STAGING: Final = "millennium_staging"
+PERSON_SERVICE: Final = "pu"
 
 
 class _Hook(OdbcHook):
@@ -62,6 +66,22 @@ def staging_url() -> str:
         extra,
     )
     return url.render_as_string(hide_password=False)
+
+
+def person_service() -> Address:
+    """Return the address of the person service, and the certificates with which it is asked.
+
+    Raises:
+        SettingsError: there is no connection ``pu``, it is of another type, or it lacks something.
+    """
+    connection = _connection(PERSON_SERVICE, "http")
+    extra = connection.extra_dejson
+    files = {name: extra.get(name) for name in ("certificate", "key", "authorities")}
+    missing = [name for name, value in {"host": connection.host, **files}.items() if not value]
+    if missing:
+        raise SettingsError(f"Airflow connection {PERSON_SERVICE!r} lacks {', '.join(missing)}")
+    paths = {name: Path(str(value)) for name, value in files.items()}
+    return Address(str(connection.host), Credentials(**paths, key_password=connection.password))
 
 
 def _connection(conn_id: str, *types: str) -> Connection:

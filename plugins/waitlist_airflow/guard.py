@@ -21,11 +21,13 @@ _WORTH_A_RETRY = (
     exceptions.SnapshotError,
     exceptions.StagingError,
     exceptions.HandOffError,
+    exceptions.PersonServiceError,
 )
 _NEVER_CURED = (
     exceptions.SourceRefusedError,
     exceptions.SchemaDriftError,
     exceptions.WindowClosedError,
+    exceptions.PersonServiceSetupError,
     exceptions.RefusedError,
     exceptions.OutdatedFileError,
 )

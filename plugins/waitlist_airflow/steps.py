@@ -68,6 +68,14 @@ def find_duplicates(kind: str) -> Record:
 
 @task
 @guarded
+def check_persons(kind: str, number: int) -> Record:
+    """Ask the person service about everybody of one partition who waits."""
+    pipeline, run = runs.opened(kind)
+    return pipeline.check_persons(run, number, now=_now())
+
+
+@task
+@guarded
 def assess(kind: str, number: int) -> Record:
     """Assess one partition and replace it in staging."""
     pipeline, run = runs.opened(kind)

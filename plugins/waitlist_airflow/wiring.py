@@ -7,7 +7,7 @@ from airflow.sdk import chain
 
 from waitlist.settings import Settings
 from waitlist.steps import order
-from waitlist_airflow import steps
+from waitlist_airflow import pu, steps
 
 
 def prepare(kind: str) -> dict[str, Any]:
@@ -17,7 +17,10 @@ def prepare(kind: str) -> dict[str, Any]:
         the tasks by name, ``verify`` last; after it the batch counts for readers.
     """
     # PMO is a live clinical system: the number of readers is limited, however many slots there are.
-    gently = {"extract": {"max_active_tis_per_dag": Settings.read_or_defaults().pmo_readers}}
+    settings = Settings.read_or_defaults()
+    gently: dict[str, dict[str, Any]] = {"extract": {"max_active_tis_per_dag": settings.pmo_readers}}
+    if settings.rules.asks_persons:
+        gently["check_persons"] = pu.ASKING
     tasks: dict[str, Any] = {}
     for step in order.NIGHT:
         task = getattr(steps, step.name).override(**gently.get(step.name, {}))

@@ -16,6 +16,7 @@ millennium_staging.person_status,
 millennium_staging.quality_result,
 millennium_staging.released_change,
 millennium_staging.released_post,
+millennium_staging.service_check,
 millennium_staging.unit_summary
 TO waitlist_loader;
 GRANT INSERT ON

@@ -27,7 +27,9 @@ def raised_for(guard: ModuleType, error: Exception) -> Exception:
     return said.value
 
 
-@pytest.mark.parametrize("kind", [exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError])
+@pytest.mark.parametrize(
+    "kind", [exceptions.SourceError, exceptions.SnapshotError, exceptions.StagingError, exceptions.PersonServiceError]
+)
 def test_an_error_that_may_pass_is_retried(guard: ModuleType, kind: type[Exception]) -> None:
     said = raised_for(guard, kind("part 7"))
     assert not isinstance(said, guard.AirflowFailException)
@@ -43,6 +45,7 @@ def test_an_error_that_may_pass_is_retried(guard: ModuleType, kind: type[Excepti
         exceptions.SchemaDriftError,
         exceptions.SuiteError,
         exceptions.ContractBrokenError,
+        exceptions.PersonServiceSetupError,
         exceptions.RefusedError,
         exceptions.ReconciliationError,
     ],

@@ -16,7 +16,7 @@ SECONDS = 0.3
 OURS = {
     "waitlist", "waitlist.exceptions", "waitlist.paths", "waitlist.settings", "waitlist_airflow",
     "waitlist_airflow.approval", "waitlist_airflow.wiring", "waitlist_airflow.guard", "waitlist_airflow.notify",
-    "waitlist_airflow.runs", "waitlist_airflow.steps", "waitlist.steps", "waitlist.steps.order",
+    "waitlist_airflow.pu", "waitlist_airflow.runs", "waitlist_airflow.steps", "waitlist.steps", "waitlist.steps.order",
 }  # fmt: skip
 """Modules of this project that parsing may import."""
 OTHERS = {"airflow", "argparse", "asgiref", "dotenv", "packaging", "pydantic", "pydantic_settings"}
@@ -28,9 +28,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
     return AirflowHome(tmp_path_factory.mktemp("airflow"), {"WAITLIST_PMO_READERS": "3"})
 
 
-def parse(home: AirflowHome) -> dict[str, Any]:
+def parse(home: AirflowHome, **given: str) -> dict[str, Any]:
     script: list[str | Path] = [sys.executable, ROOT / "tests" / "support" / "parse_dags.py", *FILES]
-    done = subprocess.run(script, env=home.env, text=True, capture_output=True, check=True)
+    done = subprocess.run(script, env=home.env | given, text=True, capture_output=True, check=True)
     told = next(line for line in done.stdout.splitlines() if line.startswith("PARSED"))
     return dict(json.loads(told.removeprefix("PARSED")))
 
@@ -56,12 +56,34 @@ def test_as_many_tasks_read_pmo_at_a_time_as_are_set(parsed: dict[str, Any]) -> 
     assert parsed["readers"] == {"waitlist_dry_run": 3, "waitlist_migration": 3}
 
 
+def test_those_who_ask_the_person_service_share_a_pool_and_wait_after_a_failure(
+    home: AirflowHome, parsed: dict[str, Any]
+) -> None:
+    # Where nobody is asked, a deployment needs no such pool.
+    assert parsed["asking"] == {
+        "waitlist_dry_run": {"check_persons": ["default_pool", 30.0]},
+        "waitlist_migration": {"approve": ["default_pool", 30.0], "check_persons": ["default_pool", 30.0]},
+    }
+    assert parse(home, WAITLIST_PU="required")["asking"] == {
+        "waitlist_dry_run": {"check_persons": ["pu", 360.0]},
+        "waitlist_migration": {"approve": ["pu", 30.0], "check_persons": ["pu", 360.0]},
+    }
+
+
 @pytest.mark.parametrize("dag", ["waitlist_dry_run", "waitlist_migration"])
 def test_a_batch_is_shown_only_after_every_check_and_no_message_is_sent_before(
     parsed: dict[str, Any], dag: str
 ) -> None:
     after = parsed["after"][dag]
-    checks = {"check_contract", "assess", "find_changes", "check_snapshot", "check_staged", "reconcile"}
+    checks = {
+        "check_contract",
+        "check_persons",
+        "assess",
+        "find_changes",
+        "check_snapshot",
+        "check_staged",
+        "reconcile",
+    }
     assert checks <= set(after["verify"])
     assert all("verify" in after[task] for task in {"report", "watch_gates", "request_approval"} & after.keys())
     last = {"report", "watch_gates", "verify_releases", "mark_failed", "conclude"}

@@ -200,10 +200,16 @@ def test_whether_persons_are_asked_about_and_which_may_be_tests_is_kept_with_the
     assert allowing.differing(asking.digests) == ['WAITLIST_PU_TEST_PERSONS ("refuse" then, "allow" now)']
 
 
-def test_no_run_begins_that_would_have_to_ask_and_cannot(deployment: Deployment) -> None:
+def test_no_run_begins_that_has_to_ask_before_somebody_saw_that_the_service_tells_of_deaths(
+    deployment: Deployment,
+) -> None:
     steps = replace(deployment, rules=RuleSettings(pu=PersonCheck.REQUIRED)).steps
     request = Request("waitlist_dry_run", "night", "dry_run", AS_OF)
-    with pytest.raises(SettingsError, match=r"^WAITLIST_PU: is required"):
+    with pytest.raises(SettingsError, match=r"^WAITLIST_PU is required, and:") as caught:
         steps.open_batch(request, now=NOW)
-    steps.store.migrate()
+    key, seen = str(caught.value).splitlines()[1:]
+    assert key.startswith("  WAITLIST_PU_NAME_KEY: is missing")
+    assert seen.startswith(
+        "  WAITLIST_PU_PROFILE: nobody has seen that P1 tells of deaths; ask for a deceased test person"
+    )
     assert not steps.store.knows(request.batch_id)

@@ -32,4 +32,13 @@ ends = {
     for dag in dags
 }
 readers = {dag.dag_id: dag.get_task("extract").max_active_tis_per_dag for dag in dags if dag.has_task("extract")}
-print("PARSED" + json.dumps(told | {"readers": readers, "after": after, "ends": ends}))
+asking = {
+    dag.dag_id: {
+        name: [dag.get_task(name).pool, dag.get_task(name).retry_delay.total_seconds()]
+        for name in ("approve", "check_persons")
+        if dag.has_task(name)
+    }
+    for dag in dags
+}
+asking = {dag_id: tasks for dag_id, tasks in asking.items() if tasks}
+print("PARSED" + json.dumps(told | {"readers": readers, "asking": asking, "after": after, "ends": ends}))

@@ -49,6 +49,7 @@ def assessed(steps: Pipeline, asked: Request) -> tuple[Run, list[int]]:
         steps.extract(run, number)
     steps.find_duplicates(run)
     for number in numbers:
+        steps.check_persons(run, number, now=NOW)
         steps.assess(run, number, now=NOW)
     return run, numbers
 

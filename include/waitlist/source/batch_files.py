@@ -1,10 +1,10 @@
 """The files of a batch: they are in the batch's own folder, and the database has a list of them.
 
-A step writes files for later steps: the plan of the extract, the parts of the snapshot, the duplicate posts, the hashes
-of the booking requests, the results of each suite, the measured gates. The table ``batch_file`` has a row for each
-file, with its size, its checksum and a digest of its inputs. A file that does not match its row is refused: a file of
-another batch, one of an earlier attempt, or one that was changed. A file is also refused if its inputs have been
-written again since.
+A step writes files for later steps: the plan of the extract, the parts of the snapshot, the answers about their
+persons, the duplicate posts, the hashes of the booking requests, the results of each suite, the measured gates. The
+table ``batch_file`` has a row for each file, with its size, its checksum and a digest of its inputs. A file that does
+not match its row is refused: a file of another batch, one of an earlier attempt, or one that was changed. A file is
+also refused if its inputs have been written again since.
 
 File names and folders are never read from a file or from a task's arguments: a part is found by its number in the plan.
 """
@@ -40,6 +40,7 @@ _OF_A_PART: Final = frozenset({"partition", "lower", "upper", "posts", "counted"
 _DIGEST: Final = "requests_digest"
 _RESULTS: Final = re.compile(r"results-(.+)\.json")
 _ASSESS: Final = "clear assess and what follows"
+_ASK: Final = "clear check_persons and what follows"
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,35 @@ class BatchFiles:
         found = {(part.lower, part.upper, part.sha256): part for part in listed}
         keys = [(line.lower, line.upper, line.part_sha256) for line in staged]
         return [found[key] for key in keys if key in found]
+
+    def write_answers(self, part: SnapshotPart, answers: pa.Table, rules_version: str) -> None:
+        """Write the answers of the person service by which a part is judged under one version of the rules."""
+        made_of = _digest(rules_version, part.sha256)
+        name = _answers(part.partition)
+        self._write(name, made_of, {}, lambda sink: pq.write_table(answers, pa.PythonFile(sink, mode="w")))
+
+    def answers(self, part: SnapshotPart, rules_version: str, remedy: str = _ASK) -> pa.Table:
+        """Return the answers by which a part is judged under this version of the rules; ``remedy`` is the advice."""
+        return self._table(_answers(part.partition), remedy, _digest(rules_version, part.sha256))
+
+    def earlier_answers(self, number: int, empty: pa.Table) -> pa.Table:
+        """Return the answers that this batch used last about a partition, for any snapshot and rules.
+
+        Args:
+            number: the partition's number.
+            empty: is returned where there is no such file, or it can no longer be read.
+        """
+        listed, name = self._listed(), _answers(number)
+        if name not in listed:
+            return empty
+        try:
+            return self._table(name, _ASK, listed[name].made_of)
+        except SnapshotError:
+            return empty
+
+    def has_answers(self, part: SnapshotPart) -> bool:
+        """Tell whether there are answers about a part: a batch that asks nobody has none."""
+        return _answers(part.partition) in self._listed()
 
     def write_duplicates(self, post_ids: PostIds, parts: Sequence[SnapshotPart], rules_version: str) -> None:
         """Write the ids of the duplicate posts that were found in the parts under one version of the rules."""
@@ -277,7 +307,13 @@ def _part(kept: BatchFile) -> SnapshotPart:
 
 def _assessed_of(listed: Mapping[str, BatchFile], part: SnapshotPart, rules_version: str) -> str:
     duplicates = listed[DUPLICATES].sha256 if DUPLICATES in listed else ""
-    return _digest(rules_version, part.sha256, duplicates)
+    answers = _answers(part.partition)
+    # A batch that asks nobody has no answers.
+    return _digest(rules_version, part.sha256, duplicates, *([listed[answers].sha256] if answers in listed else []))
+
+
+def _answers(number: int) -> str:
+    return f"persons-{number:05d}.parquet"
 
 
 def _hashes(number: int) -> str:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from waitlist.columns.forms import formed, hsa_id
 from waitlist.judge import booking_request
+from waitlist.judge.persons import Persons
 from waitlist.judge.posts import Posts, RuleContext
 from waitlist.judge.request_columns import COLUMNS, NAMES
 from waitlist.schema import POSTS, PostIds
@@ -68,6 +69,8 @@ class ReadRange:
     lower: int | None
     upper: int | None
     posts: Iterable[pa.Table]
+    persons: Persons | None = None
+    """What the person service answered about the posts' persons; None where it is not to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,13 @@ class Counts:
     gone: int
 
 
-def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: frozenset[str] | None) -> pa.Table:
+def compare(
+    posts: pa.Table,
+    released: pa.Table,
+    context: RuleContext,
+    units: frozenset[str] | None,
+    persons: Persons | None = None,
+) -> pa.Table:
     """Compare released booking requests with those that their posts would give now, with any disposition.
 
     Args:
@@ -87,6 +96,7 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
             ``booking_request.SCHEMA`` but for ``row_hash``, the unit ``enhet_hsa_id`` and the ``row_hash_version``.
         context: as-of date, mappings and rule settings of the run.
         units: HSA-ids that the run read, None for all. A released post of another unit does not count as missing.
+        persons: what the person service answered; None where it is not to be asked.
 
     Returns:
         A table of ``SCHEMA``. A column also counts as changed if the post no longer gives a usable value for it. The
@@ -95,7 +105,7 @@ def compare(posts: pa.Table, released: pa.Table, context: RuleContext, units: fr
     """
     stays = pc.is_in(released["post_id"], posts["post_id"].combine_chunks())
     before = released.filter(stays)
-    read = Posts(posts.filter(pc.is_in(posts["post_id"], before["post_id"].combine_chunks())), context)
+    read = Posts(posts.filter(pc.is_in(posts["post_id"], before["post_id"].combine_chunks())), context, persons=persons)
     now = booking_request.build(read, np.ones(len(read), dtype=np.bool_))
     # A released request has the columns of its version of the hash; a later column is not a change in PMO.
     version = before["row_hash_version"]
@@ -148,7 +158,7 @@ def find_changes(
                 continue
             for keys, posts in _divided(read_range):
                 for released in read(_released(keys, context.as_of), _RELEASED):
-                    found = compare(posts, released, context, chosen)
+                    found = compare(posts, released, context, chosen, read_range.persons)
                     if chosen is not None:
                         found = _searched(found, search)
                     if found.num_rows:

@@ -5,7 +5,7 @@ and a keyed hash of the name that PMO has. No name comes here.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -26,9 +26,13 @@ COMPARISONS: Final = pa.schema(
 )
 """One row a person and a name of PMO's: whether a word of the surname or middle name is in it."""
 
+KEPT: Final = pa.schema([*ANSWERS, pa.field("asked_at", pa.timestamp("us", "UTC"), nullable=False)])
+"""An answer, and the moment at which the call began that it came with."""
+
 _SERVICE: Final = "pu"
 # SQL Server takes 2,100 values in a statement.
 _AT_ONCE: Final = 1_000
+_ORDERS: Final = ((("person_id", "ascending"),), (("person_id", "ascending"), ("name_hash", "ascending")))
 _TABLES: Final = (schema.person_status, schema.person_name)
 
 
@@ -93,17 +97,33 @@ def keep(database: Database, answers: pa.Table, comparisons: pa.Table, *, asked_
                 connection.execute(table.insert(), told)
 
 
-def read(database: Database, *, since: dt.datetime, until: dt.datetime) -> tuple[pa.Table, pa.Table]:
-    """Return what was answered between two moments, both included: of ``ANSWERS`` and of ``COMPARISONS``, by number.
+def read(
+    database: Database, numbers: Sequence[str], *, since: dt.datetime, until: dt.datetime | None = None
+) -> tuple[pa.Table, pa.Table]:
+    """Return what was answered about some persons between two moments, both included.
+
+    Args:
+        database: the staging database.
+        numbers: the persons, each once.
+        since: an earlier answer does not count.
+        until: a later one does not count either; None: up to now.
+
+    Returns:
+        of ``KEPT`` and of ``COMPARISONS``, each in the order of the number.
 
     Raises:
         StagingError: the database cannot be asked.
     """
     with refusals_named("reading answers of the person service"), database.connected() as connection:
-        return (
-            _read(connection, schema.person_status, ANSWERS, since, until),
-            _read(connection, schema.person_name, COMPARISONS, since, until),
-        )
+        found = [
+            [_read(connection, table, form, _told_between(table, some, since, until)) for some in _at_a_time(numbers)]
+            for table, form in ((schema.person_status, KEPT), (schema.person_name, COMPARISONS))
+        ]
+    answers, comparisons = (
+        pa.concat_tables([form.empty_table(), *parts]).sort_by(list(order))
+        for form, parts, order in zip((KEPT, COMPARISONS), found, _ORDERS, strict=True)
+    )
+    return answers, comparisons
 
 
 def count_older(database: Database, than: dt.datetime) -> int:
@@ -129,17 +149,46 @@ def remove_older(database: Database, than: dt.datetime) -> int:
     return removed
 
 
-def _read(
-    connection: sa.Connection, table: sa.Table, form: pa.Schema, since: dt.datetime, until: dt.datetime
-) -> pa.Table:
-    query = (
-        sa.select(*(table.c[name] for name in form.names))
-        .where(table.c.asked_at >= since, table.c.asked_at <= until)
-        .order_by(*table.primary_key.columns)
-    )
+def record_check(database: Database, profile: str, *, deceased_seen_at: dt.datetime) -> None:
+    """Record that the service has shown a deceased person in a profile.
+
+    Raises:
+        StagingError: the database refused.
+    """
+    table = schema.service_check
+    with refusals_named("recording the check of the person service"), database.writing() as connection:
+        connection.execute(table.delete().where(*_of_the_profile(profile)))
+        connection.execute(table.insert().values(service=_SERVICE, profile=profile, deceased_seen_at=deceased_seen_at))
+
+
+def deceased_seen_at(database: Database, profile: str) -> dt.datetime | None:
+    """Return when the service last showed a deceased person in a profile; None: never.
+
+    Raises:
+        StagingError: the database cannot be asked.
+    """
+    query = sa.select(schema.service_check.c.deceased_seen_at).where(*_of_the_profile(profile))
+    with refusals_named("reading the check of the person service"), database.connected() as connection:
+        return connection.scalar(query)
+
+
+def _of_the_profile(profile: str) -> tuple[sa.ColumnElement[bool], ...]:
+    table = schema.service_check.c
+    return table.service == _SERVICE, table.profile == profile
+
+
+def _told_between(
+    table: sa.Table, numbers: list[str], since: dt.datetime, until: dt.datetime | None
+) -> sa.ColumnElement[bool]:
+    told = sa.and_(table.c.person_id.in_(numbers), table.c.asked_at >= since)
+    return told if until is None else sa.and_(told, table.c.asked_at <= until)
+
+
+def _read(connection: sa.Connection, table: sa.Table, form: pa.Schema, where: sa.ColumnElement[bool]) -> pa.Table:
+    query = sa.select(*(table.c[name] for name in form.names)).where(where)
     return pa.Table.from_pylist([dict(row) for row in connection.execute(query).mappings()], schema=form)
 
 
-def _at_a_time(numbers: list[str]) -> Iterator[list[str]]:
+def _at_a_time(numbers: Sequence[str]) -> Iterator[list[str]]:
     for first in range(0, len(numbers), _AT_ONCE):
-        yield numbers[first : first + _AT_ONCE]
+        yield list(numbers[first : first + _AT_ONCE])

@@ -370,6 +370,15 @@ service_rest: Final = Table(
     Column("rest_until", UtcDateTime, nullable=False),
 )
 
+# When the check command last saw a deceased person in a profile of the service's: until then no run may rely on it.
+service_check: Final = Table(
+    "service_check",
+    METADATA,
+    Column("service", _key(32), primary_key=True),
+    Column("profile", _key(32), primary_key=True),
+    Column("deceased_seen_at", UtcDateTime, nullable=False),
+)
+
 # A view: in a MetaData of its own, so that nothing creates or empties it as a table.
 bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",

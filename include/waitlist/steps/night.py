@@ -17,7 +17,7 @@ from rich.console import Console
 from waitlist import quality
 from waitlist.columns import forms
 from waitlist.columns.dates import day_in_stockholm
-from waitlist.exceptions import SettingsError
+from waitlist.exceptions import PersonServiceError, SettingsError
 from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
@@ -32,9 +32,10 @@ from waitlist.reports.notices import (
 from waitlist.schema import POSTS, PostIds
 from waitlist.source.batch_files import Plan
 from waitlist.source.pmo import Selection
+from waitlist.source.pu import asking
 from waitlist.source.replay import SnapshotSource
 from waitlist.source.snapshot import SnapshotPart, read_part
-from waitlist.staging import IMMUTABLE, BatchKind, changes
+from waitlist.staging import IMMUTABLE, BatchKind, changes, persons
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 from waitlist.steps import looked_at
 from waitlist.steps.run import Record, Request, Run, Steps
@@ -51,6 +52,10 @@ _FIRST_DAY: Final = dt.date(2000, 1, 1)
 _HASHED: Final = ("post_id", "row_hash")
 
 
+def _is_past(as_of: dt.date, now: dt.datetime) -> bool:
+    return as_of < day_in_stockholm(now) - dt.timedelta(1)
+
+
 class Night(Steps):
     """The steps of a night."""
 
@@ -62,16 +67,17 @@ class Night(Steps):
             now: the moment, for the audit trail. A run that reads PMO cannot be as of a later day.
 
         Raises:
-            SettingsError, MappingError, SuiteError: with every fault of its kind.
+            SettingsError, MappingError, SuiteError: with every fault of its kind. The person service must be asked, and
+                the settings do not allow it.
             SnapshotError: there is no such snapshot to reuse.
             RefusedError: the batch is immutable, or the database is of a newer release.
         """
         facts = self.facts
-        if facts.rules.asks_persons:
-            raise SettingsError("WAITLIST_PU: is required, and this release asks nobody yet: set it to off")
         selection = self._asked(request, day_in_stockholm(now))
         run = Run(request.batch_id, selection.as_of, selection.units, facts.version, request.reuse_snapshot)
         self.store.migrate()
+        if facts.rules.asks_persons:
+            self._require_person_service(request, run.as_of, now)
         self.store.open_batch(
             run.batch_id,
             dag_id=request.dag_id,
@@ -158,6 +164,49 @@ class Night(Steps):
         log.info("%d posts have a duplicate", len(found))
         return {"duplicates": len(found)}
 
+    def check_persons(self, run: Run, number: int, *, now: dt.datetime) -> Record:
+        """Ask the person service about everybody of a partition who waits, and store the answers beside the snapshot.
+
+        Nobody is asked where ``WAITLIST_PU`` is off. A dry run asks about those whose answer is old or whose turn it
+        is, and goes on without an answer. A run as of a day before yesterday uses what was answered by its day, and a
+        replay what the older batch used. A migration asks about everybody, and fails without an answer.
+
+        Args:
+            run: what the run is.
+            number: the partition's number in the plan.
+            now: the moment; it decides whether the run is as of a past day.
+
+        Returns:
+            Counts: the persons, those asked about, and those without an answer.
+
+        Raises:
+            PersonServiceError: a migration has not got every answer.
+            RefusedError: the batch is immutable.
+            SnapshotError: the part is damaged, or the older batch has no such answers.
+        """
+        if not self._same_facts(run).rules.asks_persons:
+            return {}
+        files, plan = self._files(run), self._plan(run)
+        part = files.parts(plan)[plan.partition(number).number]
+        files.require_changeable()
+        wanted = self._wanted(run, part)
+        if run.reuse_snapshot is not None:
+            found = asking.Gathered(self._answers_of(run.reuse_snapshot, part.partition, wanted), 0, None)
+        else:
+            found = self._gather(run, part, wanted, now)
+        missing = asking.count_without_answer(wanted, found.used)
+        if self.store.batch(run.batch_id).kind is BatchKind.MIGRATION:
+            if found.fault is not None:
+                raise found.fault
+            if missing:
+                raise PersonServiceError(f"{missing} of {len(wanted.numbers)} persons have no answer")
+        if found.fault is not None:
+            log.warning("partition %d: %s; the run goes on without these answers", part.partition, found.fault)
+        files.write_answers(part, found.used, run.rules_version)
+        counts = {"persons": len(wanted.numbers), "asked": found.asked, "without_answer": missing}
+        log.info("partition %d: %s", part.partition, counts)
+        return counts
+
     def assess(self, run: Run, number: int, *, now: dt.datetime) -> Record:
         """Assess one partition, replace it in staging, and store the hashes of its rows beside the snapshot.
 
@@ -180,11 +229,12 @@ class Night(Steps):
         # must not release a post that another wave has released.
         up_to = batch.as_of if batch.kind is BatchKind.DRY_RUN else None
         released = self.store.released_post_ids(part.lower, part.upper, up_to=up_to)
+        answered = self._persons(run, part)
         hashes: list[pa.Table] = []
 
         def chunks() -> Iterator[Assessment]:
             for table in read_part(files.folder, part):
-                assessed = assess(table, context, duplicates=duplicates, released=released)
+                assessed = assess(table, context, duplicates=duplicates, released=released, persons=answered)
                 hashes.append(assessed.bokningsbegaran.select(_HASHED))
                 yield assessed
 
@@ -207,7 +257,10 @@ class Night(Steps):
         """
         context, files = self._context(run), self._files(run)
         parts = files.parts(self._plan(run))
-        ranges = (changes.ReadRange(part.lower, part.upper, read_part(files.folder, part)) for part in parts)
+        ranges = (
+            changes.ReadRange(part.lower, part.upper, read_part(files.folder, part), self._persons(run, part))
+            for part in parts
+        )
         source, selection = self._source(run), run.selection
         found = changes.find_changes(
             self.store, ranges, context, run.units, lambda posts: source.search(selection, posts)
@@ -340,6 +393,61 @@ class Night(Steps):
                 "one of a future day would count as the latest until then"
             )
         return Selection(request.as_of, units)
+
+    def _require_person_service(self, request: Request, as_of: dt.date, now: dt.datetime) -> None:
+        """Raise where a run that has to ask the person service could not, or may not rely on it.
+
+        Raises:
+            SettingsError: with every fault.
+        """
+        settings, faults = self._settings.person_service, list[str]()
+        if settings.pu_name_key is None:
+            faults.append("WAITLIST_PU_NAME_KEY: is missing; set it to a secret of at least 32 characters")
+        if persons.deceased_seen_at(self.store.database, settings.pu_profile) is None:
+            faults.append(
+                f"WAITLIST_PU_PROFILE: nobody has seen that {settings.pu_profile} tells of deaths; ask for a deceased "
+                "test person with `python -m waitlist.source.pu --check ID --staging URL`"
+            )
+        if request.kind == BatchKind.MIGRATION:
+            if not self._may_ask(as_of, now):
+                faults.append(f"as_of: a migration asks about everybody, and {as_of} is before yesterday")
+            try:
+                self._client()
+            except PersonServiceError as error:
+                faults.append(f"connection pu: {error}")
+        if faults:
+            raise SettingsError("WAITLIST_PU is required, and:\n  " + "\n  ".join(faults))
+
+    def _may_ask(self, as_of: dt.date, now: dt.datetime) -> bool:
+        return self._settings.person_service.pu_ask_past or not _is_past(as_of, now)
+
+    def _gather(self, run: Run, part: SnapshotPart, wanted: asking.Wanted, now: dt.datetime) -> asking.Gathered:
+        """Return the answers by which a run of PMO judges."""
+        batch, days = self.store.batch(run.batch_id), self._settings.person_service.pu_max_age_days
+        database, key = self.store.database, self._name_key
+        if batch.kind is BatchKind.MIGRATION:
+            return asking.gather(wanted, database, asking.Terms.since_moment(batch.started_at), self._ask_service, key)
+        if self._may_ask(run.as_of, now):
+            terms = (
+                asking.Terms.of_a_past_night(run.as_of, days)
+                if _is_past(run.as_of, now)
+                else asking.Terms.of_a_night(day_in_stockholm(batch.started_at), days, batch.started_at)
+            )
+            return asking.gather(wanted, database, terms, self._ask_service, key)
+        found = asking.gather(wanted, database, asking.Terms.of_the_past(run.as_of, days), None, key)
+        # What the batch used at its time may have been asked for again since, and a rerun says the same.
+        before = self._files(run).earlier_answers(part.partition, asking.USED.empty_table())
+        return asking.Gathered(asking.joined(before, found.used, wanted), 0, None)
+
+    def _answers_of(self, batch_id: str, number: int, wanted: asking.Wanted) -> pa.Table:
+        """Return what an older batch used of the answers about some persons."""
+        files = self._files_of(batch_id)
+        plan = files.plan()
+        part = files.parts(plan)[plan.partition(number).number]
+        if not files.has_answers(part):
+            return asking.USED.empty_table()
+        used = files.answers(part, self.store.batch(batch_id).rules_version)
+        return asking.about(wanted, used)
 
     def _selected_units(self, request: Request) -> tuple[str, ...] | None:
         """Return the requested units; None for all, including unknown ones.

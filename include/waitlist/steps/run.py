@@ -7,7 +7,7 @@ schema. The steps use neither Airflow nor the clock.
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,8 @@ from upath import UPath
 from waitlist import quality
 from waitlist.columns.dates import day_in_stockholm
 from waitlist.deployment import Facts
-from waitlist.exceptions import OutdatedFileError, SettingsError
+from waitlist.exceptions import OutdatedFileError, PersonServiceSetupError, SettingsError
+from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
 from waitlist.release import gates
 from waitlist.reports.notices import (
@@ -27,8 +28,10 @@ from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles, Plan
 from waitlist.source.earlier_files import files_of
 from waitlist.source.pmo import PmoSource, Selection
+from waitlist.source.pu import Address, PersonServiceClient, PersonStatus, asking
 from waitlist.source.replay import SnapshotSource
-from waitlist.staging import IMMUTABLE, StagingStore
+from waitlist.source.snapshot import SnapshotPart, read_part
+from waitlist.staging import IMMUTABLE, StagingStore, persons
 from waitlist.steps import looked_at
 
 log = logging.getLogger(__name__)
@@ -93,6 +96,10 @@ def _differing(facts: Facts, opened_with: Mapping[str, str] | None) -> str:
     return ", ".join(facts.differing(opened_with))
 
 
+def _nowhere() -> Address:
+    raise SettingsError("this deployment has no person service")
+
+
 class Steps:
     """One deployment: its settings, connections and facts, and what more than one step does with them."""
 
@@ -104,6 +111,8 @@ class Steps:
         pmo: Callable[[], str],
         staging: Callable[[], str],
         hand_offs: UPath | None = None,
+        person_service: Callable[[], Address] = _nowhere,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         """Store the settings and connections; nothing is opened before a step needs it.
 
@@ -113,12 +122,16 @@ class Steps:
             pmo: returns the ODBC connection string of PMO.
             staging: returns the SQLAlchemy URL of the staging database.
             hand_offs: the folder in which each released batch is handed off; None: nothing is.
+            person_service: returns where the person service is, and as whom it is asked.
+            clock: the moment of each call of it; nothing else reads a clock.
         """
         self._settings = settings
         self._snapshots = snapshots
         self._pmo = pmo
         self._staging = staging
         self._hand_offs = hand_offs
+        self._address = person_service
+        self._clock = clock
 
     @cached_property
     def facts(self) -> Facts:
@@ -174,6 +187,46 @@ class Steps:
                 f"{_differing(facts, batch.facts)}; put them back as they were and clear this step, or {remedy}"
             )
         return facts
+
+    def _client(self) -> PersonServiceClient:
+        """Return the client of the person service; its certificate has been looked at.
+
+        Raises:
+            PersonServiceSetupError: there is no such service, or its address or a certificate is at fault.
+        """
+        try:
+            address = self._address()
+        except SettingsError as error:
+            fault = str(error)
+        else:
+            rest, settings = persons.DatabaseRest(self.store.database), self._settings.person_service
+            client = PersonServiceClient(address, rest, settings, self._clock)
+            client.require_valid_certificate()
+            return client
+        raise PersonServiceSetupError(fault)
+
+    def _ask_service(self, numbers: Sequence[str]) -> Iterable[PersonStatus]:
+        """Ask about some persons; the call is made when the first answer is taken."""
+        return self._client().ask(numbers)
+
+    @property
+    def _name_key(self) -> bytes:
+        key = self._settings.person_service.pu_name_key
+        if key is None:
+            raise SettingsError("WAITLIST_PU_NAME_KEY is missing: WAITLIST_PU is required, and needs it")
+        return key.get_secret_value().encode()
+
+    def _wanted(self, run: Run, part: SnapshotPart) -> asking.Wanted:
+        """Return the persons of a part who have to be asked about."""
+        released = self.store.released_post_ids(part.lower, part.upper)
+        read = read_part(self._files(run).folder, part, asking.COLUMNS)
+        return asking.Wanted.of(read, self._context(run), released)
+
+    def _persons(self, run: Run, part: SnapshotPart) -> Persons | None:
+        """Return what the person service answered about a part's persons; None where it is not to be asked."""
+        if not self._same_facts(run).rules.asks_persons:
+            return None
+        return asking.as_persons(self._files(run).answers(part, run.rules_version))
 
     def _context(self, run: Run) -> RuleContext:
         facts = self._same_facts(run)

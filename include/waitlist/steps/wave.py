@@ -3,6 +3,10 @@
 import datetime as dt
 import logging
 from collections import Counter
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
 from waitlist.release import decisions as release
@@ -20,6 +24,7 @@ from waitlist.reports.notices import (
     run_ended_untruly,
     withdrawal_waits,
 )
+from waitlist.source.pu import asking
 from waitlist.staging import DECIDED, BatchKind, BatchState, EventName
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
@@ -27,6 +32,9 @@ from waitlist.staging.events import PIPELINE
 from waitlist.steps.run import Record, Request, Run, Steps
 
 log = logging.getLogger(__name__)
+
+_OLDEST_ANSWER: Final = dt.timedelta(hours=24)
+"""Of the person service, when a wave is released."""
 
 
 def _entry_read(asked: int | None, batch_id: str, person: str) -> int:
@@ -91,9 +99,11 @@ class Wave(Steps):
             RefusedError: with the reason; nothing was released.
             ReasonError: the answer lacks the reason that it takes; nothing was released.
             SettingsError: the facts have changed since the batch was opened; nothing was released.
+            PersonServiceError: an answer was older than a day, and there is no new one; nothing was released.
         """
         self._require_approver(person)
-        self._same_facts(run)
+        if self._same_facts(run).rules.asks_persons:
+            self._ask_before_release(run, now)
         posts = release.release(
             self.store, run.batch_id, person, reason, now, asked=_entry_read(asked, run.batch_id, person)
         )
@@ -335,6 +345,35 @@ class Wave(Steps):
             f"batch {run.batch_id} has no post to release (wave {batch.wave} as of {batch.as_of}: {which}), so nobody "
             "is asked. Are the wave and the param as_of right? From a unit's go-live on, nothing of it is migrated"
         )
+
+    def _ask_before_release(self, run: Run, now: dt.datetime) -> None:
+        """Ask again about everybody whose answer is older than a day, and refuse the release at any difference.
+
+        Raises:
+            PersonServiceError: the person service has not answered.
+            RefusedError: somebody has no answer, or the service says something else now than the batch was judged by.
+        """
+        if self.store.batch(run.batch_id).state is not BatchState.AWAITING_APPROVAL:
+            return
+        files, missing, differing, asked = self._files(run), 0, 0, 0
+        recently = now - _OLDEST_ANSWER
+        for part in files.parts(self._plan(run)):
+            wanted, used = self._wanted(run, part), files.answers(part, run.rules_version)
+            missing += asking.count_without_answer(wanted, used)
+            old = used.filter(pc.less(used["asked_at"], pa.scalar(recently, used.schema.field("asked_at").type)))
+            some = wanted.only(old["person_id"].to_pylist())
+            terms = asking.Terms.since_moment(recently)
+            found = asking.gather(some, self.store.database, terms, self._ask_service, self._name_key)
+            if found.fault is not None:
+                raise found.fault
+            asked += found.asked
+            differing += asking.count_differing(asking.about(some, old), found.used)
+        log.info("batch %s: asked again about %d persons before the release", run.batch_id, asked)
+        if missing or differing:
+            raise RefusedError(
+                f"batch {run.batch_id}: of the person service's answers {missing} are missing and {differing} have "
+                "changed since the batch was judged; nothing was released. Reject the wave, and start a new run"
+            )
 
     def _require_approver(self, person: str) -> None:
         if person not in self._settings.approver_ids:

@@ -24,6 +24,7 @@ from waitlist.settings import PersonServiceSettings
 from waitlist.simulator.person_service import Certificates, Person, PersonService, Switch, make_certificates
 from waitlist.source.pu import Address, Credentials, MemoryRest, PersonServiceClient, Reason
 from waitlist.source.pu import __main__ as command
+from waitlist.staging import StagingStore, persons
 
 NUMBERS = [official_numbers.number(dt.date(1984, 3, 1) + dt.timedelta(days), 239) for days in range(1_200)]
 SURNAME = "Hemligsson"
@@ -390,6 +391,26 @@ class TestCommand:
         assert "A deceased person was seen" in told
         assert not any(secret in told for secret in (*NUMBERS[:3], SURNAME))
         assert "No deceased person was seen" in capsys.readouterr().out
+
+    def test_a_deceased_person_is_recorded_in_the_staging_database_and_so_is_a_failure(
+        self, certificates: Certificates, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+        given = ["--staging", store.engine.url.render_as_string()]
+        with serving(certificates, Person(NUMBERS[0], reason="AV"), Person(NUMBERS[1])) as service:
+            arguments = [*self.arguments(service, certificates, tmp_path), *given]
+            assert command.main(["--check", NUMBERS[1], *arguments]) == 0
+            assert persons.deceased_seen_at(store.database, "P1") is None
+            assert command.main(["--check", NUMBERS[0], *arguments[:-2]]) == 0
+            assert persons.deceased_seen_at(store.database, "P1") is None
+            assert command.main(["--check", NUMBERS[0], *arguments]) == 0
+            assert persons.deceased_seen_at(store.database, "P1") is not None
+            service.switch = Switch.FAULT
+            assert command.main(["--check", NUMBERS[0], *arguments]) == 1
+        told = capsys.readouterr().out
+        assert "Not recorded: give the staging database" in told
+        assert "Recorded: WAITLIST_PU may be required with the profile P1" in told
+        assert persons.DatabaseRest(store.database).until() is not None
 
     def test_two_checks_after_a_failure_make_one_call(
         self, service: PersonService, certificates: Certificates, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -48,9 +48,11 @@ def comparisons(*rows: tuple[str, str, bool]) -> pa.Table:
 
 
 def between(store: StagingStore, since: dt.datetime, until: dt.datetime) -> tuple[list[Any], list[Any]]:
-    found, compared = persons.read(store.database, since=since, until=until)
-    assert (found.schema, compared.schema) == (ANSWERS, persons.COMPARISONS)
-    return found.to_pylist(), compared.to_pylist()
+    numbers = [row["person_id"] for row in batches.rows(store, schema.person_status)]
+    found, compared = persons.read(store.database, numbers, since=since, until=until)
+    assert (found.schema, compared.schema) == (persons.KEPT, persons.COMPARISONS)
+    assert all(since <= moment <= until for moment in found["asked_at"].to_pylist())
+    return found.drop(["asked_at"]).to_pylist(), compared.to_pylist()
 
 
 def test_an_answer_is_read_as_it_was_kept(store: StagingStore) -> None:
@@ -123,3 +125,17 @@ def test_of_processes_that_fail_at_once_the_latest_moment_counts(store: StagingS
     processes = batches.in_processes(*((set_rest, (url, minutes, go)) for minutes in (3, 5, 1, 4)))
     assert batches.exit_codes(processes) == [0] * 4
     assert persons.DatabaseRest(store.database).until() == MONDAY + REST
+
+
+def test_only_about_those_asked_for_is_read_and_without_an_end_everything_since(store: StagingStore) -> None:
+    persons.keep(store.database, answers(FIRST, SECOND), comparisons(), asked_at=TUESDAY)
+    found, _ = persons.read(store.database, [SECOND], since=MONDAY)
+    assert found.to_pylist() == [{**answers(SECOND).to_pylist()[0], "asked_at": TUESDAY}]
+    assert not persons.read(store.database, [], since=MONDAY)[0].num_rows
+
+
+def test_a_check_is_recorded_for_its_profile_alone_and_the_last_one_counts(store: StagingStore) -> None:
+    for moment in (MONDAY, TUESDAY):
+        persons.record_check(store.database, "P1", deceased_seen_at=moment)
+    assert persons.deceased_seen_at(store.database, "P1") == TUESDAY
+    assert persons.deceased_seen_at(store.database, "P2") is None

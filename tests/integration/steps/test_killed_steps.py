@@ -6,8 +6,10 @@ not been killed: the same answer, the same database, the same files.
 
 import datetime as dt
 import functools
+import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from upath import UPath
 
 from waitlist import demo
 from waitlist.reports.approval import Question
-from waitlist.settings import Settings
-from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.settings import PersonCheck, PersonServiceSettings, PersonsForTests, RuleSettings, Settings
+from waitlist.simulator import MAPPINGS, PEOPLE, Order, generate
+from waitlist.simulator.person_service import PersonService, make_certificates, read_people
 from waitlist.source.pmo import PmoSource
-from waitlist.staging import StagingStore, schema
+from waitlist.source.pu import Address, Credentials
+from waitlist.staging import StagingStore, persons, schema
 from waitlist.steps.order import NIGHT
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request
@@ -35,6 +39,7 @@ POSTS = 300
 PARTITION_POSTS = 150
 MOST_MOMENTS = {"sqlite": 5, "postgresql": 3}
 WAVE = Request("waitlist_migration", "wave", "migration", AS_OF, waves=("2",))
+SERVICE = "person_service.json"
 REASON = "Avstämt med enheterna i vågen"
 WHO = "Eva Öberg"
 LATER = NOW + dt.timedelta(days=60)
@@ -62,6 +67,7 @@ def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
         "extract": lambda: [steps.extract(run, number) for number in numbers],
         "check_contract": lambda: steps.check_contract(run),
         "find_duplicates": lambda: steps.find_duplicates(run),
+        "check_persons": lambda: [steps.check_persons(run, number, now=NOW) for number in numbers],
         "assess": lambda: [steps.assess(run, number, now=NOW) for number in numbers],
         "find_changes": lambda: steps.find_changes(run),
         "check_snapshot": lambda: steps.check_snapshot(run),
@@ -111,15 +117,30 @@ def pipeline_in(folder: Path, staging: str) -> Pipeline:
         approvers=WHO,
         data_docs_dir=work / "data_docs",
         worklists_dir=work / "worklists",
+        rules=RuleSettings(pu=PersonCheck.REQUIRED, pu_test_persons=PersonsForTests.ALLOW),
+        person_service=PersonServiceSettings(pu_name_key="k" * 32),
     )
     pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
+    url, moment, *files = json.loads((folder / SERVICE).read_text())
     return Pipeline(
         settings,
         snapshots=UPath(work / "snapshots"),
         pmo=lambda: pmo,
         staging=lambda: staging,
         hand_offs=UPath(work / "hand_offs"),
+        person_service=lambda: Address(url, Credentials(*map(Path, files))),
+        # The same for every try, so that an answer is kept with the same moment.
+        clock=lambda: dt.datetime.fromisoformat(moment),
     )
+
+
+def serve(folder: Path) -> PersonService:
+    """Return the person service for the synthetic persons, and write where it is."""
+    certificates = make_certificates(folder / "certificates")
+    service = PersonService(read_people(folder / PEOPLE), certificates)
+    files = map(str, (certificates.client, certificates.client_key, certificates.authority))
+    (folder / SERVICE).write_text(json.dumps([service.url, dt.datetime.now(dt.UTC).isoformat(), *files]))
+    return service
 
 
 def warm_up() -> None:
@@ -226,7 +247,7 @@ def children() -> Iterator[ForkServer]:
 @pytest.fixture(scope="module")
 def walks(
     request: pytest.FixtureRequest, children: ForkServer, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Walk]:
+) -> Iterator[Callable[[str], Walk]]:
     """Give the wave that is not disturbed, on a database; its steps are run once."""
 
     @functools.cache
@@ -234,19 +255,27 @@ def walks(
         server = request.getfixturevalue("postgres") if database == "postgresql" else None
         site = Site(tmp_path_factory.mktemp("site"), server)
         site.work.mkdir()
+        children.run(make_pmo, site.folder, watched=site.work)
+        stack.enter_context(serve(site.folder))
         children.run(prepare, site.folder, site.staging, watched=site.work)
         walked = Walk(site, children)
         walked.go()
         return walked
 
-    return walk
+    with ExitStack() as stack:
+        yield walk
+
+
+def make_pmo(folder: Path) -> None:
+    """Leave a synthetic PMO and what belongs to it."""
+    generate(Order(POSTS, seed=3, as_of=AS_OF), folder, sqlite=folder / "pmo.sqlite")
 
 
 def prepare(folder: Path, staging: str) -> None:
     """Leave a pilot that is released, last night's dry run, and one that was given up and has files."""
-    generate(Order(POSTS, seed=3, as_of=AS_OF), folder, sqlite=folder / "pmo.sqlite")
     steps = pipeline_in(folder, staging)
     steps.store.migrate()
+    persons.record_check(steps.store.database, "P1", deceased_seen_at=NOW)
     demo.release_pilot(
         PmoSource(f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}", Settings()), steps.store, folder
     )

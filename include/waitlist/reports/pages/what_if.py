@@ -24,6 +24,7 @@ from waitlist.facts.mappings import BaseCategory, Mappings, category_key, list_k
 from waitlist.judge.assess import columns_that_decide, decide
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
+from waitlist.judge.persons import Persons
 from waitlist.judge.posts import CONTACT_FORMS, NO_POSTS, RuleContext
 from waitlist.judge.rules import Code, Disposition
 from waitlist.reports.pages.history import dry_runs
@@ -32,7 +33,8 @@ from waitlist.reports.readiness import wave_title
 from waitlist.reports.worklist.sources import Snapshot, find_snapshot
 from waitlist.schema import PostIds
 from waitlist.settings import RuleSettings, StraddlePolicy
-from waitlist.source.snapshot import read_part
+from waitlist.source.pu.asking import as_persons
+from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import StagingStore
 from waitlist.staging.dry_runs import DryRun
 from waitlist.swedish.formats import swedish
@@ -250,7 +252,8 @@ def consider(
     """
     with reading(store, "finding the latest dry run") as connection:
         batch = dry_runs(connection)[-1]
-    snapshot = find_snapshot(store, store.batch(batch.batch_id), snapshots)
+    judged = store.batch(batch.batch_id)
+    snapshot = find_snapshot(store, judged, snapshots)
     now = RuleContext(batch.as_of, mappings, rules)
     then = RuleContext(batch.as_of, _changed(mappings, proposal), _set(rules, proposal))
     duplicates = [_duplicates(snapshot, context) for context in (now, then)]
@@ -258,9 +261,10 @@ def consider(
     counts: Counter[tuple[str, int, int]] = Counter()
     for part in snapshot.parts:
         released = store.released_post_ids(part.lower, part.upper, up_to=batch.as_of)
+        persons = _persons(snapshot, part, rules, judged.rules_version)
         for table in read_part(snapshot.folder, part, columns):
             before, after = (
-                decide(table, context, duplicates=twice, released=released)
+                decide(table, context, duplicates=twice, released=released, persons=persons)
                 for context, twice in zip((now, then), duplicates, strict=True)
             )
             _count(counts, table[_UNIT], before, after)
@@ -356,6 +360,13 @@ def _duplicates(snapshot: Snapshot, context: RuleContext) -> PostIds:
         return NO_POSTS
     tables = (read_part(snapshot.folder, part, DUPLICATE_COLUMNS) for part in snapshot.parts)
     return find_duplicates(chain.from_iterable(tables), context)
+
+
+def _persons(snapshot: Snapshot, part: SnapshotPart, rules: RuleSettings, rules_version: str) -> Persons | None:
+    """Return what the person service had answered when the snapshot was judged; None where it is not to be asked."""
+    if not rules.asks_persons or not snapshot.files.has_answers(part):
+        return None
+    return as_persons(snapshot.files.answers(part, rules_version))
 
 
 def _count(

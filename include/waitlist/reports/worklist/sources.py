@@ -11,6 +11,7 @@ from upath import UPath
 
 from waitlist.exceptions import SnapshotError
 from waitlist.reports.worklist.rows import POSTS
+from waitlist.source.batch_files import BatchFiles
 from waitlist.source.earlier_files import files_of
 from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import Batch, StagingStore, schema
@@ -52,6 +53,7 @@ class Snapshot:
     folder: UPath
     parts: tuple[SnapshotPart, ...]
     """In the order of their keys."""
+    files: BatchFiles
 
     def chunks(self) -> Iterator[pa.Table]:
         """Yield the columns ``rows.POSTS`` of all posts, some at a time, in the order of ``post_id``.
@@ -85,7 +87,7 @@ def find_snapshot(store: StagingStore, batch: Batch, snapshots: UPath) -> Snapsh
             f"the snapshot in {files.folder} lacks {len(staged) - len(parts)} of {len(staged)} partitions of batch "
             f"{batch.batch_id}: the batch is being run again"
         )
-    return Snapshot(files.folder, tuple(parts))
+    return Snapshot(files.folder, tuple(parts), files)
 
 
 class StagedPosts:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from waitlist.command_line import STAGING_URL, add_staging
 from waitlist.exceptions import SettingsError, WaitlistError
 from waitlist.settings import Settings
 from waitlist.source.pu.certificates import Credentials
@@ -18,6 +19,8 @@ from waitlist.source.pu.client import Address, PersonServiceClient
 from waitlist.source.pu.messages import MOST_IDS, is_person_id, write_request
 from waitlist.source.pu.rest import FileRest
 from waitlist.source.pu.status import PersonStatus
+from waitlist.staging import StagingStore, persons
+from waitlist.staging.database import Database
 
 _URL: Final = "WAITLIST_PU_URL"
 _CERTIFICATE: Final = "WAITLIST_PU_CERTIFICATE"
@@ -40,13 +43,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             request = write_request(ids, settings.pu_profile, settings.pu_logical_address)
             sys.stdout.write(request.decode("utf-8") + "\n")
             return 0
-        client = PersonServiceClient(_address(parser, given), FileRest(given.rest), settings)
+        address, staging = _address(parser, given), given.staging or os.environ.get(STAGING_URL)
+        database = None if staging is None else _staging_database(staging)
+        rest = FileRest(given.rest) if database is None else persons.DatabaseRest(database)
+        client = PersonServiceClient(address, rest, settings)
         sys.stdout.write(f"Our certificate is valid until {client.certificate_ends:%Y-%m-%d %H:%M} UTC.\n")
-        sys.stdout.writelines(f"{line}\n" for line in _lines(list(client.ask(ids))))
+        statuses = list(client.ask(ids))
+        sys.stdout.writelines(f"{line}\n" for line in _lines(statuses))
+        dead = next((status for status in statuses if status.deceased), None)
+        if dead is not None and database is not None:
+            persons.record_check(database, settings.pu_profile, deceased_seen_at=dead.asked_at)
+            sys.stdout.write(f"Recorded: WAITLIST_PU may be required with the profile {settings.pu_profile}.\n")
+        elif dead is not None:
+            sys.stdout.write(f"Not recorded: give the staging database, by --staging or {STAGING_URL}.\n")
     except WaitlistError as fault:
         sys.stderr.write(f"{fault}\n")
         return 2 if isinstance(fault, SettingsError) else 1
     return 0
+
+
+def _staging_database(url: str) -> Database:
+    store = StagingStore(url, connections=Settings.read().connections)
+    store.migrate()
+    return store.database
 
 
 def _lines(statuses: list[PersonStatus]) -> Iterator[str]:
@@ -123,8 +142,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         default=Path(tempfile.gettempdir()) / "waitlist" / "person-service-rest",
-        help="keeps the moment before which nobody asks again, after a call that failed",
+        help="keeps the moment before which nobody asks again, after a call that failed; the staging database keeps it "
+        "where one is given",
     )
+    add_staging(parser)
     return parser
 
 

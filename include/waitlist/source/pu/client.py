@@ -77,6 +77,14 @@ class PersonServiceClient:
         """When our own certificate expires, for a message in good time."""
         return self._validity.ends
 
+    def require_valid_certificate(self) -> None:
+        """Let our certificate be used.
+
+        Raises:
+            PersonServiceSetupError: it has expired, or is not valid yet.
+        """
+        self._validity.check(self._now())
+
     def ask(self, ids: Sequence[str]) -> Iterator[PersonStatus]:
         """Ask for persons, and give the answers of each call once all of that call are there.
 
