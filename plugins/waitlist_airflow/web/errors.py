@@ -195,8 +195,8 @@ def _answer(request: Request, status: int, about: str | None = None) -> Response
     home = pages.home_of(reader)
     known = text.path is not None and (reader is None or reader.rights.allow(text.need))
     path, button = (text.path, text.button) if known else (home.path, home.button)
-    shown = {"text": text, "path": path, "button": button, "login": login, "login_style": _LOGIN_STYLE}
-    return pages.render(request, "error.html", status=status, **shown)
+    shown: dict[str, Any] = {"text": text, "path": path, "button": button, "login": login}
+    return pages.render(request, "error.html", status=status, login_style=_LOGIN_STYLE, **shown)
 
 
 def _back_to(request: Request) -> str:
