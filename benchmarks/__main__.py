@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import psutil
 from tests.support.postgres import PostgresServer, running_postgres
 
 from benchmarks.airflow_run import airflow_over, dry_run, warm_up
-from benchmarks.observe import run, server_of
+from benchmarks.observe import end_on_signals, run, server_of
 from benchmarks.site import DATABASES, Site, build, with_staging
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +47,7 @@ Row = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure as the command line says."""
     given = _parser().parse_args(arguments)
+    end_on_signals()
     with running_postgres(**SERVER) as server, tempfile.TemporaryDirectory(prefix="waitlist-bench-") as folder:
         rows = [
             row
@@ -170,4 +172,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

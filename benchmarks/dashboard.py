@@ -22,6 +22,7 @@ from tests.support.airflow_home import ROOT, AirflowHome, sqlite_connection
 from tests.support.postgres import running_postgres
 from tests.support.runs import assessed, pipeline, request
 
+from benchmarks.observe import end_on_signals
 from waitlist import demo
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
@@ -40,6 +41,7 @@ DATABASES: Final = ("postgresql", "sqlite")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, write JSON; 1 when a page misses the goal."""
     given = _parser().parse_args(arguments)
+    end_on_signals()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="waitlist-dashboard-") as folder, running_postgres() as server:
         site = Path(folder)

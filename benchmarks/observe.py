@@ -1,5 +1,6 @@
 """Wall-clock time, CPU time and peak memory of every process that does some work, the database server's included."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,15 @@ from typing import Self
 import psutil
 
 _EVERY_SECONDS = 0.1
+
+
+def end_on_signals() -> None:
+    """Let an interrupt or SIGTERM end this process by an exception, so that what it started is ended too.
+
+    A shell that runs a script without a terminal lets it ignore interrupts, and Python keeps that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def server_of(port: int) -> psutil.Process:
@@ -104,7 +114,15 @@ def run(arguments: list[str], server: psutil.Process) -> Cost:
         return []
 
     with Watch(tree) as watch:
-        said, _ = child.communicate()
+        try:
+            said, _ = child.communicate()
+        except BaseException:
+            # An interrupt may have been sent to this process alone: nothing that it started goes on.
+            for started in tree():
+                with suppress(psutil.NoSuchProcess):
+                    started.kill()
+            child.wait()
+            raise
     if child.returncode:
         raise RuntimeError(f"{' '.join(arguments[:2])} ended with {child.returncode}")
     return Cost(cpu_seconds(server) - before, watch.largest(), said)

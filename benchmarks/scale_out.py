@@ -23,7 +23,7 @@ from tests.support.servers import ObjectStore, running_object_store, running_red
 
 from benchmarks.__main__ import ROOT, SERVER, about
 from benchmarks.airflow_run import DryRun, airflow_over, batch_id, dry_run
-from benchmarks.observe import server_of
+from benchmarks.observe import end_on_signals, server_of
 from benchmarks.site import Site, build, with_staging
 from waitlist.staging import StagingStore, schema
 
@@ -43,7 +43,7 @@ Contents = dict[str, tuple[int, str]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all three, print the comparison, and return how many tables differ."""
     given = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    end_on_signals()
     with running_postgres(**SERVER) as server, tempfile.TemporaryDirectory(prefix="waitlist-scale-out-") as folder:
         _say(f"{given.posts:,} posts: making the synthetic PMO")
         site = build("postgresql", given.posts, Path(folder) / "site", server)
