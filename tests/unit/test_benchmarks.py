@@ -40,6 +40,8 @@ def _started_by(pid: int) -> psutil.Process:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         for process in psutil.Process(pid).children():
-            return process
+            # Before it listens, the benchmark may still be starting it.
+            if process.net_connections("tcp"):
+                return process
         time.sleep(0.05)
-    raise AssertionError("the benchmark has started nothing")
+    raise AssertionError("the benchmark has started nothing that listens")
