@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up dry-run check-mappings diff worklists migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock clean
+.PHONY: .connections help setup demo up dry-run check-mappings diff worklists migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,8 +14,12 @@ demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the rea
 up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=1 makes them again, PORT= sets the port
 	@FRESH="$(FRESH)" PORT="$(PORT)" scripts/up.sh
 
-dry-run: setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
+dry-run: .connections setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
 	@AS_OF="$(AS_OF)" scripts/dry_run.sh
+
+# Before setup: what is missing is said at once.
+.connections:
+	@AS_OF="$(AS_OF)" scripts/dry_run.sh check
 
 check-mappings: setup ## Print every fault of the mapping files: make check-mappings [FOLDER=<folder>]
 	@FOLDER="$(FOLDER)" scripts/check_mappings.sh

@@ -18,8 +18,7 @@ demo_pmo "$demo" 20000 $as_of --replace
 say "2/4  Airflow's own database"
 migrate_airflow
 say "3/4  The dry run as of $as_of (about half a minute; its log: .demo/dry_run.log)"
-AS_OF=$as_of scripts/dry_run.sh >"$demo/dry_run.log" 2>&1 &
-show_steps "$!" "$demo/dry_run.log" || { tail -n 40 "$demo/dry_run.log" >&2; die "the dry run failed: see .demo/dry_run.log"; }
+AS_OF=$as_of LOG="$demo/dry_run.log" scripts/dry_run.sh
 say "4/4  Readiness"
 python -m waitlist.reports.readiness --staging "sqlite:///$demo/staging.sqlite" --mappings "$demo/mappings"
 cat <<TEXT
@@ -29,4 +28,9 @@ Where to look next
   .demo/data_docs/*/index.html  what the expectation suites found, for engineers
   .demo/truth.parquet         what was planted in the synthetic PMO, post by post
   docs/                       rules, settings, operations, the data contract
+
+Three things to try
+  1. make worklists: the work list of each unit, as its staff get it, in .demo/worklists
+  2. Break a row of .demo/mappings/units.csv, then make check-mappings FOLDER=.demo/mappings: each fault with file and line
+  3. make up: the same with a dashboard, after 30 nights, and a wave that waits for your answer
 TEXT

@@ -4,11 +4,12 @@
 
 FOLDER holds the new output of ``python -m waitlist.simulator``. Every night is a run of Airflow. One of them fails, as
 happens in production: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs'
-logs are written to ``FOLDER/nights.log``.
+logs are written to ``FOLDER/nights.log``, and that of each step to where Airflow's pages read it.
 """
 
 import datetime as dt
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -21,6 +22,10 @@ from waitlist.simulator.history import History
 
 FAILS: Final = 19
 """The night that fails."""
+_STEP: Final = re.compile(
+    r"\[DAG TEST\] running task <TaskInstance: (?P<dag>\w+)\.(?P<task>\w+) (?P<run>\S+) (?:map_index=(?P<part>\d+) )?\["
+)
+"""The line of a log with which a step begins; steps run one after the other."""
 
 
 def main(folder: Path, last: dt.date, nights: int) -> int:
@@ -36,15 +41,17 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
     from waitlist_airflow import dry_run  # noqa: PLC0415
 
     dag = dry_run.load()
+    logs = Path(os.environ["AIRFLOW_HOME"]) / "logs"
     for number, day in enumerate(days, 1):
         if number == nights and data_docs:
             # Data Docs of every night would take a tenth of the time, and engineers look at the latest.
             os.environ["WAITLIST_DATA_DOCS_DIR"] = data_docs
-        begun = time.monotonic()
+        begun, told_before = time.monotonic(), (folder / "nights.log").stat().st_size
         changed = history.live_through(day)
         fails = number == FAILS
         with without_table(folder / "pmo.sqlite") if fails else nullcontext():
             code = dry_run.run(dag, day)
+        keep_step_logs((folder / "nights.log").read_bytes()[told_before:].decode("utf-8", "replace"), logs)
         if bool(code) is not fails:
             told.write(
                 f"the dry run as of {day} {'failed' if code else 'should have failed'}: see {folder}/nights.log\n"
@@ -53,6 +60,26 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
         what = "fails, as planned" if fails else f"{changed} posts changed in PMO"
         told.write(f"     night {number:2} of {nights}  {day}  {what} ({time.monotonic() - begun:.1f} s)\n")
     return 0
+
+
+def keep_step_logs(text: str, logs: Path) -> None:
+    """Write the log of each step of a run in this process to the file in which Airflow looks for it.
+
+    Args:
+        text: the log of the run.
+        logs: Airflow's folder of logs.
+    """
+    steps: dict[Path, list[str]] = {}
+    lines: list[str] | None = None
+    for line in text.splitlines():
+        if (found := _STEP.search(line)) is not None:
+            folder = logs / f"dag_id={found['dag']}" / f"run_id={found['run']}" / f"task_id={found['task']}"
+            lines = steps.setdefault(folder if found["part"] is None else folder / f"map_index={found['part']}", [])
+        elif lines is not None:
+            lines.append(line)
+    for folder, told in steps.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "attempt=1.log").write_text("\n".join(told) + "\n", encoding="utf-8")
 
 
 @contextmanager

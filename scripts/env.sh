@@ -30,13 +30,29 @@ bound() { setpriv --pdeathsig TERM "$@"; }
 # Points everything at a demo's folder: an Airflow, a synthetic PMO and a staging database of its own.
 demo_site() {
     export AIRFLOW_HOME="$1/airflow"
-    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db"
+    # Airflow's parts and a command beside them write to one file. By default SQLite waits five seconds for its lock, which a
+    # busy machine exceeds, and refuses at once a transaction that has read before another one wrote.
+    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN="sqlite:///$AIRFLOW_HOME/airflow.db?timeout=120&isolation_level=IMMEDIATE"
     export AIRFLOW_CONN_PMO="{\"conn_type\": \"odbc\", \"extra\": {\"driver\": \"SQLite3\", \"Database\": \"$1/pmo.sqlite\", \"StepAPI\": \"1\"}}"
     export AIRFLOW_CONN_MILLENNIUM_STAGING="{\"conn_type\": \"sqlite\", \"host\": \"$1/staging.sqlite\"}"
     export WAITLIST_MAPPINGS_DIR="$1/mappings"
     export WAITLIST_SNAPSHOT_URL="file://$1/snapshots"
     export WAITLIST_DATA_DOCS_DIR="$1/data_docs"
     export WAITLIST_HANDOFF_URL="file://$1/handoffs"
+    export WAITLIST_WORKLISTS_DIR="$1/worklists"
+}
+
+# Points a command at a demo where the environment names no system: at that of `make up`, else at that of `make demo`.
+demo_if_nothing_is_set() {
+    [[ $AIRFLOW_HOME == "$ROOT/.demo/airflow" && -z ${!WAITLIST_@}${!AIRFLOW_CONN_@} ]] || return 0
+    local folder
+    for folder in "$ROOT/.demo/up" "$ROOT/.demo"; do
+        if [[ -e $folder/staging.sqlite ]]; then
+            echo "on the demo's data in ${folder#"$ROOT"/}: no connection is set"
+            demo_site "$folder"
+            return 0
+        fi
+    done
 }
 
 # Fills a demo's folder: demo_pmo FOLDER POSTS AS_OF [simulator's options]. A pilot has been released.

@@ -9,7 +9,6 @@ site=${SITE:-up}
 up="$ROOT/.demo/$site"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
 demo_site "$up"
-export WAITLIST_WORKLISTS_DIR="$up/worklists"
 export WAITLIST_LEADS=lead
 export WAITLIST_APPROVERS=approver
 export WAITLIST_LOG_READERS=lead
@@ -121,7 +120,14 @@ cat <<TEXT
     approver     $(password approver)   releases waves
     strandvagen  $(password strandvagen)   works at $unit: that unit alone, with its patients
   Log in, then choose Migrering in the menu, or go straight to $url/migrering/
-  Ctrl-C ends it. The data stay in .demo/$site; make up FRESH=1 makes them anew.
+  Ctrl-C ends it. The data stay in .demo/$site; make up FRESH=1 makes them again.
+
+Three things to try
+  1. Wave 1 waits for an answer: as approver, in Airflow under Required Actions, answer Godkänn, first without a reason.
+  2. As strandvagen, choose Visa personer in Migrering; as lead, see under Åtkomstlogg that it was done.
+  3. Release wave 2: as lead, in Airflow, trigger waitlist_migration with wave 2 and the date $as_of. As of today every unit
+     of the demo is live, and nothing is left to release.
+  docs/first-hour.md has more, and how the commands of docs/runbook.md are run beside this demo.
 
 TEXT
 wait -n || true

@@ -2,6 +2,7 @@
 # The work lists of a batch, one workbook a unit, from the environment's connection and snapshots.
 set -euo pipefail
 source "$(dirname "$0")/env.sh"
+demo_if_nothing_is_set
 
 [[ -n ${OUT:-} || -n ${WAITLIST_WORKLISTS_DIR:-} ]] ||
     die "name a folder of its own: make worklists OUT=<folder>, with BATCH=, UNIT=, CSV=1, REPLACE=1

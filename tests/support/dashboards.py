@@ -16,6 +16,7 @@ import uvicorn
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.common.db.common import _get_session
 from airflow.api_fastapi.core_api.security import get_user
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from fastapi import FastAPI, HTTPException, Request
 from sqlalchemy.orm import Session
@@ -87,9 +88,16 @@ def _no_task_instances() -> Iterator[Session]:
     names = ("task_id", "dag_id", "run_id", "map_index", "state", "start_date", "end_date")
     columns = (sa.Column(name, TaskInstance.__table__.c[name].type) for name in names)
     sa.Table("task_instance", sa.MetaData(), *columns).create(engine)
+    airflow_runs(engine)
     with Session(engine) as session:
         yield session
     engine.dispose()
+
+
+def airflow_runs(engine: sa.Engine) -> None:
+    """Create Airflow's table of runs, as far as the pages read it."""
+    columns = (sa.Column(name, DagRun.__table__.c[name].type) for name in ("dag_id", "run_id", "state", "conf"))
+    sa.Table("dag_run", sa.MetaData(), *columns).create(engine)
 
 
 def looks(staged: worklists.Site) -> list[dict[str, Any]]:

@@ -4,10 +4,13 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.configuration import conf
 from fastapi import Depends, HTTPException, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.security.utils import get_authorization_scheme_param
@@ -23,6 +26,9 @@ _FILE_SECONDS: Final = 5.0
 """The most seconds that reading who works where may take."""
 _ASKED_FOR: Final = frozenset({Need.THIS_UNITS_PERSONS, Need.THIS_UNITS_PROTECTED})
 """What is shown only to a reader that asked for it on our own page."""
+WITHDRAWAL: Final = "waitlist_withdrawal"
+may_begin_withdrawals: Final = requires_access_dag("POST", DagAccessEntity.RUN, WITHDRAWAL)
+"""Refuses users that may not trigger the DAG that withdraws a release, with 403."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,22 @@ def need_of(route: object) -> Need | None:
 def _refusal(reader: Reader, need: Need) -> str | None:
     """Return which text a refused reader gets; a reader without any right gets the same everywhere."""
     return need.value if reader.rights.allow(Need.ANY_RIGHT) else None
+
+
+async def from_our_page(request: Request, reader: ReaderDep, marke: Annotated[str, Query(max_length=100)] = "") -> None:
+    """Refuse a change that was not asked for on our own page, with 403: a browser sends its cookie for others too."""
+    if not _has_token(request) and not (_from_here(request) and _from_origin(request) and _has_mark(reader, marke)):
+        raise HTTPException(403, "change")
+
+
+def _from_origin(request: Request) -> bool:
+    """Tell whether the page that sends a form is of this site, as far as the browser says.
+
+    Our pages send no referrer, so a browser gives their origin as ``null``; the session's mark decides then.
+    """
+    origins = request.headers.getlist("Origin")
+    ours = {request.headers.get("Host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc}
+    return len(origins) <= 1 and all(origin == "null" or urlsplit(origin).netloc in ours for origin in origins)
 
 
 def _mark(request: Request) -> str | None:

@@ -1,18 +1,26 @@
 """The pages Körningar and Körning, and the Data Docs of a batch."""
 
+import dataclasses
 import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
+from airflow.api.common.trigger_dag import trigger_dag
 from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.utils.types import DagRunTriggeredByType
 from fastapi import HTTPException, Query
-from starlette.responses import HTMLResponse, Response
+from sqlalchemy.orm import Session
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from waitlist.access import Need
 from waitlist.reports.pages.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
+from waitlist.staging import BatchState, StagingStore
+from waitlist_airflow.web.access import WITHDRAWAL, ReaderDep, may_begin_withdrawals
 from waitlist_airflow.web.pages import Pages
 from waitlist_airflow.web.site import Site, SiteDep
 
@@ -43,7 +51,7 @@ def batch(
 ) -> BatchPage:
     """Read one batch, compared with another where the request names one."""
     dag_id, run_id = run_of(site.store, batch_id)
-    return read_batch(
+    page = read_batch(
         site.store,
         batch_id,
         suites=site.suites,
@@ -53,6 +61,21 @@ def batch(
         docs=_docs_of(site, batch_id, "index.html") is not None,
         hands_off=site.settings.handoff_url is not None,
     )
+    return dataclasses.replace(page, withdrawing=_withdrawing(session, site.store, batch_id))
+
+
+@pages.change("/korningar/{batch_id}/aterta", need=Need.EVERY_UNIT, may=[may_begin_withdrawals])
+def begin_withdrawal(site: SiteDep, session: SessionDep, reader: ReaderDep, batch_id: str) -> Response:
+    """Ask the approvers whether to withdraw a released batch; do nothing where they are asked already."""
+    if site.store.batch(batch_id).state is BatchState.RELEASED and not _withdrawing(session, site.store, batch_id):
+        trigger_dag(
+            dag_id=WITHDRAWAL,
+            triggered_by=DagRunTriggeredByType.UI,
+            triggering_user_name=reader.user_id,
+            conf={"batch_id": batch_id},
+        )
+    # Relative, so that it is right behind a proxy too.
+    return RedirectResponse(f"../{quote(batch_id, safe='')}#aterta", 303)
 
 
 @pages.file("/korningar/{batch_id}/data-docs/{name}", need=Need.EVERY_UNIT)
@@ -72,6 +95,14 @@ def _docs_of(site: Site, batch_id: str, name: str) -> Path | None:
         return None
     page = (folder / batch_id / name).resolve()
     return page if page.is_relative_to(folder.resolve()) and page.is_file() else None
+
+
+def _withdrawing(session: Session, store: StagingStore, batch_id: str) -> bool:
+    """Tell whether a run that asks whether to withdraw a released batch is under way."""
+    if not store.knows(batch_id) or store.batch(batch_id).state is not BatchState.RELEASED:
+        return False
+    query = sa.select(DagRun.conf).where(DagRun.dag_id == WITHDRAWAL, DagRun.state.in_(("queued", "running")))
+    return any((conf or {}).get("batch_id") == batch_id for conf in session.scalars(query))
 
 
 def _steps(session: SessionDep, dag_id: str, run_id: str) -> tuple[Step, ...]:

@@ -111,6 +111,13 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Gå till enheten och välj Visa personer eller Ladda ner arbetslista där.",
         button="Till enheten",
     ),
+    (403, "change"): ErrorText(
+        "Det går bara att ändra från våra egna sidor",
+        "Begäran kom inte från en av migreringens sidor. Inget har ändrats.",
+        "Gå till körningen och välj knappen där.",
+        path="overfort",
+        button="Till det överförda",
+    ),
     (403, Need.LOG): ErrorText(
         "Du har inte behörighet till åtkomstloggen",
         "Åtkomstloggen visas bara för dem som granskar den.",

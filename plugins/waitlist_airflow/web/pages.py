@@ -1,7 +1,7 @@
 """Makes a page and its JSON from one dataclass."""
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from waitlist.access import Need
 from waitlist_airflow.web import formats
-from waitlist_airflow.web.access import Reader, ReaderDep, Requires
+from waitlist_airflow.web.access import Reader, ReaderDep, Requires, from_our_page
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.site import MappingFaults, Site, SiteDep
 
@@ -100,6 +100,27 @@ class Pages:
                 return await read_apart(request, site, reading)
 
             _add(self.router, path, as_it_is, need)
+            return read
+
+        return register
+
+    def change(self, path: str, *, need: Need, may: Sequence[Callable[..., Any]]) -> Callable[[Answer], Answer]:
+        """Register a function that changes something, for a form on one of our pages.
+
+        Args:
+            path: its path.
+            need: what the reader needs to see the page that it is on.
+            may: what refuses a user without the right to change it; a form from elsewhere is refused always.
+        """
+
+        def register(read: Answer) -> Answer:
+            async def after_it(
+                request: Request, site: SiteDep, reading: Annotated[Reading, Depends(_later(read))]
+            ) -> Response:
+                return await read_apart(request, site, reading)
+
+            needed = [Depends(refuse) for refuse in (Requires(need), *may, from_our_page)]
+            self.router.add_api_route(path, after_it, methods=["POST"], dependencies=needed, response_model=None)
             return read
 
         return register

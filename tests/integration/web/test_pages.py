@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from airflow.api_fastapi.common.db.common import _get_session
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
-from tests.support import batches
+from tests.support import batches, dashboards
 from tests.support.airflow_home import sqlite_connection
 from tests.support.runs import AS_OF, dry_run, pipeline, request
 
@@ -27,6 +28,7 @@ from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
 from waitlist.swedish.words import DISPOSITION_LABELS
+from waitlist_airflow.web.access import may_begin_withdrawals
 from waitlist_airflow.web.app import create_app, get_user
 
 BEGUN = dt.datetime(2024, 10, 1, 4, tzinfo=dt.UTC)
@@ -72,6 +74,7 @@ def metadata() -> Iterator[Session]:
     columns = ("task_id", "dag_id", "run_id", "map_index", "state", "start_date", "end_date")
     table = sa.Table("task_instance", sa.MetaData(), *(sa.Column(n, TaskInstance.__table__.c[n].type) for n in columns))
     table.create(engine)
+    dashboards.airflow_runs(engine)
     rows = [
         ("open_batch", -1, "success", 0, 5),
         ("extract", 0, "success", 5, 20),
@@ -266,8 +269,10 @@ def test_a_fault_in_a_mapping_file_is_quoted_above_every_page_which_shows_what_w
     before = {path: plain(client, path) for path in ("enheter", "regler")}
     units = folder / "units.csv"
     rows = units.read_text("utf-8").splitlines()
-    units.write_text("\n".join([*rows, '<b>"", Ett;Två']), "utf-8")
-    fault = f"units.csv:{len(rows) + 1}: "
+    line = next(number for number, row in enumerate(rows) if re.search(r"\d{4}-\d\d-\d\d", row))
+    broken = [*rows[:line], re.sub(r"\d{4}-\d\d-\d\d", "<i>2025-13-05", rows[line]), *rows[line + 1 :]]
+    units.write_text("\n".join(broken), "utf-8")
+    fault = f"units.csv:{line + 1}: driftstart: &#39;&lt;i&gt;2025-13-05&#39; is no date YYYY-MM-DD"
     for path in (
         "",
         "enhet",
@@ -280,7 +285,6 @@ def test_a_fault_in_a_mapping_file_is_quoted_above_every_page_which_shows_what_w
     ):
         page = html(client, path)
         assert f'<code lang="en">{fault}' in page, path
-        assert "<b>&#34;" not in page
         assert "som de var innan felen kom" in words(page)
     assert {path: plain(client, path) for path in before} == before
     units.write_text("\n".join(rows), "utf-8")
@@ -351,3 +355,84 @@ def test_a_page_and_its_json_have_no_persons(client: TestClient, made: Made) -> 
     pages = ["korningar", f"korningar/{made.latest}", "regler", "vad-hander-om?dagar=7", "overfort"]
     said = "".join(html(client, page) + json.dumps(plain(client, page), ensure_ascii=False) for page in pages)
     assert not [one for row in persons for one in row if one in said]
+
+
+# A withdrawal that is begun from the batch's page
+
+BACK = f"/migrering/korningar/{demo.BATCH}/aterta"
+COOKIE = {"_token": "a session"}
+
+
+@pytest.fixture
+def begun(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The runs that are triggered, by a user that may trigger them."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr("waitlist_airflow.web.batch.trigger_dag", lambda **given: asked.append(given))
+    inside: Any = client.app
+    inside.routes[-1].app.dependency_overrides[may_begin_withdrawals] = lambda: None
+    return asked
+
+
+def test_a_withdrawal_is_begun_by_a_button_that_has_the_id(client: TestClient, begun: list[dict[str, Any]]) -> None:
+    client.cookies.update(COOKIE)
+    page = html(client, f"korningar/{demo.BATCH}")
+    (action,) = re.findall(r'<form method="post" action="([^"]+)">', page)
+    answer = client.post(f"/migrering/korningar/{action}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"../{demo.BATCH}#aterta")
+    (run,) = begun
+    assert (run["dag_id"], run["conf"]) == ("waitlist_withdrawal", {"batch_id": demo.BATCH})
+
+
+def test_only_a_released_batch_can_be_withdrawn(client: TestClient, made: Made, begun: list[dict[str, Any]]) -> None:
+    assert "/aterta" not in html(client, f"korningar/{made.latest}")
+    path = BACK.replace(demo.BATCH, made.latest)
+    assert client.post(path, headers={"Authorization": "Bearer x"}, follow_redirects=False).status_code == 303
+    assert begun == []
+
+
+def test_a_withdrawal_that_is_under_way_is_not_begun_again(
+    client: TestClient, metadata: Session, begun: list[dict[str, Any]]
+) -> None:
+    under_way = ("waitlist_withdrawal", "x", "running", {"batch_id": demo.BATCH})
+    names = ("dag_id", "run_id", "state", "conf")
+    table = sa.Table("dag_run", sa.MetaData(), *(sa.Column(name, DagRun.__table__.c[name].type) for name in names))
+    metadata.execute(table.insert().values(dict(zip(names, under_way, strict=True))))
+    page = html(client, f"korningar/{demo.BATCH}")
+    assert "Ett återtagande är påbörjat" in page
+    assert "/aterta" not in page
+    assert client.post(BACK, headers={"Authorization": "Bearer x"}, follow_redirects=False).status_code == 303
+    assert begun == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://elsewhere.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_a_form_of_another_site_begins_nothing(
+    client: TestClient, begun: list[dict[str, Any]], headers: dict[str, str]
+) -> None:
+    client.cookies.update(COOKIE)
+    (action,) = re.findall(r'<form method="post" action="([^"]+)">', html(client, f"korningar/{demo.BATCH}"))
+    ours = f"/migrering/korningar/{action}"
+    assert client.post(ours, headers=headers, follow_redirects=False).status_code == 403
+    for without_mark in (BACK, f"{BACK}?marke=", f"{BACK}?marke={'0' * 64}"):
+        assert client.post(without_mark, follow_redirects=False).status_code == 403
+    assert begun == []
+    assert client.post(ours, headers={"Origin": "null"}, follow_redirects=False).status_code == 303
+
+
+def test_a_user_that_may_not_trigger_the_withdrawal_begins_none(
+    client: TestClient, begun: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise HTTPException(403)
+
+    inside: Any = client.app
+    inside.routes[-1].app.dependency_overrides[may_begin_withdrawals] = refuse
+    assert client.post(BACK, headers={"Authorization": "Bearer x"}, follow_redirects=False).status_code == 403
+    assert begun == []

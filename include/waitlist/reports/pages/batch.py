@@ -150,6 +150,8 @@ class BatchPage:
     """The last hand-off; None where it was not handed off."""
     hands_off: bool = False
     """The settings name a place for hand-offs."""
+    withdrawing: bool = False
+    """A run that asks whether to withdraw it is under way."""
 
 
 def read_batches(store: StagingStore, page: int) -> BatchList:
