@@ -77,6 +77,8 @@ def addresses(made: FastAPI) -> Iterator[Address]:
     for route in made.routes:
         need = access.need_of(route)
         assert need is not None, f"{route} does not declare what it needs"
+        if "GET" not in route.methods:  # type: ignore[attr-defined]
+            continue
         template = str(route.path)  # type: ignore[attr-defined]
         places = dict.fromkeys(re.findall(r"{(\w+)", template))
         units = (OWN, NEXT, NO_UNIT, OWN.lower(), f" {NEXT}", NOWHERE) if "unit" in places else (None,)

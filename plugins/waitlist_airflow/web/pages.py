@@ -119,7 +119,8 @@ class Pages:
             ) -> Response:
                 return await read_apart(request, site, reading)
 
-            needed = [Depends(refuse) for refuse in (Requires(need), *may, from_our_page)]
+            refusals: list[Callable[..., Any]] = [Requires(need), *may, from_our_page]
+            needed = [Depends(refuse) for refuse in refusals]
             self.router.add_api_route(path, after_it, methods=["POST"], dependencies=needed, response_model=None)
             return read
 
