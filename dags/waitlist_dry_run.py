@@ -3,7 +3,8 @@
 Reads every waitlist post from PMO as of a date, checks it, gives it exactly one disposition, stages the booking
 requests that could be migrated and proves that everything adds up. Nothing is released to Millennium.
 
-1. `open_batch` fixes the run's as-of date, units and version of the rules. After the last go-live it skips the run.
+1. `open_batch` fixes the run's as-of date, units and version of the rules. After the last go-live it skips the run,
+   once no released post is open.
 2. `plan_extract` counts PMO's posts and divides them into partitions by `post_id`.
 3. `extract` (one task for each partition) reads a partition over ODBC into a Parquet snapshot.
 4. `check_contract` stops the run when the extract breaks its contract.
@@ -20,6 +21,8 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 10. `conclude` ends every run: it fails unless the batch is verified, in any state of the other steps.
 11. `verify_releases` runs beside all of these, also after the last go-live. It proves that the released rows are
    still exactly what was approved.
+12. `watch_receipts` runs beside them too. It sends the leads a message about released posts that the receiver has not
+   answered, or has accepted and not booked in time.
 
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
@@ -95,6 +98,7 @@ def waitlist_dry_run() -> None:
     chain(night["verify"], [steps.report(KIND), steps.watch_gates(KIND)])
     wiring.end(KIND, night.values())
     steps.verify_releases()
+    steps.watch_receipts()
 
 
 waitlist_dry_run()

@@ -82,5 +82,9 @@ class HandOffError(WaitlistError):
     """A hand-off cannot be written or removed: its folder or store did not answer, or is not as it should be."""
 
 
+class ReceiptError(WaitlistError):
+    """The folder of receipts cannot be read, or a file in it cannot be moved; a rerun goes on from there."""
+
+
 class WorkListError(WaitlistError):
     """Work lists cannot be written, because of the folder or of posts that do not add up; no partial list remains."""

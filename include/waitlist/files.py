@@ -230,6 +230,29 @@ def make_folder(folder: UPath) -> None:
         _asked(lambda: folder.fs.makedirs(folder.path, exist_ok=True))
 
 
+def names_in(folder: UPath) -> list[str]:
+    """Return the names of what is directly in a folder, sorted; empty where there is no such folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    folder.fs.invalidate_cache(folder.path)
+    try:
+        found = _asked(lambda: folder.fs.ls(folder.path, detail=False))
+    except FileNotFoundError:
+        return []
+    return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
+
+def move_file(source: UPath, target: UPath) -> None:
+    """Give a file another name in the same folder or store; a link is moved, and not what it leads to.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    _asked(lambda: _rename(source.fs, source.path, target.path))
+
+
 def remove_file(path: UPath) -> None:
     """Remove a file, if it is there.
 

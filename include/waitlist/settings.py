@@ -163,6 +163,12 @@ class Settings(BaseSettings):
     """Folder in which the work lists of each batch have a folder named by the batch; if empty, none are written."""
     handoff_url: str | None = None
     """Folder or object-store URL in which a released batch is handed off; if empty, nothing is written."""
+    receipts_url: str | None = None
+    """Folder or object-store URL from which receipts are taken; if empty, only the inbox is read."""
+    receipt_hours: int = Field(24, ge=1, le=24 * 90)
+    """Hours after the release from which the leads get a message about unanswered posts."""
+    late_days: int = Field(14, ge=0, le=366)
+    """A post that is not booked is late when fewer days than these are left until Boka före."""
     rules: RuleSettings = Field(default_factory=RuleSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
     person_service: PersonServiceSettings = Field(default_factory=PersonServiceSettings)

@@ -22,6 +22,7 @@ _WORTH_A_RETRY = (
     exceptions.StagingError,
     exceptions.HandOffError,
     exceptions.PersonServiceError,
+    exceptions.ReceiptError,
 )
 _NEVER_CURED = (
     exceptions.SourceRefusedError,

@@ -94,6 +94,7 @@ def pipeline() -> "Pipeline":
         snapshots=cast("UPath", ObjectStoragePath(settings.snapshot_url)),
         pmo=pmo_connection_string,
         staging=staging_url,
+        receipts=cast("UPath", ObjectStoragePath(settings.receipts_url)) if settings.receipts_url else None,
         hand_offs=cast("UPath", ObjectStoragePath(settings.handoff_url)) if settings.handoff_url else None,
         person_service=person_service,
     )

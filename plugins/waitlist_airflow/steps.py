@@ -21,6 +21,7 @@ Record = dict[str, Any]
 
 _NIGHTLY = "waitlist_dry_run"
 _WATCH = "waitlist_watch"
+_RECEIPTS = "waitlist_receipts"
 _NOT_HANDED_OFF = "WAITLIST_HANDOFF_URL is not set: nothing is handed off"
 
 
@@ -246,6 +247,22 @@ def watch_nights() -> Record:
     if fault is not None:
         raise fault
     return {} if watch is None else watch.to_record()
+
+
+@task
+@guarded
+def take_receipts() -> Record:
+    """Take the receiver's words from files and from the inbox; send the leads a message about what is faulty."""
+    link = notify.link_to_dag(_RECEIPTS)
+    return runs.pipeline().take_receipts(lambda notice: notify.send(notice, link), now=_now())
+
+
+@task
+@guarded
+def watch_receipts() -> Record:
+    """Send the leads a message about posts that are unanswered, or not booked and late."""
+    link = notify.link_to_dag(_RECEIPTS)
+    return runs.pipeline().watch_receipts(lambda notice: notify.send(notice, link), now=_now())
 
 
 @task

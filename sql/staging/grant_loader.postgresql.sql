@@ -13,7 +13,10 @@ millennium_staging.finding,
 millennium_staging.gate_result,
 millennium_staging.person_name,
 millennium_staging.person_status,
+millennium_staging.post_answer,
 millennium_staging.quality_result,
+millennium_staging.receipt_fault,
+millennium_staging.receipt_reason,
 millennium_staging.released_change,
 millennium_staging.released_post,
 millennium_staging.service_check,
@@ -22,6 +25,9 @@ TO waitlist_loader;
 GRANT INSERT ON
 millennium_staging.access_log,
 millennium_staging.batch_event,
-millennium_staging.hand_off
+millennium_staging.followed_post,
+millennium_staging.hand_off,
+millennium_staging.receipt
 TO waitlist_loader;
+GRANT DELETE ON millennium_staging.receipt_inbox TO waitlist_loader;
 GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;

@@ -28,6 +28,9 @@ from waitlist.judge.persons import ANSWERS
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.release import decisions as release
 from waitlist.release import gates
+from waitlist.release.receipts import inbox, words
+from waitlist.release.receipts import store as receipts
+from waitlist.release.receipts.rows import Receipt
 from waitlist.reports.pages import access_log
 from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, handoffs, persons, retention, schema
 from waitlist.staging.states import EventName
@@ -44,9 +47,11 @@ FIXED = (
     schema.released_change,
     schema.unit_summary,
 )
-TRAILS = (schema.batch_event, schema.access_log, schema.hand_off)
-GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post)
-OF_NO_BATCH = (schema.person_status, schema.person_name, schema.service_rest)
+TRAILS = (schema.batch_event, schema.access_log, schema.hand_off, schema.receipt, schema.followed_post)
+GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason)
+FOLLOWS = (schema.post_answer, schema.receipt_inbox, schema.receipt_fault)
+"""What receipts amount to follows from them, and the inbox is emptied as it is read."""
+OF_NO_BATCH = (schema.person_status, schema.person_name, schema.service_rest, schema.service_check)
 """Replaced whenever the person service is asked; what a batch was judged by is in its folder."""
 LOADER, PASSWORD = "waitlist_loader", "loader"
 
@@ -92,6 +97,12 @@ def fill(store: StagingStore) -> None:
     )
     with store.database.writing() as connection:
         handoffs.record(connection, handed(RELEASED))
+        receipts.keep(connection, [rejected(RELEASED)], releases.LATER)
+
+
+def rejected(batch_id: str) -> Receipt:
+    word = words.Word("0" * 64, words.Outcome.REJECTED, releases.LATER)
+    return Receipt(batch_id, releases.migrating(range(1, 25))[0], word, "Patienten finns redan")
 
 
 def handed(batch_id: str) -> handoffs.HandOff:
@@ -237,7 +248,7 @@ def attacks(dialect: str) -> list[str]:
 
 
 def test_every_table_has_its_guard() -> None:
-    guarded_or_not = {table.name for table in (*GUARDED, *OF_NO_BATCH)}
+    guarded_or_not = {table.name for table in (*GUARDED, *OF_NO_BATCH, *FOLLOWS)}
     assert guarded_or_not == {table.name for table in schema.METADATA.sorted_tables}
 
 
@@ -319,6 +330,10 @@ def test_every_step_of_a_batch_works_with_the_recommended_privileges(
     release.release(store, "third", "lead", releases.REASON, releases.NOW)
     with store.holding("recording the hand-off of", "third") as (connection, _):
         handoffs.record(connection, handed("third"))
+    cells = {"batch_id": "third", "post_id": "1", "outcome": "rejected", "reason": "x"}
+    moment = {"at": releases.LATER.isoformat()}
+    batches.execute(site.store, schema.receipt_inbox.insert().values([{**cells, **moment}, {**cells, "at": ""}]))
+    assert inbox.take(store, releases.LATER) == (1, 1)
     batches.verified(store, NIGHT)
     batches.verified(store, NIGHT)
     for moment in (releases.NOW, releases.LATER):

@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -39,7 +40,14 @@ class CsvTable:
     """The rows of a file and the faults found in it."""
 
     def __init__(
-        self, path: Path, columns: Sequence[str], *, free_text: Collection[str] = (), later: Collection[str] = ()
+        self,
+        path: Path,
+        columns: Sequence[str],
+        *,
+        free_text: Collection[str] = (),
+        later: Collection[str] = (),
+        content: bytes | None = None,
+        renamed: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Read a file.
 
@@ -48,6 +56,9 @@ class CsvTable:
             columns: what the header must name, in any order.
             free_text: columns whose cells may have line breaks.
             later: columns that a header from an earlier release lacks; their cells are then empty.
+            content: the bytes of the file, where they have been read already; then only the name of the path counts.
+            renamed: the name in ``columns`` of each column that the header names otherwise; empty for one that is
+                not read.
         """
         self.path = path
         self.rows: list[CsvRow] = []
@@ -56,9 +67,10 @@ class CsvTable:
         self._columns = columns
         self._free_text = free_text
         self._later = frozenset(later)
+        self._renamed = renamed
         self._faults: list[tuple[int, str]] = []
         self._unique: dict[tuple[str, Hashable], int] = {}
-        text = self._text()
+        text = self._text() if content is None else self._text_of(content)
         if text is not None:
             self._read(text)
 
@@ -93,6 +105,9 @@ class CsvTable:
         except OSError as error:
             self._unreadable(1, f"the file cannot be read: {error.strerror}")
             return None
+        return self._text_of(content)
+
+    def _text_of(self, content: bytes) -> str:
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -124,12 +139,14 @@ class CsvTable:
                     self.fault(line, f"separated by {_OTHER_SEPARATORS[other]} where commas are wanted")
                     self._read(text, other)
                     return
-                if not self._has_columns(line, header):
+                header = [self._renamed.get(name, name) for name in header]
+                if not self._has_columns(line, [name for name in header if name or not self._renamed]):
                     return
             elif len(cells) != len(header):
                 self._unreadable(line, f"{len(cells)} fields where the header has {len(header)}")
             else:
-                self._add_row(line, {name: _canonical(name, cell) for name, cell in zip(header, cells, strict=True)})
+                named = ((name, cell) for name, cell in zip(header, cells, strict=True) if name)
+                self._add_row(line, {name: _canonical(name, cell) for name, cell in named})
         if header is None and self.whole:
             self._has_columns(1, [])
 

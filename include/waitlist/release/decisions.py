@@ -318,6 +318,11 @@ def _release_posts(connection: sa.Connection, batch_id: str, now: datetime) -> N
     # In the order of the key: releases that run at the same time wait for each other and cannot deadlock.
     rows = rows.where(request.batch_id == batch_id).order_by(request.post_id)
     connection.execute(released.insert().from_select(["post_id", "batch_id", "row_hash", "released_at"], rows))
+    followed, place = schema.followed_post, schema.disposition
+    same = sa.and_(place.c.batch_id == request.batch_id, place.c.post_id == request.post_id)
+    posts = sa.select(request.batch_id, request.post_id, place.c.enhet_hsa_id, request.begart_slutdatum)
+    posts = posts.outerjoin_from(schema.bokningsbegaran, place, same).where(request.batch_id == batch_id)
+    connection.execute(followed.insert().from_select([column.name for column in followed.columns], posts))
 
 
 def _released(connection: sa.Connection, batch_id: str) -> int:

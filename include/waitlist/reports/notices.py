@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import Final
 
 from waitlist.facts.gates import Gate
+from waitlist.facts.mappings import Mappings
 from waitlist.release.decisions import SHORTEST_REASON
 from waitlist.release.gates import GateResult
+from waitlist.release.receipts.account import Open
 from waitlist.reports.approval import figure
 from waitlist.staging import Batch, BatchState
 from waitlist.swedish.formats import moment, number
-from waitlist.swedish.words import GATE_LABELS
+from waitlist.swedish.words import GATE_LABELS, UNKNOWN_UNIT_NAME
 
 RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -24,6 +26,7 @@ RUN_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "waitlist_withdrawal": "Återtagandet av en överföring",
         "waitlist_retention": "Gallringen av väntelistornas uppgifter",
         "waitlist_watch": "Bevakningen av torrkörningarna",
+        "waitlist_receipts": "Inläsningen av kvittenser",
     }
 )
 """The Swedish name of each DAG's runs."""
@@ -139,6 +142,50 @@ def gates_turned_red(batch: Batch, turned: Sequence[GateResult]) -> Notice:
         f"Vad som ska göras vid varje grind står i {HANDBOOK}.",
     ]
     return Notice(f"Väntelistorna: {what}", "\n".join(lines))
+
+
+def receipts_refused(files: int, rows: int) -> Notice:
+    """Return the message about receipts that could not be taken.
+
+    Args:
+        files: how many files were refused.
+        rows: how many rows of the inbox were faulty.
+    """
+    lines = []
+    if files:
+        lines.append(
+            f"Filer som avvisades: {number(files)}. Inget ur dem är taget. De ligger i mappen refused, och felen står "
+            "rad för rad i en fil bredvid. Be mottagaren rätta och lämna hela filen igen."
+        )
+    if rows:
+        lines.append(f"Rader ur receipt_inbox med fel: {number(rows)}. De ligger i tabellen receipt_fault med felen.")
+    return Notice("Väntelistorna: kvittenser kunde inte tas emot", "\n".join(lines))
+
+
+def not_booked(
+    unanswered: Sequence[tuple[str | None, int]], hours: int, units: Sequence[Open], mappings: Mappings
+) -> Notice:
+    """Return the nightly message about released posts that are unanswered, or not booked in time.
+
+    Args:
+        unanswered: the wave of each batch that has unanswered posts, and their number.
+        hours: how long ago at least those batches were released.
+        units: the open posts by unit.
+        mappings: names of the units.
+    """
+    silent, late = sum(posts for _, posts in unanswered), sum(unit.late for unit in units)
+    parts = [f"obesvarade poster: {number(silent)}"] if silent else []
+    parts += [f"sena att bokas: {number(late)}"] if late else []
+    lines = [f"Överförda för mer än {hours} timmar sedan och obesvarade av mottagaren:"] if silent else []
+    lines += [f"- {f'våg {wave}' if wave else 'utan våg'}: {number(posts)}" for wave, posts in unanswered]
+    lines += ["Mottagna men inte bokade, fast Boka före är nära eller passerat:"] if late else []
+    lines += [
+        f"- {mappings.name_of(unit.enhet_hsa_id) or UNKNOWN_UNIT_NAME}: {number(unit.late)} av {number(unit.posts)}"
+        for unit in units
+        if unit.late
+    ]
+    lines.append(f"Vad som ska göras står i {HANDBOOK}.")
+    return Notice(f"Väntelistorna: {', '.join(parts)}", "\n".join(lines))
 
 
 def approval_waits(batch: Batch, gates: Sequence[GateResult]) -> str:

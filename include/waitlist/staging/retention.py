@@ -23,7 +23,13 @@ from waitlist.staging.events import entry
 
 ACTOR: Final = "waitlist_retention"
 
-_ROWS: Final = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change)
+_ROWS: Final = (
+    schema.bokningsbegaran,
+    schema.disposition,
+    schema.finding,
+    schema.released_change,
+    schema.receipt_reason,
+)
 # The recorded counts of partitions, and the list of files: a rerun creates both again with the rows and the files.
 _ACCOUNTS: Final = (schema.batch_partition, schema.batch_file)
 

@@ -38,6 +38,8 @@ from waitlist.staging.states import BatchKind, BatchState, EventName
 
 SCHEMA: Final = "millennium_staging"
 VERSION_TABLE: Final = "staging_version"
+RECEIPT_COLUMNS: Final = ("batch_id", "post_id", "outcome", "at", "millennium_id", "reason", "booked_for")
+"""The columns of a receipt (contract 5)."""
 OPEN_LOWER: Final = -(2**63)
 """The value for "no lower bound" in the key of ``batch_partition``, which cannot be null."""
 
@@ -333,6 +335,81 @@ hand_off: Final = Table(
     # Checksum, size and number of posts of each file, by its name.
     Column("files", Values, nullable=False),
     Column("references_missing", Integer, nullable=False),
+)
+
+# What follow-up needs of each post that was released; it outlives the batch's rows.
+followed_post: Final = Table(
+    "followed_post",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    Column("enhet_hsa_id", Unicode),
+    Column("boka_fore", Date, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Append-only: what the receiver has said of each post, one row a word. The key is the digest of the word's content.
+receipt: Final = Table(
+    "receipt",
+    METADATA,
+    Column("receipt_key", _key(64), primary_key=True),
+    Column("batch_id", _key(200), nullable=False),
+    Column("post_id", BigInteger, nullable=False),
+    Column("outcome", Unicode(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("millennium_id", Unicode),
+    Column("booked_for", Date),
+    Column("received_at", UtcDateTime, nullable=False),
+    _one_of("outcome", ("accepted", "rejected", "booked", "cancelled")),
+    sqlite_with_rowid=False,
+)
+Index("receipt_of_post", receipt.c.batch_id, receipt.c.post_id)
+
+# Why a post was rejected, in the receiver's words: personal data, which retention removes with the batch's rows.
+receipt_reason: Final = Table(
+    "receipt_reason",
+    METADATA,
+    _batch_id(),
+    Column("receipt_key", _key(64), primary_key=True),
+    Column("reason", Unicode, nullable=False),
+)
+
+# What the receipts of a post amount to (``release.receipts.words``); follows from ``receipt`` and is replaced with it.
+# A post without a row is unanswered.
+post_answer: Final = Table(
+    "post_answer",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    Column("answer", Unicode(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("booked_for", Date),
+    Column("contradictions", Unicode, nullable=False),
+    # Of the last word; null where words contradict each other.
+    Column("receipt_key", Unicode(64)),
+    sqlite_with_rowid=False,
+)
+
+_NUMBERED: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+# Where a receiver may insert its words, as text of any form; a row goes when it has been read.
+receipt_inbox: Final = Table(
+    "receipt_inbox",
+    METADATA,
+    Column("row_no", _NUMBERED, primary_key=True),
+    *(Column(name, Unicode) for name in RECEIPT_COLUMNS),
+    # Otherwise the number of a row that has gone would be used again.
+    sqlite_autoincrement=True,
+)
+
+# Rows of the inbox that could not be taken, with every fault; retention removes them.
+receipt_fault: Final = Table(
+    "receipt_fault",
+    METADATA,
+    Column("row_no", _NUMBERED, primary_key=True, autoincrement=False),
+    *(Column(name, Unicode) for name in RECEIPT_COLUMNS),
+    Column("faults", Unicode, nullable=False),
+    Column("refused_at", UtcDateTime, nullable=False),
 )
 
 # What the person service has answered about a person last, without a name. It belongs to no batch: the answers that

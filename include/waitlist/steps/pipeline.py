@@ -5,12 +5,13 @@ from functools import partial
 
 from waitlist.steps import order
 from waitlist.steps.night import Night
+from waitlist.steps.receipts import Receipts
 from waitlist.steps.run import Request, Run
 from waitlist.steps.upkeep import Upkeep
 from waitlist.steps.wave import Wave
 
 
-class Pipeline(Night, Wave, Upkeep):
+class Pipeline(Night, Wave, Upkeep, Receipts):
     """The steps of every DAG, each idempotent."""
 
     def take_night(self, request: Request, *, now: dt.datetime) -> Run:

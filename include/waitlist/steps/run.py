@@ -21,6 +21,7 @@ from waitlist.exceptions import OutdatedFileError, PersonServiceSetupError, Sett
 from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
 from waitlist.release import gates
+from waitlist.release.receipts import account
 from waitlist.reports.notices import (
     state_sentence,
 )
@@ -32,6 +33,8 @@ from waitlist.source.pu import Address, PersonServiceClient, PersonStatus, askin
 from waitlist.source.replay import SnapshotSource
 from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import IMMUTABLE, StagingStore, persons
+from waitlist.staging.database import refusals_named
+from waitlist.staging.migrate import Standing, standing
 from waitlist.steps import looked_at
 
 log = logging.getLogger(__name__)
@@ -113,6 +116,7 @@ class Steps:
         hand_offs: UPath | None = None,
         person_service: Callable[[], Address] = _nowhere,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        receipts: UPath | None = None,
     ) -> None:
         """Store the settings and connections; nothing is opened before a step needs it.
 
@@ -124,6 +128,7 @@ class Steps:
             hand_offs: the folder in which each released batch is handed off; None: nothing is.
             person_service: returns where the person service is, and as whom it is asked.
             clock: the moment of each call of it; nothing else reads a clock.
+            receipts: the folder from which receipts are taken; None: only the inbox is read.
         """
         self._settings = settings
         self._snapshots = snapshots
@@ -132,6 +137,7 @@ class Steps:
         self._hand_offs = hand_offs
         self._address = person_service
         self._clock = clock
+        self._receipts = receipts
 
     @cached_property
     def facts(self) -> Facts:
@@ -144,14 +150,14 @@ class Steps:
         return StagingStore(self._staging(), connections=self._settings.connections)
 
     def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
-        """Tell whether every unit that has a go-live is live, so that a dry run has no purpose any more.
+        """Tell whether a dry run has no purpose any more: every planned unit is live, and no released post is open.
 
         It is false for a replay, which has a purpose of its own, and for a future as-of date, which is refused and not
         skipped.
         """
         if request.as_of is None or request.reuse_snapshot is not None or request.as_of > day_in_stockholm(now):
             return False
-        return self._is_live_on(request.as_of)
+        return self._is_live_on(request.as_of) and not self._follows()
 
     def opened(self, batch_id: str) -> Run:
         """Return a run as its batch was opened.
@@ -261,6 +267,14 @@ class Steps:
     def _is_live_on(self, day: dt.date) -> bool:
         planned = [unit.driftstart for unit in self.facts.mappings.units.values() if unit.driftstart is not None]
         return bool(planned) and day > max(planned)
+
+    def _follows(self) -> bool:
+        """Return whether a released post is accepted and neither booked nor cancelled."""
+        if standing(self.store.database) is Standing.NONE:
+            return False
+        self.store.migrate()
+        with refusals_named("looking for open posts"), self.store.database.connected() as connection:
+            return bool(account.read_open(connection, dt.date.min))
 
     def _require_looked_at(self, run: Run) -> None:
         """Raise where a suite looked at other rows than the batch holds.

@@ -7,9 +7,10 @@ from upath import UPath
 
 from waitlist.columns.dates import STOCKHOLM, day_in_stockholm
 from waitlist.exceptions import SettingsError
+from waitlist.release.receipts import account
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
-from waitlist.staging import BatchState, persons, retention
+from waitlist.staging import Batch, BatchState, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
@@ -64,6 +65,9 @@ class Upkeep(Steps):
             if batch.state is BatchState.AWAITING_APPROVAL:
                 log.info("batch %s awaits its approval: kept until it is decided", batch.batch_id)
         for batch in retention.expired(batches, on, periods):
+            if self._awaits_receipts(batch):
+                log.info("batch %s has posts that the receiver has not answered: kept until it has", batch.batch_id)
+                continue
             reason = f"older than {periods.of(batch.kind)} days on {on}"
             held = (
                 retention.survey(self.store, batch, places)
@@ -80,3 +84,11 @@ class Upkeep(Steps):
             total["person_answers"] = answers
         log.info("%s in all: %s", verb, total)
         return total
+
+    def _awaits_receipts(self, batch: Batch) -> bool:
+        """Return whether a released batch has posts without an answer, where a receiver answers at all."""
+        if batch.state is not BatchState.RELEASED:
+            return False
+        with refusals_named("counting unanswered posts"), self.store.database.connected() as connection:
+            receives = self._receipts is not None or account.in_use(connection)
+            return receives and not account.is_complete(connection, batch.batch_id)

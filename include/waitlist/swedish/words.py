@@ -351,6 +351,12 @@ WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
             "Administrativa poster som ligger på en SDV-väntelista. Ta bort dem därifrån: ingen patient väntar på "
             "besök, och de migreras inte.",
         ),
+        "rejected_by_millennium": WorkListText(
+            "Avvisade av Millennium",
+            "De här posterna är överförda, men mottagaren har avvisat dem: patienten finns inte på Millenniums "
+            "arbetslista. Boka patienten direkt i Millennium, eller avsluta posten i PMO om patienten inte längre "
+            "väntar.",
+        ),
         "correct_in_millennium": WorkListText(
             "Rätta i Millennium",
             "De här posterna är redan överförda, men PMO säger nu något annat. Rätta bokningsbegäran i Millennium "
@@ -413,6 +419,14 @@ WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
     }
 )
 """What happened in PMO to a post after its release to Millennium, by ``released_change.change``."""
+
+WORK_LIST_REJECTED: Final = RuleText(
+    "Avvisad av mottagaren",
+    "Mottagaren har avvisat posten. Skälet visas inte här, eftersom patienten har skyddade personuppgifter. Boka "
+    "patienten direkt i Millennium.",
+    "Mottagaren har avvisat posten. Mottagarens skäl: ”{detail}”. Boka patienten direkt i Millennium.",
+)
+"""A released post that the receiver has rejected."""
 
 WORK_LIST_HOW_TO_READ: Final = (
     "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from waitlist.access import Need
+from waitlist.columns.dates import day_in_stockholm
 from waitlist.reports.pages.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
 from waitlist.staging import BatchState, StagingStore
 from waitlist_airflow.web.access import WITHDRAWAL, ReaderDep, may_begin_withdrawals
@@ -60,6 +61,9 @@ def batch(
         measured=site.measured_gates(batch_id) or (),
         docs=_docs_of(site, batch_id, "index.html") is not None,
         hands_off=site.settings.handoff_url is not None,
+        receives=site.settings.receipts_url is not None,
+        names=site.mappings.name_of,
+        late_from=day_in_stockholm(datetime.now(UTC)) + timedelta(days=site.settings.late_days),
     )
     return dataclasses.replace(page, withdrawing=_withdrawing(session, site.store, batch_id))
 

@@ -23,6 +23,9 @@ from tests.support.runs import AS_OF, dry_run, pipeline, request
 
 from waitlist import demo
 from waitlist.judge.rules import RULES
+from waitlist.release.receipts import store as receipts
+from waitlist.release.receipts.rows import Receipt
+from waitlist.release.receipts.words import Outcome, Word
 from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.source.pmo import PmoSource
@@ -436,3 +439,27 @@ def test_a_user_that_may_not_trigger_the_withdrawal_begins_none(
     inside.routes[-1].app.dependency_overrides[may_begin_withdrawals] = refuse
     assert client.post(BACK, headers={"Authorization": "Bearer x"}, follow_redirects=False).status_code == 403
     assert begun == []
+
+
+def test_a_released_run_shows_what_the_receiver_has_answered(client: TestClient, made: Made) -> None:
+    page = f"korningar/{demo.BATCH}"
+    assert "Vad mottagaren har svarat" not in html(client, page)
+    assert "ingen mapp är inställd" in words(html(client, page))
+    posts = [row["post_id"] for row in batches.rows(made.store, schema.followed_post)]
+    at = dt.datetime.now(dt.UTC)
+    told = Receipt(demo.BATCH, posts[0], Word("1", Outcome.ACCEPTED, at, "m1"), "Nils Nilsson finns redan")
+    with made.store.database.writing() as connection:
+        receipts.keep(connection, [told], at)
+    try:
+        answer = html(client, page)
+        said = words(answer)
+        assert f"{len(posts)} godkända {len(posts)} läses av Millennium 1 mottagna 0 avvisade" in said
+        assert "är samma poster" in said
+        assert 'aria-label="Mottagna, inte bokade 1' in answer
+        assert "Nilsson" not in answer + str(plain(client, page))
+        unit = plain(client, page)["followed"][0]
+        assert (unit["posts"], unit["name"] in said) == (1, True)
+    finally:
+        with batches.unguarded(made.store) as connection:
+            for table in (schema.receipt, schema.receipt_reason, schema.post_answer):
+                connection.execute(table.delete())

@@ -469,9 +469,39 @@ def test_gone_post_whose_release_is_purged_is_named_by_its_id(place: Site, out: 
     assert (row["Post-id"], row["Namn"], row["Boka före"]) == (1, None, None)
 
 
-def test_database_of_an_earlier_release_has_no_changes(place: Site, out: Path) -> None:
+def rejected(place: Site, post_id: int, reason: str, answer: str = "rejected") -> None:
+    key = f"{post_id:064d}"
+    told = {"batch_id": "pilot", "post_id": post_id, "answer": answer, "at": batches.NOW, "contradictions": ""}
+    batches.execute(place.store, schema.post_answer.insert().values(**told, receipt_key=key))
+    words = {"batch_id": "pilot", "receipt_key": key, "reason": reason}
+    batches.execute(place.store, schema.receipt_reason.insert().values(words))
+
+
+def test_posts_that_the_receiver_rejected_come_with_its_reason(place: Site, out: Path) -> None:
+    released(place, 1, 2, 3, 4)
+    place.stage(
+        {"post_id": 1}, {"post_id": 2}, {"post_id": 3, "sekretess": True}, {"post_id": 4}, released=(1, 2, 3, 4)
+    )
+    changed(place, _1="begart_slutdatum")
+    rejected(place, 1, f"{FORMULA}\n ring")
+    rejected(place, 3, "Nils Nilsson finns redan")
+    rejected(place, 4, "", answer="contradicted")
+    place.write(out)
+    book = book_of(out)
+    first, second = sheets_of(book)["Avvisade av Millennium"]
+    assert (first["Post-id"], first["Anmärkning"]) == (1, "Avvisad av mottagaren")
+    assert f"Mottagarens skäl: ”{FORMULA} ring”." in first["Gör så här"]
+    assert (second["Post-id"], second["Namn"]) == (3, "Sekretess")
+    assert "Nils" not in second["Gör så här"]
+    assert "skyddade personuppgifter" in second["Gör så här"]
+    assert "Rätta i Millennium" not in sheets_of(book)
+    assert counts_of(book)["varav avvisade av Millennium"] == 2
+
+
+@pytest.mark.parametrize("missing", ["released_change", "post_answer"])
+def test_database_of_an_earlier_release_has_no_changes(place: Site, out: Path, missing: str) -> None:
     place.stage(RED)
-    batches.execute(place.store, sa.text("DROP TABLE released_change"))
+    batches.execute(place.store, sa.text(f"DROP TABLE {missing}"))
     assert place.write(out).rows == 1
 
 

@@ -1,6 +1,6 @@
 """Körning: one batch, from the posts in PMO to the rows in staging; every post is accounted for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from waitlist.judge.rules import Disposition
 from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
 from waitlist.release.gates import GateResult, read_gates
+from waitlist.release.receipts.account import Account, approved_posts, in_use, read_account, read_open
 from waitlist.reports.diff import Difference, read_difference
 from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import UnknownError, reading
@@ -123,6 +124,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowedUnit:
+    """A unit with open posts: received, and neither booked nor cancelled."""
+
+    hsa_id: str
+    """Empty for posts without a unit."""
+    name: str
+    posts: int
+    late: int
+    """Of these, posts whose Boka före has passed or is near."""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPage:
     """The page."""
 
@@ -152,6 +165,10 @@ class BatchPage:
     """The settings name a place for hand-offs."""
     withdrawing: bool = False
     """A run that asks whether to withdraw it is under way."""
+    account: Account | None = None
+    """What the receiver has said of the posts; None for a batch that is not released, or where nobody answers."""
+    followed: tuple[FollowedUnit, ...] = ()
+    """Units with open posts, those with late ones first."""
 
 
 def read_batches(store: StagingStore, page: int) -> BatchList:
@@ -188,6 +205,9 @@ def read_batch(
     measured: Sequence[GateResult] = (),
     docs: bool = False,
     hands_off: bool = False,
+    receives: bool = False,
+    late_from: date = date.min,
+    names: Callable[[str], str] = str,
 ) -> BatchPage:
     """Read the page.
 
@@ -201,6 +221,9 @@ def read_batch(
         measured: the gates' results from the end of a dry run.
         docs: whether its Data Docs are there.
         hands_off: whether the settings name a place for hand-offs.
+        receives: whether the settings name a place for receipts.
+        late_from: the first day of Boka före on which an open post is not late.
+        names: returns the name of a unit by its HSA-id.
 
     Raises:
         UnknownError: there is no such batch, or the other cannot be compared with it.
@@ -228,6 +251,11 @@ def read_batch(
             compared=compared,
             purged=any(event.event is EventName.PURGED for event in events),
             docs=docs,
+            account=_account(connection, batch, events, receives=receives),
+            followed=tuple(
+                FollowedUnit(unit.enhet_hsa_id, names(unit.enhet_hsa_id), unit.posts, unit.late)
+                for unit in read_open(connection, late_from, batch_id)
+            ),
             handed=read_latest(connection, batch_id),
             hands_off=hands_off,
         )
@@ -302,6 +330,13 @@ def _accounting(connection: sa.Connection, batch: Batch) -> Accounting:
         migrate=migrate,
         adds_up=batch.posts_extracted == sum(posts.values()) and batch.posts_staged == migrate,
     )
+
+
+def _account(connection: sa.Connection, batch: Batch, events: Sequence[Event], *, receives: bool) -> Account | None:
+    if batch.state is not BatchState.RELEASED or not (receives or in_use(connection)):
+        return None
+    purged = any(event.event is EventName.PURGED for event in events)
+    return read_account(connection, batch, approved_posts(events), purged=purged)
 
 
 def _suites(connection: sa.Connection, batch_id: str, suites: Iterable[Suite]) -> tuple[CheckedSuite, ...]:

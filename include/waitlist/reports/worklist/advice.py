@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from waitlist.exceptions import WorkListError
 from waitlist.judge.rules import DISPOSITIONS, RULES, Code, Disposition, Severity
-from waitlist.swedish.words import REQUEST_LABELS, WORK_LIST_CHANGES, finding_text, rule_label
+from waitlist.swedish.words import REQUEST_LABELS, WORK_LIST_CHANGES, WORK_LIST_REJECTED, finding_text, rule_label
 
 
 class Sheet(StrEnum):
@@ -29,6 +29,8 @@ class Sheet(StrEnum):
     """Posts that migrate with a finding that should be checked."""
     TAKE_OFF_SDV_LIST = "take_off_sdv_list"
     """Administrative posts that are on an SDV list."""
+    REJECTED_BY_MILLENNIUM = "rejected_by_millennium"
+    """Released posts that the receiver has rejected."""
     CORRECT_IN_MILLENNIUM = "correct_in_millennium"
     """Released posts that have since been changed or closed in PMO."""
     PLAN_UNIT = "plan_unit"
@@ -155,6 +157,17 @@ def advise_change(change: str, columns: str) -> Advice:
     named = ", ".join(REQUEST_LABELS.get(name, name) for name in columns.split(", ") if name)
     action = text.with_detail.format(detail=named) if text.with_detail and named else text.action
     return Advice(Sheet.CORRECT_IN_MILLENNIUM, text.label, action, "", recommends=False, names_branch=False)
+
+
+def advise_rejected(reason: str) -> Advice:
+    """Return the texts of the row of a released post that the receiver has rejected.
+
+    Args:
+        reason: the receiver's reason, personal data; empty where it may not be shown.
+    """
+    text = WORK_LIST_REJECTED
+    action = text.with_detail.format(detail=reason) if text.with_detail and reason else text.action
+    return Advice(Sheet.REJECTED_BY_MILLENNIUM, text.label, action, "", recommends=False, names_branch=False)
 
 
 def _lines(texts: Iterable[str]) -> str:

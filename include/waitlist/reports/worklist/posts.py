@@ -19,9 +19,9 @@ from waitlist.exceptions import WorkListError
 from waitlist.facts.mappings import Mappings, is_hsa_id
 from waitlist.judge.rules import Code, Disposition
 from waitlist.reports.readiness import Readiness
-from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change
+from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change, advise_rejected
 from waitlist.reports.worklist.rows import Aside, make_rows, one_line
-from waitlist.reports.worklist.sources import Snapshot, StagedPosts, knows_changes
+from waitlist.reports.worklist.sources import Snapshot, StagedPosts, knows_changes, knows_receipts
 from waitlist.staging import READABLE, Batch, StagingStore
 from waitlist.staging.database import refusals_named
 
@@ -92,10 +92,10 @@ class Gathering:
         """
         batch = self._readiness.batch
         done = 0
-        knows = knows_changes(store)
+        knows = {"knows_changes": knows_changes(store), "knows_receipts": knows_receipts(store)}
         with self._aside:
             with refusals_named(f"reading batch {batch.batch_id}"), store.database.reading() as read:
-                staged = StagedPosts(read, batch.batch_id, knows_changes=knows)
+                staged = StagedPosts(read, batch.batch_id, **knows)
                 for posts in snapshot.chunks():
                     self._add(posts, staged)
                     done += posts.num_rows
@@ -118,7 +118,7 @@ class Gathering:
         units = self._unit_indices(dispositions["enhet_hsa_id"])
         self._count(units, dispositions["disposition"])
         self._note_units(units, posts["enhet"], dispositions["driftstart"])
-        changes = staged.changes(first, last)
+        changes, rejected = staged.changes(first, last), staged.rejected(first, last)
         findings = _by_post(staged.findings(first, last), ids)
         dispositions_of = map(Disposition, dispositions["disposition"].to_pylist())
         advices: list[Advice] = []
@@ -128,7 +128,11 @@ class Gathering:
         ):
             found = findings.get(post_id, ())
             change = changes.get(post_id)
-            advice = advise(disposition, found) if change is None else advise_change("changed", change)
+            if post_id in rejected:
+                hidden = posts["sekretess"][place].as_py() is not False or any(it.rule == _PROTECTED for it in found)
+                advice: Advice | None = advise_rejected("" if hidden else rejected[post_id])
+            else:
+                advice = advise(disposition, found) if change is None else advise_change("changed", change)
             if advice is not None:
                 self._note_row(unit, advice, found)
                 if self._wants(unit):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
+from waitlist.release.receipts.words import Answer
 from waitlist.reports.worklist.rows import POSTS
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.earlier_files import files_of
@@ -30,6 +31,7 @@ _FINDINGS: Final = pa.schema(
     {"post_id": pa.int64(), "rule": pa.string(), "severity": pa.string(), "detail": pa.string()}
 )
 _CHANGES: Final = pa.schema({"post_id": pa.int64(), "columns": pa.string()})
+_REASONS: Final = pa.schema({"post_id": pa.int64(), "reason": pa.string()})
 _GONE: Final = pa.schema(
     {
         "post_id": pa.int64(),
@@ -93,11 +95,12 @@ def find_snapshot(store: StagingStore, batch: Batch, snapshots: UPath) -> Snapsh
 class StagedPosts:
     """The rows of a batch's posts in staging, read one range of keys at a time."""
 
-    def __init__(self, read: Read, batch_id: str, *, knows_changes: bool) -> None:
-        """Read with ``read``; ``knows_changes`` is whether the database has the report of changes after release."""
+    def __init__(self, read: Read, batch_id: str, *, knows_changes: bool, knows_receipts: bool = False) -> None:
+        """Read with ``read``; the others are whether the database has the changes after release, and receipts."""
         self._read = read
         self._batch_id = batch_id
         self._knows_changes = knows_changes
+        self._knows_receipts = knows_receipts
 
     def dispositions(self, first: int, last: int) -> pa.Table:
         """Return the dispositions of the posts ``first <= post_id <= last``, in that order."""
@@ -121,6 +124,28 @@ class StagedPosts:
         )
         found = self._whole(query, _CHANGES)
         return dict(zip(found["post_id"].to_pylist(), found["columns"].to_pylist(), strict=True))
+
+    def rejected(self, first: int, last: int) -> dict[int, str]:
+        """Return the receiver's reason for each of these posts that it rejected last; personal data."""
+        if not self._knows_receipts:
+            return {}
+        answer, post, reason = schema.post_answer, schema.released_post, schema.receipt_reason
+        query = (
+            sa.select(answer.c.post_id, reason.c.reason)
+            # A post that was withdrawn meanwhile, or is free, is judged again.
+            .join(post, sa.and_(post.c.post_id == answer.c.post_id, post.c.batch_id == answer.c.batch_id))
+            .join(
+                reason,
+                sa.and_(reason.c.batch_id == answer.c.batch_id, reason.c.receipt_key == answer.c.receipt_key),
+                isouter=True,
+            )
+            .where(answer.c.answer == Answer.REJECTED.value, answer.c.post_id.between(first, last))
+        )
+        found = self._whole(query, _REASONS)
+        return {
+            post_id: " ".join((told or "").split())
+            for post_id, told in zip(found["post_id"].to_pylist(), found["reason"].to_pylist(), strict=True)
+        }
 
     def gone(self) -> Iterator[pa.Table]:
         """Yield the posts in Millennium that PMO no longer has, with the columns ``rows.POSTS`` as released."""
@@ -175,6 +200,14 @@ class StagedPosts:
 
 def knows_changes(store: StagingStore) -> bool:
     """Tell whether the database has the report of changes; one of an earlier release lacks it until its next run."""
-    table = schema.released_change
+    return _has_table(store, schema.released_change)
+
+
+def knows_receipts(store: StagingStore) -> bool:
+    """Tell whether the database has receipts; one of an earlier release lacks them until its next run."""
+    return _has_table(store, schema.post_answer)
+
+
+def _has_table(store: StagingStore, table: sa.Table) -> bool:
     with store.database.connected() as connection:
         return sa.inspect(connection).has_table(table.name, schema=store.database.schema)

@@ -76,10 +76,13 @@ _SUMMARY_ORDER: Final = (
 )
 """Dispositions that need an action come first."""
 _SIDE_SHEETS: Final = {
-    Disposition.PLAN_UNIT: (Sheet.PLAN_UNIT, "varav att rätta redan nu"),
-    Disposition.MIGRATE: (Sheet.CHECK, "varav att kontrollera"),
-    Disposition.LEAVE: (Sheet.TAKE_OFF_SDV_LIST, "varav på en SDV-väntelista"),
-    Disposition.ALREADY_RELEASED: (Sheet.CORRECT_IN_MILLENNIUM, "varav att rätta i Millennium"),
+    Disposition.PLAN_UNIT: ((Sheet.PLAN_UNIT, "varav att rätta redan nu"),),
+    Disposition.MIGRATE: ((Sheet.CHECK, "varav att kontrollera"),),
+    Disposition.LEAVE: ((Sheet.TAKE_OFF_SDV_LIST, "varav på en SDV-väntelista"),),
+    Disposition.ALREADY_RELEASED: (
+        (Sheet.REJECTED_BY_MILLENNIUM, "varav avvisade av Millennium"),
+        (Sheet.CORRECT_IN_MILLENNIUM, "varav att rätta i Millennium"),
+    ),
 }
 """Dispositions of which only some posts are on a sheet."""
 
@@ -251,13 +254,14 @@ class _Layout:
             explained = DISPOSITION_TEXTS[disposition]
             if self._live and disposition is Disposition.FIX_IN_PMO:
                 explained = WORK_LIST_FIX_WHEN_LIVE
-            side, part = _SIDE_SHEETS.get(disposition, (None, ""))
+            sides = _SIDE_SHEETS.get(disposition, ())
             row += 1
-            sheet = Sheet(disposition.value) if side is None else None
+            sheet = None if sides else Sheet(disposition.value)
             self._line(page, row, (DISPOSITION_LABELS[disposition], posts, explained.meaning, explained.action), sheet)
-            if side is not None and (some := self._rows_of(side)):
-                row += 1
-                self._line(page, row, (part, some, "", WORK_LIST_TEXTS[side].action), side, form="part")
+            for side, part in sides:
+                if some := self._rows_of(side):
+                    row += 1
+                    self._line(page, row, (part, some, "", WORK_LIST_TEXTS[side].action), side, form="part")
         row += 1
         self._line(page, row, ("Summa", sum(unit.posts.values()), "", ""), None, form="sum")
         if unit.gone:

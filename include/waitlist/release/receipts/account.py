@@ -1,0 +1,159 @@
+"""The three-way account of a released batch, and the posts that are followed until they are booked.
+
+By key: approved = shown in the view = accepted + rejected + unanswered. Nothing here is a state of the batch.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from waitlist.release.receipts.words import ACCEPTED, Answer
+from waitlist.staging import Batch, BatchState, EventName, schema
+
+UNANSWERED: Final = frozenset({Answer.UNANSWERED, Answer.CONTRADICTED})
+"""Answers that count as unanswered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The posts of a released batch, counted by what the receiver has said of each."""
+
+    approved: int
+    """As the approval bound them."""
+    shown: int | None
+    """Rows of the view; None where retention has removed the batch's rows."""
+    differing: int
+    """Posts that are in only one of the view and the list that is followed; 0 where the rows are gone."""
+    answers: Mapping[Answer, int]
+    """Posts by answer, those without a word included; their sum is what is followed."""
+
+    @property
+    def accepted(self) -> int:
+        """Posts whose last word is accepted, booked or cancelled."""
+        return sum(self.answers[answer] for answer in ACCEPTED)
+
+    @property
+    def rejected(self) -> int:
+        """Posts that were rejected."""
+        return self.answers[Answer.REJECTED]
+
+    @property
+    def unanswered(self) -> int:
+        """Posts without a word, or with words that contradict each other."""
+        return sum(self.answers[answer] for answer in UNANSWERED)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the three ways are the same posts."""
+        followed = self.accepted + self.rejected + self.unanswered
+        return self.approved == followed and self.shown in {None, followed} and not self.differing
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Posts of a unit that the receiver has accepted and neither booked nor cancelled."""
+
+    enhet_hsa_id: str
+    posts: int
+    late: int
+    """Of these, posts whose Boka före has passed or is near."""
+
+
+def in_use(connection: sa.Connection) -> bool:
+    """Return whether a receiver has ever said anything."""
+    tables = (schema.receipt, schema.receipt_inbox, schema.receipt_fault)
+    return any(connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() for table in tables)
+
+
+def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purged: bool) -> Account:
+    """Return the account of a released batch.
+
+    Args:
+        connection: of the staging database.
+        batch: the batch.
+        approved: the number of posts that the approval bound.
+        purged: whether retention has removed its rows.
+    """
+    followed, view = schema.followed_post, schema.bokningsbegaran_released
+    answers = dict.fromkeys(Answer, 0)
+    for answer, posts in connection.execute(_by_answer(batch.batch_id)):
+        answers[Answer(answer)] = int(posts)
+    if purged:
+        return Account(approved, None, 0, answers)
+    shown = sa.select(sa.func.count()).select_from(view).where(view.c.batch_id == batch.batch_id)
+    return Account(
+        approved,
+        int(connection.scalar(shown) or 0),
+        _only_in(connection, view, followed, batch.batch_id) + _only_in(connection, followed, view, batch.batch_id),
+        answers,
+    )
+
+
+def read_unanswered(connection: sa.Connection, before: dt.datetime) -> list[tuple[str | None, int]]:
+    """Return the wave of each batch that was released before a moment and has unanswered posts, and their number."""
+    batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
+    told = answer.c.answer.is_(None) | (answer.c.answer == Answer.CONTRADICTED.value)
+    query = (
+        sa.select(batch.wave, sa.func.count())
+        .select_from(followed.join(schema.batch, batch.batch_id == followed.c.batch_id))
+        .outerjoin(answer, _same(followed, answer))
+        .where(batch.state == BatchState.RELEASED.value, batch.released_at < before, told)
+        .group_by(batch.batch_id, batch.wave, batch.released_at)
+        .order_by(batch.released_at, batch.batch_id)
+    )
+    return [(wave, int(posts)) for wave, posts in connection.execute(query)]
+
+
+def read_open(connection: sa.Connection, late_from: dt.date, *batch_ids: str) -> list[Open]:
+    """Return the open posts of each unit, units with late ones first.
+
+    Args:
+        connection: of the staging database.
+        late_from: the first day of Boka före on which a post is not late.
+        batch_ids: the batches; without any, all that are released.
+    """
+    batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
+    late = sa.func.sum(sa.case((followed.c.boka_fore < late_from, 1), else_=0))
+    unit = sa.func.coalesce(followed.c.enhet_hsa_id, "")
+    query = (
+        sa.select(unit, sa.func.count(), late)
+        .select_from(followed.join(answer, _same(followed, answer)))
+        .join(schema.batch, batch.batch_id == followed.c.batch_id)
+        .where(batch.state == BatchState.RELEASED.value, answer.c.answer == Answer.ACCEPTED.value)
+        .group_by(unit)
+    )
+    if batch_ids:
+        query = query.where(batch.batch_id.in_(batch_ids))
+    found = [Open(key, int(posts), int(near)) for key, posts, near in connection.execute(query)]
+    return sorted(found, key=lambda unit: (-unit.late, -unit.posts, unit.enhet_hsa_id))
+
+
+def is_complete(connection: sa.Connection, batch_id: str) -> bool:
+    """Return whether no post of a batch is unanswered; True for a batch of which nothing is followed."""
+    return not any(Answer(answer) in UNANSWERED for answer, _ in connection.execute(_by_answer(batch_id)))
+
+
+def approved_posts(events: Any) -> int:  # noqa: ANN401 - the entries of the audit trail
+    """Return how many posts the last approval request bound; 0 where approval was not asked for."""
+    asked = [event for event in events if event.event is EventName.AWAITING_APPROVAL]
+    return int(asked[-1].details["posts"]) if asked else 0
+
+
+def _by_answer(batch_id: str) -> sa.Select[str, int]:
+    followed, answer = schema.followed_post, schema.post_answer
+    told = sa.func.coalesce(answer.c.answer, Answer.UNANSWERED.value)
+    query = sa.select(told, sa.func.count()).select_from(followed.outerjoin(answer, _same(followed, answer)))
+    return query.where(followed.c.batch_id == batch_id).group_by(told)
+
+
+def _same(one: sa.Table, other: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(one.c.batch_id == other.c.batch_id, one.c.post_id == other.c.post_id)
+
+
+def _only_in(connection: sa.Connection, one: sa.Table, other: sa.Table, batch_id: str) -> int:
+    joined = one.outerjoin(other, _same(one, other))
+    query = sa.select(sa.func.count()).select_from(joined).where(one.c.batch_id == batch_id, other.c.post_id.is_(None))
+    return int(connection.scalar(query) or 0)
