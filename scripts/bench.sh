@@ -7,5 +7,9 @@ for name in ${!WAITLIST_@} ${!AIRFLOW_CONN_@}; do unset "$name"; done
 read -ra sizes <<<"${SIZES:-}"
 read -ra databases <<<"${DATABASES:-}"
 read -ra what <<<"${WHAT:-}"
-PYTHONPATH="$ROOT:$PYTHONPATH" python -m benchmarks ${sizes:+--sizes "${sizes[@]}"} \
+export PYTHONPATH="$ROOT:$PYTHONPATH"
+if [[ ${WHAT:-} == persons ]]; then
+    exec python -m benchmarks.persons ${sizes:+--persons "${sizes[0]}"}
+fi
+python -m benchmarks ${sizes:+--sizes "${sizes[@]}"} \
     ${databases:+--databases "${databases[@]}"} ${what:+--what "${what[@]}"} ${RUNS:+--runs "$RUNS"}

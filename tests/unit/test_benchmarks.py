@@ -9,7 +9,10 @@ from contextlib import suppress
 
 import psutil
 import pytest
+from benchmarks import persons
 from tests.support.airflow_home import ROOT
+
+from waitlist.simulator.persons import check_digit
 
 _WORK = """
 import psutil
@@ -34,6 +37,17 @@ def test_an_interrupt_sent_to_the_benchmark_alone_ends_the_work_that_it_measures
     finally:
         with suppress(ProcessLookupError):
             os.killpg(benchmark.pid, signal.SIGKILL)
+
+
+def test_the_numbers_that_are_asked_about_are_nobodys() -> None:
+    numbers = persons.numbers(0, 250_000)
+    assert len(set(numbers)) == 250_000
+    assert [number for number in numbers if check_digit(number[2:11]) == number[11]] == []
+
+
+def test_the_producers_limit_is_shared_by_the_callers() -> None:
+    row = {"asked": 5_000, "calls": 12, "callers": 4}
+    assert persons.floor(row) == pytest.approx((5_000 * 0.02 + 10 * 0.1) / 4)
 
 
 def _started_by(pid: int) -> psutil.Process:
