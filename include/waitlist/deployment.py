@@ -63,7 +63,8 @@ class Facts:
         """
         found = MappingFiles.read(settings.mappings_dir)
         refuse_faults(settings.mappings_dir, found.faults)
-        return cls(found.mappings, found.limits, quality.load_suites(settings.expectations_dir), settings.rules)
+        limits = {**found.limits, **({Gate.PERSONS_NOT_ASKED: 0.0} if settings.rules.asks_persons else {})}
+        return cls(found.mappings, limits, quality.load_suites(settings.expectations_dir), settings.rules)
 
     @cached_property
     def digests(self) -> Mapping[str, str]:

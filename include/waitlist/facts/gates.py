@@ -34,10 +34,15 @@ class Gate(StrEnum):
     """Days from the latest dry run of the same units to the batch's as-of date."""
     TARGET_REFS_MISSING = "target_refs_missing"
     """Places and visit types of the batch's booking requests without a reference in ``millennium_refs.csv``."""
+    PERSONS_NOT_ASKED = "persons_not_asked"
+    """Posts that wait, and about whose person the person service has not answered; an approver cannot override it."""
 
 
 OPTIONAL: Final = frozenset({Gate.TARGET_REFS_MISSING})
 """Gates that are off, and not applicable, while ``gates.csv`` has no row for them."""
+
+BY_SETTING: Final = frozenset({Gate.PERSONS_NOT_ASKED})
+"""Gates that a setting turns on, with a limit of zero; ``gates.csv`` has no row for them."""
 
 
 SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
@@ -88,7 +93,7 @@ def read_gates(directory: Path) -> tuple[Mapping[Gate, float], list[str]]:
     if table.whole:
         named = {row.gate for row in found}
         for gate in Gate:
-            if gate not in OPTIONAL and gate not in named:
+            if gate not in OPTIONAL | BY_SETTING and gate not in named:
                 table.fault(1, f"gate: {shown(gate.value)} is missing")
     return MappingProxyType(limits), table.faults()
 
@@ -96,14 +101,15 @@ def read_gates(directory: Path) -> tuple[Mapping[Gate, float], list[str]]:
 def digest(limits: Mapping[Gate, float]) -> str:
     """Return the SHA-256, in hex, of the thresholds; owners, notes and the order of rows do not change it.
 
-    A gate that is off changes nothing either: a batch stays valid when a release brings a new gate.
+    A gate that is off changes nothing either: a batch stays valid when a release brings a new gate. Nor does one that a
+    setting turns on: the setting is a fact of its own.
     """
-    ordered = {gate.value: limits[gate] for gate in Gate if gate in limits}
+    ordered = {gate.value: limits[gate] for gate in Gate if gate in limits and gate not in BY_SETTING}
     return hashlib.sha256(json.dumps(ordered).encode()).hexdigest()
 
 
 def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:
-    names = tuple(gate.value for gate in Gate)
+    names = tuple(gate.value for gate in Gate if gate not in BY_SETTING)
     for row in table.rows:
         gate, text = row.one_of("gate", names), row.required("threshold")
         row.unique("gate", gate)

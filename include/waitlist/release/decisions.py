@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from waitlist import __version__
 from waitlist.exceptions import ReasonError, RefusedError, StagingError
-from waitlist.facts.gates import OPTIONAL, Gate
+from waitlist.facts.gates import BY_SETTING, OPTIONAL, Gate
 from waitlist.release.gates import GateResult, read_gates, write_gates
 from waitlist.release.proof import (
     GATES,
@@ -345,12 +345,17 @@ def _wait_for_other_releases(connection: sa.Connection) -> None:
 
 def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
     measured = [result.gate for result in gates]
-    if measured != [gate for gate in Gate if gate not in OPTIONAL or gate in measured]:
+    if measured != [gate for gate in Gate if gate not in OPTIONAL | BY_SETTING or gate in measured]:
         raise RefusedError(f"batch {batch_id}: every gate must be measured once, in order: {', '.join(Gate)}")
     if any(result.gate is Gate.ACCOUNTING for result in _failed(gates)):
         raise RefusedError(
             f"batch {batch_id} does not add up any more, so it cannot be approved: "
             "clear the run from the first assess task on"
+        )
+    if any(result.gate is Gate.PERSONS_NOT_ASKED for result in _failed(gates)):
+        raise RefusedError(
+            f"batch {batch_id}: the person service has not answered about everybody who waits, so it cannot be "
+            "approved: clear check_persons and what follows"
         )
 
 

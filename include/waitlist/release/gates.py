@@ -12,9 +12,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.exceptions import SnapshotError
-from waitlist.facts.gates import OPTIONAL, Gate
+from waitlist.facts.gates import BY_SETTING, OPTIONAL, Gate
 from waitlist.facts.mappings import Mappings
-from waitlist.judge.rules import Disposition
+from waitlist.judge.rules import Code, Disposition
 from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.release.references import missing_references
 from waitlist.source.batch_files import BatchFiles
@@ -71,6 +71,7 @@ def evaluate(
         Gate.UNITS_WITHOUT_GO_LIVE: lambda: _without_go_live(scope, mappings),
         Gate.UNHANDLED_SHARE: lambda: _unhandled(scope),
         Gate.DRY_RUN_AGE_DAYS: lambda: None if before is None else (scope.batch.as_of - before.as_of).days,
+        Gate.PERSONS_NOT_ASKED: lambda: _not_asked(store, batch_id),
         Gate.TARGET_REFS_MISSING: lambda: len(missing_references(store, batch_id, mappings.references)),
     }
     results = []
@@ -84,7 +85,7 @@ def evaluate(
 def off(results: Iterable[GateResult]) -> list[Gate]:
     """Return the gates that a batch was not measured by: they were off."""
     measured = {result.gate for result in results}
-    return [gate for gate in Gate if gate in OPTIONAL and gate not in measured]
+    return [gate for gate in Gate if gate in OPTIONAL | BY_SETTING and gate not in measured]
 
 
 def stored(store: StagingStore, batch_id: str) -> list[GateResult]:
@@ -205,6 +206,13 @@ def _deviation(store: StagingStore, scope: _Scope, before: Batch) -> float | Non
         counts = posts_by_disposition(connection, before.batch_id, scope.batch.units)
     then = sum(sum(count.values()) for count in counts.values())
     return abs(scope.total - then) / then if then else None
+
+
+def _not_asked(store: StagingStore, batch_id: str) -> int:
+    table = schema.finding.c
+    query = sa.select(sa.func.count()).where(table.batch_id == batch_id, table.rule == Code.PU_NOT_ASKED.value)
+    with refusals_named(f"findings of batch {batch_id}"), store.database.connected() as connection:
+        return connection.scalar(query) or 0
 
 
 def _without_go_live(scope: _Scope, mappings: Mappings) -> int:

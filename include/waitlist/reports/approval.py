@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from waitlist.facts.gates import SHARES, Gate
+from waitlist.facts.gates import BY_SETTING, SHARES, Gate
 from waitlist.facts.mappings import Mappings
-from waitlist.judge.rules import RULES, Disposition
+from waitlist.judge.rules import OF_PERSONS, RULES, Disposition
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.release.decisions import SHORTEST_REASON
 from waitlist.release.gates import GateResult, off, stored
@@ -26,6 +26,7 @@ from waitlist.swedish.words import (
     DISPOSITION_TEXTS,
     GATE_LABELS,
     OUTCOME_LABELS,
+    PERSONS_NOT_ASKED,
     UNKNOWN_UNIT_NAME,
     rule_label,
 )
@@ -109,7 +110,16 @@ def _heading(readiness: Readiness) -> list[str]:
         "",
         f"Körning `{batch.batch_id}`",
         "",
+        *_persons(readiness),
     ]
+
+
+def _persons(readiness: Readiness) -> list[str]:
+    """Return what the person service brought about, or that nobody has asked it."""
+    if not readiness.asked_persons:
+        return [f"**{PERSONS_NOT_ASKED}:** ingen patient är kontrollerad mot folkbokföringen.", ""]
+    found = [f"{count.label} {number(count.posts)}" for count in readiness.findings if count.rule in OF_PERSONS]
+    return [f"Kontroll mot Personuppgiftstjänsten, poster: {', '.join(found) or 'inga anmärkningar'}.", ""]
 
 
 def _gates(gates: Sequence[GateResult]) -> list[str]:
@@ -130,7 +140,7 @@ def _gates(gates: Sequence[GateResult]) -> list[str]:
         ),
         right=(1, 2),
     )
-    lines += [f"Av, utan gräns i `gates.csv`: {GATE_LABELS[gate]}.\n" for gate in off(gates)]
+    lines += [f"Av, utan gräns i `gates.csv`: {GATE_LABELS[gate]}.\n" for gate in off(gates) if gate not in BY_SETTING]
     if passed < len(gates):
         lines += [
             f"**En underkänd grind kräver en skriftlig motivering, minst {SHORTEST_REASON} tecken.** "

@@ -188,6 +188,40 @@ def not_booked(
     return Notice(f"Väntelistorna: {', '.join(parts)}", "\n".join(lines))
 
 
+def persons_after_release(batch: Batch, posts: int) -> Notice:
+    """Return the message that the person service says something new of released patients.
+
+    Args:
+        batch: the dry run.
+        posts: how many released posts this is new of, at least one.
+    """
+    which = "en överförd post" if posts == 1 else f"{number(posts)} överförda poster"
+    return Notice(
+        f"Väntelistorna: rätta {which} i Millennium",
+        f"Personuppgiftstjänsten säger något nytt om patienten på {which}, enligt torrkörningen per {batch.as_of}: "
+        "avliden, nytt personnummer, avregistrerad eller skyddade uppgifter. Skicka ingen kallelse förrän "
+        "bokningsbegäran i Millennium är rättad. Posterna står först under Överfört och under Rätta i Millennium i "
+        "enheternas arbetslistor.",
+    )
+
+
+def certificate_expires(ends: dt.datetime, days: int) -> Notice:
+    """Return the message that our certificate for the person service expires soon.
+
+    Args:
+        ends: when it expires.
+        days: how many days are left; not above zero when it has expired.
+    """
+    when = (
+        f"går ut om {days} dagar" if days > 1 else "går ut i morgon" if days == 1 else "har gått ut eller går ut i dag"
+    )
+    return Notice(
+        f"Väntelistorna: certifikatet för Personuppgiftstjänsten {when}",
+        f"Certifikatet gäller till {moment(ends)}. Efter det svarar tjänsten inte, och ingen våg kan överföras. "
+        "Beställ ett nytt, och byt filerna som anslutningen pu i Airflow pekar på.",
+    )
+
+
 def approval_waits(batch: Batch, gates: Sequence[GateResult]) -> str:
     """Return the text of the message about a wave that awaits approval; its subject is the question.
 

@@ -21,6 +21,7 @@ from waitlist.judge import booking_request
 from waitlist.judge.persons import Persons
 from waitlist.judge.posts import Posts, RuleContext
 from waitlist.judge.request_columns import COLUMNS, NAMES
+from waitlist.judge.rules import OF_PERSONS, RULES, Code, Severity, severity
 from waitlist.schema import POSTS, PostIds
 from waitlist.staging import StagingStore, schema
 from waitlist.staging.database import refusals_named
@@ -42,6 +43,10 @@ SCHEMA: Final = pa.schema(
     ]
 )
 """One row per post that differs, in the order of ``post_id``; ``columns`` as in the table ``released_change``."""
+
+PERSONS: Final = tuple(sorted(code.value for code in (*OF_PERSONS, Code.PROTECTED_IDENTITY)))
+"""Among the changed columns, what the person service says of a patient since the release: a rule that blocks, or a new
+mark of protection. Such a post comes first."""
 
 UNIT: Final = "enhet"
 """The name among the changed columns of a post that has moved to another unit."""
@@ -116,6 +121,8 @@ def compare(
     differs["vantar_pa_besok"] = pa.chunked_array([pa.array(~read.waits)])
     differs["nybesok"] = pa.chunked_array([pa.array(read.flag("nybesok"))])
     differs[UNIT] = _moved(before["enhet_hsa_id"], read.column("enhet_hsa_id"))
+    if persons is not None:
+        differs |= _of_persons(read, before, now)
     changed = _changed_posts(before["post_id"], differs)
     missing = released.filter(pc.invert(stays))
     if units is not None:
@@ -188,6 +195,31 @@ def replace_changes(store: StagingStore, batch_id: str, found: Iterable[pa.Table
         for kind in (CHANGED, GONE)
     )
     return Counts(changed, gone)
+
+
+def has_person(columns: str) -> bool:
+    """Tell whether the changed columns of a post have something of ``PERSONS``."""
+    return not set(columns.split(", ")).isdisjoint(PERSONS)
+
+
+def find_persons(store: StagingStore, batch_id: str) -> set[int]:
+    """Return the released posts of whose patients the person service says something new in a batch.
+
+    Raises:
+        StagingError: the database refused.
+    """
+    table = schema.released_change.c
+    query = sa.select(table.post_id, table.columns).where(table.batch_id == batch_id, table.change == CHANGED)
+    with refusals_named(f"changes of batch {batch_id}"), store.database.connected() as connection:
+        return {row.post_id for row in connection.execute(query) if has_person(row.columns)}
+
+
+def _of_persons(read: Posts, before: pa.Table, now: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return where a rule of the person service blocks a released post, and where its mark of protection is new."""
+    blocks = (code for code in OF_PERSONS if severity(RULES[code], read) is Severity.BLOCKS)
+    fired = {code.value: pa.chunked_array([pa.array(RULES[code].predicate(read))]) for code in blocks}
+    protected = pc.and_(pc.fill_null(now["sekretess"], True), pc.invert(pc.fill_null(before["sekretess"], False)))
+    return {**fired, Code.PROTECTED_IDENTITY.value: protected}
 
 
 def _searched(found: pa.Table, search: Search) -> pa.Table:

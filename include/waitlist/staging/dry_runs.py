@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
+from waitlist.judge.rules import EDITION_WITH_PERSONS
 from waitlist.staging import schema
 from waitlist.staging.states import Batch, BatchKind, BatchState
 
@@ -32,6 +33,11 @@ class DryRun:
     """HSA-ids of the units that were read; None for all units."""
     edition: str | None
     """Edition of the rules that it was assessed with (``rules.EDITION``); None: its release had no editions."""
+
+    @property
+    def asked_persons(self) -> bool:
+        """Whether the person service had to be asked."""
+        return self.edition == EDITION_WITH_PERSONS
 
     def has_read(self, units: Collection[str] | None) -> bool:
         """Return whether it has read all the given units; None for every unit."""

@@ -26,7 +26,9 @@ from waitlist.release import gates
 from waitlist.reports import readiness
 from waitlist.reports.notices import (
     Notice,
+    certificate_expires,
     gates_turned_red,
+    persons_after_release,
     turned_red,
 )
 from waitlist.schema import POSTS, PostIds
@@ -35,7 +37,7 @@ from waitlist.source.pmo import Selection
 from waitlist.source.pu import asking
 from waitlist.source.replay import SnapshotSource
 from waitlist.source.snapshot import SnapshotPart, read_part
-from waitlist.staging import IMMUTABLE, BatchKind, changes, persons
+from waitlist.staging import IMMUTABLE, Batch, BatchKind, changes, persons
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 from waitlist.steps import looked_at
 from waitlist.steps.run import Record, Request, Run, Steps
@@ -47,6 +49,10 @@ _LOG_WIDTH: Final = 100
 
 
 _FIRST_DAY: Final = dt.date(2000, 1, 1)
+
+
+_CERTIFICATE_DAYS: Final = (30, 14, 7, 3, 2, 1, 0)
+"""Days before our certificate for the person service expires, at each of which the leads get a message."""
 
 
 _HASHED: Final = ("post_id", "row_hash")
@@ -357,6 +363,8 @@ class Night(Steps):
         asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
         if turned and not asked_for:
             send(gates_turned_red(self.store.batch(run.batch_id), turned))
+        if run.reuse_snapshot is None and not asked_for:
+            self._tell_of_persons(run, before, send)
         failed = [result.gate.value for result in measured if not result.passed]
         gates.write_measured(self._files(run), measured)
         log.info("gates that failed: %s; new among them: %d", ", ".join(failed) or "none", len(turned))
@@ -412,11 +420,30 @@ class Night(Steps):
             if not self._may_ask(as_of, now):
                 faults.append(f"as_of: a migration asks about everybody, and {as_of} is before yesterday")
             try:
-                self._client()
+                self._client().require_valid_certificate()
             except PersonServiceError as error:
                 faults.append(f"connection pu: {error}")
         if faults:
             raise SettingsError("WAITLIST_PU is required, and:\n  " + "\n  ".join(faults))
+
+    def _tell_of_persons(self, run: Run, before: Batch | None, send: Callable[[Notice], object]) -> None:
+        """Send the messages about the person service: on released patients, and on a certificate that ends."""
+        if not self.facts.rules.asks_persons:
+            return
+        known = changes.find_persons(self.store, before.batch_id) if before else set[int]()
+        new = changes.find_persons(self.store, run.batch_id) - known
+        batch = self.store.batch(run.batch_id)
+        if new:
+            send(persons_after_release(batch, len(new)))
+        try:
+            ends = self._client().certificate_ends
+        except PersonServiceError as error:
+            log.warning("our certificate for the person service was not looked at: %s", error)
+            return
+        left = (day_in_stockholm(ends) - day_in_stockholm(batch.started_at)).days
+        left_before = None if before is None else (day_in_stockholm(ends) - day_in_stockholm(before.started_at)).days
+        if any(left <= days and (left_before is None or left_before > days) for days in _CERTIFICATE_DAYS):
+            send(certificate_expires(ends, left))
 
     def _may_ask(self, as_of: dt.date, now: dt.datetime) -> bool:
         return self._settings.person_service.pu_ask_past or not _is_past(as_of, now)

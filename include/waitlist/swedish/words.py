@@ -7,7 +7,7 @@ from typing import Final
 
 from waitlist.facts.gates import Gate
 from waitlist.judge.request_columns import COLUMNS
-from waitlist.judge.rules import RULES, Code, Disposition
+from waitlist.judge.rules import OF_PERSONS, RULES, Code, Disposition
 from waitlist.results import FailureSeverity, Outcome
 
 
@@ -298,6 +298,7 @@ REQUEST_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "enhet": "Enhet",
         "vantar_pa_besok": "Väntar på besök",
         "nybesok": "Nybesök",
+        **{code.value: RULE_TEXTS[code].label for code in (*OF_PERSONS, Code.PROTECTED_IDENTITY)},
     }
 )
 """The names in Millennium and PMO of the columns that a change after release may name."""
@@ -404,12 +405,25 @@ WORK_LIST_MASKED: Final = "Sekretess"
 PERSON_MASKED: Final = "Skyddade personuppgifter"
 """Shown in the dashboard instead of the name and the number of a protected identity."""
 
+PERSON: Final = "person"
+"""What the person service says of a released post's patient; not a kind of ``released_change``."""
+
+PERSONS_NOT_ASKED: Final = "Personuppgiftstjänsten tillfrågades inte"
+"""The note on a run that had not to ask."""
+
 WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
     {
         "changed": RuleText(
             "Ändrad i PMO",
             "Posten har ändrats i PMO efter överföringen. Rätta bokningsbegäran i Millennium.",
             "Har ändrats i PMO efter överföringen: {detail}. Rätta bokningsbegäran i Millennium.",
+        ),
+        PERSON: RuleText(
+            "Kontrollera patienten först",
+            "Personuppgiftstjänsten säger något nytt om patienten efter överföringen. Skicka ingen kallelse förrän "
+            "bokningsbegäran i Millennium är rättad.",
+            "Efter överföringen, enligt Personuppgiftstjänsten: {detail}. Skicka ingen kallelse förrän "
+            "bokningsbegäran i Millennium är rättad eller borttagen.",
         ),
         "gone": RuleText(
             "Avslutad i PMO",
@@ -469,6 +483,7 @@ GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
         Gate.UNHANDLED_SHARE: "Andel poster som ännu inte är hanterade",
         Gate.DRY_RUN_AGE_DAYS: "Dagar sedan föregående torrkörning",
         Gate.TARGET_REFS_MISSING: "Platser och besökstyper utan referens i Millennium",
+        Gate.PERSONS_NOT_ASKED: "Väntande poster utan svar från Personuppgiftstjänsten",
     }
 )
 

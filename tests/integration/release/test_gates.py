@@ -12,7 +12,7 @@ from tests.support.releases import NOW, POSTS
 
 from waitlist import paths
 from waitlist.exceptions import StagingError
-from waitlist.facts.gates import OPTIONAL, Gate
+from waitlist.facts.gates import BY_SETTING, OPTIONAL, Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.quality import CONTRACT, FailureSeverity, Outcome, QualityResult, Suite, load_suites
 from waitlist.release import decisions as release
@@ -78,7 +78,7 @@ def test_wave_that_is_ready_passes_every_gate(store: StagingStore) -> None:
     check_all(store)
     assert measure(store) == {
         Gate.CRITICAL_SUITES: 0, Gate.ACCOUNTING: 0, Gate.EXTRACT_DEVIATION: 0, Gate.UNITS_WITHOUT_GO_LIVE: 0,
-        Gate.UNHANDLED_SHARE: 0, Gate.DRY_RUN_AGE_DAYS: 1, Gate.TARGET_REFS_MISSING: 0,
+        Gate.UNHANDLED_SHARE: 0, Gate.DRY_RUN_AGE_DAYS: 1, Gate.TARGET_REFS_MISSING: 0, Gate.PERSONS_NOT_ASKED: 0,
     }  # fmt: skip
 
 
@@ -278,7 +278,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         for result in passed(dates)
     ]  # fmt: skip
     store.replace_quality(WAVE, "dates", failed)
-    on = {gate: limit for gate, limit in LIMITS.items() if gate not in OPTIONAL}
+    on = {gate: limit for gate, limit in LIMITS.items() if gate not in OPTIONAL | BY_SETTING}
     results = gates.evaluate(store, WAVE, on, mappings=planned(), suites=suites())
     release.request_approval(store, WAVE, results, PIPELINE, NOW)
     named = [posts.unit(FIRST, GO_LIVE, "Pv"), posts.unit(SECOND, GO_LIVE, "Pv")]
@@ -292,6 +292,8 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "Ett avslag stänger körningen.",
         "",
         "Körning `vecka-1`",
+        "",
+        "**Personuppgiftstjänsten tillfrågades inte:** ingen patient är kontrollerad mot folkbokföringen.",
         "",
         "### Grindar: 4 av 6 godkända",
         "",

@@ -17,7 +17,11 @@ from upath import UPath
 
 from waitlist.columns.dates import day_in_stockholm
 from waitlist.exceptions import PersonServiceError, RefusedError, SettingsError, SnapshotError
+from waitlist.facts.gates import Gate
 from waitlist.judge.persons import ANSWERS
+from waitlist.release.gates import stored
+from waitlist.reports.notices import Notice
+from waitlist.reports.pages.released import read_released
 from waitlist.settings import PersonCheck, PersonServiceSettings, PersonsForTests, RuleSettings, Settings
 from waitlist.simulator.person_service import Certificates, Person, PersonService, Switch, make_certificates
 from waitlist.staging import StagingStore, persons, schema
@@ -310,9 +314,9 @@ def now_says(site: Site, person: Person) -> None:
     site.service._people[person.id] = person
 
 
-def awaiting(site: Site) -> Run:
+def awaiting(site: Site, wave: Request = WAVE) -> Run:
     """Take a wave up to its approval; its suites say nothing."""
-    run, numbers = site.extracted(WAVE)
+    run, numbers = site.extracted(wave)
     site.check(run, numbers)
     site.findings(run, numbers)
     verified(site.steps, site.folder, run)
@@ -434,3 +438,84 @@ class TestFaults:
         assert len(site.service.calls) == heard
         site.clock.moment += 5 * MINUTE
         assert site.check(run, numbers)["without_answer"] == 0
+
+
+class TestAfterwards:
+    def test_a_released_patient_who_has_died_comes_first_and_in_the_message_of_the_night(self, site: Site) -> None:
+        run = release(site)
+        site.pmo.run(f"UPDATE vantelistepost SET orsak = 'Nytt' WHERE post_id = {ALIVE + 1}")
+        now_says(site, replace(PEOPLE[-2], reason="AV"))
+        site.clock.moment += DAY
+        asked = request("after", as_of=AS_OF + DAY)
+        dry_run = take_night(site, asked)
+        changed = read_released(site.store, site.steps.facts.mappings, 1)
+        assert [(post.post_id, post.columns) for post in changed.posts] == [
+            (OTHER_NAME + 1, ("PU_DECEASED",)),
+            (ALIVE + 1, ("beskrivning",)),
+        ]
+        told: list[Notice] = []
+        site.steps.watch_gates(dry_run, told.append)
+        assert [notice.subject for notice in told if "Millennium" in notice.subject] == [
+            "Väntelistorna: rätta en överförd post i Millennium"
+        ]
+        again = take_night(site, request("next", as_of=AS_OF + 2 * DAY))
+        told.clear()
+        site.steps.watch_gates(again, told.append)
+        assert not any("Millennium" in notice.subject for notice in told), "it is news once"
+        assert run.batch_id != again.batch_id
+
+    def test_a_new_mark_of_protection_comes_first_too(self, site: Site) -> None:
+        release(site)
+        now_says(site, replace(PEOPLE[0], protected_record=True))
+        site.clock.moment += DAY
+        take_night(site, request("after", as_of=AS_OF + DAY))
+        (post,) = read_released(site.store, site.steps.facts.mappings, 1).posts
+        assert (post.post_id, post.columns) == (ALIVE + 1, ("PROTECTED_IDENTITY", "sekretess"))
+
+    def test_the_approver_reads_what_was_asked_and_that_nobody_was(self, site: Site) -> None:
+        run = awaiting(site)
+        question = site.steps.approval_question(run)
+        assert question is not None
+        assert "Kontroll mot Personuppgiftstjänsten, poster: " in question.body
+        assert "Avliden" in question.body
+        assert Gate.PERSONS_NOT_ASKED in {result.gate for result in stored(site.store, run.batch_id)}
+        site.pu = PersonCheck.OFF
+        off = replace(WAVE, run_id="off")
+        question = site.steps.approval_question(awaiting(site, off))
+        assert question is not None
+        assert "**Personuppgiftstjänsten tillfrågades inte:**" in question.body
+
+    def test_no_reason_gets_a_wave_past_a_patient_without_an_answer(self, site: Site) -> None:
+        run, numbers = site.extracted(WAVE)
+        site.check(run, numbers)
+        site.findings(run, numbers)
+        verified(site.steps, site.folder, run)
+        with site.store.engine.begin() as connection:
+            row = {"batch_id": run.batch_id, "post_id": 1, "rule": "PU_NOT_ASKED", "severity": "info"}
+            connection.execute(schema.finding.insert(), [row])
+        with pytest.raises(RefusedError, match="has not answered about everybody who waits, so it cannot be approved"):
+            site.steps.request_approval(run, now=site.now)
+
+    @pytest.mark.parametrize(("days", "said"), [(31, None), (30, "om 30 dagar"), (1, "i morgon"), (-1, "har gått ut")])
+    def test_the_leads_get_a_message_before_our_certificate_expires(
+        self, site: Site, days: int, said: str | None
+    ) -> None:
+        site.clock.moment += (365 - days) * DAY
+        told: list[Notice] = []
+        site.steps.watch_gates(take_night(site, request("night")), told.append)
+        found = [notice.subject for notice in told if "certifikatet" in notice.subject]
+        assert (said is None) is (found == [])
+        assert all(said and said in subject for subject in found)
+        told.clear()
+        site.steps.watch_gates(take_night(site, request("again")), told.append)
+        assert not any("certifikatet" in notice.subject for notice in told)
+
+
+def take_night(site: Site, asked: Request) -> Run:
+    """Take a dry run up to a verified batch; its suites say nothing."""
+    run, numbers = site.extracted(asked)
+    site.check(run, numbers)
+    site.findings(run, numbers)
+    site.steps.find_changes(run)
+    verified(site.steps, site.folder, run)
+    return run

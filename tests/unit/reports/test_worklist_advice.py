@@ -232,3 +232,21 @@ def test_released_post_that_is_gone_is_reported_as_gone() -> None:
     advice = advise_change("gone", "")
     assert (advice.sheet, advice.label) == (Sheet.CORRECT_IN_MILLENNIUM, "Avslutad i PMO")
     assert "finns inte längre på väntelistan i PMO" in advice.action
+
+
+def test_somebody_found_dead_without_a_reason_gets_the_one_instruction_of_the_deceased() -> None:
+    advice = told(Disposition.HANDLE_MANUALLY, "PU_DECEASED", "PU_DEREGISTERED")
+    assert advice is not None
+    assert advice.action == finding_text("PU_DECEASED", None)
+    assert advice.others == rule_label("PU_DEREGISTERED")
+
+
+def test_what_the_person_service_says_of_a_released_patient_comes_first_and_is_told_apart() -> None:
+    advice = advise_change("changed", "PU_DECEASED, beskrivning")
+    assert advice.comes_first
+    assert advice.label == "Kontrollera patienten först"
+    person, change = advice.action.splitlines()
+    assert "Skicka ingen kallelse" in person
+    assert rule_label("PU_DECEASED") in person
+    assert "Beskrivning" in change
+    assert not advise_change("changed", "beskrivning").comes_first

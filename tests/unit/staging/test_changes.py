@@ -177,7 +177,7 @@ def test_posts_that_were_never_released_are_not_reported() -> None:
 
 def test_every_column_that_may_be_reported_has_its_swedish_name() -> None:
     of_the_request = {name for name in booking_request.SCHEMA.names if name not in {"post_id", "row_hash"}}
-    assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok", "enhet"}
+    assert set(REQUEST_LABELS) == of_the_request | {"vantar_pa_besok", "nybesok", "enhet"} | set(changes.PERSONS)
 
 
 def test_column_that_a_release_did_not_have_is_no_change_by_pmo(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from waitlist.deployment import asks_persons
 from waitlist.judge.rules import Disposition
 from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
 from waitlist.release.gates import GateResult, read_gates
@@ -44,6 +45,8 @@ class Listed:
     finished_at: datetime | None
     replay: bool
     """It judged another batch's snapshot again and did not read PMO."""
+    asked_persons: bool
+    """The person service had to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,7 @@ def _listed(
     table = schema.batch.c
     query = sa.select(
         table.batch_id, table.kind, table.wave, table.as_of, table.state, table.posts_extracted, table.posts_staged,
-        table.started_at, table.finished_at, table.reuse_snapshot,
+        table.started_at, table.finished_at, table.reuse_snapshot, table.facts,
     )  # fmt: skip
     query = query.where(*where).order_by(table.started_at.desc(), table.batch_id).limit(limit).offset(offset)
     return tuple(
@@ -289,6 +292,7 @@ def _listed(
             started_at=row.started_at,
             finished_at=row.finished_at,
             replay=row.reuse_snapshot is not None,
+            asked_persons=asks_persons(row.facts),
         )
         for row in connection.execute(query)
     )

@@ -13,6 +13,7 @@ from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import NoBatchError, ask, reading
 from waitlist.staging import BatchState, EventName, StagingStore, schema
+from waitlist.staging.changes import PERSONS
 from waitlist.staging.dry_runs import DryRun
 from waitlist.staging.events import Event, read_events_of
 
@@ -162,7 +163,7 @@ def _decision(event: Event) -> Decision:
 def _changes(connection: sa.Connection, dry_run: str, mappings: Mappings) -> tuple[ChangeCount, ...]:
     key = (schema.released_post.c.batch_id, schema.disposition.c.enhet_hsa_id, *_WHAT)
     query = _since(dry_run).with_only_columns(*key, sa.func.count().label("posts")).group_by(*key).order_by(*key)
-    return tuple(
+    counts = (
         ChangeCount(
             row.batch_id,
             row.enhet_hsa_id,
@@ -173,11 +174,15 @@ def _changes(connection: sa.Connection, dry_run: str, mappings: Mappings) -> tup
         )
         for row in connection.execute(query)
     )
+    return tuple(sorted(counts, key=lambda count: set(count.columns).isdisjoint(PERSONS)))
 
 
 def _posts(connection: sa.Connection, dry_run: str, mappings: Mappings, paging: Paging) -> tuple[ChangedPost, ...]:
     post_id = schema.released_change.c.post_id
-    query = _since(dry_run).order_by(post_id).limit(paging.size).offset(paging.offset)
+    columns = schema.released_change.c.columns
+    # What the person service says comes first: nobody may be called before it has been looked at.
+    of_person = sa.or_(*(columns.contains(name, autoescape=True) for name in PERSONS))
+    query = _since(dry_run).order_by(sa.case((of_person, 0), else_=1), post_id).limit(paging.size).offset(paging.offset)
     return tuple(
         ChangedPost(post, change, _columns(columns), released_in, hsa_id, _unit(hsa_id, mappings))
         for post, change, columns, released_in, hsa_id in connection.execute(query)

@@ -14,7 +14,15 @@ from typing import Final, NamedTuple
 
 from waitlist.exceptions import WorkListError
 from waitlist.judge.rules import DISPOSITIONS, RULES, Code, Disposition, Severity
-from waitlist.swedish.words import REQUEST_LABELS, WORK_LIST_CHANGES, WORK_LIST_REJECTED, finding_text, rule_label
+from waitlist.staging.changes import PERSONS
+from waitlist.swedish.words import (
+    PERSON,
+    REQUEST_LABELS,
+    WORK_LIST_CHANGES,
+    WORK_LIST_REJECTED,
+    finding_text,
+    rule_label,
+)
 
 
 class Sheet(StrEnum):
@@ -60,6 +68,8 @@ class Advice:
     """Whether the row shows the SDV list that the mapping recommends."""
     names_branch: bool
     """Whether the branch must be written in the post's texts."""
+    comes_first: bool = False
+    """Whether the row comes before all others of its sheet."""
 
 
 _ALWAYS: Final = {
@@ -73,6 +83,8 @@ _UNPLANNED: Final = Code.UNIT_UNPLANNED
 _ON_SDV_LIST: Final = Code.NOT_WAITING_ON_SDV_LIST
 _BRANCH: Final = Code.BRANCH_NOT_IN_TEXT
 _LIVE: Final = Code.UNIT_ALREADY_LIVE
+_DECEASED: Final = Code.PU_DECEASED
+_DEREGISTERED: Final = Code.PU_DEREGISTERED
 # Its severity is information, but its text asks for a check (policy "migrate").
 _STRADDLES: Final = Code.STRADDLES_CUTOFF
 _LEAVING: Final = frozenset(
@@ -105,6 +117,9 @@ def advise(disposition: Disposition, findings: tuple[Finding, ...]) -> Advice | 
     live = any(finding.rule == _LIVE for finding in findings)
     leaves = sheet in _LEAVING or (sheet is Sheet.FIX_IN_PMO and live)
     in_full = [finding for finding in ordered if not leaves or _in_full(disposition, finding, deciding)]
+    if any(finding.rule == _DECEASED for finding in in_full):
+        # A person found dead has no other reason of deregistration, and staff get one instruction.
+        in_full = [finding for finding in in_full if finding.rule != _DEREGISTERED]
     if not in_full:
         raise WorkListError(f"a post is {disposition} and no finding explains it: rows of the batch are missing")
     return Advice(
@@ -153,10 +168,25 @@ def advise_change(change: str, columns: str) -> Advice:
         change: ``changed`` or ``gone``.
         columns: the names of the columns, as in ``released_change``.
     """
-    text = WORK_LIST_CHANGES[change]
-    named = ", ".join(REQUEST_LABELS.get(name, name) for name in columns.split(", ") if name)
-    action = text.with_detail.format(detail=named) if text.with_detail and named else text.action
-    return Advice(Sheet.CORRECT_IN_MILLENNIUM, text.label, action, "", recommends=False, names_branch=False)
+    names = [name for name in columns.split(", ") if name]
+    of_person = [name for name in names if name in PERSONS]
+    others = [name for name in names if name not in PERSONS]
+    told = [_text_of_change(PERSON, of_person)] if of_person else []
+    told += [_text_of_change(change, others)] if others or not told else []
+    return Advice(
+        Sheet.CORRECT_IN_MILLENNIUM,
+        WORK_LIST_CHANGES[PERSON if of_person else change].label,
+        _lines(told),
+        "",
+        recommends=False,
+        names_branch=False,
+        comes_first=bool(of_person),
+    )
+
+
+def _text_of_change(change: str, columns: Iterable[str]) -> str:
+    text, named = WORK_LIST_CHANGES[change], ", ".join(REQUEST_LABELS.get(name, name) for name in columns)
+    return text.with_detail.format(detail=named) if text.with_detail and named else text.action
 
 
 def advise_rejected(reason: str) -> Advice:

@@ -22,6 +22,7 @@ ROWS: Final = pa.schema(
     [
         pa.field("unit", pa.int32(), nullable=False),
         pa.field("sheet", pa.int8(), nullable=False),
+        pa.field("first", pa.bool_(), nullable=False),
         pa.field("undated", pa.bool_(), nullable=False),
         pa.field("from_day", pa.date32()),
         pa.field("fore_day", pa.date32()),
@@ -50,6 +51,7 @@ POSTS: Final = (
 
 _URGENCY: Final = [
     ("sheet", "ascending"),
+    ("first", "descending"),
     ("undated", "descending"),
     ("fore_day", "ascending", "at_start"),
     ("from_day", "ascending", "at_start"),
@@ -91,6 +93,7 @@ def make_rows(
     columns: dict[str, Any] = {
         "unit": pa.array(units, pa.int32()),
         "sheet": pa.array([SHEETS.index(advice.sheet) for advice in advices], pa.int8()),
+        "first": pa.array([advice.comes_first for advice in advices], pa.bool_()),
         "undated": pa.array(np.isnat(from_day) | np.isnat(fore_day)),
         "from_day": pa.array(from_day, pa.date32()),
         "fore_day": pa.array(fore_day, pa.date32()),
@@ -161,8 +164,8 @@ class Aside:
     def read(self, units: int) -> Iterator[tuple[int, pa.Table]]:
         """Yield the index of each unit once with its rows: sheet after sheet, the most urgent posts first.
 
-        Posts with a missing or unreadable date come first. The others are ordered by Boka före, Boka fr.o.m. and post
-        id.
+        Posts whose patient has to be looked at come first, then those with a missing or unreadable date. The others
+        are ordered by Boka före, Boka fr.o.m. and post id.
         """
         for number in range(min(self._count, units)):
             rows = self._take(number)

@@ -136,7 +136,7 @@ class Terms:
     def of_a_past_night(cls, as_of: dt.date, days: int) -> Self:
         """Return the terms of a dry run that asks as of a past day, as a demo does: as if the service told it then."""
         told_at = _midnight(as_of) + _NIGHTLY
-        return cls(_midnight(as_of - dt.timedelta(days)), None, told_at, (as_of, days), told_at)
+        return cls(_midnight(as_of - dt.timedelta(days)), told_at, told_at, (as_of, days), told_at)
 
     @classmethod
     def of_the_past(cls, as_of: dt.date, days: int) -> Self:
