@@ -50,6 +50,7 @@ demo_if_nothing_is_set() {
         if [[ -e $folder/staging.sqlite ]]; then
             echo "on the demo's data in ${folder#"$ROOT"/}: no connection is set"
             demo_site "$folder"
+            export WAITLIST_ACTOR=demo # the name in the demo's access log
             return 0
         fi
     done

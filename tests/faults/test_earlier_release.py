@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.support import batches
+from tests.support import batches, worklists
 from tests.support.runs import AS_OF, NOW, dry_run, pipeline
 from upath import UPath
 
@@ -122,7 +122,15 @@ def test_work_lists_persons_and_what_if_read_the_snapshot_that_it_took(deploymen
         readiness = read_readiness(deployment.store, batch_id, deployment.mappings)
         snapshot = find_snapshot(deployment.store, readiness.batch, deployment.snapshots)
         out = OutFolder(tmp_path / f"lists-{batch_id}", units=None, replace=False)
-        written = write_work_lists(deployment.store, readiness, snapshot, deployment.mappings, out, with_csv=True)
+        written = write_work_lists(
+            deployment.store,
+            readiness,
+            snapshot,
+            deployment.mappings,
+            out,
+            with_csv=True,
+            recording=worklists.unrecorded,
+        )
         assert written.units >= 30
     shown = [post.post_id for post in deployment.units()[0].posts]
     assert set(read_persons(deployment.store, deployment.batches[-1], deployment.snapshots, shown)) == set(shown)

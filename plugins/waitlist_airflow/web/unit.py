@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, HTTPException, Query
@@ -10,13 +11,13 @@ from starlette.responses import Response
 
 from waitlist.access import Need
 from waitlist.judge.rules import RULES, Disposition
-from waitlist.reports.pages.access_log import Action, record
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import UnknownError
 from waitlist.reports.pages.unit import (
     Asked,
     ProtectedPost,
+    ShownRun,
     SortBy,
     Unit,
     Units,
@@ -27,9 +28,11 @@ from waitlist.reports.pages.unit import (
 )
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import find_snapshot, make_work_list
-from waitlist_airflow.web.access import ReaderDep
+from waitlist.staging.access_log import Action, numbers_of, record
+from waitlist.staging.dry_runs import DryRun
+from waitlist_airflow.web.access import Reader, ReaderDep
 from waitlist_airflow.web.pages import Pages
-from waitlist_airflow.web.site import SiteDep
+from waitlist_airflow.web.site import Site, SiteDep
 
 pages: Final = Pages()
 
@@ -88,15 +91,9 @@ def persons(site: SiteDep, reader: ReaderDep, unit: str, asked: AskedDep) -> Uni
         page = read_unit(connection, site.mappings, key, asked)
     batch_id = page.latest.batch_id
     found = read_persons(site.store, batch_id, site.snapshots, [post.post_id for post in page.posts])
-    record(
-        site.store,
-        at=dt.datetime.now(dt.UTC),
-        user_id=reader.user_id,
-        action=Action.PERSONS,
-        batch_id=batch_id,
-        unit=key,
-        posts=len(found),
-    )
+    # A masked patient is not shown.
+    shown = {post_id: person.number for post_id, person in found.items() if not person.protected}
+    _record(site, reader, Action.PERSONS, page.latest, unit=key, patients=shown)
     return dataclasses.replace(page, persons=found)
 
 
@@ -115,15 +112,7 @@ def protected(site: SiteDep, reader: ReaderDep, unit: str, post: PostId) -> Prot
     found = read_persons(site.store, batch_id, site.snapshots, [shown.post_id for shown in page.posts], masked=False)
     if post not in found:
         raise UnknownError("the unit has no such post in the latest dry run")
-    record(
-        site.store,
-        at=dt.datetime.now(dt.UTC),
-        user_id=reader.user_id,
-        action=Action.PROTECTED,
-        batch_id=batch_id,
-        unit=key,
-        posts=1,
-    )
+    _record(site, reader, Action.PROTECTED, page.latest, unit=key, patients={post: found[post].number})
     return ProtectedPost(page.latest, key, page.unit.name, page.posts[0], found[post])
 
 
@@ -137,14 +126,29 @@ def work_list(site: SiteDep, reader: ReaderDep, unit: str) -> Response:
     readiness = read_readiness(site.store, batch_id, site.mappings)
     snapshot = find_snapshot(site.store, readiness.batch, site.snapshots)
     made = make_work_list(site.store, readiness, snapshot, site.mappings, key)
+    _record(site, reader, Action.WORK_LIST, runs[-1], unit=key, patients=made.patients)
+    headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
+    return Response(made.content, media_type=_EXCEL, headers=headers)
+
+
+def _record(
+    site: Site,
+    reader: Reader,
+    action: Action,
+    run: ShownRun | DryRun,
+    *,
+    unit: str,
+    patients: Mapping[int, str | None],
+) -> None:
+    """Write an entry in the access log for each patient, given the text of the number in PMO by post id."""
+    numbers = numbers_of(list(patients.values()), run.as_of)
     record(
         site.store,
         at=dt.datetime.now(dt.UTC),
-        user_id=reader.user_id,
-        action=Action.WORK_LIST,
-        batch_id=batch_id,
-        unit=key,
-        posts=made.rows,
+        user_id=reader.login,
+        acting_for=unit if unit in reader.rights.own_units else "",
+        action=action,
+        batch_id=run.batch_id,
+        unit=unit,
+        patients=dict(zip(patients, numbers, strict=True)),
     )
-    headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
-    return Response(made.content, media_type=_EXCEL, headers=headers)

@@ -1,6 +1,8 @@
 """Work lists of the synthetic PMO: each cell against PMO and staging, read without the code that wrote it."""
 
+import csv
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -18,7 +20,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from openpyxl.worksheet.worksheet import Worksheet
-from tests.support import posts, worklists
+from tests.support import batches, posts, worklists
 from tests.support.postgres import PostgresServer
 from tests.support.runs import AS_OF, assessed, pipeline, verified
 from tests.support.runs import request as asked
@@ -26,12 +28,13 @@ from tests.support.worklists import counts_of, csv_of, post_ids_of
 from upath import UPath
 
 from waitlist import paths
+from waitlist.exceptions import StagingError
 from waitlist.reports.worklist.__main__ import main
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import schema
 from waitlist.staging.retention import Places, read_batches, survey
 from waitlist.steps.pipeline import Pipeline
-from waitlist.swedish.words import finding_text, rule_label
+from waitlist.swedish.words import WORK_LIST_MASKED, finding_text, rule_label
 
 POSTS = 3_000
 
@@ -97,6 +100,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     made = Deployment(out, staging, in_pmo, steps, run.batch_id)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WAITLIST_STAGING_URL", staging)
+        patch.setenv("WAITLIST_ACTOR", "anna")
         assert main([*made.arguments, "--out", str(made.lists), "--csv"]) == 0
         yield made
     steps.store.engine.dispose()
@@ -289,6 +293,37 @@ def test_command_writes_the_same_bytes_again_and_says_what(
     assert first == second
 
 
+def test_command_without_a_name_is_refused_and_writes_nothing(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WAITLIST_ACTOR", "  ")
+    assert main([*deployment.arguments, "--out", str(tmp_path / "ut")]) == 1
+    assert "set WAITLIST_ACTOR to your login name" in capsys.readouterr().err
+    assert not (tmp_path / "ut").exists()
+
+
+def test_command_writes_an_entry_for_each_patient_that_a_list_names(deployment: Deployment) -> None:
+    entries = batches.rows(deployment.steps.store, schema.access_log)
+    assert {(entry["user_id"], entry["action"]) for entry in entries} == {("anna", "work_list_file")}
+    listed = {
+        (int(row["Post-id"]), row["Personnummer"])
+        for file in deployment.lists.glob("*.csv")
+        for row in csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig")), delimiter=";")
+    }
+    assert {entry["post_id"] for entry in entries} == {post for post, number in listed if number != WORK_LIST_MASKED}
+
+
+def test_command_moves_no_list_where_the_access_log_cannot_be_written(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StagingError("writing to the access log: refused")
+
+    monkeypatch.setattr("waitlist.reports.worklist.__main__.record", refuse)
+    assert main([*deployment.arguments, "--out", str(tmp_path / "ut")]) == 1
+    assert list((tmp_path / "ut").iterdir()) == []
+
+
 def test_command_names_every_fault_at_once_and_writes_nothing(
     deployment: Deployment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +389,7 @@ def test_make_target_reads_the_environments_connection(tmp_path: Path) -> None:
             {"conn_type": "sqlite", "host": str(tmp_path / "staging.sqlite")}
         ),
         "WAITLIST_SNAPSHOT_URL": (tmp_path / "snapshots").as_uri(),
+        "WAITLIST_ACTOR": "anna",
         "OUT": str(tmp_path / "mina listor"),
         "UNIT": posts.UNIT,
         "CSV": "1",

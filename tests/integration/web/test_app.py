@@ -19,7 +19,8 @@ from tests.support import batches, dashboards, posts, worklists
 from tests.support.dashboards import Site
 
 import waitlist_plugin
-from waitlist.staging import StagingStore
+from waitlist.staging import StagingStore, schema
+from waitlist.staging.access_log import numbers_of
 from waitlist_airflow.web import app, pages
 from waitlist_airflow.web import site as site_module
 
@@ -129,8 +130,9 @@ def test_only_named_readers_see_persons(browser: Browser, path: str) -> None:
     shown = browser.get(path, "reader")
     assert shown.status_code == 200
     assert shown.headers["Cache-Control"] == "no-store"
-    ((entry),) = browser.log
-    assert (entry["user_id"], entry["enhet_hsa_id"], entry["batch_id"]) == ("reader", posts.UNIT, worklists.BATCH)
+    assert browser.log
+    named = {(entry["user_id"], entry["enhet_hsa_id"], entry["batch_id"]) for entry in browser.log}
+    assert named == {("reader", posts.UNIT, worklists.BATCH)}
 
 
 def test_nobody_may_see_persons_while_nobody_is_named(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +153,7 @@ def test_a_protected_identity_stays_masked(browser: Browser) -> None:
 def test_persons_are_those_of_the_posts_shown(browser: Browser) -> None:
     told = browser.get(f"api/{UNIT}/personer?beslut=move_to_sdv_list", "reader").json()
     assert set(told["persons"]) == {"3"}
-    assert [entry["posts"] for entry in browser.log] == [1]
+    assert [(entry["post_id"], entry["person_id"]) for entry in browser.log] == [(3, person_id(2))]
 
 
 @pytest.mark.parametrize("path", [f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista"])
@@ -176,19 +178,47 @@ def test_a_work_list_is_whole_private_and_leaves_nothing_behind(
     assert worklists.post_ids_of(worklists.book_of(tmp_path)) == worklists.post_ids_of(
         worklists.book_of(tmp_path / "out")
     )
-    ((entry),) = browser.log
-    assert (entry["action"], entry["posts"]) == ("work_list", 2)
+    assert {(entry["action"], entry["post_id"], entry["person_id"]) for entry in browser.log} == {
+        ("work_list", 3, person_id(2)), ("work_list", 4, person_id(3)),
+    }  # fmt: skip
 
 
 def test_the_access_log_is_for_its_readers_and_names_no_patient(browser: Browser) -> None:
     browser.get(f"{UNIT}/personer", "reader")
     assert browser.get("atkomstlogg", "reader").status_code == 403
     told = browser.get("api/atkomstlogg", "lead").json()
-    ((entry),) = told["entries"]
-    assert (entry["user_id"], entry["action"], entry["posts"], entry["unit"]) == ("reader", "persons", 4, posts.UNIT)
+    assert {entry["post_id"] for entry in told["entries"]} == {1, 3, 4}, "a masked patient was not shown"
+    named = {(entry["user_id"], entry["action"], entry["posts"], entry["unit"]) for entry in told["entries"]}
+    assert named == {("reader", "persons", 1, posts.UNIT)}
     text = browser.get("atkomstlogg", "lead").text
     assert "Visade personer" in text
-    assert [name for name in NAMES if name in text] == []
+    numbers = [person_id(number) for number in range(5)]
+    assert [name for name in (*NAMES, *numbers) if name in text] == []
+
+
+def test_an_extract_has_the_entries_about_one_patient_alone(browser: Browser) -> None:
+    browser.get(f"{UNIT}/personer", "reader")
+    with browser.staged.store.engine.begin() as connection:
+        # Another post of the patient of post 3, and an entry of an earlier release.
+        other = {**browser.log[0], "entry_id": "a" * 32, "post_id": 77, "person_id": person_id(2)}
+        earlier = {**other, "entry_id": "b" * 32, "post_id": None, "person_id": None, "acting_for": None, "posts": 4}
+        connection.execute(schema.access_log.insert(), [other, earlier])
+    for post in (3, 77):
+        told = browser.get(f"api/atkomstlogg?post={post}", "lead").json()
+        assert {entry["post_id"] for entry in told["entries"]} == {3, 77}
+    assert browser.get("api/atkomstlogg?post=5", "lead").json()["entries"] == []
+    assert "äldre, per uppslag" in words(browser.get("atkomstlogg", "lead").text)
+
+
+def test_a_post_without_a_personal_number_is_logged_by_its_id(browser: Browser) -> None:
+    told = numbers_of([posts.PERSON, "19850314-2380", "Lindqvist, Åsa", "850314-6380", None], posts.AS_OF)
+    assert told[2:] == [None, None, None], "no other text of PMO's field is kept"
+    assert set(told[:1]) == {posts.PERSON_ID}
+
+
+def person_id(number: int) -> str:
+    """Return the number of twelve digits of a post's patient, by the position in its batch."""
+    return "19" + worklists.person(number).replace("-", "")
 
 
 def test_the_navigation_shows_the_log_to_its_readers_alone(browser: Browser) -> None:

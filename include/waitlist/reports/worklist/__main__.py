@@ -1,9 +1,11 @@
 """``python -m waitlist.reports.worklist``: write the work lists of a batch."""
 
 import argparse
+import datetime as dt
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,9 +24,12 @@ from waitlist.reports.worklist.sources import Snapshot, find_snapshot
 from waitlist.reports.worklist.writing import unit_keys, write_work_lists
 from waitlist.settings import Settings
 from waitlist.staging import StagingStore
+from waitlist.staging.access_log import Action, numbers_of, record
 from waitlist.swedish.formats import number
 
 _NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, {})
+ACTOR: Final = "WAITLIST_ACTOR"
+"""The environment variable with the name of the person at the terminal."""
 _SILENT_SECONDS: Final = 3.0
 _BETWEEN_SECONDS: Final = 10.0
 
@@ -55,10 +60,28 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
             only = unit_keys(readiness, mappings, given.unit)
         with _noted(faults):
             snapshot = find_snapshot(store, readiness.batch, _folder(given.snapshots))
+    actor = os.environ.get(ACTOR, "").strip()
+    if not actor:
+        faults.append(f"set {ACTOR} to your login name: whom the work lists name is written to the access log")
     place = _target_folder(given.out, readiness, faults)
     out = None if place is None else OutFolder(place, units=only, replace=given.replace)
     faults += [] if out is None else out.faults()
     if readiness is not None and snapshot is not None and place is not None and out is not None and not faults:
+        batch = readiness.batch
+
+        def recording(unit: str, patients: Mapping[int, str | None]) -> None:
+            numbers = numbers_of(list(patients.values()), batch.as_of)
+            record(
+                store,
+                at=dt.datetime.now(dt.UTC),
+                user_id=actor,
+                acting_for="",
+                action=Action.WORK_LIST_FILE,
+                batch_id=batch.batch_id,
+                unit=unit,
+                patients=dict(zip(patients, numbers, strict=True)),
+            )
+
         with _noted(faults):
             written = write_work_lists(
                 store,
@@ -68,6 +91,7 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
                 out,
                 only=only,
                 with_csv=given.csv,
+                recording=recording,
                 progress=_ProgressPrinter(console).show,
             )
             Console().print(

@@ -1,8 +1,10 @@
 """Writes the work lists of a batch: all of them or no file at all."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+
+import pyarrow as pa
 
 from waitlist.columns.forms import hsa_id
 from waitlist.exceptions import WorkListError
@@ -15,6 +17,10 @@ from waitlist.reports.worklist.rows import Aside
 from waitlist.reports.worklist.sources import Snapshot
 from waitlist.reports.worklist.workbook import write_workbook
 from waitlist.staging import StagingStore
+from waitlist.swedish.words import WORK_LIST_MASKED
+
+Recording = Callable[[str, Mapping[int, str | None]], None]
+"""Called with a unit's key, and the number in PMO of each patient that its list names, by post id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class WorkList:
     content: bytes
     rows: int
     """Posts that need an action."""
+    patients: Mapping[int, str | None]
+    """The number in PMO of each patient that the list names, by post id; masked patients are left out."""
 
 
 def unit_keys(readiness: Readiness, mappings: Mappings, asked: Collection[str]) -> frozenset[str] | None:
@@ -65,6 +73,7 @@ def write_work_lists(
     *,
     only: frozenset[str] | None = None,
     with_csv: bool = False,
+    recording: Recording,
     progress: Progress = lambda _what, _done, _of: None,
 ) -> Written:
     """Write the work list of each unit of a batch; when this fails, nothing has changed.
@@ -77,6 +86,8 @@ def write_work_lists(
         out: the folder to write to.
         only: the result of ``unit_keys``; None for every unit of the batch.
         with_csv: write a CSV file beside each workbook.
+        recording: called with a unit's key and its patients before any file is moved to the folder; where it raises,
+            no file is.
         progress: called with the progress.
 
     Raises:
@@ -98,10 +109,21 @@ def write_work_lists(
                 write_workbook(file, readiness.batch, unit, rows, beside=folder)
             if with_csv:
                 write_csv(folder / file_name(unit.key, as_of, "csv"), rows)
+            recording(unit.key, named(rows))
             made += 1
             rows_made += rows.num_rows
             progress("units written", made, len(only or gathering.units))
     return Written(made, rows_made)
+
+
+def named(rows: pa.Table) -> dict[int, str | None]:
+    """Return the number in PMO of each patient that rows name, by post id; a masked patient is not named."""
+    ids, numbers, names = (rows[column].to_pylist() for column in ("post_id", "personnummer", "patient"))
+    return {
+        post_id: number
+        for post_id, number, name in zip(ids, numbers, names, strict=True)
+        if (number, name) != (WORK_LIST_MASKED, WORK_LIST_MASKED)
+    }
 
 
 def make_work_list(
@@ -130,5 +152,5 @@ def make_work_list(
         if unit.key == key:
             file = BytesIO()
             write_workbook(file, readiness.batch, unit, rows)
-            return WorkList(file_name(key, readiness.batch.as_of, "xlsx"), file.getvalue(), rows.num_rows)
+            return WorkList(file_name(key, readiness.batch.as_of, "xlsx"), file.getvalue(), rows.num_rows, named(rows))
     raise WorkListError(f"unit {key} has no posts in batch {readiness.batch.batch_id}")
