@@ -89,6 +89,11 @@ class Facts:
         """SHA-256 of ``digests``: a batch's ``rules_version``."""
         return hashlib.sha256(json.dumps(dict(self.digests), sort_keys=True).encode()).hexdigest()
 
+    @staticmethod
+    def asked_persons(digests: Mapping[str, str]) -> bool:
+        """Return whether a batch that was opened with these digests asked the person service."""
+        return f"{_SETTING}PU" in digests
+
     def of_hand_off_differing(self, digests: Mapping[str, str]) -> list[str]:
         """Return, as ``differing`` does, those that decide what a hand-off of the batch contains besides its rows."""
         named = {REFERENCES, f"{_SETTING}{_POST_SYSTEM.upper()}"}

@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from scripts import rule_docs
 
+import waitlist
 from waitlist import exceptions
 from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.paths import PROJECT
@@ -208,6 +209,7 @@ class TestDocuments:
 
     def test_the_version_is_the_one_of_the_readme_and_of_the_latest_dated_changes(self):
         version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
+        assert version == waitlist.__version__
         dated = re.findall(r"^## \[([0-9.]+)\] - \d{4}-\d{2}-\d{2}$", read("CHANGELOG.md"), re.MULTILINE)
         assert version == dated[0]
         assert f"**Version {version}**" in read("README.md")

@@ -173,10 +173,21 @@ class Wave(Steps):
             )
         references = facts.mappings.references
         missing = missing_references(self.store, run.batch_id, references)
-        content = Content(facts.rules.post_system, references, missing)
+        marked, recorded = self._protected(run, facts.asked_persons(opened_with))
+        content = Content(facts.rules.post_system, references, missing, marked, recorded)
         handed = handoff.hand_off(self.store, self._hand_offs, run.batch_id, content, now)
         log.info("batch %s: %d posts handed off in %s", run.batch_id, handed.posts, ", ".join(handed.files))
         return {"posts": handed.posts, "files": sorted(handed.files), "references_missing": len(missing)}
+
+    def _protected(self, run: Run, asked: bool) -> tuple[set[str], set[str]]:
+        """Return whom the person service has marked, and whose record it protects, by the answers of the batch."""
+        marked, recorded = set[str](), set[str]()
+        files = self._files(run)
+        for part in files.parts(files.plan()) if asked else ():
+            answers = files.answers(part, run.rules_version)
+            for flag, numbers in (("protected_person", marked), ("protected_record", recorded)):
+                numbers.update(answers.filter(answers[flag])["person_id"].to_pylist())
+        return marked, recorded
 
     def take_back_hand_off(self, batch_id: str) -> Record | None:
         """Remove the hand-off of a withdrawn batch; None where the settings name no place for hand-offs.

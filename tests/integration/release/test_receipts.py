@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import logging
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from tests.support import batches, posts, releases
 from tests.support.postgres import PostgresServer
 from tests.support.releases import LATER, REASON
+from tests.support.runs import request
 from upath import UPath
 
 from waitlist import paths
@@ -390,6 +392,27 @@ def test_the_leads_are_told_of_unanswered_posts_after_a_day_and_of_late_ones(
     assert told == {"unanswered": 0, "open": len(MIGRATING), "late": 1}
     assert sent[-1].subject == "Väntelistorna: sena att bokas: 1"
     assert SECRET not in "".join(notice.text for notice in sent)
+
+
+def test_the_nights_go_on_after_the_last_go_live_until_the_last_post_is_booked(
+    of_sqlite: StagingStore, tmp_path: Path
+) -> None:
+    shutil.copytree(paths.MAPPINGS, tmp_path / "mappings")
+    with (tmp_path / "mappings" / "units.csv").open("a", encoding="utf-8") as file:
+        file.write("SE162321000000-DEMO1,Demo,Pv,2024-11-04,1,,,,,\n")
+    url = of_sqlite.engine.url.render_as_string(hide_password=False)
+    steps = Pipeline(
+        Settings(mappings_dir=tmp_path / "mappings"), snapshots=UPath(tmp_path), pmo=str, staging=lambda: url
+    )
+    then = dt.datetime(2025, 3, 1, 4, tzinfo=dt.UTC)
+    night = request("late", as_of=then.date())
+    assert steps.is_past_last_go_live(night, now=then)
+    insert(of_sqlite, row(MIGRATING[0], "accepted"))
+    inbox.take(of_sqlite, NOW)
+    assert not steps.is_past_last_go_live(night, now=then)
+    insert(of_sqlite, row(MIGRATING[0], "booked", 2))
+    inbox.take(of_sqlite, NOW)
+    assert steps.is_past_last_go_live(night, now=then)
 
 
 def test_without_a_receiver_nobody_is_told(of_sqlite: StagingStore, tmp_path: Path) -> None:

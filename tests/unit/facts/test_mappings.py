@@ -461,6 +461,13 @@ def test_a_base_category_has_no_aliases():
             "(?:(?:(?:\\d?){9}){9}){9},,",
             "4: nummer: '(?:(?:(?:\\\\d?){9}){9}){9}' is no regular expression over digits: too many repetitions",
         ),
+        ("millennium_refs", "enhet,Ny,1,,", "3: art: 'enhet' is not one of plats, besokstyp"),
+        ("millennium_refs", "plats,,1,,", "3: namn: empty"),
+        ("millennium_refs", "plats,Ny,,,", "3: referens: empty"),
+        ("millennium_refs", "plats,Ny,Location/1,,", "3: referens: 'Location/1' is no id of a Location"),
+        ("millennium_refs", "plats,Mottagningen,4712,,", "3: art and namn: the same as on line 2"),
+        ("millennium_refs", "besokstyp,Ny,4711,,", "3: referens: '4711' is not written as system|code"),
+        ("millennium_refs", "besokstyp,Ny,a|b|c,,", "3: referens: 'a|b|c' is not written as system|code"),
         ("rule_severities", "NO_SUCH_RULE,blocks,,", "2: rule: 'NO_SUCH_RULE' does not exist"),
         ("rule_severities", "ID_MISSING,blocks,,", "2: rule: ID_MISSING is blocks; only a warning may be raised"),
         ("rule_severities", "TEXT_CLEANED,blocks,,", "2: rule: TEXT_CLEANED is info; only a warning may be raised"),
@@ -469,8 +476,19 @@ def test_a_base_category_has_no_aliases():
     ],
 )
 def test_a_faulty_row_is_named_with_file_and_line(folder, name, row, expected):
+    (folder / "millennium_refs.csv").write_text("art,namn,referens,owner,note\nplats,Mottagningen,4711,,\n", "utf-8")
     append(folder, f"{name}.csv", row)
     assert faults(folder) == [f"{name}.csv:{expected}"]
+
+
+def test_references_of_the_receiver_are_a_fact_once_there_is_one(folder):
+    before = load_mappings(folder, raisable=RAISABLE)
+    (folder / "millennium_refs.csv").write_text("art,namn,referens,owner,note\n", "utf-8")
+    assert load_mappings(folder, raisable=RAISABLE).digests == before.digests
+    append(folder, "millennium_refs.csv", "plats,Mottagningen,4711,,", "besokstyp,Mottagningen,urn:oid:1|2,,")
+    found = load_mappings(folder, raisable=RAISABLE)
+    assert found.references == {("plats", "Mottagningen"): "4711", ("besokstyp", "Mottagningen"): "urn:oid:1|2"}
+    assert set(found.digests) - set(before.digests) == {"millennium_refs.csv"}
 
 
 def test_a_unit_occurs_once(folder):

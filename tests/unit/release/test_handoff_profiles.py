@@ -26,6 +26,7 @@ ROW: dict[str, Any] = {
     "vardinrattning": "Strandvägen",
     "beskrivning": 'Orsak: "kontroll", årlig | =1+1',
     "sekretess": True,
+    "protected_by": "PMO",
 }
 PLAIN = {**ROW, "beskrivning": None, "sekretess": False, "vardinrattning": None}
 REFERENCES = {
@@ -91,6 +92,28 @@ def test_an_appointment_for_any_receiver() -> None:
         "requestedPeriod": [PERIOD],
     }
     assert fhir.appointment(plain).keys() == fhir.appointment(whole).keys() - {"meta", "comment"}
+
+
+@pytest.mark.parametrize(
+    ("protected_by", "marked", "recorded", "codes"),
+    [
+        ("PMO", False, False, ["sekretessmarkering"]),
+        (None, False, False, ["sekretessmarkering"]),
+        ("PU", True, False, ["sekretessmarkering"]),
+        ("PU", False, True, ["skyddadFolkbokforing"]),
+        ("PU", True, True, ["sekretessmarkering", "skyddadFolkbokforing"]),
+        ("PMO, PU", False, True, ["sekretessmarkering", "skyddadFolkbokforing"]),
+    ],
+)
+def test_each_kind_of_protection_has_its_label(
+    protected_by: str | None, marked: bool, recorded: bool, codes: list[str]
+) -> None:
+    number = {ROW["person_id"]}
+    content = Content("urn:waitlist:post", {}, (), number if marked else set(), number if recorded else set())
+    (line,) = lines(appointments, {**ROW, "protected_by": protected_by}, content=content).splitlines()
+    assert [label["code"] for label in fhir.appointment(line)["meta"]["security"]] == codes
+    (plain,) = lines(appointments, {**PLAIN, "protected_by": protected_by}, content=content).splitlines()
+    assert "meta" not in fhir.appointment(plain)
 
 
 def test_what_millenniums_create_takes_and_nothing_else() -> None:

@@ -1,15 +1,17 @@
 """What a profile is given, and what it returns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from waitlist.release.references import Named
 
 Row = Mapping[str, Any]
-"""A booking request: ``post_id``, ``enhet_hsa_id`` and the columns of ``request_columns``."""
+"""A booking request: ``post_id``, ``enhet_hsa_id``, ``protected_by`` and the columns of ``request_columns``."""
 
 UNIT: Final = "enhet_hsa_id"
+PROTECTED_BY: Final = "protected_by"
+"""What the finding ``PROTECTED_IDENTITY`` says of who protects the identity: ``PMO``, ``PU`` or both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class Content:
     """What the receiver calls places and visit types (``Mappings.references``)."""
     missing: Sequence[Named] = ()
     """What the batch's rows name and ``references`` lacks."""
+    marked: Collection[str] = frozenset()
+    """Persons with the person service's sekretessmarkering, by number."""
+    recorded: Collection[str] = frozenset()
+    """Persons with the person service's skyddad folkbokföring, by number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from waitlist.facts.mappings import PLACE, VISIT_TYPE
 from waitlist.files import Sink, make_folder, open_checked, remove_file, writing_aside
 from waitlist.judge.booking_request import row_hashes
 from waitlist.judge.request_columns import COLUMNS, hashed
+from waitlist.judge.rules import Code
 from waitlist.release.handoff import PROFILES
-from waitlist.release.handoff.content import UNIT, Content, Handed
+from waitlist.release.handoff.content import PROTECTED_BY, UNIT, Content, Handed
 from waitlist.release.proof import SOFTWARE, Rows, approved, last_event, named, plain, verify_released
 from waitlist.staging import BatchState, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
@@ -36,6 +37,7 @@ MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
 """The version of what the files look like."""
 
+_PROTECTED: Final = Code.PROTECTED_IDENTITY.value
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ROWS: Final = pa.schema(
     [
@@ -43,6 +45,7 @@ _ROWS: Final = pa.schema(
         (UNIT, pa.string()),
         *((column.name, column.type) for column in COLUMNS),
         ("row_hash", pa.string()),
+        (PROTECTED_BY, pa.string()),
     ]
 )
 
@@ -141,10 +144,13 @@ def _stream(store: StagingStore, batch_id: str, profiles: Sequence[Handed], sink
     Raises:
         ReconciliationError: they are not what was approved.
     """
-    shown, place = schema.bokningsbegaran_released.c, schema.disposition.c
-    columns = [place[name] if name == UNIT else shown[name] for name in _ROWS.names]
+    shown, place, mark = schema.bokningsbegaran_released.c, schema.disposition.c, schema.finding.c
+    others = {UNIT: place[UNIT], PROTECTED_BY: mark.detail}
+    columns = [others[name] if name in others else shown[name] for name in _ROWS.names]
     of_post = sa.and_(place.batch_id == shown.batch_id, place.post_id == shown.post_id)
+    protects = sa.and_(mark.batch_id == shown.batch_id, mark.post_id == shown.post_id, mark.rule == _PROTECTED)
     query = sa.select(*columns).outerjoin_from(schema.bokningsbegaran_released, schema.disposition, of_post)
+    query = query.outerjoin(schema.finding, protects)
     query = query.where(shown.batch_id == batch_id).order_by(shown.post_id)
     hashed_by = hashed(store.batch(batch_id).row_hash_version)
     digest, posts, changed, nowhere = hashlib.sha256(), 0, list[int](), list[int]()
