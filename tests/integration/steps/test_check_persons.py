@@ -1,6 +1,7 @@
 """The step that asks the person service, in the pipeline, against the simulated service over real TLS."""
 
 import datetime as dt
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from tests.support.errors import texts_of
 from tests.support.person_service import address, serving
 from tests.support.pmo import UNITS, SmallPmo, official_number, post, sqlite_pmo
 from tests.support.runs import AS_OF, planned, request, verified
@@ -24,6 +27,7 @@ from waitlist.reports.notices import Notice
 from waitlist.reports.pages.released import read_released
 from waitlist.settings import PersonCheck, PersonServiceSettings, PersonsForTests, RuleSettings, Settings
 from waitlist.simulator.person_service import Certificates, Person, PersonService, Switch, make_certificates
+from waitlist.source.pu import asking
 from waitlist.staging import StagingStore, persons, schema
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request, Run
@@ -519,3 +523,36 @@ def take_night(site: Site, asked: Request) -> Run:
     site.steps.find_changes(run)
     verified(site.steps, site.folder, run)
     return run
+
+
+class TestPrivacy:
+    """The register's names are nowhere; numbers are where the law has them, and in no log, error or result."""
+
+    MARKED = "Märkesson"
+
+    @pytest.mark.parametrize("switch", [None, Switch.FAULT, Switch.HALF, Switch.TWO, Switch.WRONG, Switch.GARBAGE])
+    def test_no_name_number_or_text_of_a_fault_is_told(
+        self, site: Site, switch: Switch | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for person in PEOPLE:
+            now_says(site, replace(person, surname=self.MARKED))
+        caplog.set_level(logging.DEBUG)
+        site.service.switch = switch
+        told: list[object] = [site.night()[0]]
+        run, numbers = site.extracted(WAVE)
+        try:
+            told.append(site.check(run, numbers))
+        except PersonServiceError as error:
+            told.append(texts_of(error))
+        written = "\n".join([*map(str, told), *(f"{line.getMessage()} {line.args}" for line in caplog.records)])
+        for secret in (*IDS, *NUMBERS, self.MARKED, "Hemligsson", "producer", "Sidan"):
+            assert secret not in written
+        kept = b"".join(
+            path.read_bytes() for path in site.folder.rglob("*") if path.is_file() and "pmo" not in path.name
+        )
+        assert self.MARKED.encode() not in kept
+        for path in (site.folder / "snapshots").rglob("persons-*.parquet"):
+            columns = pq.read_table(path)
+            assert not any(name in str(columns.to_pylist()) for name in ("Hemligsson", self.MARKED))
+            assert columns.column_names == asking.USED.names
+        assert not any(number in path.name for path in site.folder.rglob("*") for number in IDS)

@@ -137,6 +137,12 @@ def test_the_list_of_runs_leads_to_each(client: TestClient, made: Made) -> None:
     assert [batch["state"] for batch in plain(client, "korningar")["batches"]] == ["verified", "failed", "released"]
 
 
+def test_each_page_that_shows_a_run_says_that_the_person_service_was_not_asked(client: TestClient, made: Made) -> None:
+    for page in ("", "overfort", f"korningar/{made.latest}"):
+        assert "Personuppgiftstjänsten tillfrågades inte" in html(client, page)
+    assert "utan Personuppgiftstjänsten" in html(client, "korningar")
+
+
 @pytest.fixture
 def replay(made: Made) -> Iterator[str]:
     """A run that judges the night's snapshot again."""
