@@ -8,11 +8,11 @@ help: ## List the targets
 setup: ## Install what is missing: system packages, .venv, locked Python packages
 	@scripts/setup.sh
 
-demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the readiness table
-	@scripts/demo.sh
+demo: setup ## Build a synthetic PMO, run one whole dry run on it, print the readiness table; PU=off asks no person service
+	@PU="$(PU)" scripts/demo.sh
 
-up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=1 makes them again, PORT= sets the port
-	@FRESH="$(FRESH)" PORT="$(PORT)" scripts/up.sh
+up: setup ## Start Airflow with the dashboard, on demo data of 30 nights; FRESH=1 makes them again, PORT= sets the port, PU=off
+	@FRESH="$(FRESH)" PORT="$(PORT)" PU="$(PU)" scripts/up.sh
 
 dry-run: .connections setup ## Run the dry-run DAG on the environment's connections: make dry-run AS_OF=YYYY-MM-DD
 	@AS_OF="$(AS_OF)" scripts/dry_run.sh
@@ -45,7 +45,7 @@ test: setup ## Lint, types, rings, then every test
 attacks: setup ## Attack the product at length and print what it withstood: make attacks [ATTACK=<name>]
 	@ATTACK="$(ATTACK)" scripts/attacks.sh
 
-bench: setup ## Measure the pipeline, compared with a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]
+bench: setup ## Measure the pipeline, compared with a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]; WHAT=persons asks the person service instead
 	@SIZES="$(SIZES)" DATABASES="$(DATABASES)" WHAT="$(WHAT)" RUNS="$(RUNS)" scripts/bench.sh
 
 scale-out: setup ## Compare the dry run on two Celery workers, one of them killed, with one machine: make scale-out [POSTS=20000] [PARTITION=5000] [KILL_IN=extract]

@@ -4,7 +4,8 @@
 
 FOLDER holds the new output of ``python -m waitlist.simulator``. Every night is a run of Airflow. One of them fails, as
 happens in production: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs'
-logs are written to ``FOLDER/nights.log``, and that of each step to where Airflow's pages read it.
+logs are written to ``FOLDER/nights.log``, and that of each step to where Airflow's pages read it. Where the person
+service's stand-in is asked, it answers as of each night.
 """
 
 import datetime as dt
@@ -18,6 +19,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from waitlist.settings import Settings
 from waitlist.simulator.history import History
 
 FAILS: Final = 19
@@ -42,12 +44,15 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
 
     dag = dry_run.load()
     logs = Path(os.environ["AIRFLOW_HOME"]) / "logs"
+    asks = Settings.read().rules.asks_persons
     for number, day in enumerate(days, 1):
         if number == nights and data_docs:
             # Data Docs of every night would take a tenth of the time, and engineers look at the latest.
             os.environ["WAITLIST_DATA_DOCS_DIR"] = data_docs
         begun, told_before = time.monotonic(), (folder / "nights.log").stat().st_size
         changed = history.live_through(day)
+        if asks:
+            tell_day(folder, day)
         fails = number == FAILS
         with without_table(folder / "pmo.sqlite") if fails else nullcontext():
             code = dry_run.run(dag, day)
@@ -80,6 +85,13 @@ def keep_step_logs(text: str, logs: Path) -> None:
     for folder, told in steps.items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "attempt=1.log").write_text("\n".join(told) + "\n", encoding="utf-8")
+
+
+def tell_day(folder: Path, day: dt.date) -> None:
+    """Let the person service's stand-in answer as of a day."""
+    aside = folder / "pu" / "day.new"
+    aside.write_text(f"{day}\n", encoding="ascii")
+    aside.replace(folder / "pu" / "day")
 
 
 @contextmanager

@@ -48,6 +48,6 @@ done
 
 migrate_airflow
 log=${LOG:-$AIRFLOW_HOME/dry_run.log}
-bound python -m waitlist_airflow.dry_run ${as_of:+--as-of "$as_of"} >"$log" 2>&1 &
+setpriv --pdeathsig TERM python -m waitlist_airflow.dry_run ${as_of:+--as-of "$as_of"} >"$log" 2>&1 &
 show_steps "$!" "$log" || { tail -n 40 "$log" >&2; die "the dry run failed: see $log"; }
 echo "     done; its log: $log"

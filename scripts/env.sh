@@ -24,7 +24,8 @@ export GX_ANALYTICS_ENABLED=false
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
-# Runs a program that ends with this script, however the script ends: a signal would leave it running.
+# Runs a program that ends with this script, however the script ends: a signal would leave it running. In the background it
+# would be bound to the subshell of this function: write `setpriv --pdeathsig TERM program &` there.
 bound() { setpriv --pdeathsig TERM "$@"; }
 
 # Points everything at a demo's folder: an Airflow, a synthetic PMO and a staging database of its own.
@@ -63,6 +64,47 @@ demo_pmo() {
     bound python -m waitlist.simulator --posts "$posts" --seed 1 --as-of "$as_of" --sqlite "$folder/pmo.sqlite" --out "$folder" "$@"
     bound python -m waitlist.demo --pmo "Driver={SQLite3};Database=$folder/pmo.sqlite;StepAPI=1" \
         --staging "sqlite:///$folder/staging.sqlite" --out "$folder"
+}
+
+# Takes PU= of the command line: a demo asks the person service's stand-in, unless it is off.
+require_pu() {
+    PU=${PU:-required}
+    [[ $PU == required || $PU == off ]] || die "PU: «$PU» is neither required nor off"
+}
+
+# Starts the stand-in for the national person service beside a demo, on a free port and with new certificates, and lets the
+# runs ask it: demo_person_service FOLDER DAY. It answers as of DAY, until FOLDER/pu/day says another.
+demo_person_service() {
+    local folder=$1 pu="$1/pu" extra
+    mkdir -p "$pu"
+    [[ -s $pu/name_key ]] || (umask 077 && python -c 'import secrets; print(secrets.token_hex(32))' >"$pu/name_key")
+    printf '%s\n' "$2" >"$pu/day"
+    : >"$pu/address"
+    # No file descriptor of a lock is handed on.
+    setpriv --pdeathsig TERM python -m waitlist.simulator.person_service --people "$folder/people.parquet" --day "$pu/day" \
+        --out "$pu/certificates" >"$pu/address" 2>"$pu/person_service.log" 9>&- &
+    person_service=$!
+    until (($(wc -l <"$pu/address") >= 5)); do
+        kill -0 "$person_service" 2>/dev/null || { cat "$pu/person_service.log" >&2; die "the person service did not start"; }
+        sleep 0.1
+    done
+    # shellcheck source=/dev/null
+    source "$pu/address" # these variables, and DECEASED_TEST_PERSON
+    extra="\"certificate\": \"$WAITLIST_PU_CERTIFICATE\", \"key\": \"$WAITLIST_PU_KEY\", \"authorities\": \"$WAITLIST_PU_AUTHORITIES\""
+    export AIRFLOW_CONN_PU="{\"conn_type\": \"http\", \"host\": \"$WAITLIST_PU_URL\", \"extra\": {$extra}}"
+    export WAITLIST_PU=required WAITLIST_PU_ASK_PAST=true WAITLIST_PU_TEST_PERSONS=allow
+    WAITLIST_PU_NAME_KEY=$(<"$pu/name_key")
+    export WAITLIST_PU_NAME_KEY
+    # A run may rely on the service once somebody has seen it report a death.
+    bound python -m waitlist.source.pu --check "$DECEASED_TEST_PERSON" --staging "sqlite:///$folder/staging.sqlite" >"$pu/check.log" 2>&1 ||
+        { cat "$pu/check.log" >&2; die "the check of the person service failed"; }
+}
+
+# Ends the stand-in and waits for it; it ends with the script in any case.
+stop_person_service() {
+    [[ -n ${person_service:-} ]] || return 0
+    kill -TERM "$person_service" 2>/dev/null || true
+    wait "$person_service" 2>/dev/null || true
 }
 
 # Airflow's own database of this environment; an existing one is brought up to date.

@@ -6,7 +6,7 @@ source "$(dirname "$0")/env.sh"
 log="$ROOT/.demo/pictures.log"
 mkdir -p "$ROOT/.demo"
 say "1/2  The demo's Airflow on new data (what it prints: .demo/pictures.log)"
-SITE=pictures FRESH=1 PORT=8180 bound scripts/up.sh >"$log" 2>&1 &
+SITE=pictures FRESH=1 PORT=8180 setpriv --pdeathsig TERM scripts/up.sh >"$log" 2>&1 &
 demo=$!
 trap 'kill "$demo" 2>/dev/null || true; wait "$demo" || true' EXIT
 until grep -q 'Log in, then' "$log"; do

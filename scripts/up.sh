@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Airflow with the dashboard, on demo data with a history of 30 nights, in .demo/up/ alone. FRESH=1 makes the data again.
+# PU=off asks no person service; data of the other kind are made again.
 # SITE= names another folder in .demo/: `make pictures` has one of its own.
 set -euo pipefail
 for name in ${!WAITLIST_@} ${!AIRFLOW_@}; do unset "$name"; done
@@ -9,6 +10,7 @@ site=${SITE:-up}
 up="$ROOT/.demo/$site"
 as_of=2024-10-01 # fixed: the official test numbers for children end with 2024
 demo_site "$up"
+require_pu
 export WAITLIST_LEADS=lead
 export WAITLIST_APPROVERS=approver
 export WAITLIST_LOG_READERS=lead
@@ -28,12 +30,15 @@ make_data() {
     mkdir -p "$AIRFLOW_HOME"
     say "1/4  A synthetic PMO: 6,000 posts, 30 units, three waves, and a pilot that was released a month ago"
     demo_pmo "$up" 6000 $as_of
+    ask_persons
     say "2/4  Airflow's own database"
     migrate_airflow
     say "3/4  30 nights of dry runs, in which the units put their posts in order (2-3 minutes, once)"
     bound python scripts/demo_history.py "$up" $as_of 30
-    touch "$up/ready"
+    printf '%s\n' "$PU" >"$up/ready"
 }
+
+ask_persons() { [[ $PU == off ]] || demo_person_service "$up" $as_of; }
 
 # Gives each user a password, and the one of the unit a row in unit_readers.csv; what is there stays.
 make_users() {
@@ -65,6 +70,7 @@ stop() {
     trap - EXIT INT TERM
     local session
     for session in "${sessions[@]}"; do pkill -TERM -s "$session" || true; done
+    stop_person_service
     for _ in {1..50}; do
         [[ -n $(for session in "${sessions[@]}"; do pgrep -s "$session" || true; done) ]] || return 0
         sleep 0.1
@@ -75,7 +81,7 @@ stop() {
 mkdir -p "$up"
 exec 9>"$up.lock"
 flock --nonblock 9 || die "a demo runs already in .demo/$site: end it first"
-[[ -z ${FRESH:-} && -e $up/ready ]] || make_data
+if [[ -z ${FRESH:-} && -e $up/ready && $(<"$up/ready") == "$PU" ]]; then ask_persons; else make_data; fi
 make_users
 
 port=$(python - "${PORT:-8080}" <<'PYTHON'
@@ -108,7 +114,7 @@ start api-server
 start dag-processor
 start scheduler --skip-serve-logs
 # In the background, so that a signal need not wait for it.
-bound python scripts/demo_ready.py "$url" "$passwords" "$up" "${sessions[@]}" &
+setpriv --pdeathsig TERM python scripts/demo_ready.py "$url" "$passwords" "$up" "${sessions[@]}" &
 wait "$!" || {
     for name in api-server dag-processor scheduler; do tail -n 20 "$AIRFLOW_HOME/$name.log" >&2; done
     die "Airflow did not start: see $AIRFLOW_HOME/*.log"
@@ -131,4 +137,4 @@ Three things to try
 
 TEXT
 wait -n || true
-die "a part of Airflow has ended: see $AIRFLOW_HOME/*.log"
+die "a part of Airflow, or the person service's stand-in, has ended: see $AIRFLOW_HOME/*.log"
