@@ -32,7 +32,7 @@ from waitlist.steps.pipeline import Pipeline
 BEGUN = batches.NOW
 ON = BEGUN.date() + dt.timedelta(days=40)
 NOW = dt.datetime.combine(ON, dt.time(5), dt.UTC)
-ROWS = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change)
+ROWS = (schema.bokningsbegaran, schema.disposition, schema.finding, schema.released_change, schema.receipt_reason)
 KEPT = (schema.batch, schema.unit_summary, schema.quality_result, schema.gate_result, schema.released_post)
 
 
@@ -84,6 +84,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     touch(store, "latest", as_of=ON - dt.timedelta(days=1), started_at=NOW, finished_at=NOW)
     change = schema.released_change
     execute(store, change.insert().values(batch_id="old", post_id=7, change="gone", columns=""))
+    execute(store, schema.receipt_reason.insert().values(batch_id="old", receipt_key="0" * 64, reason="x"))
     site = Site(store, tmp_path)
     site.add_files("old")
     site.add_files("latest")
