@@ -56,6 +56,9 @@ def _pages(client: TestClient) -> list[str]:
     runs = client.get("/migrering/api/korningar").raise_for_status().json()["batches"]
     latest, before = [run["batch_id"] for run in runs if run["kind"] == "dry_run"][:2]
     pages += [f"korningar/{latest}", f"korningar/{latest}?jamfor={before}"]
+    waves = client.get("/migrering/api/oversikt").raise_for_status().json()["waves"]
+    unit = units[0].partition("/")[2]
+    pages += [f"vag?namn={waves[0]['wave']}", f"forfaller/{unit}", "poster?kvar=ja", "poster?regel=CATEGORY_NOT_MOVED"]
     return [*pages, "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-01-13", "api/oversikt"]
 
 
@@ -78,7 +81,7 @@ def _measure(client: TestClient, page: str) -> dict[str, Any]:
 def _without_ids(page: str) -> str:
     """Return an address without the ids of this site."""
     named = re.sub(r"dry_run-[0-9a-f]+", "…", page)
-    return "/" + re.sub(r"(enhet/).*", r"\1…", named)
+    return "/" + re.sub(r"((?:enhet|forfaller)/).*", r"\1…", named)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from typing import Final
 
 from airflow.sdk import CronDataIntervalTimetable, Param, chain, dag
 
+from waitlist.swedish.steps import DAG_LABELS
 from waitlist_airflow import notify, steps, wiring
 
 KIND: Final = "dry_run"
@@ -73,6 +74,7 @@ PARAMS: Final = {
 
 
 @dag(
+    dag_display_name=DAG_LABELS["waitlist_dry_run"],
     # Not between 02:00 and 03:00, which summer time skips; a plain cron string would give an empty interval.
     schedule=CronDataIntervalTimetable("0 4 * * *", timezone="Europe/Stockholm"),
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),

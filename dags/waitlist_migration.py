@@ -28,6 +28,7 @@ from typing import Final
 
 from airflow.sdk import Param, chain, dag
 
+from waitlist.swedish.steps import DAG_LABELS
 from waitlist_airflow import approval, notify, steps, wiring
 
 KIND: Final = "migration"
@@ -54,6 +55,7 @@ PARAMS: Final = {
 
 
 @dag(
+    dag_display_name=DAG_LABELS["waitlist_migration"],
     schedule=None,
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,

@@ -19,6 +19,7 @@ from typing import Final
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
+from waitlist.swedish.steps import DAG_LABELS
 from waitlist_airflow import notify, steps
 
 PARAMS: Final = {
@@ -40,6 +41,7 @@ PARAMS: Final = {
 
 
 @dag(
+    dag_display_name=DAG_LABELS["waitlist_retention"],
     schedule=CronDataIntervalTimetable("0 5 * * 0", timezone="Europe/Stockholm"),
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,

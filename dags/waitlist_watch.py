@@ -17,10 +17,12 @@ import datetime as dt
 
 from airflow.sdk import dag
 
+from waitlist.swedish.steps import DAG_LABELS
 from waitlist_airflow import steps
 
 
 @dag(
+    dag_display_name=DAG_LABELS["waitlist_watch"],
     schedule="17 * * * *",
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,

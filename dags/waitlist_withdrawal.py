@@ -19,10 +19,12 @@ import datetime as dt
 
 from airflow.sdk import Param, chain, dag
 
+from waitlist.swedish.steps import DAG_LABELS
 from waitlist_airflow import approval, notify, steps, wiring
 
 
 @dag(
+    dag_display_name=DAG_LABELS["waitlist_withdrawal"],
     schedule=None,
     start_date=dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
     catchup=False,

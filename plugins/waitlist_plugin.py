@@ -61,5 +61,21 @@ class WaitlistPlugin(AirflowPlugin):
             "nav_top_level": True,
             "icon": "migrering/static/icon.svg",
             "icon_dark_mode": "migrering/static/icon-dark.svg",
-        }
+        },
+        # Without a route of Airflow's it opens in a window of its own: the frame may not open one.
+        {
+            "name": "Migrering utan ram",
+            "href": "migrering/",
+            "destination": "nav",
+            "nav_top_level": True,
+            "icon": "migrering/static/icon.svg",
+            "icon_dark_mode": "migrering/static/icon-dark.svg",
+        },
+        # A tab of each run, which leads to the run's page.
+        {
+            "name": "Körningen i Migrering",
+            "href": "migrering/korning?dag={DAG_ID}&run={RUN_ID}",
+            "url_route": "korningen-i-migrering",
+            "destination": "dag_run",
+        },
     ]

@@ -24,6 +24,7 @@ from airflow.sdk.execution_time.hitl import HITLUser
 
 from waitlist.exceptions import ReasonError, RefusedError, StagingError
 from waitlist.settings import Settings
+from waitlist.swedish.steps import STEP_LABELS
 from waitlist_airflow import runs
 from waitlist_airflow.guard import guarded
 from waitlist_airflow.notify import AnswerWaits
@@ -222,7 +223,8 @@ def ask_for_approval(kind: str) -> Approval:
     )
     # The answer is carried out in the pool of those who ask: a release asks again where an answer is a day old.
     pool = {"pool": POOL} if Settings.read_or_defaults().rules.asks_persons else {}
-    return Approval(task_id="approve", kind=kind, **pool, **_asking((APPROVE, REJECT), asks_from))
+    asked = {**pool, **_asking((APPROVE, REJECT), asks_from)}
+    return Approval(task_id="approve", task_display_name=STEP_LABELS["approve"], kind=kind, **asked)
 
 
 def ask_for_withdrawal() -> Withdrawal:
@@ -230,7 +232,8 @@ def ask_for_withdrawal() -> Withdrawal:
     asks_from = (
         "Krävs för Återta: skriv varför, minst tio tecken, annars ställs frågan igen. Skriv inga patientuppgifter."
     )
-    return Withdrawal(task_id="decide", **_asking((WITHDRAW, KEEP), asks_from))
+    asked = _asking((WITHDRAW, KEEP), asks_from)
+    return Withdrawal(task_id="decide", task_display_name=STEP_LABELS["decide"], **asked)
 
 
 def _asking(options: tuple[str, str], asks_from: str) -> Record:

@@ -14,6 +14,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from waitlist.swedish.steps import STEP_LABELS
 from waitlist_airflow import notify, runs
 from waitlist_airflow.guard import guarded
 
@@ -25,7 +26,7 @@ _RECEIPTS = "waitlist_receipts"
 _NOT_HANDED_OFF = "WAITLIST_HANDOFF_URL is not set: nothing is handed off"
 
 
-@task
+@task(task_display_name=STEP_LABELS["open_batch"])
 @guarded
 def open_batch(kind: str) -> None:
     """Fix the run's as-of date, units and rules, and open its batch; skip the run after the last go-live."""
@@ -35,7 +36,7 @@ def open_batch(kind: str) -> None:
     pipeline.open_batch(request, now=now)
 
 
-@task
+@task(task_display_name=STEP_LABELS["plan_extract"])
 @guarded
 def plan_extract(kind: str) -> list[int]:
     """Divide PMO's posts into partitions."""
@@ -43,7 +44,7 @@ def plan_extract(kind: str) -> list[int]:
     return pipeline.plan_extract(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["extract"])
 @guarded
 def extract(kind: str, number: int) -> Record:
     """Read one partition into the snapshot."""
@@ -51,7 +52,7 @@ def extract(kind: str, number: int) -> Record:
     return pipeline.extract(run, number)
 
 
-@task
+@task(task_display_name=STEP_LABELS["check_contract"])
 @guarded
 def check_contract(kind: str) -> Record:
     """Stop the run when the extract breaks its contract."""
@@ -59,7 +60,7 @@ def check_contract(kind: str) -> Record:
     return pipeline.check_contract(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["find_duplicates"])
 @guarded
 def find_duplicates(kind: str) -> Record:
     """Find posts that have a duplicate in the whole batch."""
@@ -67,7 +68,7 @@ def find_duplicates(kind: str) -> Record:
     return pipeline.find_duplicates(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["check_persons"])
 @guarded
 def check_persons(kind: str, number: int) -> Record:
     """Ask the person service about everybody of one partition who waits."""
@@ -75,7 +76,7 @@ def check_persons(kind: str, number: int) -> Record:
     return pipeline.check_persons(run, number, now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["assess"])
 @guarded
 def assess(kind: str, number: int) -> Record:
     """Assess one partition and replace it in staging."""
@@ -83,7 +84,7 @@ def assess(kind: str, number: int) -> Record:
     return pipeline.assess(run, number, now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["find_changes"])
 @guarded
 def find_changes(kind: str) -> Record:
     """Find the released posts that have since been changed or closed in PMO."""
@@ -91,7 +92,7 @@ def find_changes(kind: str) -> Record:
     return pipeline.find_changes(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["check_snapshot"])
 @guarded
 def check_snapshot(kind: str) -> Record:
     """Run the suites on identity, dates and categories."""
@@ -99,7 +100,7 @@ def check_snapshot(kind: str) -> Record:
     return pipeline.check_snapshot(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["check_staged"])
 @guarded
 def check_staged(kind: str) -> Record:
     """Run the suite on the staged booking requests."""
@@ -107,7 +108,7 @@ def check_staged(kind: str) -> Record:
     return pipeline.check_staged(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["reconcile"])
 @guarded
 def reconcile(kind: str) -> Record:
     """Prove that source, snapshot and staging add up."""
@@ -115,7 +116,7 @@ def reconcile(kind: str) -> Record:
     return pipeline.reconcile(run, now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["verify"])
 @guarded
 def verify(kind: str) -> None:
     """Make the batch visible to readers: it adds up, and every suite has been run."""
@@ -123,7 +124,7 @@ def verify(kind: str) -> None:
     pipeline.verify(run, now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["report"])
 @guarded
 def report(kind: str) -> None:
     """Log the readiness of each unit."""
@@ -131,7 +132,7 @@ def report(kind: str) -> None:
     pipeline.report(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["watch_gates"])
 @guarded
 def watch_gates(kind: str) -> Record:
     """Measure the gates of a dry run, and send the leads a message when one has turned red."""
@@ -141,7 +142,7 @@ def watch_gates(kind: str) -> Record:
     return pipeline.watch_gates(run, lambda notice: notify.send(notice, link))
 
 
-@task
+@task(task_display_name=STEP_LABELS["request_approval"])
 @guarded
 def request_approval(kind: str) -> Record:
     """Measure the gates, fix the batch's rows, and ask for approval."""
@@ -149,7 +150,7 @@ def request_approval(kind: str) -> Record:
     return pipeline.request_approval(run, now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["release"])
 @guarded
 def release(kind: str) -> Record:
     """Confirm from the database that the batch was released; skip what follows where it was rejected."""
@@ -162,7 +163,7 @@ def release(kind: str) -> Record:
     return {"decided": state.value}
 
 
-@task
+@task(task_display_name=STEP_LABELS["verify_released"])
 @guarded
 def verify_released(kind: str) -> Record:
     """Prove that the view shows exactly what was approved."""
@@ -170,7 +171,7 @@ def verify_released(kind: str) -> Record:
     return pipeline.verify_released(run)
 
 
-@task
+@task(task_display_name=STEP_LABELS["hand_off"])
 @guarded
 def hand_off(kind: str) -> Record:
     """Write the released batch for its receiver; skip where the settings name no place for that."""
@@ -181,21 +182,21 @@ def hand_off(kind: str) -> Record:
     return handed
 
 
-@task
+@task(task_display_name=STEP_LABELS["verify_releases"])
 @guarded
 def verify_releases() -> Record:
     """Prove for every released batch that the view still shows exactly what was approved."""
     return runs.pipeline().verify_releases()
 
 
-@task
+@task(task_display_name=STEP_LABELS["describe_release"])
 @guarded
 def describe_release() -> None:
     """Check that there is a release to withdraw, and that the settings name an approver."""
     runs.pipeline().withdrawal_question(runs.named_batch())
 
 
-@task
+@task(task_display_name=STEP_LABELS["withdraw"])
 @guarded
 def withdraw() -> Record:
     """Confirm from the database that the batch was withdrawn; skip where it was kept."""
@@ -204,7 +205,7 @@ def withdraw() -> Record:
     return {"decided": "withdrawn"}
 
 
-@task
+@task(task_display_name=STEP_LABELS["take_back_hand_off"])
 @guarded
 def take_back_hand_off() -> Record:
     """Remove the files of a withdrawn batch, so that no receiver loads them."""
@@ -214,14 +215,14 @@ def take_back_hand_off() -> Record:
     return taken
 
 
-@task
+@task(task_display_name=STEP_LABELS["conclude"])
 @guarded
 def conclude_withdrawal() -> None:
     """Fail where nobody has decided; the states of the other steps do not count."""
     _decided_withdrawal()
 
 
-@task
+@task(task_display_name=STEP_LABELS["watch_nights"])
 @guarded
 def watch_nights() -> Record:
     """Send the leads one message for each outage, when no night has been verified for too long."""
@@ -249,7 +250,7 @@ def watch_nights() -> Record:
     return {} if watch is None else watch.to_record()
 
 
-@task
+@task(task_display_name=STEP_LABELS["take_receipts"])
 @guarded
 def take_receipts() -> Record:
     """Take the receiver's words from files and from the inbox; send the leads a message about what is faulty."""
@@ -257,7 +258,7 @@ def take_receipts() -> Record:
     return runs.pipeline().take_receipts(lambda notice: notify.send(notice, link), now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["watch_receipts"])
 @guarded
 def watch_receipts() -> Record:
     """Send the leads a message about posts that are unanswered, or not booked and late."""
@@ -265,7 +266,7 @@ def watch_receipts() -> Record:
     return runs.pipeline().watch_receipts(lambda notice: notify.send(notice, link), now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["remove_expired"])
 @guarded
 def remove_expired() -> Record:
     """Remove the personal data of batches whose retention period is over."""
@@ -276,14 +277,14 @@ def remove_expired() -> Record:
     )
 
 
-@task(trigger_rule=TriggerRule.ONE_FAILED)
+@task(trigger_rule=TriggerRule.ONE_FAILED, task_display_name=STEP_LABELS["mark_failed"])
 @guarded
 def mark_failed(kind: str) -> None:
     """Close the batch as failed when a step has failed for good."""
     runs.pipeline().mark_failed(runs.request(kind), failed=runs.failed_steps(), now=_now())
 
 
-@task
+@task(task_display_name=STEP_LABELS["conclude"])
 @guarded
 def conclude(kind: str) -> Record:
     """Fail where the run has not done its work; the states of the other steps do not count."""

@@ -2,6 +2,8 @@
 -- Parameters: none
 SELECT
     batch.batch_id,
+    batch.dag_id,
+    batch.run_id,
     batch.wave,
     batch.as_of,
     batch.state,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.support.airflow_home import ROOT, AirflowHome
 
+from waitlist.swedish.steps import DAG_LABELS, STEP_LABELS
+
 FILES = [*sorted((ROOT / "dags").glob("*.py")), *sorted((ROOT / "plugins").glob("*.py"))]
 SECONDS = 0.3
 """Of processor time, beyond importing Airflow."""
@@ -17,6 +19,7 @@ OURS = {
     "waitlist", "waitlist.exceptions", "waitlist.paths", "waitlist.settings", "waitlist_airflow",
     "waitlist_airflow.approval", "waitlist_airflow.wiring", "waitlist_airflow.guard", "waitlist_airflow.notify",
     "waitlist_airflow.pu", "waitlist_airflow.runs", "waitlist_airflow.steps", "waitlist.steps", "waitlist.steps.order",
+    "waitlist.swedish", "waitlist.swedish.steps",
 }  # fmt: skip
 """Modules of this project that parsing may import."""
 OTHERS = {"airflow", "argparse", "asgiref", "dotenv", "packaging", "pydantic", "pydantic_settings"}
@@ -50,6 +53,12 @@ def test_nothing_heavy_is_imported(parsed: dict[str, Any]) -> None:
 def test_all_files_together_parse_in_a_moment(home: AirflowHome, parsed: dict[str, Any]) -> None:
     # The least of a few: a busy machine makes any one of them slower, none faster.
     assert min(parsed["seconds"], parse(home)["seconds"], parse(home)["seconds"]) < SECONDS
+
+
+def test_every_dag_and_step_has_the_same_swedish_name_as_on_the_pages(parsed: dict[str, Any]) -> None:
+    labels = parsed["labels"]
+    assert {dag: names.pop("dag") for dag, names in labels.items()} == DAG_LABELS
+    assert [(dag, task) for dag, names in labels.items() for task in names if names[task] != STEP_LABELS[task]] == []
 
 
 def test_as_many_tasks_read_pmo_at_a_time_as_are_set(parsed: dict[str, Any]) -> None:

@@ -19,17 +19,26 @@ from waitlist.simulator import MAPPINGS
 POSTS = 2_000
 NIGHTS = (dt.date(2024, 9, 21), dt.date(2024, 9, 28), AS_OF)
 UNIT = "SE9999999999-DEMO0024"
+WAVE_1 = "SE2120009999-DEMO0001"
 BATCH, BEFORE = (runs.request(f"scheduled__{night}").batch_id for night in (NIGHTS[2], NIGHTS[1]))
 
 PAGES = {
     "oversikt": "",
     "enheter": "enhet",
+    "enheter-urval": "enhet?vag=1&lage=late&sortera=kvar&riktning=ned",
     "enhet": f"enhet/{UNIT}",
     "enhet-urval": f"enhet/{UNIT}?regel=CATEGORY_NOT_MOVED&sortera=lista&riktning=ned",
     "korningar": "korningar",
     "korning": f"korningar/{BATCH}",
     "korning-jamford": f"korningar/{BATCH}?jamfor={BEFORE}",
     "regler": "regler",
+    "vag": "vag?namn=1",
+    "utan-vag": "vag",
+    "forfaller": f"forfaller/{WAVE_1}?vecka=1",
+    "poster": "poster?beslut=fix_in_pmo&vag=1",
+    "poster-regel": "poster?regel=CATEGORY_NOT_MOVED",
+    "sok": "sok",
+    "utan-ram": "utan-ram?sida=vag%3Fnamn%3D1",
     "vad-hander-om": "vad-hander-om",
     "vad-hander-om-svar": "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-03-03&grans=review",
     "vad-hander-om-fel": "vad-hander-om?enhet=x&dagar=x",
@@ -39,7 +48,12 @@ PAGES = {
     "finns-inte": "finns-inte",
 }
 """Every page that a lead can open, below ``/migrering/``."""
-SIZES = {"wide": ViewportSize(width=1440, height=900), "narrow": ViewportSize(width=390, height=844)}
+SIZES = {
+    "wide": ViewportSize(width=1440, height=900),
+    "narrow": ViewportSize(width=390, height=844),
+    # What a window of 1440 by 900 shows at 200 %.
+    "zoomed": ViewportSize(width=720, height=450),
+}
 
 
 @dataclass(frozen=True)
@@ -153,7 +167,8 @@ def test_a_lead_goes_from_the_menu_to_a_units_work_list(dashboard: Dashboard, tm
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Översikt", level=1)).to_be_visible()
     name = dashboard.get("api/enhet/" + UNIT, "lead").json()["unit"]["name"]
-    frame.get_by_role("link", name=name).last.click()
+    frame.get_by_role("link", name="Enhet", exact=True).click()
+    frame.get_by_role("link", name=name, exact=True).click()
     expect(frame.get_by_role("heading", name=name, level=1)).to_be_visible()
 
     frame.locator("select[name=beslut]").select_option("migrate")
@@ -241,7 +256,8 @@ def test_a_lead_asks_what_another_go_live_would_do_and_nothing_changes(dashboard
     asked = "enhet=v%C3%A5g:1&driftstart=2025-03-03"
     found = dashboard.get(f"api/vad-hander-om?{asked}", "lead").json()["consequences"]
     assert found["moved"] > 0
-    expect(frame.get_by_role("heading", level=2)).to_contain_text(
+    expect(frame.get_by_role("heading", name=re.compile("^Då hinner vågen"))).to_be_visible()
+    expect(frame.get_by_role("heading", name=re.compile("får en annan hantering"))).to_contain_text(
         re.compile(rf"^{found['moved']}\s+poster av .* får en annan hantering")
     )
     expect(frame.get_by_label("Enhet eller våg")).to_have_value("våg:1")
@@ -257,7 +273,7 @@ def test_a_run_is_found_in_the_list_and_compared_with_the_one_before(dashboard: 
     # It is compared with the dry run before.
     expect(page.get_by_label("Tidigare körning")).to_have_value(BEFORE)
     page.get_by_role("button", name="Jämför").click()
-    expect(page.get_by_text("har samma väg i båda")).to_be_visible()
+    expect(page.get_by_text("har samma hantering i båda")).to_be_visible()
     page.context.close()
 
 
@@ -270,11 +286,105 @@ def test_the_figures_of_the_overview_are_those_of_the_tables(dashboard: Dashboar
     assert said["gates"]
 
 
+def test_the_waves_take_three_screens_and_the_others_lead_to_their_pages(dashboard: Dashboard) -> None:
+    page = dashboard.open("", "viewer")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 3 * SIZES["wide"]["height"]
+    page.get_by_role("link", name="Våg 2", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Våg 2")
+    expect(page.get_by_role("heading", name=re.compile("Vågen hinner|Det går inte att säga"))).to_be_visible()
+    page.context.close()
+
+
+def test_a_figure_leads_to_the_units_and_the_posts_that_it_counts(dashboard: Dashboard) -> None:
+    page = dashboard.open("vag?namn=1", "viewer")
+    page.locator(".legend").get_by_role("link", name="Migreras", exact=True).first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Migreras, enhet för enhet")
+    row = page.locator("tbody tr").first
+    posts = row.locator("td").nth(1).inner_text()
+    row.get_by_role("link").click()
+    expect(page.locator("table.posts caption")).to_contain_text(f"av {posts}")
+
+    page.goto(f"{dashboard.url}korningar/{BATCH}")
+    check = page.locator('a[href*="poster?regel=CATEGORY_NOT_MOVED"]').first
+    deviating = check.inner_text()
+    page.goto(dashboard.url + str(check.get_attribute("href")).removeprefix("../"))
+    expect(page.locator("tfoot td").nth(1)).to_have_text(deviating)
+    page.context.close()
+
+
+def test_a_reader_finds_a_unit_and_a_post_and_the_address_does_not_say_what(dashboard: Dashboard) -> None:
+    page = dashboard.open("", "viewer")
+    name = dashboard.get("api/enhet/" + UNIT, "viewer").json()["unit"]["name"]
+    post = dashboard.get("api/enhet/" + UNIT, "viewer").json()["posts"][0]["post_id"]
+    box = page.get_by_label("Sök enhet, post-id, regel eller lista")
+    box.fill(name.lower())
+    box.press("Enter")
+    expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    assert page.url == dashboard.url + "sok"
+    assert chromium.violations(page) == []
+    page.get_by_label("Sök efter").fill(str(post))
+    page.get_by_role("button", name="Sök", exact=True).click()
+    page.get_by_role("link", name=f"Post {post}").click()
+    expect(page.locator("table.posts tbody tr")).to_have_count(1)
+    page.context.close()
+
+
+def test_the_pages_follow_the_theme_of_airflow_and_not_of_the_system(dashboard: Dashboard) -> None:
+    context = dashboard.browser.new_context(viewport=SIZES["wide"], color_scheme="null")
+    url = dashboard.site.airflow.url
+    context.add_cookies([{"name": "_token", "value": dashboard.site.airflow.token("viewer"), "url": url}])
+    page = context.new_page()
+    grounds = {}
+    for theme in ("light", "dark"):
+        page.goto(url)
+        page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
+        page.goto(f"{url}/plugin/migrering")
+        heading = page.frame_locator("iframe").get_by_role("heading", name="Översikt", level=1)
+        expect(heading).to_be_visible(timeout=30_000)
+        grounds[theme] = heading.evaluate("() => getComputedStyle(document.documentElement).backgroundColor")
+    context.close()
+    assert grounds == {"light": "rgb(245, 246, 248)", "dark": "rgb(15, 19, 23)"}
+
+
+def test_a_page_leads_out_of_airflows_frame_and_back_to_itself(dashboard: Dashboard) -> None:
+    page = dashboard.open("../plugin/migrering/migrering/vag?namn=1", "viewer")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", level=1)).to_contain_text("Våg 1", timeout=30_000)
+    frame.get_by_role("link", name="Öppna utan ram").click()
+    with page.context.expect_page() as opened:
+        frame.get_by_role("link", name="Sidan som du var på").click(modifiers=["Control"])
+    alone = opened.value
+    expect(alone.get_by_role("heading", level=1)).to_contain_text("Våg 1")
+    assert alone.url == dashboard.url + "vag?namn=1"
+    alone.get_by_role("link", name="Till Airflow").click()
+    framed = alone.frame_locator("iframe").get_by_role("heading", level=1)
+    expect(framed).to_contain_text("Våg 1", timeout=30_000)
+    page.context.close()
+
+
+def test_a_chart_tells_its_figures_to_the_mouse_and_to_the_keyboard(dashboard: Dashboard) -> None:
+    page = dashboard.open("", "viewer")
+    chart = page.locator("svg.trend:not(.spark)").first
+    said = chart.locator(".said")
+    last = dashboard.get("api/oversikt", "viewer").json()["trend"][-1]
+    expect(said.last).to_be_hidden()
+    chart.locator(".hit").last.hover()
+    expect(said.last).to_be_visible()
+    assert re.sub(r"\s", "", said.last.text_content() or "") == f"{last['as_of']}:{last['left']}"
+    page.mouse.move(0, 0)
+    page.keyboard.press("Tab")
+    chart.focus()
+    expect(chart.locator(".count").last).to_be_visible()
+    page.context.close()
+
+
 # Accessibility
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [("wide", "light"), ("wide", "dark"), ("narrow", "light"), ("narrow", "dark"), ("zoomed", "light")],
+)
 def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, theme: str) -> None:
     page = dashboard.open("", "lead", size=size, theme=theme)
     faults: dict[str, object] = {}
@@ -297,7 +407,7 @@ def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, them
     assert faults == {}
 
 
-@pytest.mark.parametrize("name", ["oversikt", "enhet", "korning", "vad-hander-om-svar"])
+@pytest.mark.parametrize("name", ["oversikt", "vag", "enhet", "korning", "vad-hander-om-svar"])
 def test_what_a_chart_shows_can_be_read_beside_it(dashboard: Dashboard, name: str) -> None:
     page = dashboard.open(PAGES[name], "lead")
     charts = page.locator("svg[role=img]")

@@ -28,7 +28,8 @@ from waitlist.reports.pages.overview import Overview, read_overview
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.pages.released import read_released
-from waitlist.reports.pages.unit import Asked, Unit, read_unit, read_units
+from waitlist.reports.pages.unit import Asked, Unit, read_unit
+from waitlist.reports.pages.units import UnitsAsked, read_unit_list
 from waitlist.reports.pages.what_if import read_what_if
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import OutFolder, find_snapshot, write_work_lists
@@ -72,11 +73,11 @@ class Deployment:
 
     def overview(self) -> Overview:
         with reading(self.store, "reading the overview") as connection:
-            return read_overview(connection, self.mappings, now=LATER)
+            return read_overview(connection, self.mappings, now=LATER, approval_hours=72)
 
     def units(self) -> list[Unit]:
         with reading(self.store, "reading units") as connection:
-            keys = [unit.key for unit in read_units(connection, self.mappings).units]
+            keys = [unit.key for unit in read_unit_list(connection, self.mappings, lambda _: True, UnitsAsked()).units]
             return [read_unit(connection, self.mappings, key, Asked()) for key in keys]
 
     def dispositions(self, batch_id: str) -> Counter[str]:

@@ -16,7 +16,8 @@ from upath import UPath
 from waitlist.exceptions import MappingError, SettingsError
 from waitlist.reports.pages.overview import read_overview
 from waitlist.reports.pages.reading import reading
-from waitlist.reports.pages.unit import Asked, read_unit, read_units
+from waitlist.reports.pages.unit import Asked, read_unit
+from waitlist.reports.pages.units import UnitsAsked, read_unit_list
 from waitlist.reports.pages.what_if import read_what_if
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import OutFolder, find_snapshot, write_work_lists
@@ -115,9 +116,9 @@ def test_every_unit_has_its_work_list_with_each_date_as_a_date_or_as_written(
 def test_every_page_can_be_read(steps: Pipeline, batch_id: str) -> None:
     mappings = steps.facts.mappings
     with reading(steps.store, "reading") as connection:
-        overview = read_overview(connection, mappings, now=NOW)
+        overview = read_overview(connection, mappings, now=NOW, approval_hours=72)
         assert overview.latest.batch_id == batch_id
-        keys = [unit.key for unit in read_units(connection, mappings).units]
+        keys = [unit.key for unit in read_unit_list(connection, mappings, lambda _: True, UnitsAsked()).units]
         assert sum(read_unit(connection, mappings, key, Asked()).unit.posts for key in keys) == overview.posts
     snapshots = UPath(steps.store.engine.url.database or "").parent / "snapshots"
     for day in ("2000-01-01", "2199-12-31"):

@@ -26,7 +26,7 @@ from waitlist.judge.rules import BUILT_IN_SEVERITIES, Disposition
 from waitlist.release import decisions as release
 from waitlist.release import gates
 from waitlist.reports import approval, diff, readiness
-from waitlist.reports.pages import access_log, batch, catalogue, overview, released, unit
+from waitlist.reports.pages import access_log, batch, catalogue, overview, released, unit, units
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.worklist.sources import StagedPosts
 from waitlist.settings import RuleSettings
@@ -141,8 +141,10 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
         "overtaken": lambda: gates.is_overtaken(store, "waiting"),
         "approval": lambda: approval.summary(store, "waiting", MAPPINGS, "natt-2"),
         "readiness": lambda: readiness.read_readiness(store, readiness.LATEST, MAPPINGS),
-        "overview": page(lambda connection: overview.read_overview(connection, MAPPINGS, now=NOW)),
-        "units": page(lambda connection: unit.read_units(connection, MAPPINGS)),
+        "overview": page(lambda connection: overview.read_overview(connection, MAPPINGS, now=NOW, approval_hours=72)),
+        "units": page(
+            lambda connection: units.read_unit_list(connection, MAPPINGS, lambda _: True, units.UnitsAsked())
+        ),
         "unit by rule": posts_of_a_unit(rule="CATEGORY_NOT_MOVED"),
         "unit by disposition": posts_of_a_unit(disposition=Disposition.MIGRATE, sort=unit.SortBy.LIST),
         "last page of a unit": posts_of_a_unit(disposition=Disposition.MIGRATE, page=10**6),
@@ -212,8 +214,8 @@ def test_readers_do_no_more_than_their_share_after_ten_times_as_many_nights(tmp_
             of = schema.batch.c.batch_id == f"natt-{number}"
             batches.execute(store, schema.batch.update().where(of).values(as_of=day))
         with effort.counted(store) as counted, reading(store, "reading") as connection:
-            overview.read_overview(connection, MAPPINGS, now=NOW)
-            unit.read_units(connection, MAPPINGS)
+            overview.read_overview(connection, MAPPINGS, now=NOW, approval_hours=72)
+            units.read_unit_list(connection, MAPPINGS, lambda _: True, units.UnitsAsked())
             unit.read_unit(connection, MAPPINGS, str(UNITS[0]), unit.Asked(disposition=Disposition.MIGRATE))
             batch.read_batches(store, 1)
             batch.read_batch(store, f"natt-{nights - 1}", suites=SUITES)

@@ -41,4 +41,9 @@ asking = {
     for dag in dags
 }
 asking = {dag_id: tasks for dag_id, tasks in asking.items() if tasks}
+labels = {
+    dag.dag_id: {"dag": dag.dag_display_name} | {task.task_id: task.task_display_name for task in dag.tasks}
+    for dag in dags
+}
+told |= {"labels": labels}
 print("PARSED" + json.dumps(told | {"readers": readers, "asking": asking, "after": after, "ends": ends}))

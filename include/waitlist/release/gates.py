@@ -5,8 +5,8 @@ cannot be measured has not passed: the lead decides, in writing. No person can o
 when they do not add up, the rows are not what the assessment produced.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -67,19 +67,41 @@ def evaluate(
     measures: dict[Gate, Callable[[], float | None]] = {
         Gate.CRITICAL_SUITES: lambda: _critical(store, batch_id, suites),
         Gate.ACCOUNTING: lambda: _unaccounted(store, batch_id),
-        Gate.EXTRACT_DEVIATION: lambda: None if before is None else _deviation(store, scope, before),
-        Gate.UNITS_WITHOUT_GO_LIVE: lambda: _without_go_live(scope, mappings),
-        Gate.UNHANDLED_SHARE: lambda: _unhandled(scope),
-        Gate.DRY_RUN_AGE_DAYS: lambda: None if before is None else (scope.batch.as_of - before.as_of).days,
+        **_of_units(store, scope, before, mappings),
         Gate.PERSONS_NOT_ASKED: lambda: _not_asked(store, batch_id),
         Gate.TARGET_REFS_MISSING: lambda: len(missing_references(store, batch_id, mappings.references)),
     }
-    results = []
-    for gate in (gate for gate in Gate if gate in thresholds):
-        measured, limit = measures[gate](), thresholds[gate]
-        figure = None if measured is None else float(measured)
-        results.append(GateResult(gate, figure, limit, figure is not None and figure <= limit))
-    return results
+    return [_result(gate, measures[gate](), thresholds[gate]) for gate in Gate if gate in thresholds]
+
+
+def evaluate_units(
+    store: StagingStore,
+    batch_id: str,
+    thresholds: Mapping[Gate, float],
+    units: Collection[str],
+    *,
+    mappings: Mappings,
+) -> list[GateResult]:
+    """Measure some units of a dry run by the gates that depend on the units, in the gates' order; nothing is stored.
+
+    The other gates are about the batch as a whole: its suites and its accounts.
+
+    Args:
+        store: the staging database.
+        batch_id: a batch that counts for readers.
+        thresholds: the limits.
+        units: HSA-ids.
+        mappings: go-lives of the units.
+
+    Raises:
+        StagingError: there is no such batch.
+    """
+    with refusals_named(f"measuring the gates of batch {batch_id}"), store.database.connected() as connection:
+        whole = _Scope.read(store, connection, batch_id)
+    posts = {hsa_id: counts for hsa_id, counts in whole.posts.items() if hsa_id in units}
+    scope = _Scope(replace(whole.batch, units=tuple(sorted(units))), posts)
+    measures = _of_units(store, scope, latest_dry_run(store, batch_id), mappings)
+    return [_result(gate, measure(), thresholds[gate]) for gate, measure in measures.items() if gate in thresholds]
 
 
 def off(results: Iterable[GateResult]) -> list[Gate]:
@@ -174,6 +196,23 @@ class _Scope:
     @property
     def total(self) -> int:
         return sum(sum(counts.values()) for counts in self.posts.values())
+
+
+def _of_units(
+    store: StagingStore, scope: _Scope, before: Batch | None, mappings: Mappings
+) -> dict[Gate, Callable[[], float | None]]:
+    """Return the measures that depend on the units of a batch, in the gates' order."""
+    return {
+        Gate.EXTRACT_DEVIATION: lambda: None if before is None else _deviation(store, scope, before),
+        Gate.UNITS_WITHOUT_GO_LIVE: lambda: _without_go_live(scope, mappings),
+        Gate.UNHANDLED_SHARE: lambda: _unhandled(scope),
+        Gate.DRY_RUN_AGE_DAYS: lambda: None if before is None else (scope.batch.as_of - before.as_of).days,
+    }
+
+
+def _result(gate: Gate, measured: float | None, limit: float) -> GateResult:
+    figure = None if measured is None else float(measured)
+    return GateResult(gate, figure, limit, figure is not None and figure <= limit)
 
 
 def _critical(store: StagingStore, batch_id: str, suites: Iterable[Suite]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
+from urllib.parse import quote
 
 from waitlist.facts.gates import BY_SETTING, SHARES, Gate
 from waitlist.facts.mappings import Mappings
@@ -33,6 +34,8 @@ from waitlist.swedish.words import (
 
 _WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, Outcome.PASSED, Outcome.NOT_APPLICABLE)
 _MOMENT: Final = "\n### Svar behövs senast "
+PAGES: Final = "migrering/"
+"""The dashboard below Airflow's address, to which Airflow's own pages resolve a relative link."""
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>|~#&])")
 
 
@@ -108,7 +111,7 @@ def _heading(readiness: Readiness) -> list[str]:
         f"**{number(progress.ready)} av {number(progress.posts)} poster migreras.** Ett godkännande överför dem till "
         "Millenniums arbetslista. Ett avslag stänger körningen.",
         "",
-        f"Körning `{batch.batch_id}`",
+        f"[Körning `{batch.batch_id}`]({PAGES}korningar/{quote(batch.batch_id, safe='')})",
         "",
         *_persons(readiness),
     ]
@@ -203,8 +206,9 @@ def _units(readiness: Readiness) -> list[str]:
 
 
 def _unit_cells(unit: UnitReadiness) -> tuple[str, str]:
-    name = _escaped(unit.name) if unit.hsa_id else UNKNOWN_UNIT_NAME
-    return name, _day(unit.go_live)
+    if not unit.hsa_id:
+        return UNKNOWN_UNIT_NAME, _day(unit.go_live)
+    return f"[{_escaped(unit.name)}]({PAGES}enhet/{quote(unit.hsa_id, safe='')})", _day(unit.go_live)
 
 
 def _counts(posts: int, ready: int, left: Mapping[str, int], columns: Iterable[str]) -> tuple[str, ...]:

@@ -108,7 +108,10 @@ def latest_for_everybody(runs: Iterable[Run]) -> Run | None:
 
 
 def comparable(runs: Iterable[DryRun]) -> tuple[DryRun, ...]:
-    """Return the dry run of ``latest_for_everybody``, preceded by one of each earlier date that read the same units.
+    """Return the dry run of ``latest_for_everybody``, preceded by the first of each earlier date for the same units.
+
+    A past night that is read again later shows that day as PMO has it now, and not as it was read then. So it is
+    left out.
 
     Args:
         runs: as ``read_dry_runs`` returns them.
@@ -120,8 +123,24 @@ def comparable(runs: Iterable[DryRun]) -> tuple[DryRun, ...]:
     latest = latest_for_everybody(runs)
     if latest is None:
         return ()
-    by_date = {run.as_of: run for run in runs if run.units == latest.units and run.as_of <= latest.as_of}
-    return tuple(by_date.values())
+    by_date: dict[date, DryRun] = {}
+    for run in runs:
+        if run.units == latest.units and run.as_of < latest.as_of:
+            by_date.setdefault(run.as_of, run)
+    return (*by_date.values(), latest)
+
+
+def read_again(runs: Iterable[DryRun]) -> frozenset[str]:
+    """Return the ids of the dry runs that ``comparable`` leaves out because their date had been read before.
+
+    Args:
+        runs: as ``read_dry_runs`` returns them.
+    """
+    runs = tuple(runs)
+    latest = latest_for_everybody(runs)
+    first: dict[tuple[frozenset[str] | None, date], str] = {}
+    again = {run.batch_id for run in runs if first.setdefault((run.units, run.as_of), run.batch_id) != run.batch_id}
+    return frozenset(again - ({latest.batch_id} if latest else set()))
 
 
 def latest_before(runs: Iterable[DryRun], batch: Batch) -> DryRun | None:

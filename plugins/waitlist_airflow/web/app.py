@@ -13,11 +13,14 @@ from waitlist_airflow.web import (
     batch,
     catalogue,
     errors,
+    find,
+    frame,
     handbook,
     overview,
     released,
     static_files,
     unit,
+    wave,
     what_if,
 )
 from waitlist_airflow.web.access import Requires, need_of
@@ -26,6 +29,9 @@ from waitlist_airflow.web.pages import Pages
 
 ROOMS: Final[tuple[Pages, ...]] = (
     overview.pages,
+    wave.pages,
+    find.pages,
+    frame.pages,
     unit.pages,
     batch.pages,
     catalogue.pages,

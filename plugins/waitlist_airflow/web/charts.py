@@ -4,16 +4,21 @@ Widths are per cent of the drawing, so that a chart fills the available width wi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Final
 
 from waitlist.judge.rules import Disposition
 from waitlist.reports.pages.history import TrendPoint
+from waitlist.reports.pages.marks import Mark
+from waitlist.reports.pages.projection import Expected
 
 _DIGITS: Final = 3
 _FAR_DAYS: Final = 150
 _AFTER_DAYS: Final = 30
+_NAMED: Final = 4
+"""Figures of dry runs that are written while a chart has the keyboard's focus."""
 
 ORDER: Final = tuple(
     disposition.value
@@ -73,6 +78,34 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """The part of a drawing that belongs to a day, and what is written there while a reader points at it."""
+
+    day: date
+    x: float
+    """The day's position."""
+    y: float
+    left: float
+    width: float
+    anchor: str
+    """Where the text is anchored, so that it stays inside the drawing: SVG's ``text-anchor``."""
+    count: int
+    few: int | None
+    """The band of an expected figure; None for a figure of a dry run."""
+    many: int | None
+    named: bool
+    """Whether its figure is written while the whole chart has the keyboard's focus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A mark on the time axis."""
+
+    x: float
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line over time, and its frame."""
 
@@ -83,6 +116,9 @@ class Line:
     """The count at the upper edge; the lower edge is zero."""
     ahead: str
     """The forecast from the last point on, in the form of ``path``; empty where there is no forecast."""
+    expected: tuple[Expected, ...] = ()
+    """The days that ``band`` and ``ahead`` are drawn through."""
+    marks: tuple[Mark, ...] = ()
 
     @property
     def path(self) -> str:
@@ -94,6 +130,45 @@ class Line:
         """The surface below the line, for SVG's ``polygon``."""
         return f"{self.points[0].x:g},100 {self.path} {self.points[-1].x:g},100"
 
+    @property
+    def band(self) -> str:
+        """The surface between the faster and the slower pace, for SVG's ``polygon``; empty without expected days."""
+        low = [f"{self.x_at(at.day):g},{self.y_at(at.few):g}" for at in self.expected]
+        high = [f"{self.x_at(at.day):g},{self.y_at(at.many):g}" for at in reversed(self.expected)]
+        return " ".join(low + high)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """A slot for each day with a figure, the earliest first; they lie edge to edge."""
+        known = [(point.day, point.count, None, None) for point in self.points]
+        ahead = [(at.day, at.left, at.few, at.many) for at in self.expected[1:]]
+        days: list[tuple[date, int, int | None, int | None]] = [*known, *ahead]
+        places = [self.x_at(day) for day, *_ in days]
+        edges = [0.0, *((one + other) / 2 for one, other in pairwise(places)), 100.0]
+        named = {round(number * (len(known) - 1) / (_NAMED - 1)) for number in range(_NAMED)}
+        named |= {len(days) - 1}
+        return tuple(
+            Slot(
+                day, x, self.y_at(count),
+                round(edges[number], _DIGITS), round(edges[number + 1] - edges[number], _DIGITS),
+                "start" if x < 20 else "end" if x > 80 else "middle", count, few, many, number in named,
+            )
+            for number, ((day, count, few, many), x) in enumerate(zip(days, places, strict=True))
+        )  # fmt: skip
+
+    @property
+    def signs(self) -> tuple[Sign, ...]:
+        """The marks inside the frame."""
+        return tuple(Sign(x, mark) for mark in self.marks if (x := self.x_of(mark.day)) is not None)
+
+    def x_at(self, day: date) -> float:
+        """Return the position of a day inside the frame."""
+        return _part((day - self.first).days, (self.last - self.first).days or 1)
+
+    def y_at(self, count: int) -> float:
+        """Return the height of a count, from the top; a count above the frame is at its edge."""
+        return round(max(100 - _part(count, self.top), 0.0), _DIGITS)
+
     def x_of(self, day: date | None) -> float | None:
         """Return the position of a day; None outside the frame."""
         if day is None or not self.first <= day <= self.last:
@@ -101,24 +176,38 @@ class Line:
         return _part((day - self.first).days, (self.last - self.first).days or 1)
 
 
-def line(counts: Sequence[tuple[date, int]], *, last: date | None = None, zero_on: date | None = None) -> Line | None:
+def line(
+    counts: Sequence[tuple[date, int]],
+    *,
+    last: date | None = None,
+    zero_on: date | None = None,
+    expected: Sequence[Expected] = (),
+    marks: Sequence[Mark] = (),
+) -> Line | None:
     """Return the line of some counts over time; None without counts.
 
     Args:
         counts: the counts by day, the earliest first.
         last: the day at the right edge, when it is later than the last day with a count.
         zero_on: the day on which the line is expected to reach zero.
+        expected: what is expected from the last day with a count on, in place of ``zero_on``.
+        marks: what happened on some days.
     """
     if not counts:
         return None
-    begin, end = counts[0][0], max(counts[-1][0], last or counts[-1][0])
+    begin, end = counts[0][0], max(counts[-1][0], last or counts[-1][0], *(at.day for at in expected))
     top = _round_up(max(count for _, count in counts))
     days = (end - begin).days or 1
     points = tuple(
         Point(day, count, _part((day - begin).days, days), round(100 - _part(count, top), _DIGITS))
         for day, count in counts
     )
-    return Line(points, begin, end, top, _ahead(points[-1], begin, end, zero_on))
+    drawn = Line(points, begin, end, top, "", tuple(expected), tuple(marks))
+    return replace(drawn, ahead=_through(drawn) if expected else _ahead(points[-1], begin, end, zero_on))
+
+
+def _through(drawn: Line) -> str:
+    return " ".join(f"{drawn.x_at(at.day):g},{drawn.y_at(at.left):g}" for at in drawn.expected)
 
 
 def _ahead(now: Point, begin: date, end: date, zero_on: date | None) -> str:

@@ -7,11 +7,13 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from waitlist.facts.gates import SHARES, Gate
+from waitlist.judge.rules import RULES
 from waitlist.release.gates import off
 from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.unit import path_of
 from waitlist.reports.readiness import wave_title
 from waitlist.swedish import formats
+from waitlist.swedish.steps import STEP_LABELS
 from waitlist.swedish.words import (
     DISPOSITION_LABELS,
     DISPOSITION_TEXTS,
@@ -186,6 +188,8 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "counted": counted,
     "charts": charts,
     "flow": flow,
+    "RULES": frozenset(RULES),
     "STATUS": STATUS,
+    "STEP_LABELS": STEP_LABELS,
     "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
 }

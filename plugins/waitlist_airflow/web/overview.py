@@ -5,8 +5,10 @@ import datetime as dt
 from typing import Final
 
 from waitlist.access import Need
+from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.overview import Overview, read_overview
 from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.red_gates import red_since
 from waitlist_airflow.web.site import SiteDep
 
 pages: Final = Pages()
@@ -16,5 +18,9 @@ pages: Final = Pages()
 def overview(site: SiteDep) -> Overview:
     """Read how far each wave and unit has come."""
     with site.reading("reading the overview") as connection:
-        read = read_overview(connection, site.mappings, now=dt.datetime.now(dt.UTC))
-    return dataclasses.replace(read, gates=site.measured_gates(read.latest.batch_id))
+        read = read_overview(
+            connection, site.mappings, now=dt.datetime.now(dt.UTC), approval_hours=site.settings.approval_hours
+        )
+        runs = dry_runs(connection)
+    gates = site.measured_gates(read.latest.batch_id)
+    return dataclasses.replace(read, gates=gates, red_since=red_since(site, runs, gates or ()))

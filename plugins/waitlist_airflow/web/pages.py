@@ -227,15 +227,30 @@ def render(
     nav = tuple(item for item in request.app.state.nav if reader is not None and reader.rights.allow(item.need))
     content = _TEMPLATES.get_template(template).render(
         root="../" * (path.count("/") - 1) or "./",
+        airflow=("../" * (path.count("/") - 1) or "./") + "../",
         here=path.removeprefix("/"),
         home=home_of(reader),
+        framed=request.headers.get("Sec-Fetch-Dest") == "iframe",
+        place=_place_of(request, path),
         nav=nav,
+        searches=reader is not None and reader.rights.allow(Need.A_UNIT),
         reader=reader,
         mapping_faults=faults,
         with_query=with_query,
         **values,
     )
     return HTMLResponse(content, status, NOT_KEPT)
+
+
+def _place_of(request: Request, path: str) -> str:
+    """Return the address of this page below ``/migrering/``, to open it in or out of Airflow's frame.
+
+    Empty for a page that a plain link does not lead to: one of persons, or the answer to a form.
+    """
+    asked = parse_qsl(request.url.query)
+    if request.method != "GET" or any(name == "marke" for name, _ in asked):
+        return ""
+    return quote(path.removeprefix("/")) + (f"?{urlencode(asked)}" if asked else "")
 
 
 _TEMPLATES: Final = Environment(

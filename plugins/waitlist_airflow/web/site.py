@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,9 @@ from fastapi import Depends
 from upath import UPath
 
 from waitlist.deployment import MappingFiles
-from waitlist.exceptions import SnapshotError
+from waitlist.exceptions import MappingError, SnapshotError
 from waitlist.facts import readers
+from waitlist.facts.gates import Gate, load_gates
 from waitlist.facts.mappings import Mappings
 from waitlist.quality import Suite, load_suites
 from waitlist.release.gates import GateResult, read_measured
@@ -97,6 +99,11 @@ def _unit_readers(folder: Path, _file: Stamp) -> readers.UnitReaders:
 
 
 @functools.lru_cache(maxsize=_STORES)
+def _limits(folder: Path, _files: Stamp) -> Mapping[Gate, float]:
+    return load_gates(folder)
+
+
+@functools.lru_cache(maxsize=_STORES)
 def _suites(folder: Path, _files: Stamp) -> tuple[Suite, ...]:
     return tuple(load_suites(folder).values())
 
@@ -129,6 +136,16 @@ class Site:
         """Which users work at which units, as the file has it now; read again when it has changed."""
         folder = self.settings.mappings_dir
         return _unit_readers(folder, _stamp(folder, readers.FILE))
+
+    @cached_property
+    def limits(self) -> Mapping[Gate, float]:
+        """The limits of the gates, read again when a file has changed; empty where the file is at fault."""
+        folder = self.settings.mappings_dir
+        try:
+            return _limits(folder, _stamp(folder, "*.csv"))
+        except MappingError:
+            # The notice on every page names the fault.
+            return {}
 
     @cached_property
     def suites(self) -> tuple[Suite, ...]:

@@ -11,21 +11,13 @@ from starlette.responses import Response
 
 from waitlist.access import Need
 from waitlist.judge.rules import RULES, Disposition
+from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import UnknownError
-from waitlist.reports.pages.unit import (
-    Asked,
-    ProtectedPost,
-    ShownRun,
-    SortBy,
-    Unit,
-    Units,
-    key_of,
-    read_unit,
-    read_units,
-    runs_of,
-)
+from waitlist.reports.pages.spread import ANY
+from waitlist.reports.pages.unit import Asked, ProtectedPost, ShownRun, SortBy, Unit, key_of, read_unit, runs_of
+from waitlist.reports.pages.units import UnitList, UnitsAsked, UnitSort, read_unit_list
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import find_snapshot, make_work_list
 from waitlist.staging.access_log import Action, numbers_of, record
@@ -67,11 +59,25 @@ async def asked(
 AskedDep = Annotated[Asked, Depends(asked)]
 
 
+async def units_asked(
+    *,
+    vag: Annotated[str, Query(max_length=200)] = ANY,
+    lage: Status | Literal[""] = "",
+    sortera: UnitSort = UnitSort.NAME,
+    riktning: Direction = Direction.UP,
+) -> UnitsAsked:
+    """Read the filter and the order of units from the address."""
+    return UnitsAsked(vag or None, lage or None, sortera, riktning)
+
+
+UnitsAskedDep = Annotated[UnitsAsked, Depends(units_asked)]
+
+
 @pages.page("/enhet", api="/api/enheter", need=Need.A_UNIT, template="units.html", nav="Enhet")
-def units(site: SiteDep, reader: ReaderDep) -> Units:
+def units(site: SiteDep, reader: ReaderDep, asked: UnitsAskedDep) -> UnitList:
     """Read the list of the units that the reader sees."""
     with site.reading("reading the units") as connection:
-        return read_units(connection, site.mappings, reader.rights.sees)
+        return read_unit_list(connection, site.mappings, reader.rights.sees, asked)
 
 
 @pages.page("/enhet/{unit}", api="/api/enhet/{unit}", need=Need.THIS_UNIT, template="unit.html")

@@ -291,7 +291,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "**11 av 29 poster migreras.** Ett godkännande överför dem till Millenniums arbetslista. "
         "Ett avslag stänger körningen.",
         "",
-        "Körning `vecka-1`",
+        "[Körning `vecka-1`](migrering/korningar/vecka-1)",
         "",
         "**Personuppgiftstjänsten tillfrågades inte:** ingen patient är kontrollerad mot folkbokföringen.",
         "",
@@ -335,8 +335,8 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "| Enhet | Driftstart | Poster | Migreras | Ska inte migreras | Hanteras manuellt "
         "| Bokas direkt i Millennium | Åtgärda i PMO | Flytta till SDV-väntelista |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        "| Vårdcentralen \\<b\\>Å\\|s | 2024-11-04 | 9 | 3 | 1 | 1 | 1 | 2 | 1 |",
-        "| Vårdcentralen Ö | 2024-11-04 | 10 | 5 | 1 | 1 | 1 | 1 | 1 |",
+        f"| [Vårdcentralen \\<b\\>Å\\|s](migrering/enhet/{FIRST}) | 2024-11-04 | 9 | 3 | 1 | 1 | 1 | 2 | 1 |",
+        f"| [Vårdcentralen Ö](migrering/enhet/{SECOND}) | 2024-11-04 | 10 | 5 | 1 | 1 | 1 | 1 | 1 |",
         "| Okänd enhet | saknas | 10 | 3 | 1 | 1 | 2 | 1 | 2 |",
         "| **Summa** |  | 29 | 11 | 3 | 3 | 4 | 4 | 4 |",
         "",

@@ -15,12 +15,14 @@ from upath import UPath
 from waitlist.exceptions import StagingError
 from waitlist.judge.rules import Disposition
 from waitlist.release.gates import HANDLED
+from waitlist.reports.pages.batch import read_batches
 from waitlist.reports.pages.forecast import Outlook
 from waitlist.reports.pages.overview import Overview, Status, read_overview
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import NoBatchError, OtherReleaseError, UnknownError, reading
-from waitlist.reports.pages.unit import Asked, SortBy, Unit, read_unit, read_units
+from waitlist.reports.pages.unit import Asked, SortBy, Unit, read_unit
+from waitlist.reports.pages.units import UnitsAsked, read_unit_list
 from waitlist.reports.readiness import read_readiness
 from waitlist.staging import StagingStore, schema
 from waitlist.swedish.words import PERSON_MASKED
@@ -60,7 +62,7 @@ def stage(site: worklists.Site, night: dt.date, given: tuple[Mapping[str, Any], 
 
 def overview(site: worklists.Site) -> Overview:
     with reading(site.store, "reading") as connection:
-        return read_overview(connection, site.context.mappings, now=NOW)
+        return read_overview(connection, site.context.mappings, now=NOW, approval_hours=72)
 
 
 def unit(site: worklists.Site, key: str = posts.UNIT, **asked: Any) -> Unit:
@@ -174,7 +176,7 @@ def test_units_without_a_go_live_are_named_by_how_much_waits_there(site: worklis
 
 def test_days_are_counted_from_the_dry_run_and_not_from_the_clock(site: worklists.Site) -> None:
     with reading(site.store, "reading") as connection:
-        later = read_overview(connection, site.context.mappings, now=NOW + dt.timedelta(days=100))
+        later = read_overview(connection, site.context.mappings, now=NOW + dt.timedelta(days=100), approval_hours=72)
     now = overview(site)
     assert later.waves == now.waves
     assert (now.freshness.stale, later.freshness.stale) == (False, True)
@@ -219,13 +221,22 @@ def test_of_two_runs_as_of_one_day_the_later_counts(site: worklists.Site) -> Non
     assert [point.as_of for point in page.trend] == list(NIGHTS)
 
 
+def test_a_past_night_that_is_read_again_does_not_change_the_trend(site: worklists.Site) -> None:
+    before = overview(site)
+    stage(site, NIGHTS[1], (CLEAN, CLEAN), batch_id="again", started_at=NOW)
+    assert overview(site) == before
+    listed = {run.batch_id: run.read_again for run in read_batches(site.store, 1).batches}
+    assert listed.pop("again")
+    assert not any(listed.values())
+
+
 def test_without_a_dry_run_there_is_nothing_to_show(tmp_path: Path) -> None:
     store = StagingStore(f"sqlite:///{tmp_path / 'none.sqlite'}")
     with pytest.raises(NoBatchError), reading(store, "reading"):
         pass
     store.migrate()
     with pytest.raises(NoBatchError), reading(store, "reading") as connection:
-        read_overview(connection, posts.context().mappings, now=NOW)
+        read_overview(connection, posts.context().mappings, now=NOW, approval_hours=72)
 
 
 def test_tables_of_another_release_are_refused(tmp_path: Path) -> None:
@@ -352,7 +363,7 @@ def test_an_unknown_unit_is_reported(site: worklists.Site) -> None:
 
 def test_units_are_listed_by_their_swedish_names_with_their_counts(site: worklists.Site) -> None:
     with reading(site.store, "reading") as connection:
-        page = read_units(connection, site.context.mappings)
+        page = read_unit_list(connection, site.context.mappings, lambda _: True, UnitsAsked())
     assert [unit.key for unit in page.units][-1] == ""
     assert {unit.key: (unit.posts, unit.left) for unit in page.units} == {
         key: (sum(of.values()), left(of))

@@ -1,6 +1,6 @@
 """Körning: one batch, from the posts in PMO to the rows in staging; every post is accounted for."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
@@ -17,6 +17,7 @@ from waitlist.reports.diff import Difference, read_difference
 from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import UnknownError, reading
 from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging.dry_runs import DryRun, comparable, read_again, read_dry_runs
 from waitlist.staging.events import Event, read_events
 from waitlist.staging.handoffs import HandOff, read_latest
 from waitlist.staging.store import find_batch
@@ -26,6 +27,12 @@ ROWS: Final = 30
 OFFERED: Final = 60
 """How many other batches the page offers for comparison, the latest first."""
 
+TREND: Final = 60
+"""How many dry runs are read back to find since when a check is red."""
+
+_Key = tuple[str, str, str]
+"""Suite, expectation and column."""
+_RED: Final = frozenset({Outcome.FAILED, Outcome.ERROR})
 _WORST_FIRST: Final = (Outcome.ERROR, Outcome.FAILED, None, Outcome.PASSED, Outcome.NOT_APPLICABLE)
 
 
@@ -47,6 +54,8 @@ class Listed:
     """It judged another batch's snapshot again and did not read PMO."""
     asked_persons: bool
     """The person service had to be asked."""
+    read_again: bool
+    """Its date had been read before, so it is no part of the trend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ class Check:
     """Share of rows, 0 to 1, that must fulfil it."""
     outcome: Outcome | None
     """None where the expectation has not been run."""
+    since: date | None = None
+    """The as-of date of the first dry run since which it has failed in each; None where it has not failed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,8 @@ class BatchPage:
     """HSA-ids that the batch was opened for; None for all."""
     reuse_snapshot: str | None
     """The batch whose snapshot it judged again; None where it read PMO."""
+    read_again: bool
+    """Its date had been read before, so it is no part of the trend."""
     accounting: Accounting
     suites: tuple[CheckedSuite, ...]
     gates: tuple[GateResult, ...]
@@ -181,9 +194,10 @@ def read_batches(store: StagingStore, page: int) -> BatchList:
         NoBatchError, StagingError: see ``reading``.
     """
     with reading(store, "listing batches") as connection:
+        again = read_again(read_dry_runs(connection))
         rows = connection.scalar(sa.select(sa.func.count()).select_from(schema.batch)) or 0
         paging = Paging.of(page, ROWS, rows)
-        return BatchList(_listed(connection, limit=ROWS, offset=paging.offset), paging)
+        return BatchList(_listed(connection, again=again, limit=ROWS, offset=paging.offset), paging)
 
 
 def run_of(store: StagingStore, batch_id: str) -> tuple[str, str]:
@@ -196,6 +210,22 @@ def run_of(store: StagingStore, batch_id: str) -> tuple[str, str]:
     with reading(store, f"reading batch {batch_id}") as connection:
         batch = _batch(connection, batch_id)
     return batch.dag_id, batch.run_id
+
+
+def batch_of_run(store: StagingStore, dag_id: str, run_id: str) -> str:
+    """Return the batch of a run of Airflow.
+
+    Raises:
+        UnknownError: the run has no batch.
+        NoBatchError, StagingError: see ``reading``.
+    """
+    table = schema.batch.c
+    query = sa.select(table.batch_id).where(table.dag_id == dag_id, table.run_id == run_id)
+    with reading(store, "looking for the batch of a run") as connection:
+        found: str | None = connection.scalar(query.limit(1))
+    if found is None:
+        raise UnknownError(f"run {run_id} of {dag_id} has no batch")
+    return found
 
 
 def read_batch(
@@ -239,18 +269,20 @@ def read_batch(
     with reading(store, f"reading batch {batch_id}") as connection:
         batch = _batch(connection, batch_id)
         events = tuple(read_events(connection, batch_id))
-        comparable = _comparable_among(connection, (batch_id,))
+        runs = read_dry_runs(connection)
+        offers = _comparable_among(connection, (batch_id,))
         return BatchPage(
             batch=batch,
             units=batch.units,
             reuse_snapshot=batch.reuse_snapshot,
             accounting=_accounting(connection, batch),
-            suites=_suites(connection, batch_id, suites),
+            suites=_suites(connection, batch, suites, runs),
+            read_again=batch_id in read_again(runs),
             gates=tuple(read_gates(connection, batch_id)) or tuple(measured),
             events=events,
             steps=tuple(steps) or _from_events(events),
             same_rules=_same_rules(connection, batch),
-            others=_others(connection, batch_id) if comparable else (),
+            others=_others(connection, batch_id) if offers else (),
             compared=compared,
             purged=any(event.event is EventName.PURGED for event in events),
             docs=docs,
@@ -272,7 +304,11 @@ def _batch(connection: sa.Connection, batch_id: str) -> Batch:
 
 
 def _listed(
-    connection: sa.Connection, *where: sa.ColumnElement[bool], limit: int, offset: int = 0
+    connection: sa.Connection,
+    *where: sa.ColumnElement[bool],
+    limit: int,
+    offset: int = 0,
+    again: Collection[str] = (),
 ) -> tuple[Listed, ...]:
     table = schema.batch.c
     query = sa.select(
@@ -293,6 +329,7 @@ def _listed(
             finished_at=row.finished_at,
             replay=row.reuse_snapshot is not None,
             asked_persons=asks_persons(row.facts),
+            read_again=row.batch_id in again,
         )
         for row in connection.execute(query)
     )
@@ -343,17 +380,39 @@ def _account(connection: sa.Connection, batch: Batch, events: Sequence[Event], *
     return read_account(connection, batch, approved_posts(events), purged=purged)
 
 
-def _suites(connection: sa.Connection, batch_id: str, suites: Iterable[Suite]) -> tuple[CheckedSuite, ...]:
-    table = schema.quality_result
+def _suites(
+    connection: sa.Connection, batch: Batch, suites: Iterable[Suite], runs: Sequence[DryRun]
+) -> tuple[CheckedSuite, ...]:
+    table, batch_id = schema.quality_result, batch.batch_id
     columns = [column for column in table.columns if column is not table.c.batch_id]
     found = connection.execute(sa.select(*columns).where(table.c.batch_id == batch_id)).mappings()
     results = {(row["suite"], row["expectation"], row["column"]): QualityResult.from_dict(dict(row)) for row in found}
-    return tuple(_checked(suite, results) for suite in suites)
+    since = _red_since(connection, batch, {key for key, result in results.items() if result.outcome in _RED}, runs)
+    return tuple(_checked(suite, results, since) for suite in suites)
 
 
-def _checked(suite: Suite, results: Mapping[tuple[str, str, str], QualityResult]) -> CheckedSuite:
+def _red_since(connection: sa.Connection, batch: Batch, red: set[_Key], runs: Sequence[DryRun]) -> dict[_Key, date]:
+    """Return since which dry run each red check has been red without a break, as far back as ``TREND`` runs."""
+    since = dict.fromkeys(red, batch.as_of)
+    before = [run for run in comparable(runs) if run.as_of < batch.as_of][-TREND:]
+    if not red or not before or batch.kind is not BatchKind.DRY_RUN:
+        return since
+    table = schema.quality_result.c
+    query = sa.select(table.batch_id, table.suite, table.expectation, table.column).where(
+        table.batch_id.in_([run.batch_id for run in before]), table.outcome.in_([outcome.value for outcome in _RED])
+    )
+    failed: dict[str, set[_Key]] = {}
+    for batch_id, *key in connection.execute(query):
+        failed.setdefault(batch_id, set()).add((key[0], key[1], key[2]))
+    for run in reversed(before):
+        red = red & failed.get(run.batch_id, set())
+        since |= dict.fromkeys(red, run.as_of)
+    return since
+
+
+def _checked(suite: Suite, results: Mapping[_Key, QualityResult], since: Mapping[_Key, date]) -> CheckedSuite:
     texts = {(suite.name, *expectation.key): expectation.text for expectation in suite.expectations}
-    checks = [_check(result, texts.get(key)) for key, result in results.items() if key[0] == suite.name]
+    checks = [_check(result, texts.get(key), since.get(key)) for key, result in results.items() if key[0] == suite.name]
     checks += [
         Check(
             expectation.name,
@@ -373,7 +432,7 @@ def _checked(suite: Suite, results: Mapping[tuple[str, str, str], QualityResult]
     return CheckedSuite(suite.name, suite.text, checks[0].outcome if checks else None, tuple(checks))
 
 
-def _check(result: QualityResult, text: str | None) -> Check:
+def _check(result: QualityResult, text: str | None, since: date | None) -> Check:
     return Check(
         result.expectation,
         result.column,
@@ -383,6 +442,7 @@ def _check(result: QualityResult, text: str | None) -> Check:
         result.unexpected,
         result.threshold,
         result.outcome,
+        since,
     )
 
 

@@ -8,9 +8,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
 from waitlist.release.gates import GateResult
+from waitlist.reports.pages.decisions import Awaited, Made, awaited, made
 from waitlist.reports.pages.forecast import Forecast, Outlook, forecast
 from waitlist.reports.pages.history import (
     HANDLED_CODES,
@@ -23,6 +25,8 @@ from waitlist.reports.pages.history import (
     unit_trends,
     unshown,
 )
+from waitlist.reports.pages.marks import Mark, read_marks
+from waitlist.reports.pages.released import decided_batches
 from waitlist.reports.readiness import Progress, UnitReadiness, WaveReadiness, progress_of, waves_of
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.staging.dry_runs import DryRun
@@ -124,6 +128,8 @@ class Overview:
     freshness: Freshness
     gates: tuple[GateResult, ...] | None
     """As the latest dry run measured them, the red ones first; None where it did not measure them."""
+    red_since: Mapping[Gate, dt.date]
+    """Since which dry run a red gate has been red without a break, as far back as they are kept."""
     posts: int
     ready: int
     left: int
@@ -131,6 +137,12 @@ class Overview:
     trend: tuple[TrendPoint, ...]
     waves: tuple[WaveCard, ...]
     """By go-live; then the waves that are live, and the ones without a go-live."""
+    awaited: tuple[Awaited, ...]
+    """The waves that wait for an approver's answer, the nearest deadline first."""
+    decisions: Mapping[str, Made]
+    """The latest decision about each wave, by the wave's name."""
+    marks: tuple[Mark, ...]
+    """What happened in the time of the trend."""
 
     @property
     def next_wave(self) -> WaveCard | None:
@@ -152,23 +164,25 @@ class Overview:
         return [unit for wave in self.waves for unit in wave.units if unit.status is status]
 
 
-def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.datetime) -> Overview:
+def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.datetime, approval_hours: int) -> Overview:
     """Read the page without its gates, which are stored beside the snapshot.
 
     Args:
         connection: a connection from ``reading``.
         mappings: names, waves and go-lives of the units.
         now: the moment, aware; only the age of the figures depends on it.
+        approval_hours: how long a question waits for its answer.
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
     """
     runs = dry_runs(connection)
     latest = runs[-1]
+    batches = decided_batches(connection)
     counts = counts_by_unit(connection, latest.batch_id, mappings)
     names = unit_names(connection, runs, mappings)
     trends = unit_trends(connection, runs[-SHOWN_RUNS:], {key: names[key] for key in counts})
-    waves = [_wave(wave, counts, trends, latest.as_of) for wave in waves_of(counts, mappings, latest.as_of)]
+    waves = [wave_card(wave, counts, trends, latest.as_of) for wave in waves_of(counts, mappings, latest.as_of)]
     everything = progress_of(counts.values())
     planned = [unit.driftstart for unit in mappings.units.values() if unit.driftstart]
     return Overview(
@@ -177,6 +191,7 @@ def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.date
             latest, unshown(connection, latest), now, over=bool(planned) and latest.as_of >= max(planned)
         ),
         gates=None,
+        red_since={},
         posts=everything.posts,
         ready=everything.ready,
         left=left_of(everything),
@@ -186,6 +201,9 @@ def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.date
         waves=tuple(
             sorted(waves, key=lambda wave: (wave.status is Status.LIVE, wave.wave is None, wave.go_live or dt.date.max))
         ),
+        awaited=awaited(batches, approval_hours),
+        decisions=made(batches),
+        marks=read_marks(connection, runs[-SHOWN_RUNS:], batches),
     )
 
 
@@ -234,12 +252,13 @@ def unit_line(unit: UnitReadiness, trend: Sequence[TrendPoint]) -> UnitLine:
     )
 
 
-def _wave(
+def wave_card(
     wave: WaveReadiness,
     counts: Mapping[str, Mapping[str, int]],
     trends: Mapping[str, tuple[TrendPoint, ...]],
     as_of: dt.date,
 ) -> WaveCard:
+    """Return the card of a wave, from its readiness and the trends of its units."""
     units = [unit_line(unit, trends[unit.hsa_id]) for unit in wave.units]
     progress = progress_of(counts[unit.key] for unit in units)
     waiting = [unit for unit in units if unit.status is not Status.LIVE]

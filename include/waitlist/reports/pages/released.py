@@ -45,6 +45,8 @@ class ReleasedBatch:
     """A batch for which approval was asked."""
 
     batch_id: str
+    dag_id: str
+    run_id: str
     wave: str | None
     as_of: date
     state: BatchState
@@ -52,6 +54,8 @@ class ReleasedBatch:
     """Booking requests that were approved, or await approval."""
     shown: int
     """Posts that Millennium can read from it now."""
+    asked_at: datetime | None
+    """When approval was asked for, the latest time."""
     released_at: datetime | None
     decisions: tuple[Decision, ...]
     """The oldest first."""
@@ -109,37 +113,53 @@ def read_released(store: StagingStore, mappings: Mappings, page: int) -> Release
         NoBatchError, StagingError: see ``reading``.
     """
     with reading(store, "reading what was released") as connection:
-        rows = ask(connection, "list_released_batches").all()
-        events: dict[str, list[Event]] = defaultdict(list)
-        for event in read_events_of(connection, [row.batch_id for row in rows]):
-            events[event.batch_id].append(event)
         seen_by = _latest(connection)
         changes = () if seen_by is None else _changes(connection, seen_by.batch_id, mappings)
         paging = Paging.of(page, ROWS, sum(change.posts for change in changes))
         posts = () if seen_by is None else _posts(connection, seen_by.batch_id, mappings, paging)
+        batches = decided_batches(connection, changes)
     return Released(
-        batches=tuple(
-            ReleasedBatch(
-                batch_id=row.batch_id,
-                wave=row.wave,
-                as_of=row.as_of if isinstance(row.as_of, date) else date.fromisoformat(row.as_of),
-                state=BatchState(row.state),
-                posts=row.posts_staged,
-                shown=row.shown,
-                released_at=next(
-                    (event.at for event in events[row.batch_id] if event.event is EventName.RELEASED), None
-                ),
-                decisions=tuple(_decision(event) for event in events[row.batch_id] if event.event in _DECISIONS),
-                changed=_sum(changes, row.batch_id, "changed"),
-                gone=_sum(changes, row.batch_id, "gone"),
-            )
-            for row in rows
-        ),
+        batches=batches,
         seen_by=seen_by,
         changes=changes,
         posts=posts,
         paging=paging,
     )
+
+
+def decided_batches(connection: sa.Connection, changes: Sequence[ChangeCount] = ()) -> tuple[ReleasedBatch, ...]:
+    """Return the batches for which approval was asked, the latest first.
+
+    Args:
+        connection: a connection from ``reading``.
+        changes: how many of their posts have been changed since; without them these counts are zero.
+    """
+    rows = ask(connection, "list_released_batches").all()
+    events: dict[str, list[Event]] = defaultdict(list)
+    for event in read_events_of(connection, [row.batch_id for row in rows]):
+        events[event.batch_id].append(event)
+    return tuple(
+        ReleasedBatch(
+            batch_id=row.batch_id,
+            dag_id=row.dag_id,
+            run_id=row.run_id,
+            wave=row.wave,
+            as_of=row.as_of if isinstance(row.as_of, date) else date.fromisoformat(row.as_of),
+            state=BatchState(row.state),
+            posts=row.posts_staged,
+            shown=row.shown,
+            asked_at=_last_at(events[row.batch_id], EventName.AWAITING_APPROVAL),
+            released_at=next((event.at for event in events[row.batch_id] if event.event is EventName.RELEASED), None),
+            decisions=tuple(_decision(event) for event in events[row.batch_id] if event.event in _DECISIONS),
+            changed=_sum(changes, row.batch_id, "changed"),
+            gone=_sum(changes, row.batch_id, "gone"),
+        )
+        for row in rows
+    )
+
+
+def _last_at(events: Sequence[Event], name: EventName) -> datetime | None:
+    return next((event.at for event in reversed(events) if event.event is name), None)
 
 
 def _latest(connection: sa.Connection) -> DryRun | None:

@@ -1,6 +1,6 @@
 """Enhet: the posts left at one unit, one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from waitlist.reports.pages.history import (
     unit_names,
     unit_trends,
 )
-from waitlist.reports.pages.overview import UnitLine, left_of, unit_line
+from waitlist.reports.pages.overview import UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction, Paging
 from waitlist.reports.pages.persons import Person
 from waitlist.reports.pages.reading import UnknownError, ask
@@ -28,8 +28,7 @@ from waitlist.reports.worklist.folder import UNKNOWN_UNIT
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.staging import schema
 from waitlist.staging.dry_runs import DryRun
-from waitlist.swedish.formats import swedish
-from waitlist.swedish.words import DISPOSITION_TEXTS, UNKNOWN_UNIT_NAME
+from waitlist.swedish.words import DISPOSITION_TEXTS
 
 PAGE_SIZE: Final = 50
 
@@ -146,26 +145,6 @@ class ProtectedPost:
     person: Person
 
 
-@dataclass(frozen=True, slots=True)
-class UnitChoice:
-    """A unit that can be chosen."""
-
-    key: str
-    name: str
-    wave: str | None
-    posts: int
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
-class Units:
-    """The page on which a unit is chosen."""
-
-    latest: ShownRun
-    units: tuple[UnitChoice, ...]
-    """By name."""
-
-
 def path_of(key: str) -> str:
     """Return the part of an address for a unit's key."""
     return key or UNKNOWN_UNIT
@@ -174,38 +153,6 @@ def path_of(key: str) -> str:
 def key_of(path: str) -> str:
     """Return the unit's key for the part of an address."""
     return UNKNOWN if path == UNKNOWN_UNIT else hsa_id(path)
-
-
-def _every(_: str) -> bool:
-    return True
-
-
-def read_units(connection: sa.Connection, mappings: Mappings, sees: Callable[[str], bool] = _every) -> Units:
-    """Read the list of units.
-
-    Args:
-        connection: a connection from ``reading``.
-        mappings: names and waves of the units.
-        sees: tells by its key whether the reader sees a unit.
-
-    Raises:
-        NoBatchError: no dry run counts for readers yet.
-    """
-    latest = dry_runs(connection)[-1]
-    counts = counts_by_unit(connection, latest.batch_id, mappings)
-    found = [
-        UnitChoice(
-            unit.hsa_id,
-            unit.name or UNKNOWN_UNIT_NAME,
-            wave.wave,
-            unit.progress.posts,
-            left_of(unit.progress),
-        )
-        for wave in waves_of(counts, mappings, latest.as_of)
-        for unit in wave.units
-        if sees(unit.hsa_id)
-    ]
-    return Units(_shown(latest), tuple(sorted(found, key=lambda unit: (unit.key == UNKNOWN, swedish(unit.name)))))
 
 
 def _shown(run: DryRun) -> ShownRun:

@@ -27,7 +27,8 @@ from waitlist.judge.duplicates import find as find_duplicates
 from waitlist.judge.persons import Persons
 from waitlist.judge.posts import CONTACT_FORMS, NO_POSTS, RuleContext
 from waitlist.judge.rules import Code, Disposition
-from waitlist.reports.pages.history import dry_runs
+from waitlist.reports.pages.answer import Answer, read_answer
+from waitlist.reports.pages.history import HANDLED_CODES, dry_runs
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.readiness import wave_title
 from waitlist.reports.worklist.sources import Snapshot, find_snapshot
@@ -122,6 +123,8 @@ class Consequences:
     """The changes of disposition, the most frequent first."""
     units: tuple[UnitMoves, ...]
     """The units with changes, the ones with most changes first."""
+    left: Mapping[str, int]
+    """Posts left to handle under the changed facts, by HSA-id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ class WhatIf:
     consequences: Consequences | None
     seconds: float | None
     """The seconds that it took."""
+    answer: Answer | None
+    """Whether the units of another go-live would be ready in time; None where the question has none."""
     no_snapshot: bool
     """There is a dry run, but its snapshot has been removed or is in another place."""
 
@@ -176,18 +181,23 @@ def read_what_if(
     """
     begun = time.perf_counter()
     faults: tuple[str, ...] = ()
-    answer: tuple[DryRun, Consequences] | None = None
+    judged: tuple[DryRun, Consequences] | None = None
+    answer: Answer | None = None
     no_snapshot = False
     try:
         proposal = read_proposal(asked, mappings)
-        answer = None if proposal is None else consider(store, snapshots, proposal, mappings, rules)
+        judged = None if proposal is None else consider(store, snapshots, proposal, mappings, rules)
+        if proposal is not None and proposal.go_live is not None and judged is not None:
+            asked_for = proposal.go_live
+            with reading(store, "saying whether a wave makes it") as connection:
+                answer = read_answer(connection, mappings, asked_for.units, asked_for.date, judged[1].left)
     except ProposalError as error:
         faults = error.faults
     except SnapshotError:
         no_snapshot = True
     units = sorted(mappings.units.values(), key=lambda unit: (swedish(unit.enhet), unit.hsa_id))
     waves = sorted({unit.vag for unit in units if unit.vag}, key=swedish)
-    batch, consequences = answer or (None, None)
+    batch, consequences = judged or (None, None)
     return WhatIf(
         asked=asked,
         waves=tuple(Choice(WAVE + wave, wave_title(wave)) for wave in waves),
@@ -199,7 +209,8 @@ def read_what_if(
         faults=faults,
         batch=batch,
         consequences=consequences,
-        seconds=None if answer is None else round(time.perf_counter() - begun, 3),
+        seconds=None if judged is None else round(time.perf_counter() - begun, 3),
+        answer=answer,
         no_snapshot=no_snapshot,
     )
 
@@ -414,6 +425,10 @@ def _consequences(counts: Counter[tuple[str, int, int]], mappings: Mappings) -> 
         after={name: sides[1][name] for name in seen},
         moves=moves,
         units=tuple(sorted((unit for unit in units if unit.moved), key=lambda unit: (-unit.moved, unit.hsa_id))),
+        left={
+            hsa_id: sum(posts for (_, after), posts in found.items() if _CODES[after].value not in HANDLED_CODES)
+            for hsa_id, found in by_unit.items()
+        },
     )
 
 

@@ -1,0 +1,43 @@
+"""The page of a wave, and of the posts that fall due in the weeks after a unit's go-live."""
+
+import dataclasses
+from typing import Annotated, Final
+
+from fastapi import Query
+
+from waitlist.access import Need
+from waitlist.release.gates import evaluate_units
+from waitlist.reports.pages.dip import WEEKS, DuePage, read_due
+from waitlist.reports.pages.unit import key_of
+from waitlist.reports.pages.wave import WavePage, read_wave
+from waitlist_airflow.web.pages import Pages
+from waitlist_airflow.web.site import SiteDep
+
+pages: Final = Pages()
+
+
+@pages.page("/vag", api="/api/vag", need=Need.EVERY_UNIT, template="wave.html")
+def wave(site: SiteDep, namn: Annotated[str, Query(max_length=200)] = "") -> WavePage:
+    """Read a wave; without a name the units that have none."""
+    with site.reading("reading a wave") as connection:
+        read = read_wave(connection, site.mappings, namn or None, approval_hours=site.settings.approval_hours)
+    batch_id = read.latest.batch_id
+    units = [unit.key for unit in read.card.units]
+    own = evaluate_units(site.store, batch_id, site.limits, units, mappings=site.mappings) if namn else []
+    measured = {result.gate for result in own}
+    shared = [result for result in site.measured_gates(batch_id) or () if result.gate not in measured]
+    return dataclasses.replace(
+        read, gates=tuple(sorted(own, key=lambda result: result.passed)), shared_gates=tuple(shared)
+    )
+
+
+@pages.page("/forfaller/{unit}", api="/api/forfaller/{unit}", need=Need.THIS_UNIT, template="due.html")
+def due(
+    site: SiteDep,
+    unit: str,
+    vecka: Annotated[int | None, Query(ge=1, le=WEEKS)] = None,
+    sida: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+) -> DuePage:
+    """Read the posts that fall due at a unit in the weeks after go-live."""
+    with site.reading("reading the weeks after go-live") as connection:
+        return read_due(connection, site.mappings, key_of(unit), vecka, sida)
