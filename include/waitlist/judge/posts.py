@@ -184,7 +184,7 @@ class Posts:
 
     @cached_property
     def answered(self) -> Mask:
-        """The person service has said something of the person."""
+        """The patient waits, and the person service has said something of the person."""
         return np.asarray(pc.is_valid(self._answer).to_numpy(zero_copy_only=False))
 
     def person_flag(self, name: str) -> Mask:
@@ -206,7 +206,7 @@ class Posts:
         """PMO's name has no word of the person's surname or middle name."""
         if self._persons is None:
             return np.zeros(len(self), dtype=np.bool_)
-        return np.isin(self.post_id, self._persons.other_name, assume_unique=True)
+        return self.waits & np.isin(self.post_id, self._persons.other_name, assume_unique=True)
 
     @cached_property
     def is_protected_by_service(self) -> Mask:
@@ -220,11 +220,16 @@ class Posts:
 
     @cached_property
     def _answer(self) -> pa.Int32Array:
-        """The place of each person's answer, null without one."""
+        """The place of each person's answer, null without one, and for a post whose patient does not wait.
+
+        Only people who wait are asked about. A person may have posts of both kinds in different partitions, so with the
+        answer on all of them a finding would depend on how the posts were divided.
+        """
         if self._persons is None:
             return pa.nulls(len(self), pa.int32())
         asked = self._persons.answers.column("person_id").combine_chunks()
-        return pc.index_in(self.identities.person_id, value_set=asked)
+        place = pc.index_in(self.identities.person_id, value_set=asked)
+        return pc.if_else(pa.array(self.waits), place, pa.scalar(None, pa.int32()))
 
     @cached_property
     def category(self) -> CategoryMatch:

@@ -85,8 +85,8 @@ def test_an_answer_is_about_its_own_person() -> None:
     ]
 
 
-def test_every_post_of_a_person_gets_the_finding_waiting_or_not() -> None:
-    rows = assessed(answered({"found_dead": True}), {}, {"vantar_pa_besok": False}).findings.to_pylist()
+def test_every_post_by_which_a_person_waits_gets_the_finding() -> None:
+    rows = assessed(answered({"found_dead": True}), {}, {}, {"vantar_pa_besok": False}).findings.to_pylist()
     assert [row["post_id"] for row in rows if row["rule"] == "PU_DECEASED"] == [1, 2]
 
 
@@ -153,6 +153,15 @@ def test_where_nobody_is_to_be_asked_no_rule_fires_and_no_mark_is_named() -> Non
     assert not {row["rule"] for row in rows} & OF_PERSONS
     assert [row["detail"] for row in rows if row["rule"] == "PROTECTED_IDENTITY"] == [None]
     assert assessed(None, *posts).bokningsbegaran.column("sekretess").to_pylist() == [False, True]
+
+
+@pytest.mark.parametrize("answer", [answer for answer, fired in ANSWERED if fired])
+def test_a_post_whose_patient_does_not_wait_is_judged_without_the_answer_of_another_post(
+    answer: Mapping[str, Any],
+) -> None:
+    """Or its findings would depend on which posts were read in one partition."""
+    alone = findings(answered(), {"vantar_pa_besok": False})
+    assert findings(answered(answer, other_name=(1,)), {"vantar_pa_besok": False}) == alone
 
 
 def test_a_disposition_alone_is_decided_by_the_same_answers() -> None:
