@@ -7,10 +7,10 @@ from upath import UPath
 
 from waitlist.columns.dates import STOCKHOLM, day_in_stockholm
 from waitlist.exceptions import SettingsError
-from waitlist.release.receipts import account
+from waitlist.release.receipts import account, inbox
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
-from waitlist.staging import Batch, BatchState, persons, retention
+from waitlist.staging import Batch, BatchKind, BatchState, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
@@ -82,6 +82,10 @@ class Upkeep(Steps):
         answers = (persons.count_older if only_tell else persons.remove_older)(self.store.database, old)
         if answers:
             total["person_answers"] = answers
+        old = dt.datetime.combine(on, dt.time(), STOCKHOLM) - dt.timedelta(days=periods.of(BatchKind.MIGRATION))
+        faulty = (inbox.count_older if only_tell else inbox.remove_older)(self.store.database, old)
+        if faulty:
+            total["receipt_faults"] = faulty
         log.info("%s in all: %s", verb, total)
         return total
 

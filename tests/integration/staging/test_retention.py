@@ -328,3 +328,21 @@ def test_answers_of_the_person_service_go_after_the_days_of_a_dry_run(site: Site
     assert site.clean()["person_answers"] == 1
     assert [row["person_id"] for row in rows(site.store, schema.person_status)] == ["198503142383"]
     assert "person_answers" not in site.clean()
+
+
+def test_faulty_receipts_go_with_age_since_their_reasons_may_name_a_person(site: Site) -> None:
+    table, days = schema.receipt_fault, Settings().keep_migration_days
+    moments = [NOW - dt.timedelta(days=days + 1), NOW - dt.timedelta(days=days - 1)]
+    batches.execute(
+        site.store,
+        table.insert().values(
+            [
+                {"row_no": at, "reason": "Anna är flyttad", "faults": "x", "refused_at": moment}
+                for at, moment in enumerate(moments)
+            ]
+        ),
+    )
+    assert site.clean(only_tell=True)["receipt_faults"] == 1
+    assert len(rows(site.store, table)) == 2
+    assert site.clean()["receipt_faults"] == 1
+    assert [row["row_no"] for row in rows(site.store, table)] == [1]

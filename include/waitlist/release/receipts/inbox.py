@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from waitlist.release.receipts import rows, store
 from waitlist.staging import StagingStore, schema
-from waitlist.staging.database import refusals_named
+from waitlist.staging.database import Database, refusals_named
 
 _AT_ONCE: Final = 1_000
 
@@ -33,6 +33,29 @@ def take(staging: StagingStore, now: dt.datetime) -> tuple[int, int]:
         taken, faulty = taken + good, faulty + bad
         if not good + bad:
             return taken, faulty
+
+
+def count_older(database: Database, than: dt.datetime) -> int:
+    """Return how many faulty rows were refused before a moment.
+
+    Raises:
+        StagingError: the database cannot be asked.
+    """
+    table = schema.receipt_fault
+    query = sa.select(sa.func.count()).select_from(table).where(table.c.refused_at < than)
+    with refusals_named("counting faulty receipts"), database.connected() as connection:
+        return connection.scalar(query) or 0
+
+
+def remove_older(database: Database, than: dt.datetime) -> int:
+    """Remove every faulty row that was refused before a moment, since its reason may name a person; return how many.
+
+    Raises:
+        StagingError: the database refused.
+    """
+    table = schema.receipt_fault
+    with refusals_named("removing faulty receipts"), database.writing() as connection:
+        return connection.execute(table.delete().where(table.c.refused_at < than)).rowcount
 
 
 def _take_some(connection: sa.Connection, now: dt.datetime) -> tuple[int, int]:
