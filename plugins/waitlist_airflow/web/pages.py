@@ -231,7 +231,8 @@ def render(
         here=path.removeprefix("/"),
         home=home_of(reader),
         framed=request.headers.get("Sec-Fetch-Dest") == "iframe",
-        place=_place_of(request, path),
+        # The page of an error quotes no address.
+        place=_place_of(request, path) if status == 200 else "",
         nav=nav,
         searches=reader is not None and reader.rights.allow(Need.A_UNIT),
         reader=reader,
@@ -248,7 +249,7 @@ def _place_of(request: Request, path: str) -> str:
     Empty for a page that a plain link does not lead to: one of persons, or the answer to a form.
     """
     asked = parse_qsl(request.url.query)
-    if request.method != "GET" or any(name == "marke" for name, _ in asked):
+    if request.method == "POST" or any(name == "marke" for name, _ in asked):
         return ""
     return quote(path.removeprefix("/")) + (f"?{urlencode(asked)}" if asked else "")
 

@@ -13,6 +13,7 @@ from waitlist.reports.pages.history import counts_by_unit, dry_runs, unit_names,
 from waitlist.reports.pages.overview import GRAVITY, SHOWN_RUNS, Status, UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.spread import ANY
+from waitlist.reports.pages.unit import ShownRun
 from waitlist.reports.readiness import waves_of
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.swedish.formats import swedish
@@ -62,8 +63,7 @@ class ListedUnit:
 class UnitList:
     """The page."""
 
-    batch_id: str
-    as_of: dt.date
+    latest: ShownRun
     asked: UnitsAsked
     units: tuple[ListedUnit, ...]
     """Those that the filter selects, in the order that was asked for."""
@@ -120,8 +120,7 @@ def read_unit_list(
     # Stable, so that units that are equal stay in the order of their names.
     chosen.sort(key=_KEYS[asked.sort], reverse=asked.direction is Direction.DOWN)
     return UnitList(
-        batch_id=latest.batch_id,
-        as_of=latest.as_of,
+        latest=ShownRun(latest.batch_id, latest.as_of, latest.finished_at),
         asked=asked,
         units=tuple(chosen),
         waves=tuple(waves),
