@@ -27,8 +27,8 @@ check-mappings: setup ## Print every fault of the mapping files: make check-mapp
 diff: setup ## Print how two batches of the same posts differ: make diff A=<batch> B=<batch> [POSTS=1]
 	@A="$(A)" B="$(B)" POSTS="$(POSTS)" scripts/diff.sh
 
-worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [BATCH=<id>] [UNIT=<HSA-id>] [CSV=1] [REPLACE=1]
-	@OUT="$(OUT)" BATCH="$(BATCH)" UNIT="$(UNIT)" CSV="$(CSV)" REPLACE="$(REPLACE)" scripts/worklists.sh
+worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [BATCH=<id>] [UNIT=<HSA-id>] [CSV=1] [ARCHIVE=1] [REPLACE=1]
+	@OUT="$(OUT)" BATCH="$(BATCH)" UNIT="$(UNIT)" CSV="$(CSV)" ARCHIVE="$(ARCHIVE)" REPLACE="$(REPLACE)" scripts/worklists.sh
 
 migrate: setup ## Bring the staging schema up to date, as the account that owns its tables
 	@scripts/migrate.sh

@@ -27,6 +27,7 @@ millennium_staging.access_log,
 millennium_staging.batch_event,
 millennium_staging.followed_post,
 millennium_staging.hand_off,
+millennium_staging.post_outcome,
 millennium_staging.receipt
 TO waitlist_loader;
 GRANT DELETE ON millennium_staging.receipt_inbox TO waitlist_loader;

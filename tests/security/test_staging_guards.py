@@ -39,10 +39,11 @@ from waitlist.staging import (
     access_log,
     handoffs,
     persons,
+    post_outcomes,
     retention,
     schema,
 )
-from waitlist.staging.states import EventName
+from waitlist.staging.states import EventName, PostOutcome
 
 RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"
 FIXED = (
@@ -56,7 +57,14 @@ FIXED = (
     schema.released_change,
     schema.unit_summary,
 )
-TRAILS = (schema.batch_event, schema.access_log, schema.hand_off, schema.receipt, schema.followed_post)
+TRAILS = (
+    schema.batch_event,
+    schema.access_log,
+    schema.hand_off,
+    schema.receipt,
+    schema.followed_post,
+    schema.post_outcome,
+)
 GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason)
 FOLLOWS = (schema.post_answer, schema.receipt_inbox, schema.receipt_fault)
 """What receipts amount to follows from them, and the inbox is emptied as it is read."""
@@ -111,6 +119,8 @@ def fill(store: StagingStore) -> None:
         acting_for="",
         patients={1: "198503142380"},
     )
+    said = post_outcomes.Entry(1, 1, "", RELEASED, releases.NOW, "nurse", PostOutcome.BOOKED_PMO)
+    post_outcomes.record(store.database, said, key="a request")
     with store.database.writing() as connection:
         handoffs.record(connection, handed(RELEASED))
         receipts.keep(connection, [rejected(RELEASED)], releases.LATER)

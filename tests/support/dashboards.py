@@ -41,6 +41,7 @@ ROUTES = sorted(
     (route.path, tuple(param.alias for param in route.dependant.query_params))
     for room in app.ROOMS
     for route in room.router.routes
+    if "GET" in route.methods
 )
 
 

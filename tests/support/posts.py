@@ -74,7 +74,7 @@ def table(*posts: Mapping[str, Any]) -> pa.Table:
 
 def unit(hsa_id: str, driftstart: dt.date | None, *areas: str, **given: Any) -> Unit:
     """Return a row of ``units.csv``."""
-    empty = {"begard_plats": None, "vardinrattning": None, "besok_per_vecka": None}
+    empty = {"begard_plats": None, "vardinrattning": None, "besok_per_vecka": None, "huvudman": None}
     row = {**empty, "vag": "1", "owner": "", "note": "", **given}
     return Unit(hsa_id=hsa_id, enhet="Enligt plan", vardomraden=frozenset(areas), driftstart=driftstart, **row)
 

@@ -21,6 +21,7 @@ from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.posts import RuleContext
 from waitlist.reports.readiness import LATEST, read_readiness
 from waitlist.reports.worklist import OutFolder, Written, find_snapshot, unit_keys, write_work_lists
+from waitlist.reports.worklist.workbook import OWN_LISTS
 from waitlist.source.batch_files import BatchFiles, Plan
 from waitlist.source.pmo import Selection
 from waitlist.source.snapshot import Partition, write_part
@@ -131,8 +132,9 @@ Row = dict[str, Any]
 
 
 def file_of(out: Path, unit: str = posts.UNIT, suffix: str = "xlsx") -> Path:
-    """Return where a unit's work list is."""
-    return out / f"arbetslista-{unit}-{AS_OF.isoformat()}.{suffix}"
+    """Return where a unit's work list is; a unit of ``units.csv`` has its name in the file's."""
+    end = f"{unit}-{AS_OF.isoformat()}.{suffix}"
+    return next(out.glob(f"arbetslista-*--{end}"), out / f"arbetslista-{end}")
 
 
 def book_of(out: Path, unit: str = posts.UNIT) -> Workbook:
@@ -148,7 +150,7 @@ def rows_of(page: Worksheet) -> list[Row]:
 
 def sheets_of(book: Workbook) -> dict[str, list[Row]]:
     """Return the rows of every sheet of posts by its title."""
-    return {page.title: rows_of(page) for page in book.worksheets[1:]}
+    return {page.title: rows_of(page) for page in book.worksheets[1:] if page.title != OWN_LISTS}
 
 
 def post_ids_of(book: Workbook) -> dict[str, list[int]]:

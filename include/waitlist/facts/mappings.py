@@ -25,19 +25,24 @@ CHILD_HEALTH: Final = "Bhv"
 CARE_AREAS: Final = (CHILD_HEALTH, "Um", "Pv")
 """Values of ``vardomrade``: child health, youth clinics, health centres (chapter 3)."""
 
+PROVIDERS: Final = ("region", "privat")
+"""Values of ``huvudman``."""
+
 TEST_PERSONS: Final = "test_persons.csv"
+CONTACTS: Final = "contacts.csv"
 MOST_TEST_NUMBERS: Final = 1_000
 """Numbers that a row of ``test_persons.csv`` may match: a wider pattern would exclude real patients."""
 
 _LIST_CONTACT_FORMS: Final = ("telefon", "video", "hembesok")
 _POST_CONTACT_FORMS: Final = ("besok", *_LIST_CONTACT_FORMS)
 _ALIASES: Final = {"bvc": "bhv", "psy": "psyk"}
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _HSA_ID: Final = re.compile(r"SE(?:16)?[0-9]{10}-[A-Za-z0-9]+")
 _HSA_ID_LONGEST: Final = 31
 _REMARKS: Final = ("owner", "note")
-_LATER: Final[Mapping[str, Collection[str]]] = {"units.csv": ("besok_per_vecka",)}
+_LATER: Final[Mapping[str, Collection[str]]] = {"units.csv": ("besok_per_vecka", "huvudman")}
 """Columns that came in a later release: a file without them is whole, and its cells are empty."""
-_NO_RESULT: Final = (*_REMARKS, "besok_per_vecka")
+_NO_RESULT: Final = (*_REMARKS, "besok_per_vecka", "huvudman")
 """Columns on which no disposition and no booking request depends: a change in them refuses no wave that waits."""
 REFERENCES: Final = "millennium_refs.csv"
 """The file of the receiver's references; a deployment that hands on no such references has none."""
@@ -103,6 +108,8 @@ class Unit:
     """Millennium's facility; None for the unit's name in the extract (chapter 6)."""
     besok_per_vecka: int | None
     """The visits a week that the unit can book from go-live on, as it states them; None: unknown."""
+    huvudman: str | None
+    """The kind of provider that runs the unit, one of ``PROVIDERS``; None: not stated."""
     owner: str
     note: str
 
@@ -153,6 +160,19 @@ class TargetReference:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where the staff of some units ask (``contacts.csv``, chapter 7)."""
+
+    vardomrade: str | None
+    """One of ``CARE_AREAS``; None: units of every care area."""
+    huvudman: str | None
+    """One of ``PROVIDERS``; None: units of every provider."""
+    adress: str
+    owner: str
+    note: str
+
+
 @dataclass(frozen=True)
 class Mappings:
     """The content of all mapping files, without faults."""
@@ -168,8 +188,21 @@ class Mappings:
     digests: Mapping[str, str]
     """SHA-256 by file, of the content that can change a result: no owners, notes, line endings or column order."""
     test_persons: tuple[PersonForTests, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    """In the order of the file: the first that fits is used."""
     references: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """``referens`` by ``art`` and ``namn``; empty if there is no file."""
+
+    def addresses_of(self, hsa_id: str) -> tuple[str, ...]:
+        """Return where a unit's staff ask; several where ``units.csv`` does not state who runs the unit."""
+        unit = self.units.get(hsa_id)
+        found: dict[str, None] = {}
+        for area in sorted(unit.vardomraden) if unit else ():
+            rows = [row for row in self.contacts if row.vardomrade in {None, area}]
+            if unit is not None and (unit.huvudman is not None or any(row.huvudman is None for row in rows[:1])):
+                rows = [row for row in rows if row.huvudman in {None, unit.huvudman}][:1]
+            found |= {row.adress: None for row in rows}
+        return tuple(found)
 
     def name_of(self, hsa_id: str) -> str:
         """Return a unit's name in ``units.csv``, or its HSA-id if the file does not have the unit."""
@@ -242,6 +275,9 @@ def read_mappings(directory: Path, *, raisable: Mapping[str, str]) -> tuple[Mapp
     severities = _table(directory, "rule_severities.csv", RaisedSeverity)
     own_persons = (directory / TEST_PERSONS).exists()
     test_persons = _table(directory if own_persons else paths.MAPPINGS, TEST_PERSONS, PersonForTests)
+    own_contacts = (directory / CONTACTS).exists()
+    contacts = _table(directory if own_contacts else paths.MAPPINGS, CONTACTS, Contact)
+    asked = list(_contacts(contacts))
     references = _table(directory, REFERENCES, TargetReference) if (directory / REFERENCES).exists() else None
     # Every row is read before the rows with faults are left out: some faults are found by comparing files.
     contents = (
@@ -273,9 +309,11 @@ def read_mappings(directory: Path, *, raisable: Mapping[str, str]) -> tuple[Mapp
             if of_file or table is not references
         },
         test_persons=tuple(test_persons.without_faults(persons)),
+        # No result depends on these addresses, so the file has no digest.
+        contacts=tuple(contacts.without_faults(asked)),
         references={(row.art, row.namn): row.referens for row in told},
     )
-    return mappings, [fault for table in tables for fault in table.faults()]
+    return mappings, [fault for table in (*tables, contacts) for fault in table.faults()]
 
 
 def _table(directory: Path, name: str, row_type: type[Any]) -> CsvTable:
@@ -337,6 +375,22 @@ def _units(table: CsvTable) -> Iterator[Unit]:
             begard_plats=row.optional("begard_plats"),
             vardinrattning=row.optional("vardinrattning"),
             besok_per_vecka=row.whole_number("besok_per_vecka"),
+            huvudman=row.optional_one_of("huvudman", PROVIDERS),
+            owner=row.cells["owner"],
+            note=row.cells["note"],
+        )
+
+
+def _contacts(table: CsvTable) -> Iterator[Contact]:
+    for row in table.rows:
+        row.unique("vardomrade and huvudman", (row.cells["vardomrade"], row.cells["huvudman"]))
+        address = row.required("adress")
+        if address and not _ADDRESS.fullmatch(address):
+            row.fault(f"adress: {shown(address)} is no e-mail address")
+        yield Contact(
+            vardomrade=row.optional_one_of("vardomrade", CARE_AREAS),
+            huvudman=row.optional_one_of("huvudman", PROVIDERS),
+            adress=address,
             owner=row.cells["owner"],
             note=row.cells["note"],
         )

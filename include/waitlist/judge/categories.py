@@ -32,6 +32,9 @@ _ABOUT_EQUAL: Final = 0.05
 _FITTING_FORM: Final = 0.06
 """Added to the similarity of a list with the post's contact form, subtracted from that of a list with another one."""
 _DIGITS: Final = 6
+_UNSPECIFIED: Final = "ospecificera"
+"""In the reason of a list that is for all that a profession does."""
+_FINAL_A: Final = re.compile("a$")
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,15 @@ class _SimilarLists:
         texts: list[str] = []
         self._leads_to: list[Mapping[str | None, int]] = []
         for at, row in enumerate(self._rows):
-            texts += [row.sdv_lista, f"{row.sdv_lista} {row.yrkeskategori}", f"{row.sdv_lista} {row.vardkontaktsorsak}"]
-            self._leads_to += [{None: at}] * 3
+            about = [row.sdv_lista, f"{row.sdv_lista} {row.yrkeskategori}", f"{row.sdv_lista} {row.vardkontaktsorsak}"]
+            if _UNSPECIFIED in row.vardkontaktsorsak and row.kontaktform is None:
+                # The reception of a profession, by its abbreviation and as a compound: sjuksköterskemottagning.
+                short = row.sdv_lista.split(" ")[2:3]
+                about += [f"{name}-mottagning" for name in short] + [
+                    f"{_FINAL_A.sub('e', row.yrkeskategori)}mottagning"
+                ]
+            texts += about
+            self._leads_to += [{None: at}] * len(about)
         for category, by_form in base.items():
             texts.append(category)
             self._leads_to.append(by_form)

@@ -26,7 +26,7 @@ TRUTH: Final = "truth.parquet"
 RELEASED: Final = "released_posts.csv"
 PEOPLE: Final = "people.parquet"
 _FILES: Final = (MAPPINGS, TRUTH, RELEASED, PEOPLE)
-_COPIED: Final = ("sdv_lists.csv", "base_categories.csv", "reserve_numbers.csv", "test_persons.csv")
+_COPIED: Final = ("sdv_lists.csv", "base_categories.csv", "reserve_numbers.csv", "test_persons.csv", "contacts.csv")
 _EMPTIED: Final = "rule_severities.csv"
 """Copied without its rows: the truth assumes the built-in severities."""
 

@@ -103,8 +103,8 @@ _MESS: Final = {Stage.WAVE_1: 0.6, Stage.WAVE_2: 1.15, Stage.WAVE_3: 1.25}
 _VISITS: Final = 150
 """The return visits a week of all units in the weeks after go-live, in a demo of 6,000 posts."""
 _COLUMNS: Final = (
-    "hsa_id", "enhet", "vardomraden", "driftstart", "vag", "begard_plats", "vardinrattning", "besok_per_vecka", "owner",
-    "note",
+    "hsa_id", "enhet", "vardomraden", "driftstart", "vag", "begard_plats", "vardinrattning", "besok_per_vecka",
+    "huvudman", "owner", "note",
 )  # fmt: skip
 _PRIVATE: Final = 4
 """Every fourth unit belongs to a private provider, with another organisation number."""
@@ -165,6 +165,7 @@ def write_units(units: list[Unit], path: Path) -> None:
                     f"{unit.name} (Primärvård)" if known_in_millennium else "",
                     # One unit in four has not said how many visits it can book.
                     "" if number % 4 == 3 else round(unit.share * _VISITS),
+                    "privat" if _is_private(number) else "region",
                     "Migreringsledningen",
                     "" if unit.go_live else "Driftstart är inte beslutad.",
                 )
@@ -172,9 +173,13 @@ def write_units(units: list[Unit], path: Path) -> None:
 
 
 def _hsa_id(number: int) -> str:
-    organisation = "9999999999" if number % _PRIVATE == _PRIVATE - 1 else "2120009999"
+    organisation = "9999999999" if _is_private(number) else "2120009999"
     century = "16" if number % 10 == 5 else ""
     return f"SE{century}{organisation}-DEMO{number + 1:04d}"
+
+
+def _is_private(number: int) -> bool:
+    return number % _PRIVATE == _PRIVATE - 1
 
 
 def _capped(shares: npt.NDArray[np.float64], most: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

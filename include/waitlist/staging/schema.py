@@ -27,6 +27,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Unicode,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.mssql import NVARCHAR
@@ -34,7 +35,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from waitlist.judge.request_columns import COLUMNS, RequestColumn
-from waitlist.staging.states import BatchKind, BatchState, EventName
+from waitlist.staging.states import BatchKind, BatchState, EventName, PostOutcome
 
 SCHEMA: Final = "millennium_staging"
 VERSION_TABLE: Final = "staging_version"
@@ -121,7 +122,8 @@ def _of_a_request(column: RequestColumn) -> Column[Any]:
 
 
 def _one_of(
-    column: str, values: type[BatchState] | type[BatchKind] | type[EventName] | tuple[str, ...]
+    column: str,
+    values: type[BatchState] | type[BatchKind] | type[EventName] | type[PostOutcome] | tuple[str, ...],
 ) -> CheckConstraint:
     names = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({names})", name=column)
@@ -420,6 +422,34 @@ receipt_fault: Final = Table(
     Column("faults", Unicode, nullable=False),
     Column("refused_at", UtcDateTime, nullable=False),
 )
+
+# Append-only: what became of a post, or that somebody has checked it, as its unit's staff or the pipeline says.
+post_outcome: Final = Table(
+    "post_outcome",
+    METADATA,
+    _post_id(),
+    # 1, 2, ... for each post: of two that write at the same time, only one gets the number.
+    Column("entry_no", Integer, primary_key=True, autoincrement=False),
+    # The request's own key: the same request adds nothing when it comes again.
+    Column("request_key", _key(100), nullable=False),
+    # Empty for posts without a known unit.
+    Column("enhet_hsa_id", _key(100), nullable=False),
+    Column("batch_id", _key(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Unicode, nullable=False),
+    Column("outcome", Unicode(32), nullable=False),
+    # The entry of the post that an ``undone`` is about.
+    Column("undoes", Integer),
+    # In the writer's words, which may name a person.
+    Column("word", Unicode),
+    # Codes of rules and names of columns that there was to look at, separated by ", ".
+    Column("about", Unicode, nullable=False),
+    UniqueConstraint("request_key", name="post_outcome_request_key"),
+    _one_of("outcome", PostOutcome),
+    CheckConstraint("outcome <> 'not_needed' OR word <> ''", name="word"),
+    CheckConstraint("outcome <> 'undone' OR undoes IS NOT NULL", name="undoes"),
+)
+Index("post_outcome_unit", post_outcome.c.enhet_hsa_id)
 
 # What the person service has answered about a person last, without a name. It belongs to no batch: the answers that
 # one was judged by are in its folder.

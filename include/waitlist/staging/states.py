@@ -59,6 +59,26 @@ class EventName(StrEnum):
     """Retention removed its rows and files; the counts remain."""
 
 
+class PostOutcome(StrEnum):
+    """What became of a post, in ``post_outcome``."""
+
+    BOOKED_MILLENNIUM = "booked_millennium"
+    BOOKED_PMO = "booked_pmo"
+    MOVED = "moved"
+    """It was moved to another unit or system."""
+    NOT_NEEDED = "not_needed"
+    """The patient no longer waits; a word says why."""
+    DECEASED = "deceased"
+    RELEASED_LATER = "released_later"
+    """A later batch released it. Only the pipeline says so."""
+    CLOSED_IN_PMO = "closed_in_pmo"
+    """PMO no longer has it. Only the pipeline says so."""
+    CHECKED = "checked"
+    """No outcome but a mark: somebody has looked at what there was to check."""
+    UNDONE = "undone"
+    """An earlier row of the post no longer holds."""
+
+
 IMMUTABLE: Final = frozenset(
     {BatchState.AWAITING_APPROVAL, BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.REJECTED}
 )

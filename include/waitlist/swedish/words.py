@@ -188,7 +188,7 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         Code.CATEGORY_UNKNOWN: RuleText(
             "Okänd kategori",
             "Välj en SDV-väntelista inom enhetens vårdområde: kategorin är varken en SDV-väntelista eller en kategori "
-            "som har en rekommenderad lista.",
+            "som har en rekommenderad lista. Ingen av enhetens listor passar till namnet: välj efter besöket.",
             "Välj en SDV-väntelista inom enhetens vårdområde: kategorin är varken en SDV-väntelista eller en kategori "
             "som har en rekommenderad lista. Närmast är {detail}.",
         ),
@@ -396,8 +396,16 @@ WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "action": "Gör så här",
         "others": "Övriga anmärkningar",
         "note": "Anteckning",
+        "since": "På listan sedan",
     }
 )
+
+WORK_LIST_ASK: Final = "din närmaste representant i PMO:s systemförvaltningsgrupp, eller"
+"""Before the addresses to which the staff of a unit write (chapter 7)."""
+
+WORK_LIST_OWN_LISTS: Final = "Listorna inom enhetens vårdområden. Kolumnen Flytta till väljer bland dem."
+
+WORK_LIST_LIST_COLUMNS: Final = ("SDV-väntelista", "Yrkeskategori", "Vårdkontaktsorsak", "Kontaktform", "För vem")
 
 WORK_LIST_MASKED: Final = "Sekretess"
 """Shown in work lists instead of the name and the number of a protected identity."""
@@ -446,11 +454,75 @@ WORK_LIST_HOW_TO_READ: Final = (
     "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
     "Överst på varje flik står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
     "Boka före, tidigast först. Röda datum har passerat.",
-    "Sök upp posten i PMO med personnummer eller Post-id. Bocka av i kolumnen Klart när den är genomgången; kolumnen "
-    "Anteckning är er egen.",
+    "Sök upp posten i PMO med personnummer eller Post-id. Det som enheten har klarmarkerat på sin sida står i "
+    "kolumnerna Klart och Anteckning. Det som skrivs här i filen når inte sidan: klarmarkera där.",
+    "På listan sedan säger vilken natts körning som posten först stod på listan av samma anledning. Kolumnerna till "
+    "höger om Anteckning skrivs inte ut.",
     "Sekretess: patientens namn och personnummer visas inte i listan. Sök upp posten i PMO med Post-id.",
     "Listan innehåller personuppgifter. Hantera den med samma sekretess som en journal.",
 )
+
+
+WORK_LIST_GOES_AWAY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "fix_in_pmo": "Raden försvinner när posten är rättad eller avslutad i PMO.",
+        "move_to_sdv_list": "Raden försvinner när posten ligger på en SDV-väntelista i PMO.",
+        "book_in_pmo": "Raden försvinner när posten är avslutad i PMO. Klarmarkera den när patienten är bokad.",
+        "book_in_millennium": "Raden försvinner när posten är avslutad i PMO. Klarmarkera den när patienten är bokad: "
+        "nattens körning ser inte vad som bokas i Millennium.",
+        "handle_manually": "Raden försvinner när uppgifterna är rättade eller posten är avslutad i PMO. Klarmarkera "
+        "den när patienten är bokad.",
+        "check": "Raden försvinner när anmärkningen är rättad i PMO, eller när du markerar den som kontrollerad.",
+        "take_off_sdv_list": "Raden försvinner när posten inte längre ligger på SDV-väntelistan.",
+        "rejected_by_millennium": "Klarmarkera raden när patienten är bokad: nattens körning ser inte vad som bokas i "
+        "Millennium.",
+        "correct_in_millennium": "Markera raden som kontrollerad när det är rättat i Millennium: nattens körning ser "
+        "inte det.",
+        "plan_unit": "Raden försvinner när posten är rättad i PMO.",
+    }
+)
+"""What makes a row leave the list, by ``advice.Sheet``."""
+
+WORK_LIST_MIGRATES_ANYWAY: Final = (
+    "Posten är klarmarkerad men kommer ändå att migreras. Ta bort den från SDV-väntelistan eller avsluta den i PMO, "
+    "eller ångra klarmarkeringen om patienten fortfarande väntar."
+)
+"""Shown for a post that its staff have given an outcome, and that migrates all the same."""
+
+POST_OUTCOME_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "booked_millennium": "Bokad i Millennium",
+        "booked_pmo": "Bokad i PMO",
+        "moved": "Flyttad till annan enhet eller annat system",
+        "not_needed": "Behövs inte längre",
+        "deceased": "Patienten är avliden",
+        "released_later": "Överförd senare",
+        "closed_in_pmo": "Avslutad i PMO",
+        "checked": "Kontrollerad",
+        "undone": "Ångrad",
+    }
+)
+"""By ``staging.states.PostOutcome``."""
+
+WENT_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "closed": "Avslutad eller borttagen i PMO",
+        "migrates": "Migreras nu",
+        "moved": "Finns nu på en annan enhet",
+        "released": "Överförd till Millennium",
+        "corrected": "Rättad i PMO",
+    }
+)
+"""Why a post is no longer on the list, by ``pages.unit_posts.Went``."""
+
+WORD_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "missing": "Skriv varför besöket inte behövs längre.",
+        "long": "Skriv kortare: högst 200 tecken.",
+        "has_number": "Skriv utan personnummer: posten hittas med sitt post-id.",
+    }
+)
+"""By ``staging.post_outcomes.WordFault``."""
 
 
 def rule_label(code: str) -> str:

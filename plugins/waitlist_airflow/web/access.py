@@ -20,7 +20,8 @@ from waitlist.reports.pages.unit import key_of
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.site import SiteDep
 
-_PURPOSE: Final = b"waitlist: a look at persons"
+_LOOK: Final = b"waitlist: a look at persons"
+_CHANGE: Final = b"waitlist: a change"
 _FAB: Final = "airflow.providers.fab."
 _FILE_SECONDS: Final = 5.0
 """The most seconds that reading who works where may take."""
@@ -43,6 +44,8 @@ class Reader:
     mark: str | None
     """The mark in the links to persons, so that links from elsewhere are refused; None for a user that is not
     identified by a browser's cookie."""
+    token: str | None = None
+    """The token in the forms that change something; None for a user that is not identified by a browser's cookie."""
 
     def may_see_persons(self, unit: str) -> bool:
         """Tell whether the user may see patients' names and numbers at a unit, given by its key."""
@@ -60,7 +63,7 @@ async def reader(request: Request, user: GetUserDep, site: SiteDep) -> Reader:
     rights = await threads.run(
         lambda: rights_of(user_id, login, roles, site.settings, site.unit_readers), seconds=_FILE_SECONDS
     )
-    found = Reader(user_id, login, rights, _mark(request))
+    found = Reader(user_id, login, rights, _mark(request, _LOOK), _mark(request, _CHANGE))
     # The page of an error shows the menu of its reader.
     request.state.reader = found
     return found
@@ -140,12 +143,12 @@ def _from_origin(request: Request) -> bool:
     return len(origins) <= 1 and all(origin == "null" or urlsplit(origin).netloc in ours for origin in origins)
 
 
-def _mark(request: Request) -> str | None:
+def _mark(request: Request, purpose: bytes) -> str | None:
     """Return a text that only a page of this session can have; it does not reveal the session's secret."""
     session = request.cookies.get(COOKIE_NAME_JWT_TOKEN)
     if _has_token(request) or not session:
         return None
-    return hmac.digest(session.encode(), _PURPOSE, hashlib.sha256).hex()
+    return hmac.digest(session.encode(), purpose, hashlib.sha256).hex()
 
 
 def _has_token(request: Request) -> bool:
@@ -162,3 +165,30 @@ def _from_here(request: Request) -> bool:
 
 def _has_mark(reader: Reader, mark: str) -> bool:
     return reader.mark is not None and hmac.compare_digest(reader.mark.encode(), mark.encode())
+
+
+def refuse_foreign_change(request: Request, reader: Reader, token: str) -> None:
+    """Refuse a change that does not come from a form of this session's own pages, with 403.
+
+    A browser sends its cookie with a form of another site too, where that site is a neighbour. So the origin that the
+    browser names must be this one, and the form must have the token of this session. A program's token in the header
+    comes only from the program.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if _has_token(request):
+        return
+    known = reader.token is not None and hmac.compare_digest(reader.token.encode(), token.encode())
+    if not (known and _from_here(request) and _is_ours(request)):
+        raise HTTPException(403, "foreign")
+
+
+def _is_ours(request: Request) -> bool:
+    """Tell whether the origin that the browser names is ours, by Airflow's own address or by the address it asked."""
+    origins = [origin.lower() for origin in request.headers.getlist("Origin")]
+    base = urlsplit(str(conf.get("api", "base_url", fallback="")))
+    hosts = request.headers.getlist("Host")
+    ours = {f"{base.scheme}://{base.netloc}"} if base.netloc else set()
+    ours |= {f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts if len(hosts) == 1 and host}
+    return len(origins) == 1 and origins[0] in {origin.lower() for origin in ours}

@@ -44,7 +44,8 @@ HEADERS: Final[Mapping[str, str]] = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "no-referrer",
+    # A form's origin would be null by "no-referrer". An address here has no personal data.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _OF_A_QUERY: Final = "%&=+-._~/:"
@@ -118,6 +119,12 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         path="overfort",
         button="Till det överförda",
     ),
+    (403, "foreign"): ErrorText(
+        "Ändringen sparades inte",
+        "Den kom inte från en sida som du själv har öppnat här, eller så har du loggat in på nytt sedan dess.",
+        "Gå till enheten och gör om det där.",
+        button="Till enheten",
+    ),
     (403, Need.LOG): ErrorText(
         "Du har inte behörighet till åtkomstloggen",
         "Åtkomstloggen visas bara för dem som granskar den.",
@@ -132,6 +139,12 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Det du frågar efter finns inte",
         "Enheten eller körningen finns inte bland de körningar som visas.",
         "Den kan ha tagits bort, eller ha körts om. Gå till första sidan och leta dig fram därifrån.",
+    ),
+    (404, "no_post"): ErrorText(
+        "Posten finns inte på enhetens lista",
+        "Inget har sparats. Posten kan ha avslutats i PMO eller flyttats till en annan enhet.",
+        "Gå till enheten och sök efter posten där.",
+        button="Till enheten",
     ),
     (404, "no_batch"): ErrorText(
         "Ingen torrkörning har gjorts ännu",
@@ -194,7 +207,7 @@ def _answer(request: Request, status: int, about: str | None = None) -> Response
     if pages.wants_json(request):
         content = {"status": status, "error": about or status, "title": text.title}
         return JSONResponse(content, status, pages.NOT_KEPT)
-    if about == "elsewhere":
+    if about in {"elsewhere", "foreign", "no_post"}:
         # An HSA-id may contain characters that must be escaped in an address.
         text = replace(text, path="enhet/" + quote(request.path_params["unit"], safe=""))
     login = get_auth_manager().get_url_login(next_url=_back_to(request)) if status == 401 else None

@@ -1,6 +1,7 @@
 """Writes figures, dates and names in Swedish form; a figure never breaks across lines."""
 
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,9 +21,12 @@ from waitlist.swedish.words import (
     GATE_LABELS,
     OUTCOME_LABELS,
     PERSONS_NOT_ASKED,
+    POST_OUTCOME_LABELS,
     REQUEST_LABELS,
     SEVERITY_LABELS,
     UNKNOWN_UNIT_NAME,
+    WENT_LABELS,
+    WORK_LIST_TEXTS,
     rule_label,
 )
 from waitlist_airflow.web import charts
@@ -160,6 +164,11 @@ def pace(per_week: float) -> str:
     return f"{figure}\u00a0{'färre' if per_week > 0 else 'fler'} i veckan"
 
 
+def new_key() -> str:
+    """Return a key for a form, so that it counts once however often it is sent."""
+    return secrets.token_hex(16)
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "day": day,
@@ -185,6 +194,10 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "UNKNOWN_UNIT_NAME": UNKNOWN_UNIT_NAME,
     "PERSONS_NOT_ASKED": PERSONS_NOT_ASKED,
     "REQUEST_LABELS": REQUEST_LABELS,
+    "POST_OUTCOME_LABELS": POST_OUTCOME_LABELS,
+    "WENT_LABELS": WENT_LABELS,
+    "WORK_LIST_TEXTS": WORK_LIST_TEXTS,
+    "new_key": new_key,
     "counted": counted,
     "charts": charts,
     "flow": flow,

@@ -126,12 +126,33 @@ class Pages:
 
         return register
 
+    def form(self, path: str, *, api: str, need: Need) -> Callable[[Answer], Answer]:
+        """Register a function that changes something, and answers a form and a program; it runs in the same threads."""
+
+        def register(act: Answer) -> Answer:
+            later = Annotated[Reading, Depends(_later(act))]
+
+            async def answer(request: Request, site: SiteDep, acting: later) -> Response:
+                return await read_apart(request, site, acting)
+
+            for address in (path, api):
+                _add(self.router, address, answer, need, methods=["POST"])
+            return act
+
+        return register
+
 
 def _add(
-    router: APIRouter, path: str, answer: Callable[..., Awaitable[Response]], need: Need, *, name: str | None = None
+    router: APIRouter,
+    path: str,
+    answer: Callable[..., Awaitable[Response]],
+    need: Need,
+    *,
+    methods: Sequence[str] = READS,
+    name: str | None = None,
 ) -> None:
     needs = [Depends(Requires(need))]
-    router.add_api_route(path, answer, methods=READS, name=name, dependencies=needs, response_model=None)
+    router.add_api_route(path, answer, methods=list(methods), name=name, dependencies=needs, response_model=None)
 
 
 def _later(read: Callable[..., T]) -> Callable[..., Awaitable[Callable[[], T]]]:

@@ -16,7 +16,7 @@ from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import UnknownError
 from waitlist.reports.pages.spread import ANY
-from waitlist.reports.pages.unit import Asked, ProtectedPost, ShownRun, SortBy, Unit, key_of, read_unit, runs_of
+from waitlist.reports.pages.unit import Asked, ProtectedPost, Show, ShownRun, SortBy, Unit, key_of, read_unit, runs_of
 from waitlist.reports.pages.units import UnitList, UnitsAsked, UnitSort, read_unit_list
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import find_snapshot, make_work_list
@@ -38,13 +38,17 @@ async def asked(
     regel: Annotated[str, Query(max_length=64)] = "",
     lista: Annotated[str, Query(max_length=500)] = "",
     post: PostId | Literal[""] = "",
-    sortera: SortBy = SortBy.BEFORE,
+    visa: Show | Literal[""] = "",
+    sortera: SortBy = SortBy.URGENCY,
     riktning: Direction = Direction.UP,
     sida: Annotated[int, Query(ge=1, lt=2**31)] = 1,
+    alla: Literal["", "ja"] = "",
+    klar: PostId | Literal[""] = "",
 ) -> Asked:
     """Read the filter and the order of posts from the address; a form sends an open field as an empty text."""
     if regel and regel not in RULES:
         raise HTTPException(422)
+    chosen = any((beslut, regel, lista, post != ""))
     return Asked(
         disposition=beslut or None,
         rule=regel or None,
@@ -53,6 +57,10 @@ async def asked(
         sort=sortera,
         direction=riktning,
         page=sida,
+        # What is left to do; a number on another page leads to all the posts that it counts.
+        show=visa if visa and post == "" else Show.ALL if chosen else Show.TODO,
+        whole=alla == "ja",
+        told=None if klar == "" else klar,
     )
 
 

@@ -141,7 +141,7 @@ def lines(page: Worksheet) -> Iterator[dict[str, Any]]:
 def books(deployment: Deployment) -> dict[str, openpyxl.Workbook]:
     found = {}
     for file in deployment.lists.glob("*.xlsx"):
-        unit = re.fullmatch(r"arbetslista-(.+)-2024-10-01\.xlsx", file.name)
+        unit = re.fullmatch(r"arbetslista-(?:.+--)?(.+)-2024-10-01\.xlsx", file.name)
         assert unit
         found[unit[1]] = openpyxl.load_workbook(file)
     return found
@@ -152,7 +152,7 @@ def listed(books: dict[str, openpyxl.Workbook]) -> dict[int, Listed]:
     rows = [
         Listed(unit, page.title, row)
         for unit, book in books.items()
-        for page in book.worksheets[1:]
+        for page in book.worksheets[1:-1]
         for row in lines(page)
     ]
     by_post = {line.row["Post-id"]: line for line in rows}
@@ -253,7 +253,7 @@ def test_rows_go_by_urgency(books: dict[str, openpyxl.Workbook]) -> None:
         return (all(dated), end if dated[1] else never, begin if dated[0] else never, row["Post-id"])
 
     for book in books.values():
-        for page in book.worksheets[1:]:
+        for page in book.worksheets[1:-1]:
             rows = list(lines(page))
             assert rows == sorted(rows, key=urgency)
 

@@ -109,7 +109,7 @@ def test_every_answer_carries_the_headers(browser: Browser, path: str) -> None:
     assert "unsafe" not in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
     assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
@@ -142,10 +142,10 @@ def test_nobody_may_see_persons_while_nobody_is_named(browser: Browser, monkeypa
 
 
 def test_a_protected_identity_stays_masked(browser: Browser) -> None:
-    told = browser.get(f"api/{UNIT}/personer", "reader").json()["persons"]
+    told = browser.get(f"api/{UNIT}/personer?visa=alla", "reader").json()["persons"]
     assert told["1"]["name"] == "Lindqvist, Åsa"
     assert told["2"] == {"number": "Skyddade personuppgifter", "name": "Skyddade personuppgifter", "protected": True}
-    text = browser.get(f"{UNIT}/personer", "reader").text
+    text = browser.get(f"{UNIT}/personer?visa=alla", "reader").text
     assert "Lindqvist, Åsa" in text
     assert "Hanna" not in text
 
@@ -171,7 +171,7 @@ def test_a_work_list_is_whole_private_and_leaves_nothing_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no folder for temporary files"))
     answer = browser.get(f"{UNIT}/arbetslista", "reader")
     assert answer.headers["Cache-Control"] == "no-store"
-    name = f"arbetslista-{posts.UNIT}-{posts.AS_OF}.xlsx"
+    name = f"arbetslista-Enligt-plan--{posts.UNIT}-{posts.AS_OF}.xlsx"
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     (tmp_path / name).write_bytes(answer.content)
     browser.staged.write(tmp_path / "out", units=(posts.UNIT,))
@@ -184,7 +184,7 @@ def test_a_work_list_is_whole_private_and_leaves_nothing_behind(
 
 
 def test_the_access_log_is_for_its_readers_and_names_no_patient(browser: Browser) -> None:
-    browser.get(f"{UNIT}/personer", "reader")
+    browser.get(f"{UNIT}/personer?visa=alla", "reader")
     assert browser.get("atkomstlogg", "reader").status_code == 403
     told = browser.get("api/atkomstlogg", "lead").json()
     assert {entry["post_id"] for entry in told["entries"]} == {1, 3, 4}, "a masked patient was not shown"
@@ -277,7 +277,7 @@ def test_the_filters_of_the_address_choose_the_posts(browser: Browser) -> None:
     ids = lambda query: [post["post_id"] for post in browser.get(f"api/{UNIT}{query}").json()["posts"]]  # noqa: E731
     assert ids("?beslut=fix_in_pmo") == [4]
     assert ids("?beslut=&regel=CATEGORY_NOT_MOVED&lista=&post=") == [3]
-    assert ids("?sortera=post&riktning=ned") == [4, 3, 2, 1]
+    assert ids("?visa=alla&sortera=post&riktning=ned") == [4, 3, 2, 1]
     assert ids("?post=2") == [2]
 
 

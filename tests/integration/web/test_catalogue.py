@@ -98,7 +98,7 @@ def test_no_list_is_suggested_outside_the_care_areas_of_the_units_where_a_catego
     store: StagingStore, mappings: Mappings
 ) -> None:
     units = {
-        name: Unit(name, name, frozenset(areas), None, None, None, None, None, "", "")
+        name: Unit(name, name, frozenset(areas), None, None, None, None, None, None, "", "")
         for name, areas in zip(filter(None, batches.UNITS), (["Um"], ["Bhv"]), strict=True)
     }
     keep(store, {post: ("Läkare", None) if post % 3 != 2 else (None, None) for post in POSTS})

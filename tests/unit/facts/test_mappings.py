@@ -287,14 +287,14 @@ def test_a_region_names_its_test_patients_one_by_one_or_by_a_pattern_of_at_most_
 
 def test_a_units_file_of_an_earlier_release_is_whole_without_the_visits_a_week(folder):
     path = folder / "units.csv"
-    path.write_text(path.read_text("utf-8").replace(",besok_per_vecka", ""), "utf-8")
+    path.write_text(path.read_text("utf-8").replace(",besok_per_vecka,huvudman", ""), "utf-8")
     append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,2025-03-03,1,,,,")
     (unit,) = load_mappings(folder, raisable=RAISABLE).units.values()
-    assert (unit.enhet, unit.besok_per_vecka) == ("Ett", None)
+    assert (unit.enhet, unit.besok_per_vecka, unit.huvudman) == ("Ett", None, None)
 
 
 def test_the_visits_a_week_are_a_whole_number_and_change_no_digest(folder):
-    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,2025-03-03,1,,,,,")
+    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,2025-03-03,1,,,,,,")
     before = digests(folder)
     path = folder / "units.csv"
     without = path.read_text("utf-8")
@@ -305,6 +305,31 @@ def test_the_visits_a_week_are_a_whole_number_and_change_no_digest(folder):
     assert digests(folder) == before
     path.write_text(without.replace("2025-03-03,1,,,,", "2025-03-03,1,,,35.5,"), "utf-8")
     assert faults(folder) == ["units.csv:2: besok_per_vecka: '35.5' is no whole number 0-9999"]
+
+
+def test_who_runs_a_unit_and_whom_its_staff_ask_change_no_digest(folder):
+    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,2025-03-03,1,,,,,,")
+    before = digests(folder)
+    path = folder / "units.csv"
+    path.write_text(path.read_text("utf-8").replace("2025-03-03,1,,,,,", "2025-03-03,1,,,,privat,"), "utf-8")
+    (folder / "contacts.csv").write_text(
+        "vardomrade,huvudman,adress,owner,note\nPv,region,a@example.invalid,,\n,privat,b@example.invalid,,\n", "utf-8"
+    )
+    mappings = load_mappings(folder, raisable=RAISABLE)
+    assert mappings.addresses_of("SE2321000016-DEMO1") == ("b@example.invalid",)
+    assert mappings.digests == before
+
+
+def test_a_fault_of_a_contact_is_named(folder):
+    (folder / "contacts.csv").write_text(
+        "vardomrade,huvudman,adress,owner,note\nXx,stat,ingen adress,,\n,,,,\nPv,,,,\n", "utf-8"
+    )
+    assert faults(folder) == [
+        "contacts.csv:2: adress: 'ingen adress' is no e-mail address",
+        "contacts.csv:2: vardomrade: 'Xx' is not one of Bhv, Um, Pv",
+        "contacts.csv:2: huvudman: 'stat' is not one of region, privat",
+        "contacts.csv:4: adress: empty",
+    ]
 
 
 def test_a_folder_of_an_earlier_release_has_the_project_s_own_test_patients(folder, shipped):
@@ -322,7 +347,7 @@ def test_units_and_raised_severities_are_for_a_deployment_to_fill_in(shipped):
 
 @pytest.mark.parametrize("again", ["se2321000016-DEMO1", " SE2321000016-demo1\u00a0", "\u202fSE2321000016-Demo1\t"])
 def test_two_units_whose_ids_become_one_are_a_fault_with_both_lines(folder, again):
-    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,,,,,,,", f"{again},Två,Pv,,,,,,,")
+    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,,,,,,,,", f"{again},Två,Pv,,,,,,,,")
     assert faults(folder) == ["units.csv:3: hsa_id: the same as on line 2"]
 
 
@@ -341,8 +366,8 @@ def test_units_are_found_by_their_hsa_id(folder):
     append(
         folder,
         "units.csv",
-        " se2321000016-demo1\u00a0,Vårdcentralen Ett,Pv;Bhv,2025-03-03,1,Ett plats,Ett inrättning,40,Lead,",
-        "SE165560000000-Demo2,Mottagningen Två,Um,,,,,,Lead,ännu inte beslutad",
+        " se2321000016-demo1\u00a0,Vårdcentralen Ett,Pv;Bhv,2025-03-03,1,Ett plats,Ett inrättning,40,region,Lead,",
+        "SE165560000000-Demo2,Mottagningen Två,Um,,,,,,,Lead,ännu inte beslutad",
     )
     units = load_mappings(folder, raisable=RAISABLE).units
     first, second = units["SE2321000016-DEMO1"], units["SE165560000000-DEMO2"]
@@ -431,14 +456,14 @@ def test_a_base_category_has_no_aliases():
             "SDV Bvc Ssk Återbesök (3 mån),,SDV Pv Läk Återbesök,,",
             "39: kategori: 'SDV Bvc Ssk Återbesök (3 mån)' is the name of an SDV list",
         ),
-        ("units", "SE2321000016_demo1,Ett,Pv,,,,,,,", "2: hsa_id: 'SE2321000016_DEMO1' is no HSA-id"),
-        ("units", "SE232100001-demo1,Ett,Pv,,,,,,,", "2: hsa_id: 'SE232100001-DEMO1' is no HSA-id"),
-        ("units", f"SE2321000016-{'x' * 19},Ett,Pv,,,,,,,", f"2: hsa_id: 'SE2321000016-{'X' * 19}' is no HSA-id"),
-        ("units", ",Ett,Pv,,,,,,,", "2: hsa_id: empty"),
-        ("units", "SE2321000016-demo1,,Pv,,,,,,,", "2: enhet: empty"),
-        ("units", "SE2321000016-demo1,Ett,,,,,,,,", "2: vardomraden: empty"),
-        ("units", "SE2321000016-demo1,Ett,Pv;Bvc,,,,,,,", "2: vardomraden: 'Bvc' not among Bhv, Um, Pv"),
-        ("units", "SE2321000016-demo1,Ett,Pv,3/3 2025,,,,,,", "2: driftstart: '3/3 2025' is no date YYYY-MM-DD"),
+        ("units", "SE2321000016_demo1,Ett,Pv,,,,,,,,", "2: hsa_id: 'SE2321000016_DEMO1' is no HSA-id"),
+        ("units", "SE232100001-demo1,Ett,Pv,,,,,,,,", "2: hsa_id: 'SE232100001-DEMO1' is no HSA-id"),
+        ("units", f"SE2321000016-{'x' * 19},Ett,Pv,,,,,,,,", f"2: hsa_id: 'SE2321000016-{'X' * 19}' is no HSA-id"),
+        ("units", ",Ett,Pv,,,,,,,,", "2: hsa_id: empty"),
+        ("units", "SE2321000016-demo1,,Pv,,,,,,,,", "2: enhet: empty"),
+        ("units", "SE2321000016-demo1,Ett,,,,,,,,,", "2: vardomraden: empty"),
+        ("units", "SE2321000016-demo1,Ett,Pv;Bvc,,,,,,,,", "2: vardomraden: 'Bvc' not among Bhv, Um, Pv"),
+        ("units", "SE2321000016-demo1,Ett,Pv,3/3 2025,,,,,,,", "2: driftstart: '3/3 2025' is no date YYYY-MM-DD"),
         (
             "reserve_numbers",
             r"Ny,[0-9,,,",
@@ -492,19 +517,19 @@ def test_references_of_the_receiver_are_a_fact_once_there_is_one(folder):
 
 
 def test_a_unit_occurs_once(folder):
-    append(folder, "units.csv", "SE2321000016-a1,Ett,Pv,,,,,,,", "SE2321000016-A1,Ett,Pv,,,,,,,")
+    append(folder, "units.csv", "SE2321000016-a1,Ett,Pv,,,,,,,,", "SE2321000016-A1,Ett,Pv,,,,,,,,")
     assert faults(folder) == ["units.csv:3: hsa_id: the same as on line 2"]
 
 
 def test_a_longest_hsa_id_is_taken(folder):
-    append(folder, "units.csv", f"SE2321000016-{'x' * 18},Ett,Pv,,,,,,,")
+    append(folder, "units.csv", f"SE2321000016-{'x' * 18},Ett,Pv,,,,,,,,")
     assert len(load_mappings(folder, raisable=RAISABLE).units) == 1
 
 
 def test_all_faults_of_all_files_are_named_at_once(folder):
     (folder / "sdv_lists.csv").write_text("sdv_lista\n", "utf-8")
     append(folder, "base_categories.csv", "Ny,brev,SDV Pv Läk,,")
-    append(folder, "units.csv", "x,Ett,Pv,snart,,,,,,")
+    append(folder, "units.csv", "x,Ett,Pv,snart,,,,,,,")
     (folder / "reserve_numbers.csv").write_bytes(b"\xff")
     (folder / "rule_severities.csv").unlink()
     assert faults(folder) == [
@@ -520,7 +545,7 @@ def test_all_faults_of_all_files_are_named_at_once(folder):
 
 
 def test_the_rows_without_faults_can_be_read_beside_the_faults(folder, shipped):
-    append(folder, "units.csv", "SE2120009999-A,Ett,Pv,2025-01-13,,,,,,", "SE2120009999-B,Två,Pv,snart,,,,,,")
+    append(folder, "units.csv", "SE2120009999-A,Ett,Pv,2025-01-13,,,,,,,", "SE2120009999-B,Två,Pv,snart,,,,,,,")
     read, found = read_mappings(folder, raisable=RAISABLE)
     assert found == ["units.csv:3: driftstart: 'snart' is no date YYYY-MM-DD"]
     assert list(read.units) == ["SE2120009999-A"]
@@ -566,7 +591,7 @@ def test_the_digest_is_that_of_the_facts_not_of_the_files(folder, shipped):
     ],
 )
 def test_a_files_digest_follows_every_fact_in_it(folder, name, old, new):
-    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,2025-03-03,1,,,,,")
+    append(folder, "units.csv", "SE2321000016-demo1,Ett,Pv,2025-03-03,1,,,,,,")
     append(folder, "rule_severities.csv", "AGE_MISMATCH,blocks,Lead,")
     before = digests(folder)
     path = folder / name

@@ -1,6 +1,8 @@
 """The SDV list that a category means; nothing is guessed."""
 
+import csv
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -158,6 +160,36 @@ def test_at_most_three_are_suggested_each_once_and_none_outside_the_care_areas(c
     suggested = suggest(category, areas, form)
     assert len(suggested) == len(set(suggested)) <= 3
     assert {AREA[name] for name in suggested} <= areas
+
+
+LIKELY = list(csv.DictReader(Path(__file__).with_name("unknown_categories.csv").open(encoding="utf-8")))
+
+
+def test_likely_names_of_lists_get_the_list_that_they_mean_or_none():
+    """The figures are in ``docs/rules.md``."""
+    first = none = 0
+    for row in LIKELY:
+        meant = [name for name in row["forvantad"].split(";") if name]
+        suggested = suggest(row["kategori"], row["vardomraden"].split(";"), "besok")
+        if meant:
+            first += suggested[:1] != [] and suggested[0] in meant
+        else:
+            none += suggested == []
+    assert len(LIKELY) == 60
+    assert first >= 51, "of 53 with a list"
+    assert none == 7, "of 7 without one"
+
+
+@pytest.mark.parametrize(
+    ("category", "areas", "suggested"),
+    [
+        ("Usk-mottagning", ["Pv"], "SDV Pv Usk Återbesök"),
+        ("Sjuksköterskemottagning", ["Pv"], "SDV Pv Ssk Återbesök"),
+        ("Läk mottagning", ["Um"], "SDV Um Läk Återbesök"),
+    ],
+)
+def test_a_reception_is_found_by_its_profession(category, areas, suggested):
+    assert suggest(category, areas)[0] == suggested
 
 
 def test_nearly_every_near_miss_gets_a_suggestion():

@@ -27,7 +27,7 @@ ASKING = Settings(rules=RuleSettings(pu=PersonCheck.REQUIRED))
 
 
 def unit(hsa_id: str, name: str, go_live: dt.date | None, wave: str | None) -> Unit:
-    return Unit(hsa_id, name, frozenset({"Pv"}), go_live, wave, None, None, None, "", "")
+    return Unit(hsa_id, name, frozenset({"Pv"}), go_live, wave, None, None, None, None, "", "")
 
 
 UNITS = {

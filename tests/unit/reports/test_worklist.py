@@ -44,10 +44,11 @@ from upath import UPath
 from waitlist import paths
 from waitlist.exceptions import SnapshotError, StagingError, WorkListError
 from waitlist.reports.worklist import workbook
+from waitlist.reports.worklist.workbook import OWN_LISTS
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.snapshot import write_part
 from waitlist.staging import schema
-from waitlist.swedish.words import WORK_LIST_FIX_WHEN_LIVE, finding_text
+from waitlist.swedish.words import WORK_LIST_ASK, WORK_LIST_FIX_WHEN_LIVE, finding_text
 
 DIABETES = "SDV Pv Ssk Återbesök (diabetes)"
 RED = {"boka_from": "2024-08-01", "boka_fore": "2024-09-01"}
@@ -56,8 +57,8 @@ ATTACHED = {"har_bilaga": True}
 FORMULA = '=HYPERLINK("http://example.invalid";"Klicka")'
 
 COLUMNS = [
-    "Klart", "Post-id", "Personnummer", "Namn", "Kategori", "Boka fr.o.m.", "Boka före", "Kontaktform", "Användare",
-    "Anmärkning", "Gör så här", "Anteckning",
+    "Klart", "Post-id", "Personnummer", "Namn", "Kategori", "Boka fr.o.m.", "Boka före", "Anmärkning", "Gör så här",
+    "Anteckning", "På listan sedan", "Kontaktform", "Användare",
 ]  # fmt: skip
 
 
@@ -133,6 +134,7 @@ def test_row_has_what_staff_need_to_find_the_post_and_what_to_do(place: Site, ou
         "Anmärkning": "Rött datum",
         "Gör så här": finding_text("DATE_EXPIRED", None),
         "Anteckning": None,
+        "På listan sedan": None,
     }
 
 
@@ -185,7 +187,7 @@ def test_most_urgent_post_is_first_in_any_order_of_pmo(place: Site, out: Path) -
 
 def test_a_unit_with_nothing_to_do_gets_its_summary(place: Site, out: Path) -> None:
     book = written(place, out, {}, {})
-    assert book.sheetnames == ["Sammanfattning"]
+    assert book.sheetnames == ["Sammanfattning", OWN_LISTS]
     assert counts_of(book) == {"Migreras": 2, "Summa": 2}
 
 
@@ -307,6 +309,7 @@ def test_each_unit_gets_its_own_list_and_the_summary_names_the_unit(place: Site,
         "Våg": "1",
         "Driftstart": day(GO_LIVE.isoformat()),
         "Dagar kvar till driftstart": "48",
+        "Frågor": f"{WORK_LIST_ASK} pmosupport.pv@skane.se eller SDV.PVSkane@skane.se",
         "Körning": f"Torrkörning {BATCH}",
     }
     assert facts_of(book_of(out, UNIT_LIVE))["Dagar kvar till driftstart"] == "i drift"
@@ -445,7 +448,7 @@ def test_withdrawn_posts_need_no_correction(place: Site, out: Path) -> None:
     changed(place, _1="beskrivning", _2="")
     batches.execute(place.store, schema.released_post.delete())
     place.write(out)
-    assert book_of(out).sheetnames == ["Sammanfattning"]
+    assert book_of(out).sheetnames == ["Sammanfattning", OWN_LISTS]
 
 
 def test_protected_identity_that_is_gone_is_masked(place: Site, out: Path) -> None:
@@ -513,7 +516,7 @@ def test_sheet_is_made_for_the_screen_and_for_a4(place: Site, out: Path) -> None
     book = written(Site(place.store, place.snapshots, context), out, RED, RED)
     page = book["Åtgärda i PMO"]
     assert page.freeze_panes == "E4"
-    assert page.auto_filter.ref == "A3:L5"
+    assert page.auto_filter.ref == "A3:M5"
     assert page.print_title_rows == "$3:$3"
     for sheet in book.worksheets:
         assert (sheet.page_setup.orientation, int(sheet.page_setup.paperSize)) == ("landscape", 9)
@@ -538,7 +541,7 @@ def test_summary_leads_to_the_sheets(place: Site, out: Path) -> None:
     cells = [cell for (cell,) in book.worksheets[0].iter_rows(min_col=5, max_col=5)]
     links = [cell.hyperlink.location for cell in cells if cell.hyperlink]
     assert links == ["'Åtgärda i PMO'!A1", "'Migreras - kontrollera'!A1"]
-    assert {link.split("'")[1] for link in links} == set(book.sheetnames[1:])
+    assert {link.split("'")[1] for link in links} == set(book.sheetnames[1:-1])
 
 
 # Same input, same bytes; privacy; failure

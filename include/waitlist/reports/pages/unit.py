@@ -1,7 +1,7 @@
 """Enhet: the posts left at one unit, one by one."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -22,19 +22,37 @@ from waitlist.reports.pages.overview import UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction, Paging
 from waitlist.reports.pages.persons import Person
 from waitlist.reports.pages.reading import UnknownError, ask
+from waitlist.reports.pages.unit_posts import Gone, Post, read_gone, read_posts, urgency
 from waitlist.reports.readiness import waves_of
-from waitlist.reports.worklist.advice import Finding, advise
+from waitlist.reports.since import nights_to_compare, read_since
 from waitlist.reports.worklist.folder import UNKNOWN_UNIT
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.staging import schema
 from waitlist.staging.dry_runs import DryRun
-from waitlist.swedish.words import DISPOSITION_TEXTS
+from waitlist.staging.post_outcomes import last_numbers, read_of_unit
+from waitlist.swedish.formats import swedish
 
 PAGE_SIZE: Final = 50
 
 
+class Show(StrEnum):
+    """Which of a unit's posts are shown, as it is in the address."""
+
+    TODO = "att-gora"
+    """Something is left to do."""
+    NEW = "nya"
+    """Of these, the ones that were not on the list in the dry run before."""
+    DONE = "klara"
+    """The staff have said what became of it, or that they have checked it."""
+    GONE = "atgardade"
+    """On the list during the last week, and not any more."""
+    ALL = "alla"
+
+
 class SortBy(StrEnum):
     """The columns that posts can be sorted by, as they are in the address."""
+
+    URGENCY = "bradska"
 
     POST = "post"
     LIST = "lista"
@@ -43,13 +61,15 @@ class SortBy(StrEnum):
     DISPOSITION = "beslut"
 
 
-_SORTS: Final[Mapping[SortBy, sa.ColumnElement[Any]]] = {
-    SortBy.POST: schema.disposition.c.post_id,
-    SortBy.LIST: schema.disposition.c.kategori,
-    SortBy.FROM: schema.disposition.c.boka_from,
-    SortBy.BEFORE: schema.disposition.c.boka_fore,
-    SortBy.DISPOSITION: schema.disposition.c.disposition,
+_SORTS: Final[Mapping[SortBy, Callable[[Post], Any]]] = {
+    SortBy.POST: lambda post: post.post_id,
+    SortBy.LIST: lambda post: swedish(post.list_name or ""),
+    SortBy.FROM: lambda post: post.boka_from or date.min,
+    SortBy.BEFORE: lambda post: post.boka_fore or date.min,
+    SortBy.DISPOSITION: lambda post: post.disposition,
+    SortBy.URGENCY: urgency,
 }
+"""Empty values come first, as in the work list: a missing date must be corrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +84,11 @@ class Asked:
     sort: SortBy = SortBy.BEFORE
     direction: Direction = Direction.UP
     page: int = 1
+    show: Show = Show.ALL
+    whole: bool = False
+    """Whether all posts are on one page, for printing."""
+    told: int | None = None
+    """The post of which something has just been said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +110,6 @@ class Change:
     new: int
     resolved: int
     persisting: int
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """A post, without its patient."""
-
-    post_id: int
-    list_name: str | None
-    boka_from: date | None
-    boka_fore: date | None
-    disposition: str
-    recommended_list: str | None
-    """The SDV list that it may be moved to."""
-    rules: tuple[str, ...]
-    """The codes of its findings."""
-    action: str
-    """What to do, one line for each action, as in the work list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,14 @@ class Unit:
     posts: tuple[Post, ...]
     detailed: bool
     """Whether the posts are still there; retention removes them."""
+    shown: Mapping[Show, int] = field(default_factory=dict)
+    """How many posts each choice shows; the ones that are gone are counted only when they are shown."""
+    compared_with: date | None = None
+    """The as-of date of the dry run before, when it can be compared post by post."""
+    told: Post | None = None
+    """The post of which something has just been said."""
+    gone: tuple[Gone, ...] | None = None
+    """The posts that are gone from the list, in place of ``posts``; None when they are not shown."""
     persons: Mapping[int, Person] | None = None
     """The patients of ``posts`` by post id, for users with the right to see them."""
 
@@ -191,12 +207,20 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
     (wave,) = waves_of({key: counts}, mappings, latest.as_of)
     names = unit_names(connection, runs, mappings)[key]
     line = unit_line(wave.units[0], unit_trends(connection, runs, {key: names})[key])
-    # The summary has the empty text where the post has no unit.
-    named: dict[str, Any] = {"units": names, "with_null": int("" in names)}
-    rows = _selected_posts(named, latest.batch_id, asked)
-    total = connection.scalar(sa.select(sa.func.count()).select_from(rows.subquery())) or 0
-    paging = Paging.of(asked.page, PAGE_SIZE, total)
-    posts = _posts(connection, latest.batch_id, rows, asked, paging)
+    named = _spellings(names)
+    detailed = _has_rows(connection, latest)
+    nights = nights_to_compare(connection, runs)
+    entries = read_of_unit(connection, key)
+    every = read_posts(connection, latest.batch_id, named, entries)
+    every = _with_news(connection, nights, every)
+    gone = None
+    if asked.show is Show.GONE:
+        gone = read_gone(connection, nights, named, {post.post_id: post for post in every}, entries)
+    chosen = [] if gone is not None else _selected(every, asked)
+    found = len(chosen if gone is None else gone)
+    paging = Paging.of(asked.page, max(found, 1) if asked.whole else PAGE_SIZE, found)
+    part = slice(paging.offset, paging.offset + paging.size)
+    posts = _with_details(connection, nights, chosen[part])
     here = ask(connection, "count_unit_lists", batch_id=latest.batch_id, **named)
     return Unit(
         latest=_shown(latest),
@@ -210,9 +234,18 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
         lists={row.kategori: int(row.posts) for row in here},
         asked=asked,
         paging=paging,
-        posts=posts,
-        detailed=_has_rows(connection, latest),
+        posts=tuple(posts),
+        detailed=detailed,
+        shown={show: sum(map(chooses, every)) for show, chooses in _SHOWS.items()},
+        compared_with=nights[-2].as_of if len(nights) > 1 else None,
+        told=_post_with_details(connection, every, asked.told),
+        gone=None if gone is None else gone[part],
     )
+
+
+def _post_with_details(connection: sa.Connection, posts: Sequence[Post], post_id: int | None) -> Post | None:
+    found = [post for post in posts if post_id is not None and post.post_id == post_id]
+    return next(iter(_with_details(connection, (), found)), None)
 
 
 def _has_rows(connection: sa.Connection, run: DryRun) -> bool:
@@ -220,57 +253,69 @@ def _has_rows(connection: sa.Connection, run: DryRun) -> bool:
     return connection.scalar(sa.select(table.post_id).where(table.batch_id == run.batch_id).limit(1)) is not None
 
 
-def _selected_posts(named: Mapping[str, Any], batch_id: str, asked: Asked) -> sa.Select[Any]:
-    """Return the query of the posts that the filter selects, unordered."""
-    post, found = schema.disposition.c, schema.finding.c
-    of_unit = post.enhet_hsa_id.in_(named["units"])
-    query = sa.select(
-        post.post_id, post.kategori, post.boka_from, post.boka_fore, post.disposition, post.recommended_list
-    ).where(post.batch_id == batch_id, sa.or_(of_unit, post.enhet_hsa_id.is_(None)) if named["with_null"] else of_unit)
-    if asked.disposition is not None:
-        query = query.where(post.disposition == asked.disposition.value)
-    if asked.list_name is not None:
-        query = query.where(post.kategori == asked.list_name)
-    if asked.post_id is not None:
-        query = query.where(post.post_id == asked.post_id)
-    if asked.rule is not None:
-        rule = sa.and_(found.batch_id == post.batch_id, found.post_id == post.post_id, found.rule == asked.rule)
-        query = query.where(sa.select(found.post_id).where(rule).exists())
-    return query
+def read_post(connection: sa.Connection, mappings: Mappings, key: str, post_id: int) -> tuple[str, Post | None]:
+    """Return the latest dry run's batch, and one of the unit's posts in it; None if the unit does not have the post.
+
+    Raises:
+        NoBatchError: no dry run counts for readers yet.
+        UnknownError: the unit has no posts in the latest.
+    """
+    runs, _ = runs_of(connection, mappings, key)
+    batch_id = runs[-1].batch_id
+    names = unit_names(connection, runs, mappings)[key]
+    posts = read_posts(connection, batch_id, _spellings(names), read_of_unit(connection, key), only=post_id)
+    return batch_id, next(iter(posts), None)
 
 
-def _posts(
-    connection: sa.Connection, batch_id: str, rows: sa.Select[Any], asked: Asked, paging: Paging
-) -> tuple[Post, ...]:
-    column = _SORTS[asked.sort]
-    # Empty values come first, as in the work list: a missing date must be corrected.
-    empty = sa.case((column.is_(None), 0), else_=1)
-    order = [empty, column] if asked.direction is Direction.UP else [empty.desc(), column.desc()]
-    part = rows.order_by(*order, schema.disposition.c.post_id).limit(paging.size).offset(paging.offset)
-    shown = connection.execute(part).all()
-    table = schema.finding.c
-    query = sa.select(table.post_id, table.rule, table.severity, table.detail).where(
-        table.batch_id == batch_id, table.post_id.in_([row.post_id for row in shown])
-    )
-    findings: dict[int, list[Finding]] = {}
-    for post_id, *finding in connection.execute(query.order_by(table.post_id, table.rule)):
-        findings.setdefault(post_id, []).append(Finding(*finding))
-    return tuple(_post(row, tuple(findings.get(row.post_id, ()))) for row in shown)
+def _spellings(names: Collection[str]) -> dict[str, Any]:
+    # The summary has the empty text where the post has no unit.
+    return {"units": tuple(names), "with_null": int("" in names)}
 
 
-def _post(row: sa.Row[Any], findings: tuple[Finding, ...]) -> Post:
-    disposition = Disposition(row.disposition)
-    advice = advise(disposition, findings)
-    return Post(
-        post_id=row.post_id,
-        list_name=row.kategori,
-        boka_from=row.boka_from,
-        boka_fore=row.boka_fore,
-        disposition=disposition.value,
-        recommended_list=row.recommended_list if advice and advice.recommends else None,
-        rules=tuple(finding.rule for finding in findings),
-        action=advice.action if advice else DISPOSITION_TEXTS[disposition].action,
-    )
+_SHOWS: Final[Mapping[Show, Callable[[Post], bool]]] = {
+    Show.TODO: lambda post: post.is_open,
+    Show.NEW: lambda post: post.is_open and post.is_new,
+    Show.DONE: lambda post: post.done,
+    Show.ALL: lambda _post: True,
+}
+
+
+def _selected(posts: Sequence[Post], asked: Asked) -> list[Post]:
+    """Return the posts that the filter selects, in the order that is asked for."""
+    chosen = [
+        post
+        for post in posts
+        if _SHOWS[asked.show](post)
+        and (asked.disposition is None or post.disposition == asked.disposition)
+        and (asked.rule is None or asked.rule in post.rules)
+        and (asked.list_name is None or post.list_name == asked.list_name)
+        and (asked.post_id is None or post.post_id == asked.post_id)
+    ]
+    chosen.sort(key=lambda post: post.post_id)
+    chosen.sort(key=_SORTS[asked.sort], reverse=asked.direction is Direction.DOWN)
+    return chosen
+
+
+def _with_news(connection: sa.Connection, nights: Sequence[DryRun], posts: list[Post]) -> list[Post]:
+    """Return the posts with whether they are new on the list; none is where no night can be compared."""
+    if len(nights) < 2:
+        return posts
+    since = read_since(connection, nights[-2:], _leading(posts))
+    new = {post_id for post_id, told in since.items() if not told.perhaps_earlier}
+    return [replace(post, is_new=post.post_id in new) for post in posts]
+
+
+def _with_details(connection: sa.Connection, nights: Sequence[DryRun], posts: Sequence[Post]) -> list[Post]:
+    """Return the posts shown with since when they have been on the list, and the number of their last entries."""
+    since = read_since(connection, nights, _leading(posts)) if len(nights) > 1 else {}
+    # Where all posts are shown for printing, no form is shown.
+    last = last_numbers(connection, [post.post_id for post in posts]) if len(posts) <= PAGE_SIZE else {}
+    return [replace(post, since=since.get(post.post_id), last_entry=last.get(post.post_id, 0)) for post in posts]
+
+
+def _leading(posts: Sequence[Post]) -> dict[int, str]:
+    """Return the code of the rule that decides what to do, for the posts with something to do."""
+    return {post.post_id: post.rule for post in posts if post.is_open and post.rule is not None}
 
 
 def _change(connection: sa.Connection, runs: tuple[DryRun, ...], left: int, named: Mapping[str, Any]) -> Change | None:

@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
     actor = os.environ.get(ACTOR, "").strip()
     if not actor:
         faults.append(f"set {ACTOR} to your login name: whom the work lists name is written to the access log")
+    if given.archive and given.unit:
+        faults.append("an archive has the lists of every unit of its wave: give --archive or --unit")
     place = _target_folder(given.out, readiness, faults)
     out = None if place is None else OutFolder(place, units=only, replace=given.replace)
     faults += [] if out is None else out.faults()
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
                 only=only,
                 with_csv=given.csv,
                 recording=recording,
+                with_archives=given.archive,
                 progress=_ProgressPrinter(console).show,
             )
             Console().print(
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--unit", action="append", default=[], metavar="HSA-ID", help="one unit; may be repeated")
     parser.add_argument("--csv", action="store_true", help="a CSV file beside each workbook")
+    parser.add_argument("--archive", action="store_true", help="an archive a wave besides, with the lists of its units")
     parser.add_argument("--mappings", type=Path, metavar="DIR", help="folder of the mapping files")
     parser.add_argument("--replace", action="store_true", help="earlier lists of these units in the folder give way")
     return parser

@@ -70,6 +70,8 @@ class Advice:
     """Whether the branch must be written in the post's texts."""
     comes_first: bool = False
     """Whether the row comes before all others of its sheet."""
+    rule: Code | None = None
+    """The rule of the finding that decided the sheet; None for a post that PMO changed after its release."""
 
 
 _ALWAYS: Final = {
@@ -129,6 +131,7 @@ def advise(disposition: Disposition, findings: tuple[Finding, ...]) -> Advice | 
         others="; ".join(rule_label(finding.rule) for finding in ordered if finding not in in_full),
         recommends=not leaves,
         names_branch=any(finding.rule == _BRANCH for finding in in_full),
+        rule=Code(in_full[0].rule),
     )
 
 

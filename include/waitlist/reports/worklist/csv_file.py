@@ -22,10 +22,9 @@ from waitlist.swedish.words import WORK_LIST_COLUMNS, WORK_LIST_TEXTS
 
 COLUMNS: Final = (
     "sheet", "done", "post_id", "personnummer", "patient", "kategori", "boka_from", "boka_fore", "kontaktform",
-    "anvandare", "filial", "unit_in_pmo", "recommended_list", "label", "action", "others", "note",
+    "anvandare", "filial", "unit_in_pmo", "recommended_list", "label", "action", "others", "note", "since",
 )  # fmt: skip
 
-_TO_FILL_IN: Final = ("done", "note")
 _DATES: Final = {"boka_from": "from_day", "boka_fore": "fore_day"}
 # Full-width signs too: some input methods turn them into the ASCII ones. A # begins an error value.
 _FORMULA: Final = re.compile(r"\s*[=+\-@#＝＋－＠＃]|[\t\r\n]")
@@ -67,8 +66,8 @@ def write_csv(path: Path, rows: pa.Table) -> None:
 def _cell(name: str, row: Mapping[str, Any]) -> str:
     if name == "sheet":
         return WORK_LIST_TEXTS[SHEETS[row["sheet"]]].title
-    if name in _TO_FILL_IN:
-        return ""
+    if name == "since":
+        return "" if row[name] is None else str(row[name].isoformat())
     if name in _DATES and row[_DATES[name]] is not None:
         return str(row[_DATES[name]].isoformat())
     if name == "post_id":

@@ -7,6 +7,7 @@ lists has no other files: those would become unreadable for other users, be mixe
 import os
 import re
 import shutil
+import unicodedata
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -23,20 +24,43 @@ UNKNOWN_UNIT: Final = "okand-enhet"
 
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
-_NAME: Final = re.compile(r"arbetslista-(?P<unit>[A-Za-z0-9_-]+)-[0-9]{4}-[0-9]{2}-[0-9]{2}\.(?:xlsx|csv)")
+_NAME: Final = re.compile(
+    r"arbetslista-(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*--)?(?P<unit>[A-Za-z0-9_-]+)-[0-9]{4}-[0-9]{2}-[0-9]{2}\.(?:xlsx|csv)"
+)
+_ARCHIVE: Final = re.compile(r"arbetslistor-vag-[A-Za-z0-9-]+-[0-9]{4}-[0-9]{2}-[0-9]{2}\.zip")
+_LONGEST_NAME: Final = 60
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9-]")
 _ASIDE: Final = ".arbetslistor-"
 _ASIDE_NAME: Final = re.compile(re.escape(_ASIDE) + "[0-9a-f]{32}")
 
 
-def file_name(key: str, as_of: date, suffix: str) -> str:
-    """Return the file name of a unit's work list; it has the unit and the day, and nothing about a patient."""
-    return f"arbetslista-{_unit_part(key)}-{as_of.isoformat()}.{suffix}"
+def file_name(key: str, as_of: date, suffix: str, *, name: str = "") -> str:
+    """Return the file name of a unit's work list; it has the unit and the day, and nothing about a patient.
+
+    Args:
+        key: the unit's key.
+        as_of: the day.
+        suffix: the kind of file.
+        name: the unit's name in ``units.csv``; empty for none. A name in PMO may be anything.
+    """
+    named = f"{part}--" if (part := in_ascii(name)) else ""
+    return f"arbetslista-{named}{_unit_part(key)}-{as_of.isoformat()}.{suffix}"
+
+
+def archive_name(wave: str, as_of: date) -> str:
+    """Return the file name of the archive with all work lists of a wave."""
+    return f"arbetslistor-vag-{in_ascii(wave) or 'okand'}-{as_of.isoformat()}.zip"
+
+
+def in_ascii(text: str) -> str:
+    """Return a text as a part of a file name: ASCII letters and digits, with single hyphens between."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return "-".join(re.findall(r"[A-Za-z0-9]+", plain))[:_LONGEST_NAME].strip("-")
 
 
 def is_work_list(name: str) -> bool:
-    """Tell whether a file is a work list by its name."""
-    return _NAME.fullmatch(name) is not None
+    """Tell whether a file is a work list, or an archive of them, by its name."""
+    return _NAME.fullmatch(name) is not None or _ARCHIVE.fullmatch(name) is not None
 
 
 def open_new(path: Path) -> IO[bytes]:
@@ -114,7 +138,10 @@ class OutFolder:
     def _earlier(self) -> set[str]:
         """Return the names of earlier work lists here, of the units that are written."""
         named = [found for entry in self._path.iterdir() if (found := _NAME.fullmatch(entry.name))]
-        return {found[0] for found in named if self._units is None or found["unit"] in self._units}
+        lists = {found[0] for found in named if self._units is None or found["unit"] in self._units}
+        # An archive no longer fits when a list of its wave changes.
+        archives = {entry.name for entry in self._path.iterdir() if _ARCHIVE.fullmatch(entry.name)}
+        return lists | archives
 
 
 def _belongs(entry: Path) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waitlist.exceptions import WorkListError
-from waitlist.facts.mappings import Mappings, is_hsa_id
+from waitlist.facts.mappings import Mappings, SdvList, is_hsa_id
 from waitlist.judge.rules import Code, Disposition
 from waitlist.reports.readiness import Readiness
 from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change, advise_rejected
@@ -51,6 +51,12 @@ class UnitFacts:
     rows: dict[Sheet, int] = field(default_factory=dict)
     gone: int = 0
     """Rows of posts that PMO no longer has; ``posts`` does not count them."""
+    planned_name: str = ""
+    """The name in ``units.csv``; empty for a unit without a row."""
+    lists: tuple[SdvList, ...] = ()
+    """The SDV lists of the unit's care areas."""
+    addresses: tuple[str, ...] = ()
+    """Where its staff ask."""
 
 
 def unit_key(hsa_id: str | None, mappings: Mappings) -> str:
@@ -205,7 +211,13 @@ class Gathering:
         if key not in self._indices:
             unit = self._mappings.units.get(key)
             self._indices[key] = len(self.units)
-            self.units.append(UnitFacts(key, self._mappings.name_of(key), unit.vag if unit else None))
+            facts = UnitFacts(key, self._mappings.name_of(key), unit.vag if unit else None)
+            facts.planned_name = unit.enhet if unit else ""
+            facts.lists = tuple(
+                row for row in self._mappings.sdv_lists if unit is None or row.vardomrade in unit.vardomraden
+            )
+            facts.addresses = self._mappings.addresses_of(key)
+            self.units.append(facts)
         return self._indices[key]
 
     def _wants(self, unit: int) -> bool:

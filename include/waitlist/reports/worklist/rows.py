@@ -1,7 +1,8 @@
 """The rows of work lists, and the unnamed temporary files that store them by unit until they are written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -13,8 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from waitlist.columns import dates, texts
+from waitlist.reports.since import Since
 from waitlist.reports.worklist.advice import Advice, Sheet
-from waitlist.swedish.words import CONTACT_FORM_LABELS, WORK_LIST_MASKED
+from waitlist.staging.post_outcomes import Entry, current
+from waitlist.swedish.formats import moment
+from waitlist.swedish.words import CONTACT_FORM_LABELS, POST_OUTCOME_LABELS, WORK_LIST_MASKED
 
 SHEETS: Final = tuple(Sheet)
 
@@ -31,16 +35,19 @@ ROWS: Final = pa.schema(
             pa.field(name, pa.string())
             for name in (
                 "personnummer", "patient", "kategori", "boka_from", "boka_fore", "kontaktform", "anvandare", "filial",
-                "unit_in_pmo", "recommended_list", "label", "action", "others",
+                "unit_in_pmo", "recommended_list", "label", "action", "others", "rule", "done", "note",
             )
         ),
+        pa.field("since", pa.date32()),
     ]
 )  # fmt: skip
 """One row for each post that needs an action.
 
 ``unit`` is an index among the batch's units, ``sheet`` an index in ``SHEETS``. ``boka_from`` and ``boka_fore`` are the
 dates as written, ``from_day`` and ``fore_day`` the same dates parsed. ``unit_in_pmo`` is filled where the unit is not
-known, ``filial`` where it must be written in the texts, ``recommended_list`` where the post may be moved.
+known, ``filial`` where it must be written in the texts, ``recommended_list`` where the post may be moved. ``rule`` is
+the code of the finding that decides what to do. ``done`` and ``note`` are what the unit's staff have written on its
+page, and ``since`` is the day from which the post has been on the list: ``annotated`` fills these three.
 """
 
 POSTS: Final = (
@@ -108,6 +115,8 @@ def make_rows(
         "label": pa.array([advice.label for advice in advices], pa.string()),
         "action": pa.array([advice.action for advice in advices], pa.string()),
         "others": pa.array([advice.others for advice in advices], pa.string()),
+        "rule": pa.array([advice.rule for advice in advices], pa.string()),
+        **{name: pa.nulls(posts.num_rows, ROWS.field(name).type) for name in ("done", "note", "since")},
     }
     return pa.table([columns[name] for name in ROWS.names], schema=ROWS)
 
@@ -120,6 +129,34 @@ def one_line(column: pa.ChunkedArray) -> pa.StringArray:
         return folded
     cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(folded, 0, _LONGEST), "…", "")
     return pc.if_else(huge, cut, folded)
+
+
+def annotated(rows: pa.Table, since: Mapping[int, Since], entries: Mapping[int, Sequence[Entry]]) -> pa.Table:
+    """Return a unit's rows with since when they have been on the list, and with what its staff have written.
+
+    Args:
+        rows: of ``ROWS``.
+        since: by post; posts that are left out have no day.
+        entries: the rows of ``post_outcome`` in the unit's name, by post.
+    """
+    days: list[date | None] = []
+    done: list[str | None] = []
+    notes: list[str | None] = []
+    for post_id, sheet in zip(rows["post_id"].to_pylist(), rows["sheet"].to_pylist(), strict=True):
+        told = since.get(post_id)
+        days.append(told.day if told else None)
+        holds = current(entries.get(post_id, ()))
+        entry = holds.mark if SHEETS[sheet] in {Sheet.CHECK, Sheet.CORRECT_IN_MILLENNIUM} else holds.outcome
+        done.append(POST_OUTCOME_LABELS[entry.outcome] if entry else None)
+        notes.append(", ".join(filter(None, (entry.word, entry.actor, moment(entry.at)))) if entry else None)
+    columns = {
+        "since": pa.array(days, pa.date32()),
+        "done": pa.array(done, pa.string()),
+        "note": one_line(pa.chunked_array([pa.array(notes, pa.string())])),
+    }
+    for name, column in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), ROWS.field(name), column)
+    return rows
 
 
 class Aside:

@@ -20,19 +20,24 @@ from xlsxwriter.utility import xl_pixel_width
 from xlsxwriter.worksheet import Worksheet
 
 from waitlist.exceptions import WorkListError
+from waitlist.facts.mappings import SdvList
 from waitlist.judge.rules import Disposition
 from waitlist.reports.worklist.advice import Sheet
 from waitlist.reports.worklist.posts import UNKNOWN, UnitFacts
 from waitlist.reports.worklist.rows import SHEETS
 from waitlist.staging import Batch, BatchKind
 from waitlist.swedish.words import (
+    CONTACT_FORM_LABELS,
     DISPOSITION_LABELS,
     DISPOSITION_TEXTS,
     UNKNOWN_UNIT_NAME,
+    WORK_LIST_ASK,
     WORK_LIST_COLUMNS,
     WORK_LIST_FIX_WHEN_LIVE,
     WORK_LIST_HOW_TO_READ,
+    WORK_LIST_LIST_COLUMNS,
     WORK_LIST_MASKED,
+    WORK_LIST_OWN_LISTS,
     WORK_LIST_TEXTS,
 )
 
@@ -41,27 +46,32 @@ HEADER_ROW: Final = 2
 """The row of the column names on every sheet of posts, counted from 0."""
 
 _WIDTHS: Final[Mapping[str, float]] = {
-    "done": 5.5,
-    "post_id": 9.5,
-    "personnummer": 13.5,
-    "patient": 18,
-    "kategori": 22,
+    "done": 9.5,
+    "post_id": 8.5,
+    "personnummer": 13,
+    "patient": 15,
+    "kategori": 17,
     "boka_from": 10.5,
     "boka_fore": 10.5,
+    "unit_in_pmo": 20,
+    "recommended_list": 19,
+    "label": 15,
+    "action": 41,
+    "note": 13,
+    "since": 10.5,
     "kontaktform": 10.5,
     "anvandare": 16.5,
-    "unit_in_pmo": 24,
-    "recommended_list": 24,
-    "label": 18.5,
-    "action": 54,
-    "note": 17,
 }
 """The columns of a sheet of posts, in their order. The branch is in the column of the action about it."""
+LAST_PRINTED: Final = "note"
+"""The columns up to this one fit on A4, landscape, at about their own size; the others are for the screen."""
 _FROZEN: Final = "patient"
-_TO_FILL_IN: Final = ("done", "note")
-_DATES: Final = {"boka_from": "from_day", "boka_fore": "fore_day"}
+_DATES: Final = {"boka_from": "from_day", "boka_fore": "fore_day", "since": "since"}
 _MASKED: Final = ("personnummer", "patient")
 
+OWN_LISTS: Final = "SDV-listor"
+"""The title of the sheet with the unit's own SDV lists."""
+_LIST_WIDTHS: Final = (44, 20, 34, 14, 26)
 _SUMMARY_WIDTHS: Final = (34, 12, 52, 62, 28)
 _SUMMARY_ORDER: Final = (
     Disposition.FIX_IN_PMO,
@@ -150,6 +160,7 @@ def write_workbook(
             of_sheet = rows.filter(pc.equal(rows["sheet"], place))
             if of_sheet.num_rows:
                 layout.write_posts(sheet, of_sheet)
+        layout.write_lists()
     finally:
         # This closes its temporary files too.
         book.close()
@@ -195,8 +206,9 @@ class _Layout:
         last = len(columns) - 1
         page = self._page(text.title, [_WIDTHS[name] for name in columns])
         self._text(page, 0, 0, f"{text.title}: {self._name}", "title")
+        printed = columns.index(LAST_PRINTED)
         page.set_row(1, 30)
-        page.merge_range(1, 0, 1, last, "", self._formats["lead"])
+        page.merge_range(1, 0, 1, printed, "", self._formats["lead"])
         self._text(page, 1, 0, self._lead(sheet), "lead")
         page.set_row(HEADER_ROW, 18)
         for place, name in enumerate(columns):
@@ -208,6 +220,28 @@ class _Layout:
                 self._cell(page, (number, place), name, texts[name], row)
         page.autofilter(HEADER_ROW, 0, HEADER_ROW + rows.num_rows, last)
         page.freeze_panes(HEADER_ROW + 1, columns.index(_FROZEN) + 1)
+        page.repeat_rows(HEADER_ROW)
+        page.print_area(0, 0, HEADER_ROW + rows.num_rows, printed)
+        if "recommended_list" in columns and self._unit.lists:
+            place = columns.index("recommended_list")
+            choice = f"='{OWN_LISTS}'!$A${HEADER_ROW + 2}:$A${HEADER_ROW + 1 + len(self._unit.lists)}"
+            # A hint and no bar: staff may write what they have agreed on.
+            rule = {"validate": "list", "source": choice, "error_type": "information"}
+            page.data_validation(HEADER_ROW + 1, place, HEADER_ROW + rows.num_rows, place, rule)
+
+    def write_lists(self) -> None:
+        """Write the last sheet: the SDV lists of the unit's own care areas, to choose from."""
+        page = self._page(OWN_LISTS, _LIST_WIDTHS)
+        self._text(page, 0, 0, f"Enhetens SDV-väntelistor: {self._name}", "title")
+        self._text(page, 1, 0, WORK_LIST_OWN_LISTS, "plain")
+        for place, heading in enumerate(WORK_LIST_LIST_COLUMNS):
+            self._text(page, HEADER_ROW, place, heading, "heading")
+        for number, row in enumerate(self._unit.lists, start=HEADER_ROW + 1):
+            form = CONTACT_FORM_LABELS.get(row.kontaktform or "", "")
+            cells = (row.sdv_lista, row.yrkeskategori, row.vardkontaktsorsak, form, for_whom(row))
+            for place, text in enumerate(cells):
+                self._text(page, number, place, text, "text")
+        page.freeze_panes(HEADER_ROW + 1, 0)
         page.repeat_rows(HEADER_ROW)
 
     def _page(self, title: str, widths: Iterable[float]) -> Worksheet:
@@ -237,6 +271,8 @@ class _Layout:
             yield "Dagar kvar till driftstart", "i drift" if self._live else left
         if unit.cutoff and not self._live:
             yield "Bokas direkt i Millennium t.o.m.", unit.cutoff
+        if unit.addresses:
+            yield "Frågor", f"{WORK_LIST_ASK} {' eller '.join(unit.addresses)}"
         kind = "Migrering" if batch.kind is BatchKind.MIGRATION else "Torrkörning"
         yield "Körning", f"{kind} {batch.batch_id}"
 
@@ -324,6 +360,23 @@ class _Layout:
             _require_room(page.write_blank(row, place, None, self._formats[form]))
 
 
+def for_whom(row: SdvList) -> str:
+    """Return the ages that a list is for, in words; empty where it is for any age."""
+    youngest, oldest = row.alder_fran_man, row.alder_till_man
+    if youngest is None and oldest is None:
+        return ""
+    if youngest is None:
+        return f"till och med {_age(oldest or 0)}"
+    return f"från {_age(youngest)}" if oldest is None else f"{_age(youngest)} till {_age(oldest)}"
+
+
+def _age(months: int) -> str:
+    years, rest = divmod(months, 12)
+    if months < 24:
+        return f"{months} mån"
+    return f"{years} år" if not rest else f"{years} år {rest} mån"
+
+
 def columns_of(sheet: Sheet, rows: pa.Table) -> list[str]:
     """Return the columns of a sheet, in their order.
 
@@ -338,8 +391,6 @@ def columns_of(sheet: Sheet, rows: pa.Table) -> list[str]:
 
 def _cell_text(name: str, row: Mapping[str, Any]) -> str:
     """Return the text of a cell."""
-    if name in _TO_FILL_IN:
-        return ""
     if name == "action":
         branch = f"Filial: {row['filial']}" if row["filial"] else ""
         others = f"Övrigt: {row['others']}" if row["others"] else ""

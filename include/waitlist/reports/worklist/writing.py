@@ -1,26 +1,39 @@
 """Writes the work lists of a batch: all of them or no file at all."""
 
-from collections.abc import Callable, Collection, Mapping
+import shutil
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from io import BytesIO
+from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from waitlist.columns.forms import hsa_id
 from waitlist.exceptions import WorkListError
 from waitlist.facts.mappings import Mappings
 from waitlist.reports.readiness import Readiness
+from waitlist.reports.since import nights_to_compare, read_since
 from waitlist.reports.worklist.csv_file import write_csv
-from waitlist.reports.worklist.folder import UNKNOWN_UNIT, OutFolder, file_name, open_new
-from waitlist.reports.worklist.posts import UNKNOWN, Gathering, Progress, unit_key
-from waitlist.reports.worklist.rows import Aside
+from waitlist.reports.worklist.folder import UNKNOWN_UNIT, OutFolder, archive_name, file_name, open_new
+from waitlist.reports.worklist.posts import UNKNOWN, Gathering, Progress, UnitFacts, unit_key
+from waitlist.reports.worklist.rows import Aside, annotated
 from waitlist.reports.worklist.sources import Snapshot
 from waitlist.reports.worklist.workbook import write_workbook
-from waitlist.staging import StagingStore
+from waitlist.staging import Batch, StagingStore, schema
+from waitlist.staging.database import refusals_named
+from waitlist.staging.dry_runs import comparable, read_dry_runs
+from waitlist.staging.post_outcomes import read_of_unit
 from waitlist.swedish.words import WORK_LIST_MASKED
 
 Recording = Callable[[str, Mapping[int, str | None]], None]
 """Called with a unit's key, and the number in PMO of each patient that its list names, by post id."""
+
+_UNIX: Final = 3
+_OWNER_ONLY: Final = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ def write_work_lists(
     *,
     only: frozenset[str] | None = None,
     with_csv: bool = False,
+    with_archives: bool = False,
     recording: Recording,
     progress: Progress = lambda _what, _done, _of: None,
 ) -> Written:
@@ -86,6 +100,7 @@ def write_work_lists(
         out: the folder to write to.
         only: the result of ``unit_keys``; None for every unit of the batch.
         with_csv: write a CSV file beside each workbook.
+        with_archives: write one archive a wave besides, with the lists of all its units.
         recording: called with a unit's key and its patients before any file is moved to the folder; where it raises,
             no file is.
         progress: called with the progress.
@@ -105,14 +120,17 @@ def write_work_lists(
             unit = gathering.units[place]
             if only is not None and unit.key not in only:
                 continue
-            with open_new(folder / file_name(unit.key, as_of, "xlsx")) as file:
-                write_workbook(file, readiness.batch, unit, rows, beside=folder)
+            told = _annotated(store, readiness.batch, unit.key, rows)
+            with open_new(folder / file_name(unit.key, as_of, "xlsx", name=unit.planned_name)) as file:
+                write_workbook(file, readiness.batch, unit, told, beside=folder)
             if with_csv:
-                write_csv(folder / file_name(unit.key, as_of, "csv"), rows)
+                write_csv(folder / file_name(unit.key, as_of, "csv", name=unit.planned_name), told)
             recording(unit.key, named(rows))
             made += 1
             rows_made += rows.num_rows
             progress("units written", made, len(only or gathering.units))
+        if with_archives:
+            _write_archives(folder, gathering.units, as_of)
     return Written(made, rows_made)
 
 
@@ -151,6 +169,41 @@ def make_work_list(
         unit = gathering.units[place]
         if unit.key == key:
             file = BytesIO()
-            write_workbook(file, readiness.batch, unit, rows)
-            return WorkList(file_name(key, readiness.batch.as_of, "xlsx"), file.getvalue(), rows.num_rows, named(rows))
+            write_workbook(file, readiness.batch, unit, _annotated(store, readiness.batch, key, rows))
+            name = file_name(key, readiness.batch.as_of, "xlsx", name=unit.planned_name)
+            return WorkList(name, file.getvalue(), rows.num_rows, named(rows))
     raise WorkListError(f"unit {key} has no posts in batch {readiness.batch.batch_id}")
+
+
+def _annotated(store: StagingStore, batch: Batch, key: str, rows: pa.Table) -> pa.Table:
+    """Return a unit's rows with since when they have been on the list, and with what its staff have written."""
+    ruled = zip(rows["post_id"].to_pylist(), rows["rule"].to_pylist(), strict=True)
+    rules = {post_id: rule for post_id, rule in ruled if rule is not None}
+    database = store.database
+    with refusals_named("reading what is known of a unit's posts"), database.connected() as connection:
+        # A database of an earlier release lacks the table until its next run.
+        has_table = sa.inspect(connection).has_table(schema.post_outcome.name, schema=database.schema)
+        entries = read_of_unit(connection, key) if has_table else {}
+        runs = [run for run in comparable(read_dry_runs(connection)) if run.as_of <= batch.as_of]
+        is_night = bool(runs) and runs[-1].batch_id == batch.batch_id
+        nights = nights_to_compare(connection, runs) if is_night else ()
+        since = read_since(connection, nights, rules) if len(nights) > 1 else {}
+    return annotated(rows, since, entries)
+
+
+def _write_archives(folder: Path, units: Sequence[UnitFacts], as_of: date) -> None:
+    """Write one archive a wave of the files in a folder; the same files give the same bytes."""
+    for wave in sorted({unit.wave for unit in units if unit.wave}):
+        names = {
+            file_name(unit.key, as_of, suffix, name=unit.planned_name)
+            for unit in units
+            if unit.wave == wave
+            for suffix in ("csv", "xlsx")
+        }
+        with open_new(folder / archive_name(wave, as_of)) as file, zipfile.ZipFile(file, "w") as archive:
+            for name in sorted(name for name in names if (folder / name).exists()):
+                # Stored, since a workbook is compressed already, and another library could compress in another way.
+                info = zipfile.ZipInfo(name, (as_of.year, as_of.month, as_of.day, 0, 0, 0))
+                info.create_system, info.external_attr = _UNIX, _OWNER_ONLY << 16
+                with (folder / name).open("rb") as source, archive.open(info, "w") as target:
+                    shutil.copyfileobj(source, target)

@@ -1,0 +1,389 @@
+"""The posts of one unit in one batch, each with what to do about it and what its staff have said."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from waitlist.judge.rules import Disposition
+from waitlist.release.receipts.words import Answer
+from waitlist.reports.since import Since
+from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change, advise_rejected
+from waitlist.staging import schema
+from waitlist.staging.dry_runs import DryRun
+from waitlist.staging.post_outcomes import BY_PEOPLE, Current, Entry, current
+from waitlist.staging.states import PostOutcome
+from waitlist.swedish.words import DISPOSITION_TEXTS, WORK_LIST_GOES_AWAY, WORK_LIST_MIGRATES_ANYWAY
+
+WEEK: Final = dt.timedelta(days=7)
+
+_BOOKED_FIRST: Final = {
+    Sheet.BOOK_IN_MILLENNIUM: PostOutcome.BOOKED_MILLENNIUM,
+    Sheet.BOOK_IN_PMO: PostOutcome.BOOKED_PMO,
+}
+_TO_CHECK: Final = frozenset({Sheet.CHECK, Sheet.CORRECT_IN_MILLENNIUM})
+_IN_MILLENNIUM: Final = frozenset({Sheet.CORRECT_IN_MILLENNIUM, Sheet.REJECTED_BY_MILLENNIUM})
+_SEEN_BY_THE_RUN: Final = frozenset({Sheet.TAKE_OFF_SDV_LIST})
+_NO_PATIENT_WAITS: Final = frozenset({Sheet.TAKE_OFF_SDV_LIST})
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the unit's staff, or the pipeline, have said of a post."""
+
+    outcome: str
+    entry_no: int
+    at: dt.datetime
+    by: str
+    word: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post, without its patient."""
+
+    post_id: int
+    list_name: str | None
+    boka_from: dt.date | None
+    boka_fore: dt.date | None
+    disposition: str
+    recommended_list: str | None
+    """The SDV list that it may be moved to."""
+    rules: tuple[str, ...]
+    """The codes of its findings."""
+    action: str
+    """What to do, one line for each action, as in the work list."""
+    sheet: str | None = None
+    """The kind of action (``advice.Sheet``); None when nothing has to be done."""
+    rule: str | None = None
+    """The code of the finding that decides what to do."""
+    goes_away: str = ""
+    """What makes the row leave the list."""
+    about: tuple[str, ...] = ()
+    """What there is to look at: codes of rules, or names of columns that PMO has changed since the release."""
+    said: Said | None = None
+    """The outcome, or that somebody has checked all that there is to look at."""
+    done: bool = False
+    """Whether nothing is left to do, by what the staff have said."""
+    may: tuple[str, ...] = ()
+    """The outcomes that the staff may give it now."""
+    last_entry: int = 0
+    """The number of the post's last row in ``post_outcome``; 0 for a post that is not shown."""
+    since: Since | None = None
+    """Since when it has been on the list; None where no night can be compared."""
+    is_new: bool = False
+    """Whether it was not on the list in the dry run before."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to do."""
+        return self.sheet is not None and not self.done
+
+
+class Went(StrEnum):
+    """Why a post is no longer on a unit's list."""
+
+    CLOSED = "closed"
+    """PMO no longer has it among the posts that wait."""
+    MIGRATES = "migrates"
+    MOVED = "moved"
+    """Another unit has it."""
+    RELEASED = "released"
+    CORRECTED = "corrected"
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A post that was on the list during the last week, and is not any more."""
+
+    post_id: int
+    list_name: str | None
+    boka_fore: dt.date | None
+    """As they were when the post was last on the list."""
+    sheet: str
+    rule: str | None
+    last_seen: dt.date
+    """The as-of date of the last dry run in which it was on the list."""
+    went: Went
+
+
+def read_posts(
+    connection: sa.Connection,
+    batch_id: str,
+    units: Mapping[str, Any],
+    entries: Mapping[int, Sequence[Entry]],
+    *,
+    only: int | None = None,
+) -> list[Post]:
+    """Return the unit's posts in a batch, by post id, with the released ones that PMO no longer has.
+
+    Args:
+        connection: a connection from ``reading``.
+        batch_id: the batch.
+        units: the spellings of the unit (``units``), and whether posts without a unit are its own (``with_null``).
+        entries: what has been said in the unit's name, by post.
+        only: the post that is wanted; None for all of them.
+    """
+    found = _findings(connection, batch_id, units, only)
+    changes, rejected = _changes(connection, batch_id), _rejected(connection)
+    posts = [
+        _post(
+            row, tuple(found.get(row.post_id, ())), changes.get(row.post_id), entries, rejected=row.post_id in rejected
+        )
+        for row in connection.execute(_dispositions(batch_id, units, only))
+    ]
+    known = {post.post_id for post in posts}
+    gone = [row for row in _gone(connection, batch_id, units, only) if row.post_id not in known]
+    return posts + [_released(row, entries) for row in gone]
+
+
+def read_gone(
+    connection: sa.Connection,
+    nights: Sequence[DryRun],
+    units: Mapping[str, Any],
+    now: Mapping[int, Post],
+    entries: Mapping[int, Sequence[Entry]],
+) -> tuple[Gone, ...]:
+    """Return the posts that were on the list during the week before the last night, and are not any more.
+
+    Args:
+        connection: a connection from ``reading``.
+        nights: as ``since.nights_to_compare`` returns them.
+        units: as for ``read_posts``.
+        now: the unit's posts in the last night.
+        entries: as for ``read_posts``.
+
+    Returns:
+        The posts, the latest gone first, then by post id.
+    """
+    if not nights:
+        return ()
+    latest = nights[-1]
+    gone: dict[int, Gone] = {}
+    for night in reversed([night for night in nights[:-1] if latest.as_of - night.as_of <= WEEK]):
+        for post in read_posts(connection, night.batch_id, units, entries):
+            is_listed = post.post_id in now and now[post.post_id].sheet is not None
+            if post.sheet is None or is_listed or post.post_id in gone:
+                continue
+            went = _went(now.get(post.post_id))
+            gone[post.post_id] = Gone(
+                post.post_id, post.list_name, post.boka_fore, post.sheet, post.rule, night.as_of, went
+            )
+    moved = _elsewhere(connection, latest.batch_id, [post.post_id for post in gone.values() if post.post_id not in now])
+    told = (replace(post, went=Went.MOVED) if post.post_id in moved else post for post in gone.values())
+    return tuple(sorted(told, key=lambda post: (-post.last_seen.toordinal(), post.post_id)))
+
+
+def urgency(post: Post) -> tuple[int, dt.date, dt.date, int]:
+    """Return a post's place when the most urgent comes first.
+
+    First what is wrong in Millennium already, then posts without both dates, then by Boka före. Posts for which no
+    patient waits come last.
+    """
+    if post.sheet in _IN_MILLENNIUM:
+        rank = 0
+    elif post.sheet in _NO_PATIENT_WAITS or post.sheet is None:
+        rank = 3
+    else:
+        rank = 1 if post.boka_from is None or post.boka_fore is None else 2
+    return rank, post.boka_fore or dt.date.min, post.boka_from or dt.date.min, post.post_id
+
+
+def _post(
+    row: sa.Row[Any],
+    findings: tuple[Finding, ...],
+    change: str | None,
+    entries: Mapping[int, Sequence[Entry]],
+    *,
+    rejected: bool,
+) -> Post:
+    disposition = Disposition(row.disposition)
+    advice: Advice | None
+    if rejected:
+        advice = advise_rejected("")
+    else:
+        advice = advise(disposition, findings) if change is None else advise_change("changed", change)
+    rules = tuple(finding.rule for finding in findings)
+    return _with_statement(
+        Post(
+            post_id=row.post_id,
+            list_name=row.kategori,
+            boka_from=row.boka_from,
+            boka_fore=row.boka_fore,
+            disposition=disposition.value,
+            recommended_list=row.recommended_list if advice and advice.recommends else None,
+            rules=rules,
+            action=advice.action if advice else DISPOSITION_TEXTS[disposition].action,
+            about=rules if change is None else _columns(change, row),
+        ),
+        advice,
+        current(entries.get(row.post_id, ())),
+    )
+
+
+def _released(row: sa.Row[Any], entries: Mapping[int, Sequence[Entry]]) -> Post:
+    advice = advise_change("gone", row.columns)
+    return _with_statement(
+        Post(
+            post_id=row.post_id,
+            list_name=row.besokstyp,
+            boka_from=row.begart_startdatum,
+            boka_fore=row.begart_slutdatum,
+            disposition=Disposition.ALREADY_RELEASED.value,
+            recommended_list=None,
+            rules=(),
+            action=advice.action,
+            about=("gone",),
+        ),
+        advice,
+        current(entries.get(row.post_id, ())),
+    )
+
+
+def _with_statement(post: Post, advice: Advice | None, holds: Current) -> Post:
+    """Return a post with the kind of action, what makes it go away and what has been said of it."""
+    outcome = holds.outcome if holds.outcome and holds.outcome.outcome in BY_PEOPLE else None
+    sheet = advice.sheet if advice else None
+    action, said, done = post.action, holds.outcome, False
+    may: tuple[str, ...] = ()
+    if outcome is not None and post.disposition == Disposition.MIGRATE:
+        # Migrated all the same, the patient would be called twice, or called although dead.
+        sheet, action = Sheet.CHECK, "\n".join((WORK_LIST_MIGRATES_ANYWAY, *([post.action] if advice else [])))
+    elif sheet in _TO_CHECK:
+        said = holds.mark if holds.has_checked(post.about) else None
+        done, may = said is not None, () if said else (PostOutcome.CHECKED.value,)
+    elif sheet is not None and sheet not in _SEEN_BY_THE_RUN:
+        done, may = outcome is not None, () if outcome else _may(sheet)
+    return replace(
+        post,
+        action=action,
+        sheet=None if sheet is None else sheet.value,
+        rule=advice.rule.value if advice and advice.rule else None,
+        goes_away="" if sheet is None else WORK_LIST_GOES_AWAY[sheet],
+        said=None if said is None else Said(said.outcome.value, said.entry_no, said.at, said.actor, said.word),
+        done=done,
+        may=may,
+    )
+
+
+def _may(sheet: Sheet) -> tuple[str, ...]:
+    first = _BOOKED_FIRST.get(sheet)
+    return tuple(outcome.value for outcome in sorted(BY_PEOPLE, key=lambda outcome: outcome is not first))
+
+
+def _columns(change: str, row: sa.Row[Any]) -> tuple[str, ...]:
+    """Return what there is to look at of a changed post: a date that changes once more has not been looked at."""
+    days = {"begart_startdatum": row.boka_from, "begart_slutdatum": row.boka_fore}
+    names = filter(None, change.split(", "))
+    return tuple(f"{name}={days[name]}" if name in days else name for name in names) or ("changed",)
+
+
+def _went(post: Post | None) -> Went:
+    if post is None:
+        return Went.CLOSED
+    match Disposition(post.disposition):
+        case Disposition.MIGRATE:
+            return Went.MIGRATES
+        case Disposition.ALREADY_RELEASED:
+            return Went.RELEASED
+        case _:
+            return Went.CORRECTED
+
+
+def _of_unit(units: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    post = schema.disposition.c
+    named = post.enhet_hsa_id.in_(units["units"])
+    return sa.or_(named, post.enhet_hsa_id.is_(None)) if units["with_null"] else named
+
+
+def _dispositions(batch_id: str, units: Mapping[str, Any], only: int | None) -> sa.Select[Any]:
+    post = schema.disposition.c
+    query = (
+        sa.select(post.post_id, post.kategori, post.boka_from, post.boka_fore, post.disposition, post.recommended_list)
+        .where(post.batch_id == batch_id, _of_unit(units))
+        .order_by(post.post_id)
+    )
+    return query if only is None else query.where(post.post_id == only)
+
+
+def _findings(
+    connection: sa.Connection, batch_id: str, units: Mapping[str, Any], only: int | None
+) -> dict[int, list[Finding]]:
+    post, table = schema.disposition.c, schema.finding.c
+    query = (
+        sa.select(table.post_id, table.rule, table.severity, table.detail)
+        .join(schema.disposition, sa.and_(post.batch_id == table.batch_id, post.post_id == table.post_id))
+        .where(table.batch_id == batch_id, _of_unit(units))
+        .order_by(table.post_id, table.rule)
+    )
+    if only is not None:
+        query = query.where(table.post_id == only)
+    found: dict[int, list[Finding]] = {}
+    for post_id, *finding in connection.execute(query):
+        found.setdefault(post_id, []).append(Finding(*finding))
+    return found
+
+
+def _changes(connection: sa.Connection, batch_id: str) -> dict[int, str]:
+    """Return the names of the columns that PMO has changed, for posts that are in Millennium."""
+    change, released = schema.released_change, schema.released_post
+    query = (
+        sa.select(change.c.post_id, change.c.columns)
+        .join(released, released.c.post_id == change.c.post_id)
+        .where(change.c.batch_id == batch_id, change.c.change == "changed")
+    )
+    return {row.post_id: row.columns for row in connection.execute(query)}
+
+
+def _rejected(connection: sa.Connection) -> frozenset[int]:
+    """Return the released posts that the receiver has rejected; its reason is personal data, and is not read here."""
+    answer, released = schema.post_answer, schema.released_post
+    query = (
+        sa.select(answer.c.post_id)
+        .join(released, sa.and_(released.c.post_id == answer.c.post_id, released.c.batch_id == answer.c.batch_id))
+        .where(answer.c.answer == Answer.REJECTED.value)
+    )
+    return frozenset(connection.scalars(query))
+
+
+def _gone(
+    connection: sa.Connection, batch_id: str, units: Mapping[str, Any], only: int | None
+) -> tuple[sa.Row[Any], ...]:
+    """Return the unit's posts in Millennium that PMO no longer has, as they were released."""
+    change, released = schema.released_change, schema.released_post
+    request, post = schema.bokningsbegaran, schema.disposition
+    query = (
+        sa.select(
+            change.c.post_id,
+            change.c.columns,
+            request.c.besokstyp,
+            request.c.begart_startdatum,
+            request.c.begart_slutdatum,
+        )
+        .join(released, released.c.post_id == change.c.post_id)
+        # Retention may have removed the rows of the batch that released it: then its unit is not known.
+        .join(post, sa.and_(post.c.batch_id == released.c.batch_id, post.c.post_id == change.c.post_id), isouter=True)
+        .join(
+            request,
+            sa.and_(request.c.batch_id == released.c.batch_id, request.c.post_id == change.c.post_id),
+            isouter=True,
+        )
+        .where(change.c.batch_id == batch_id, change.c.change == "gone", _of_unit(units))
+        .order_by(change.c.post_id)
+    )
+    return tuple(connection.execute(query if only is None else query.where(change.c.post_id == only)))
+
+
+def _elsewhere(connection: sa.Connection, batch_id: str, post_ids: Sequence[int]) -> set[int]:
+    """Return which posts a batch has, at any unit."""
+    post = schema.disposition.c
+    found: set[int] = set()
+    for first in range(0, len(post_ids), 1_000):
+        some = post_ids[first : first + 1_000]
+        found |= set(
+            connection.scalars(sa.select(post.post_id).where(post.batch_id == batch_id, post.post_id.in_(some)))
+        )
+    return found
