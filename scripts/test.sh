@@ -10,6 +10,6 @@ export AIRFLOW_HOME
 trap 'rm -rf "$AIRFLOW_HOME"' EXIT
 
 echo "==> pytest"
-# A file's tests stay in one process: they share its servers and its DAG runs. Tests of a running Airflow mostly wait, so one
-# process more than cores is kept busy; their folders come first by name, so that no long file is left for the end.
+# A file's tests stay in one process: they share its servers and its DAG runs. Tests that start an Airflow mostly wait, so one
+# process more than cores is kept busy, and tests/conftest.py spreads their files among the others.
 pytest --numprocesses "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from waitlist.access import Need
 from waitlist.reports.pages.batch import batch_of_run
 from waitlist_airflow.web.access import Requires
-from waitlist_airflow.web.pages import Pages, render
+from waitlist_airflow.web.pages import READS, Pages, render
 from waitlist_airflow.web.site import SiteDep
 
 pages: Final = Pages()
@@ -21,7 +21,9 @@ pages: Final = Pages()
 _PLACE: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_%-][A-Za-z0-9_%./-]*(\?[^\s\\\\]*)?|")
 
 
-@pages.router.get("/utan-ram", dependencies=[Depends(Requires(Need.ANY_RIGHT))], response_model=None)
+@pages.router.api_route(
+    "/utan-ram", methods=READS, dependencies=[Depends(Requires(Need.ANY_RIGHT))], response_model=None
+)
 async def out_of_frame(request: Request, sida: Annotated[str, Query(max_length=2_000)] = "") -> Response:
     """Say how a page is opened without Airflow's frame."""
     place = sida if _PLACE.fullmatch(sida) else ""
