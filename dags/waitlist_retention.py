@@ -6,7 +6,8 @@ of old batches. Counts, results of expectations and gates, the audit trail and t
 1. `remove_expired` counts the age of each batch from its last event. A dry run is kept for `keep_days`. A migration,
    released or not, is kept for `WAITLIST_KEEP_MIGRATION_DAYS`, a released one from its release on. The latest verified
    dry run, the latest one over every unit, and a batch that awaits approval are always kept.
-   An entry `purged` in `batch_event` has the counts of what was removed.
+   An entry `purged` in `batch_event` has the counts of what was removed. Entries of the access log go after
+   `WAITLIST_KEEP_LOG_DAYS`, five years and a month or more, whatever becomes of their batch.
 
 **Schedule** Sundays 05:00 Europe/Stockholm, no catch-up. Ages are counted up to the run's own date, never beyond today.
 **Reads and writes** connection `millennium_staging`, the snapshot folder, `WAITLIST_WORKLISTS_DIR`. **Rerun** clear the

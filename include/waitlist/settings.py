@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
@@ -20,6 +20,8 @@ S = TypeVar("S", bound=BaseSettings)
 
 MOST_DAYS_KEPT: Final = 3_653
 """Ten years: personal data is never kept longer."""
+LEAST_LOG_DAYS: Final = 5 * 365 + 2 + 31
+"""Five years and a month, however many leap days are among them: the access log is never kept for a shorter time."""
 
 
 class StraddlePolicy(StrEnum):
@@ -157,6 +159,8 @@ class Settings(BaseSettings):
     """Days for which a dry run's snapshot, rows and work lists are kept."""
     keep_migration_days: int = Field(365, ge=1, le=MOST_DAYS_KEPT)
     """The same for a migration, released or not; never shorter than for a dry run."""
+    keep_log_days: int = Field(LEAST_LOG_DAYS, ge=LEAST_LOG_DAYS, le=MOST_DAYS_KEPT)
+    """Days for which an entry of the access log is kept, whatever becomes of its batch."""
     page_seconds: int = Field(60, ge=5, le=3600)
     """The most seconds that a page of the dashboard may take."""
     worklists_dir: Path | None = None
@@ -172,6 +176,14 @@ class Settings(BaseSettings):
     rules: RuleSettings = Field(default_factory=RuleSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
     person_service: PersonServiceSettings = Field(default_factory=PersonServiceSettings)
+
+    @field_validator("keep_log_days", mode="before")
+    @classmethod
+    def _as_long_as_the_law_requires(cls, days: object) -> object:
+        """Name the law, which the message of a lower bound would not."""
+        if str(days).isdecimal() and int(str(days)) < LEAST_LOG_DAYS:
+            raise ValueError(f"the access log is kept for five years and a month by law, {LEAST_LOG_DAYS} days or more")
+        return days
 
     @property
     def approver_ids(self) -> tuple[str, ...]:

@@ -1,16 +1,18 @@
 -- The rights of the account of the pipeline and the dashboard, if another account owns the tables. The owner runs this
 -- with the name of your account, and again after each migration. The account may neither change nor remove entries of
--- the audit trails; the guards restrict its other rights.
+-- the audit trails, and remove only those of the access log that are old enough; the guards restrict its rights.
 GRANT USAGE ON SCHEMA millennium_staging TO waitlist_loader;
 GRANT SELECT ON ALL TABLES IN SCHEMA millennium_staging TO waitlist_loader;
 GRANT INSERT, UPDATE ON millennium_staging.batch, millennium_staging.service_rest TO waitlist_loader;
 GRANT INSERT, DELETE ON
+millennium_staging.access_log,
 millennium_staging.batch_file,
 millennium_staging.batch_partition,
 millennium_staging.bokningsbegaran,
 millennium_staging.disposition,
 millennium_staging.finding,
 millennium_staging.gate_result,
+millennium_staging.log_verdict,
 millennium_staging.person_name,
 millennium_staging.person_status,
 millennium_staging.post_answer,
@@ -23,7 +25,6 @@ millennium_staging.service_check,
 millennium_staging.unit_summary
 TO waitlist_loader;
 GRANT INSERT ON
-millennium_staging.access_log,
 millennium_staging.batch_event,
 millennium_staging.followed_post,
 millennium_staging.hand_off,

@@ -52,6 +52,7 @@ class Changed:
     lower: int | None = None
     upper: int | None = None
     posts: Sequence[Any] = ()
+    persons: None = None
 
 
 def is_open(store: StagingStore) -> None:

@@ -4,6 +4,7 @@ Every attack goes to the database itself, past the store: on PostgreSQL as the l
 the project recommends and as the tables' owner, on SQLite through the driver.
 """
 
+import datetime as dt
 import functools
 import json
 import sqlite3
@@ -31,6 +32,7 @@ from waitlist.release import gates
 from waitlist.release.receipts import inbox, words
 from waitlist.release.receipts import store as receipts
 from waitlist.release.receipts.rows import Receipt
+from waitlist.settings import LEAST_LOG_DAYS
 from waitlist.staging import (
     PIPELINE,
     BatchFile,
@@ -38,6 +40,7 @@ from waitlist.staging import (
     StagingStore,
     access_log,
     handoffs,
+    log_verdicts,
     persons,
     post_outcomes,
     retention,
@@ -60,11 +63,13 @@ FIXED = (
 TRAILS = (
     schema.batch_event,
     schema.access_log,
+    schema.log_verdict,
     schema.hand_off,
     schema.receipt,
     schema.followed_post,
     schema.post_outcome,
 )
+OF_THE_LOG = (schema.access_log, schema.log_verdict)
 GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason)
 FOLLOWS = (schema.post_answer, schema.receipt_inbox, schema.receipt_fault)
 """What receipts amount to follows from them, and the inbox is emptied as it is read."""
@@ -109,21 +114,29 @@ def fill(store: StagingStore) -> None:
     add_results(store, NIGHT)
     with store.database.writing() as connection:
         gates.write_gates(connection, NIGHT, releases.PASSED)
-    access_log.record(
-        store,
-        at=releases.NOW,
-        user_id="lead",
-        action=access_log.Action.PERSONS,
-        batch_id=NIGHT,
-        unit="",
-        acting_for="",
-        patients={1: "198503142380"},
-    )
+    # Never old enough to be removed, whenever the test runs.
+    young = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+    look(store, young, 1)
+    verdict = log_verdicts.Judged("a" * 32, 1, young, "lead", log_verdicts.Verdict.UNCLEAR, "x")
+    assert log_verdicts.add(store.database, verdict)
     said = post_outcomes.Entry(1, 1, "", RELEASED, releases.NOW, "nurse", PostOutcome.BOOKED_PMO)
     post_outcomes.record(store.database, said, key="a request")
     with store.database.writing() as connection:
         handoffs.record(connection, handed(RELEASED))
         receipts.keep(connection, [rejected(RELEASED)], releases.LATER)
+
+
+def look(store: StagingStore, at: dt.datetime, post_id: int) -> None:
+    access_log.record(
+        store,
+        at=at,
+        user_id="lead",
+        action=access_log.Action.PERSONS,
+        batch_id=NIGHT,
+        unit="",
+        acting_for="",
+        patients={post_id: "198503142380"},
+    )
 
 
 def rejected(batch_id: str) -> Receipt:
@@ -179,6 +192,7 @@ VALID = {
     "kind": "dry_run",
     "outcome": "failed",
     "state": "open",
+    "verdict": "in_order",
 }
 
 
@@ -205,9 +219,9 @@ def listed(columns: Iterable[sa.Column[Any]]) -> str:
 def changes(table: sa.Table, batch_id: str) -> Iterator[str]:
     """Yield every change of a batch's rows in place: each column, rows removed, added, moved in and moved out."""
     name = f"{{}}{table.name}"
-    where = f"WHERE batch_id = '{batch_id}'" if table is not schema.access_log else "WHERE true"
+    where = f"WHERE batch_id = '{batch_id}'" if table not in OF_THE_LOG else "WHERE true"
     for column in table.columns:
-        if column.name not in {"batch_id", "state"} or table is schema.access_log:
+        if column.name not in {"batch_id", "state"} or table in OF_THE_LOG:
             yield f'UPDATE {name} SET "{column.name}" = {other(column)} {where}'
     yield f"DELETE FROM {name} {where}"
     yield f"DELETE FROM {name}"
@@ -225,7 +239,7 @@ def replacements(table: sa.Table, dialect: str) -> Iterator[str]:
     """Yield the database's statements for replacing an existing row."""
     name, where = (
         f"{{}}{table.name}",
-        f"WHERE batch_id = '{RELEASED}'" if table is not schema.access_log else "WHERE true",
+        f"WHERE batch_id = '{RELEASED}'" if table not in OF_THE_LOG else "WHERE true",
     )
     rest = [column for column in table.columns if not column.primary_key]
     values = ", ".join(other(column) if column in rest else f'"{column.name}"' for column in table.columns)
@@ -368,16 +382,7 @@ def test_every_step_of_a_batch_works_with_the_recommended_privileges(
         persons.DatabaseRest(store.database).rest_until(moment)
     for checksum in ("0" * 64, "1" * 64):
         store.keep_file(NIGHT, BatchFile("plan.json", 4, checksum, "", {}))
-    access_log.record(
-        store,
-        at=releases.NOW,
-        user_id="lead",
-        action=access_log.Action.PERSONS,
-        batch_id=NIGHT,
-        unit="",
-        acting_for="",
-        patients={1: "198503142380"},
-    )
+    look(store, releases.NOW, 1)
     for batch_id in ("first", "second", "third", NIGHT):
         removed = retention.remove(
             store, store.batch(batch_id), retention.Places(UPath(tmp_path), None), reason="old", now=releases.NOW
@@ -397,6 +402,28 @@ def test_rows_of_a_wave_that_waits_cannot_be_removed_by_an_entry_in_its_trail(si
             site.store, site.store.batch(WAITS), retention.Places(UPath("/nowhere"), None), reason="", now=releases.NOW
         )
     assert site.store.batch(WAITS).state is BatchState.AWAITING_APPROVAL
+
+
+def test_an_entry_of_the_access_log_goes_after_five_years_and_a_month_and_no_sooner(site: Site) -> None:
+    fill(site.store)
+    period = dt.timedelta(LEAST_LOG_DAYS)
+    today = dt.datetime.now(dt.UTC)
+    for account in site.accounts:
+        look(site.store, today - period + dt.timedelta(minutes=5), 2)
+        look(site.store, today - period - dt.timedelta(minutes=5), 3)
+        for younger in ("post_id = 2", "post_id IN (2, 3)", "true"):
+            refused = site.tried(account, f"DELETE FROM {{}}access_log WHERE {younger}")
+            assert any(word in (refused or "") for word in ("guard: ", "P0W01")), younger
+        assert site.tried(account, "DELETE FROM {}access_log WHERE post_id = 3") is None
+        assert [row["post_id"] for row in batches.rows(site.store, schema.access_log)].count(3) == 0
+
+
+def test_a_purge_whose_clock_is_years_ahead_removes_no_entry_that_is_young(site: Site) -> None:
+    fill(site.store)
+    before = batches.rows(site.store, schema.access_log)
+    with pytest.raises(RefusedError, match="guard"):
+        access_log.remove_older(site.store.database, dt.datetime(2300, 1, 1, tzinfo=dt.UTC))
+    assert batches.rows(site.store, schema.access_log) == before
 
 
 # Changes in spite of the guards

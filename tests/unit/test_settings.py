@@ -7,7 +7,14 @@ from pydantic_settings import BaseSettings
 
 from waitlist import paths
 from waitlist.exceptions import SettingsError
-from waitlist.settings import ConnectionSettings, PersonServiceSettings, RuleSettings, Settings, StraddlePolicy
+from waitlist.settings import (
+    LEAST_LOG_DAYS,
+    ConnectionSettings,
+    PersonServiceSettings,
+    RuleSettings,
+    Settings,
+    StraddlePolicy,
+)
 
 
 def test_without_an_environment_the_defaults_are_the_domains() -> None:
@@ -47,6 +54,13 @@ def test_limits_of_connections_are_named_with_the_other_faults(monkeypatch: pyte
     with pytest.raises(SettingsError) as error:
         Settings.read()
     assert all(name in str(error.value) for name in ("WAITLIST_ANSWER_SECONDS", "WAITLIST_CHUNK_POSTS"))
+
+
+def test_the_access_log_is_not_kept_for_less_than_the_law_requires(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.read().keep_log_days == LEAST_LOG_DAYS == 1858
+    monkeypatch.setenv("WAITLIST_KEEP_LOG_DAYS", "1857")
+    with pytest.raises(SettingsError, match=r"WAITLIST_KEEP_LOG_DAYS: .*five years and a month by law, 1858 days"):
+        Settings.read()
 
 
 def numeric(settings: type[BaseSettings]) -> dict[str, FieldInfo]:

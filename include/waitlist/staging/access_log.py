@@ -5,16 +5,22 @@ shown. Where it cannot be written, nothing may be shown.
 """
 
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Final
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from waitlist.judge.identity import classify
 from waitlist.staging import schema
-from waitlist.staging.database import refusals_named
+from waitlist.staging.database import Database, refusals_named
+from waitlist.staging.events import PIPELINE
 from waitlist.staging.store import StagingStore
+
+_HANDED: Final = pa.schema([("post_id", pa.int64()), ("person_id", pa.string()), ("enhet_hsa_id", pa.string())])
 
 
 class Action(StrEnum):
@@ -28,6 +34,8 @@ class Action(StrEnum):
     """Downloaded a unit's work list."""
     WORK_LIST_FILE = "work_list_file"
     """Wrote a unit's work list to a file, from a terminal."""
+    HAND_OFF = "hand_off"
+    """Wrote a released batch for its receiver: the pipeline, for the approver."""
 
 
 def numbers_of(numbers: Sequence[str | None], as_of: dt.date) -> list[str | None]:
@@ -79,3 +87,88 @@ def record(
     ]
     with refusals_named("writing to the access log"), store.database.writing() as connection:
         connection.execute(schema.access_log.insert(), entries)
+
+
+def record_hand_off(
+    store: StagingStore, batch_id: str, *, written: str, at: dt.datetime, approved_by: str | None
+) -> int | None:
+    """Write one entry for each booking request that a hand-off shows its receiver, in one transaction.
+
+    Args:
+        store: the staging database.
+        batch_id: the released batch.
+        written: the checksum of what is written. Entries about the same bytes are written once.
+        at: the moment, aware.
+        approved_by: the approver, as the batch names the person.
+
+    Returns:
+        How many entries were written; None where those about the same bytes are there already.
+
+    Raises:
+        StagingError: the entries could not be written; the hand-off must not be finished then.
+    """
+    table, shown, place = schema.access_log, schema.bokningsbegaran_released.c, schema.disposition.c
+    of_post = sa.and_(place.batch_id == shown.batch_id, place.post_id == shown.post_id)
+    query = sa.select(shown.post_id, shown.person_id, place.enhet_hsa_id)
+    query = query.outerjoin_from(schema.bokningsbegaran_released, schema.disposition, of_post)
+    query = query.where(shown.batch_id == batch_id).order_by(shown.post_id)
+    common = {
+        "at": at, "user_id": PIPELINE if approved_by is None else f"{PIPELINE} ({approved_by})", "acting_for": "",
+        "action": Action.HAND_OFF.value, "batch_id": batch_id, "posts": 1,
+    }  # fmt: skip
+    entries = 0
+    with (
+        refusals_named("writing to the access log"),
+        store.database.reading() as read,
+        store.database.writing() as connection,
+    ):
+        for rows in read(query, _HANDED):
+            made = [
+                {
+                    **common,
+                    "entry_id": _entry_id(written, row["post_id"]),
+                    "enhet_hsa_id": row["enhet_hsa_id"] or "",
+                    "post_id": row["post_id"],
+                    "person_id": row["person_id"],
+                }
+                for row in rows.to_pylist()
+            ]
+            if made and not entries and _is_there(connection, made[0]["entry_id"]):
+                return None
+            if made:
+                connection.execute(table.insert(), made)
+            entries += len(made)
+    return entries
+
+
+def _entry_id(written: str, post_id: int) -> str:
+    return hashlib.sha256(f"{written}\x1f{post_id}".encode()).hexdigest()[:32]
+
+
+def _is_there(connection: sa.Connection, entry_id: str) -> bool:
+    table = schema.access_log
+    return connection.execute(sa.select(table.c.posts).where(table.c.entry_id == entry_id)).first() is not None
+
+
+def count_older(database: Database, than: dt.datetime) -> int:
+    """Return how many entries are older than a moment.
+
+    Raises:
+        StagingError: the database cannot be asked.
+    """
+    table = schema.access_log
+    query = sa.select(sa.func.count()).select_from(table).where(table.c.at < than)
+    with refusals_named("counting entries of the access log"), database.connected() as connection:
+        return connection.scalar(query) or 0
+
+
+def remove_older(database: Database, than: dt.datetime) -> int:
+    """Remove the entries that are older than a moment, and verdicts as old as that; return how many entries.
+
+    Raises:
+        StagingError: the database refused: its guards keep an entry for five years and a month by its own clock.
+    """
+    table, verdict = schema.access_log, schema.log_verdict
+    with refusals_named("removing entries of the access log"), database.writing() as connection:
+        connection.execute(verdict.delete().where(verdict.c.at < than))
+        return connection.execute(table.delete().where(table.c.at < than)).rowcount

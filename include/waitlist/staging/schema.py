@@ -331,8 +331,22 @@ access_log: Final = Table(
     Column("post_id", BigInteger),
     # Null where the post has no personal identity number.
     Column("person_id", _key(12)),
+    Index("access_log_at", "at"),
     Index("access_log_person", "person_id"),
     Index("access_log_post", "post_id"),
+)
+
+# Append-only: what the readers of the access log say of the entries of a month's sample; the last verdict counts.
+log_verdict: Final = Table(
+    "log_verdict",
+    METADATA,
+    Column("entry_id", _key(32), primary_key=True),
+    Column("verdict_no", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("user_id", Unicode, nullable=False),
+    Column("verdict", Unicode(16), nullable=False),
+    Column("word", Unicode, nullable=False),
+    _one_of("verdict", ("in_order", "not_in_order", "unclear")),
 )
 
 # Append-only: the manifests of the hand-offs; no value of a post.

@@ -10,7 +10,7 @@ from waitlist.exceptions import SettingsError
 from waitlist.release.receipts import account, inbox
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
-from waitlist.staging import Batch, BatchKind, BatchState, persons, retention
+from waitlist.staging import Batch, BatchKind, BatchState, access_log, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
@@ -86,6 +86,11 @@ class Upkeep(Steps):
         faulty = (inbox.count_older if only_tell else inbox.remove_older)(self.store.database, old)
         if faulty:
             total["receipt_faults"] = faulty
+        # In UTC: a day of 23 hours must not make the period shorter.
+        old = dt.datetime.combine(on, dt.time(), STOCKHOLM).astimezone(dt.UTC) - dt.timedelta(settings.keep_log_days)
+        entries = (access_log.count_older if only_tell else access_log.remove_older)(self.store.database, old)
+        if entries:
+            total["access_log_entries"] = entries
         log.info("%s in all: %s", verb, total)
         return total
 

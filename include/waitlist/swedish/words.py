@@ -576,5 +576,20 @@ SEVERITY_LABELS: Final[Mapping[FailureSeverity, str]] = {
     FailureSeverity.INFO: "Upplysning",
 }
 
+LOG_ACTIONS: Final[Mapping[str, str]] = {
+    "persons": "Visade personer",
+    "protected": "Visade skyddade personuppgifter",
+    "work_list": "Hämtade arbetslista",
+    "work_list_file": "Skrev arbetslista till fil",
+    "hand_off": "Skrev överföringens filer",
+}
+"""What somebody did, in the access log."""
+LOG_VERDICTS: Final[Mapping[str, str]] = {
+    "in_order": "I ordning",
+    "not_in_order": "Inte i ordning",
+    "unclear": "Oklart",
+}
+"""What a reader of the access log says of an entry."""
+
 UNKNOWN_UNIT_NAME: Final = "Okänd enhet"
 """The unit's name for posts to which PMO gives no unit, or no valid HSA-id."""

@@ -115,9 +115,14 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
     (403, "change"): ErrorText(
         "Det går bara att ändra från våra egna sidor",
         "Begäran kom inte från en av migreringens sidor. Inget har ändrats.",
-        "Gå till körningen och välj knappen där.",
-        path="overfort",
-        button="Till det överförda",
+        "Gå till sidan som knappen finns på och välj den där.",
+    ),
+    (404, "no_sample"): ErrorText(
+        "Raden eller månaden finns inte i stickprovet",
+        "Inget har sparats. En månad som inte är slut har inget stickprov, och ett stickprov har bara sina egna rader.",
+        "Gå till åtkomstloggen och öppna stickprovet där.",
+        path="atkomstlogg",
+        button="Till åtkomstloggen",
     ),
     (403, "foreign"): ErrorText(
         "Ändringen sparades inte",

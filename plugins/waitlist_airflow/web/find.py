@@ -1,7 +1,6 @@
 """The pages Sök and Poster: from what a reader looks for, or from a figure, to the units and their posts."""
 
 from typing import Annotated, Final, Literal
-from urllib.parse import parse_qsl
 
 from fastapi import Depends, HTTPException, Query, Request
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from waitlist.judge.rules import RULES, Disposition
 from waitlist.reports.pages.find import Found, find
 from waitlist.reports.pages.spread import ANY, Spread, Wanted, read_spread
 from waitlist_airflow.web.access import Reader, ReaderDep, Requires
+from waitlist_airflow.web.forms import read_form
 from waitlist_airflow.web.pages import Pages, read_apart, render
 from waitlist_airflow.web.site import Site, SiteDep
 
@@ -69,14 +69,8 @@ async def _asked(request: Request) -> str:
     Raises:
         HTTPException: 422: the form is longer than any text of the box, or is no text.
     """
-    size = request.headers.get("Content-Length", "")
-    if not size.isdigit() or int(size) > _MOST_BYTES:
-        raise HTTPException(422)
-    try:
-        form = dict(parse_qsl((await request.body()).decode(), errors="strict", max_num_fields=2))
-    except ValueError:
-        raise HTTPException(422) from None
+    form = await read_form(request, most_bytes=_MOST_BYTES, most_fields=2)
     text = form.get("q", "")
-    if len(text) > _LONGEST or "\0" in text:
+    if len(text) > _LONGEST:
         raise HTTPException(422)
     return text

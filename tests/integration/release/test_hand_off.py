@@ -17,7 +17,14 @@ from tests.support.releases import LATER, REASON
 from upath import UPath
 
 from waitlist import __version__, files, paths
-from waitlist.exceptions import HandOffError, ReconciliationError, RefusedError, SettingsError, WaitlistError
+from waitlist.exceptions import (
+    HandOffError,
+    ReconciliationError,
+    RefusedError,
+    SettingsError,
+    StagingError,
+    WaitlistError,
+)
 from waitlist.release import decisions as release
 from waitlist.release.handoff import writing
 from waitlist.release.handoff.content import Content
@@ -70,6 +77,10 @@ def kept(store: StagingStore) -> list[dict[str, Any]]:
     return batches.rows(store, schema.hand_off)
 
 
+def logged(store: StagingStore) -> list[dict[str, Any]]:
+    return sorted(batches.rows(store, schema.access_log), key=lambda row: row["post_id"])
+
+
 def test_every_file_has_every_approved_post_and_the_manifest_says_so(store: StagingStore, tmp_path: Path) -> None:
     handed = hand_off(store, tmp_path)
     found = written(tmp_path)
@@ -115,6 +126,46 @@ def test_written_again_it_has_the_same_bytes_under_any_version_and_at_any_time(
     with mock.patch("waitlist.__version__", "9.9.9"), mock.patch("waitlist.release.decisions.__version__", "9.9.9"):
         hand_off(store, tmp_path, now=LATER + dt.timedelta(days=90))
     assert (written(tmp_path), kept(store)) == (before, told)
+
+
+def test_each_patient_is_in_the_access_log_once_for_the_same_bytes(store: StagingStore, tmp_path: Path) -> None:
+    with mock.patch("waitlist.staging.database._READ_ROWS", 5):
+        hand_off(store, tmp_path)
+    once = logged(store)
+    persons = {row["post_id"]: row["person_id"] for row in batches.rows(store, schema.bokningsbegaran)}
+    assert [(row["post_id"], row["person_id"]) for row in once] == [(post, persons[post]) for post in MIGRATING]
+    assert {(row["user_id"], row["action"], row["batch_id"], row["at"]) for row in once} == {
+        ("pipeline (Eva Öberg)", "hand_off", WAVE, LATER)
+    }
+    assert all(row["enhet_hsa_id"] for row in once)
+    hand_off(store, tmp_path, now=LATER + dt.timedelta(days=1))
+    assert logged(store) == once
+    hand_off(store, tmp_path, Content("urn:other", REFERENCES))
+    assert len(logged(store)) == 2 * len(once)
+
+
+def test_no_file_gets_its_name_before_its_patients_are_in_the_access_log(
+    of_sqlite: StagingStore, tmp_path: Path
+) -> None:
+    with (
+        mock.patch.object(writing, "record_hand_off", side_effect=StagingError("the log")),
+        pytest.raises(StagingError, match="the log"),
+    ):
+        hand_off(of_sqlite, tmp_path)
+    with (
+        mock.patch.object(writing, "record_hand_off", return_value=len(MIGRATING) - 1),
+        pytest.raises(ReconciliationError, match="entries about them"),
+    ):
+        hand_off(of_sqlite, tmp_path)
+    assert written(tmp_path) == {}
+    with (
+        mock.patch.object(files, "_rename", side_effect=OSError(5, "killed")),
+        pytest.raises(HandOffError, match="killed"),
+    ):
+        hand_off(of_sqlite, tmp_path)
+    assert len(logged(of_sqlite)) == len(MIGRATING)
+    hand_off(of_sqlite, tmp_path)
+    assert len(logged(of_sqlite)) == len(MIGRATING)
 
 
 def test_only_the_owner_can_read_it(of_sqlite: StagingStore, tmp_path: Path) -> None:

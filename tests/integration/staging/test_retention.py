@@ -24,8 +24,8 @@ from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.readiness import LATEST, read_readiness
-from waitlist.settings import Settings
-from waitlist.staging import EventName, StagingStore, persons, retention, schema
+from waitlist.settings import LEAST_LOG_DAYS, Settings
+from waitlist.staging import EventName, StagingStore, access_log, persons, retention, schema
 from waitlist.staging.retention import Places, read_batches, remove, survey
 from waitlist.steps.pipeline import Pipeline
 
@@ -346,3 +346,26 @@ def test_faulty_receipts_go_with_age_since_their_reasons_may_name_a_person(site:
     assert len(rows(site.store, table)) == 2
     assert site.clean()["receipt_faults"] == 1
     assert [row["row_no"] for row in rows(site.store, table)] == [1]
+
+
+def test_an_entry_of_the_access_log_stays_for_five_years_and_a_month_whatever_becomes_of_its_batch(site: Site) -> None:
+    # The first moment of the day in Stockholm, which is in winter time here as it was then.
+    last = dt.datetime.combine(ON, dt.time(), dt.UTC) - dt.timedelta(hours=1, days=LEAST_LOG_DAYS)
+    for post_id, at in enumerate((last - dt.timedelta(microseconds=1), last, NOW)):
+        access_log.record(
+            site.store,
+            at=at,
+            user_id="lead",
+            acting_for="",
+            action=access_log.Action.PERSONS,
+            batch_id="old",
+            unit="",
+            patients={post_id: None},
+        )
+    assert site.clean(only_tell=True, keep_days=1)["access_log_entries"] == 1
+    assert len(rows(site.store, schema.access_log)) == 3
+    assert "access_log_entries" not in site.clean(keep_log_days=LEAST_LOG_DAYS + 1)
+    assert site.held("old")["disposition"] == 0
+    far = dt.date(2100, 1, 1)
+    assert site.clean(on=far)["access_log_entries"] == 1
+    assert sorted(row["post_id"] for row in rows(site.store, schema.access_log)) == [1, 2]

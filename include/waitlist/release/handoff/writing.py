@@ -1,8 +1,9 @@
 """Writes a hand-off, and removes one.
 
 Every file is written aside, under a name of its own, and gets its name when all rows have been written and proved to
-be those that were approved. ``manifest.json`` is removed before the first file that would not fit it, and written last.
-So a process that is killed leaves a whole hand-off or one without a manifest, which no receiver reads.
+be those that were approved, and when the access log has an entry for each of them. ``manifest.json`` is removed before
+the first file that would not fit it, and written last. So a process that is killed leaves a whole hand-off or one
+without a manifest, which no receiver reads.
 """
 
 import datetime as dt
@@ -30,6 +31,7 @@ from waitlist.release.handoff import PROFILES
 from waitlist.release.handoff.content import PROTECTED_BY, UNIT, Content, Handed
 from waitlist.release.proof import SOFTWARE, Rows, approved, last_event, named, plain, verify_released
 from waitlist.staging import BatchState, EventName, StagingStore, schema
+from waitlist.staging.access_log import record_hand_off
 from waitlist.staging.database import refusals_named
 from waitlist.staging.handoffs import HandOff, record
 
@@ -79,16 +81,29 @@ def hand_off(store: StagingStore, folder: UPath, batch_id: str, content: Content
             with ExitStack() as files:
                 sinks = [files.enter_context(writing_aside(own / profile.file)) for profile in written]
                 rows = _stream(store, batch_id, written, sinks)
-                # No withdrawal comes between the last look at the state and the manifest.
-                holding = store.holding("handing off batch", batch_id)
-                connection, state = held.enter_context(holding)
-                if state is not BatchState.RELEASED:
-                    raise RefusedError(f"batch {batch_id} is {plain(state)}: only a released one is handed off")
                 told = {
                     profile.file: {"sha256": sink.sha256, "bytes": sink.size, "posts": rows.posts}
                     for profile, sink in zip(written, sinks, strict=True)
                 }
                 manifest = _manifest(store, batch_id, content, told, rows)
+                # Before a file gets its name, in a transaction of its own.
+                logged = record_hand_off(
+                    store,
+                    batch_id,
+                    written=hashlib.sha256(manifest).hexdigest(),
+                    at=now,
+                    approved_by=store.batch(batch_id).approved_by,
+                )
+                # No withdrawal comes between the last look at the state and the manifest.
+                holding = store.holding("handing off batch", batch_id)
+                connection, state = held.enter_context(holding)
+                if state is not BatchState.RELEASED:
+                    raise RefusedError(f"batch {batch_id} is {plain(state)}: only a released one is handed off")
+                if logged not in {None, rows.posts}:
+                    raise ReconciliationError(
+                        f"batch {batch_id} was not handed off: {rows.posts} posts were written and "
+                        f"{logged} entries about them are in the access log"
+                    )
                 if _present(own / MANIFEST) != manifest:
                     remove_file(own / MANIFEST)
                 for profile in profiles:
