@@ -63,6 +63,31 @@ def refresh_statistics(store: StagingStore) -> None:
             connection.execute(sa.text("ANALYZE"))
 
 
+DECIDING = {
+    "already_released": "ALREADY_RELEASED",
+    "leave": "NOT_WAITING",
+    "handle_manually": "ID_MISSING",
+    "book_in_pmo": "ENDS_BEFORE_GO_LIVE",
+    "book_in_millennium": "FIRST_VISIT",
+    "fix_in_pmo": "DATE_MISSING",
+    "plan_unit": "UNIT_UNPLANNED",
+}
+
+
+def explain(store: StagingStore, batch_id: str, posts: range) -> None:
+    """Give each post of a ready-made batch the finding that decided: a page of posts refuses one without."""
+    decided = ((post, DECIDING.get(batches.disposition_of(post))) for post in posts)
+    rows = [
+        {"batch_id": batch_id, "post_id": post, "rule": rule, "severity": "blocks", "detail": None}
+        for post, rule in decided
+        if rule is not None
+    ]
+    batches.execute(store, schema.finding.insert().values(rows))
+    counted = schema.batch_partition.c.findings
+    of = schema.batch_partition.c.batch_id == batch_id
+    batches.execute(store, schema.batch_partition.update().where(of).values(findings=counted + len(rows)))
+
+
 def fill(store: StagingStore, posts: int) -> None:
     """Stage two nights, two released waves with what PMO changed since, one that waits, one verified, one old night."""
     refresh_no_statistics_by_itself(store)
@@ -70,6 +95,7 @@ def fill(store: StagingStore, posts: int) -> None:
     for batch_id, day in (("old", YESTERDAY - dt.timedelta(days=1)), ("natt-1", YESTERDAY), ("natt-2", AS_OF)):
         text = f"Orsak: {batch_id}"
         releases.verified(store, batch_id, range(1, posts + 1), text=text, kind="dry_run", as_of=day)
+    explain(store, "natt-2", range(1, posts + 1))
     for wave, its_posts in (("vecka-1", first), ("vecka-2", second)):
         releases.awaiting(store, wave, its_posts, wave=wave)
         release.release(store, wave, "lead", None, NOW)
@@ -213,6 +239,7 @@ def test_readers_do_no_more_than_their_share_after_ten_times_as_many_nights(tmp_
             day = AS_OF - dt.timedelta(days=nights - number)
             of = schema.batch.c.batch_id == f"natt-{number}"
             batches.execute(store, schema.batch.update().where(of).values(as_of=day))
+            explain(store, f"natt-{number}", range(1, batches.POSTS + 1))
         with effort.counted(store) as counted, reading(store, "reading") as connection:
             overview.read_overview(connection, MAPPINGS, now=NOW, approval_hours=72)
             units.read_unit_list(connection, MAPPINGS, lambda _: True, units.UnitsAsked())
