@@ -18,7 +18,7 @@ from waitlist.facts import gates as gate_limits
 from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import REFERENCES, Mappings, read_mappings, refuse_faults
 from waitlist.judge.rules import BUILT_IN_SEVERITIES, EDITION, EDITION_WITH_PERSONS
-from waitlist.quality import Suite
+from waitlist.quality import Looks, Suite
 from waitlist.settings import RuleSettings, Settings
 from waitlist.staging.dry_runs import RULES
 
@@ -52,6 +52,7 @@ class Facts:
     mappings: Mappings
     limits: Mapping[Gate, float]
     suites: Mapping[str, Suite]
+    """Those that apply: where nobody is asked, no suite looks at the person service's answers."""
     rules: RuleSettings
 
     @classmethod
@@ -63,8 +64,10 @@ class Facts:
         """
         found = MappingFiles.read(settings.mappings_dir)
         refuse_faults(settings.mappings_dir, found.faults)
-        limits = {**found.limits, **({Gate.PERSONS_NOT_ASKED: 0.0} if settings.rules.asks_persons else {})}
-        return cls(found.mappings, limits, quality.load_suites(settings.expectations_dir), settings.rules)
+        asks, suites = settings.rules.asks_persons, quality.load_suites(settings.expectations_dir)
+        limits = {**found.limits, **({Gate.PERSONS_NOT_ASKED: 0.0} if asks else {})}
+        applying = {name: suite for name, suite in suites.items() if asks or suite.looks is not Looks.ANSWERS}
+        return cls(found.mappings, limits, applying, settings.rules)
 
     @cached_property
     def digests(self) -> Mapping[str, str]:

@@ -95,7 +95,7 @@ def find_changes(kind: str) -> Record:
 @task(task_display_name=STEP_LABELS["check_snapshot"])
 @guarded
 def check_snapshot(kind: str) -> Record:
-    """Run the suites on identity, dates and categories."""
+    """Run the suites on identity, dates and categories, and on what the person service answered."""
     pipeline, run = runs.opened(kind)
     return pipeline.check_snapshot(run)
 

@@ -63,8 +63,10 @@ def parts(steps: Pipeline, folder: Path, run: Run) -> list[SnapshotPart]:
 def verified(steps: Pipeline, folder: Path, run: Run) -> None:
     """Reconcile and verify a run that is assessed, of a pipeline over a folder; its suites say nothing."""
     files, staged = BatchFiles(steps.store, UPath(folder / "snapshots"), run.batch_id), steps.store.staged_ranges
+    read = parts(steps, folder, run)
     seen = {
-        Looks.SNAPSHOT: looked_at.of_parts(parts(steps, folder, run), run.rules_version),
+        Looks.SNAPSHOT: looked_at.of_parts(read, run.rules_version),
+        Looks.ANSWERS: looked_at.of_answers(files, read, run.rules_version),
         Looks.STAGED: looked_at.of_staged(staged(run.batch_id), run.rules_version),
     }
     for suite in steps.facts.suites.values():

@@ -19,7 +19,7 @@ from waitlist.exceptions import SuiteError
 from waitlist.quality.quiet import quieten
 from waitlist.quality.suites import Expectation, Looks, Suite
 from waitlist.results import Outcome, QualityResult
-from waitlist.swedish.words import OUTCOME_LABELS, SEVERITY_LABELS
+from waitlist.swedish.words import OUTCOME_LABELS, PERSONS_NOT_ASKED, PERSONS_SUITE_NOT_APPLICABLE, SEVERITY_LABELS
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LOOKS: Final[Mapping[Looks, str]] = {
     Looks.SNAPSHOT: "utdraget ur PMO",
     Looks.STAGED: "bokningsbegäran i Millenniums mellanlager",
+    Looks.ANSWERS: "Personuppgiftstjänstens svar om patienterna i utdraget",
 }
 _HEADS: Final = (
     "Utfall",
@@ -66,7 +67,7 @@ def write_data_docs(
         folder: the folder of the sites of all batches; created when it is missing.
         batch_id: the batch; its site's folder is named by it.
         as_of: the batch's as-of date.
-        suites: every suite; one that was not run has no page.
+        suites: every suite that applies; one that was not run has no page.
         results: the results of all suites in one list.
 
     Raises:
@@ -75,7 +76,9 @@ def write_data_docs(
     found: dict[str, dict[tuple[str, str], QualityResult]] = {}
     for result in results:
         found.setdefault(result.suite, {})[result.expectation, result.column] = result
-    run = [suite for suite in suites if suite.name in found]
+    applying = tuple(suites)
+    run = [suite for suite in applying if suite.name in found]
+    asked = any(suite.looks is Looks.ANSWERS for suite in applying)
     for suite in run:
         if found[suite.name].keys() != {expectation.key for expectation in suite.expectations}:
             raise SuiteError(f"{suite.name}: the results do not match its expectations; run the suite again")
@@ -86,7 +89,8 @@ def write_data_docs(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        pages = {"index": _index(batch_id, as_of, run, found)}
+        note = "" if asked else f"<p>{PERSONS_NOT_ASKED}. {PERSONS_SUITE_NOT_APPLICABLE}</p>"
+        pages = {"index": _index(batch_id, as_of, run, found, note)}
         pages |= {suite.name: _suite_page(batch_id, as_of, suite, found[suite.name]) for suite in run}
         for name, page in pages.items():
             (aside / f"{name}.html").write_text(page, encoding="utf-8")
@@ -109,6 +113,7 @@ def _index(
     as_of: dt.date,
     suites: Sequence[Suite],
     found: Mapping[str, Mapping[tuple[str, str], QualityResult]],
+    note: str,
 ) -> str:
     rows = []
     for suite in suites:
@@ -120,7 +125,7 @@ def _index(
         f"<th>{head}</th>" for head in ("Kontroll", "Vad den gäller", *(OUTCOME_LABELS[outcome] for outcome in Outcome))
     )
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return _page("Kvalitetskontroller", batch_id, as_of, table)
+    return _page("Kvalitetskontroller", batch_id, as_of, table + note)
 
 
 def _suite_page(batch_id: str, as_of: dt.date, suite: Suite, found: Mapping[tuple[str, str], QualityResult]) -> str:

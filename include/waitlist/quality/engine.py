@@ -32,6 +32,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity as Gx
 from great_expectations.validator.validator import Validator
 
 from waitlist.exceptions import SuiteError
+from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
 from waitlist.quality.expectations import GO_LIVE, IS_PERSONNUMMER, IS_SDV_LIST, Judgement, judge, judging
 from waitlist.quality.suites import ROW_COUNT_TYPE, RULE_TYPE, Expectation, Suite
@@ -122,7 +123,9 @@ class Validation:
             _configuration(suite, expectation, place) for place, (suite, expectation) in enumerate(self._asked)
         ]
 
-    def judged(self, table: pa.Table, names: Sequence[str] | None = None) -> "JudgedPosts":
+    def judged(
+        self, table: pa.Table, names: Sequence[str] | None = None, persons: Persons | None = None
+    ) -> "JudgedPosts":
         """Let the rules judge some posts, and keep the columns that the other expectations read.
 
         Posts are gathered before they are checked, and free text is most of a post. So every other column keeps its
@@ -135,7 +138,7 @@ class Validation:
         names = table.column_names if names is None else names
         columns = [table.column(name) if name in kept else nothing for name in names]
         beside = _beside_rules({(it.type, it.column) for _, it in self._asked}, table)
-        by_rules = judge(table, [*sorted(rules), *beside], self._context)
+        by_rules = judge(table, [*sorted(rules), *beside], self._context, persons)
         return JudgedPosts(pa.table(columns, names=names), by_rules)
 
     def of_posts(self, posts: "JudgedPosts") -> list[Count]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from waitlist.exceptions import ContractBrokenError, SuiteError
+from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
+from waitlist.judge.rules import OF_PERSONS
 from waitlist.quality.quiet import quieten
 from waitlist.quality.suites import CONTRACT, HOLDS_DATES_TYPE, ROW_COUNT_TYPE, Expectation, Looks, Suite
 from waitlist.results import FailureSeverity, Outcome, QualityResult
@@ -45,6 +47,7 @@ def check_snapshot(
     tables: Iterable[pa.Table],
     context: RuleContext,
     *,
+    persons: Persons | None = None,
     names: Sequence[str] | None = None,
     chunk_posts: int = CHUNK_POSTS,
     progress: Progress | None = None,
@@ -55,9 +58,11 @@ def check_snapshot(
     ``post_id``: a duplicate over two chunks is found where the batch is loaded.
 
     Args:
-        suites: suites that check the snapshot.
+        suites: suites that check the snapshot, or the answers about its persons.
         tables: posts in chunks of any size, with at least ``suites.columns_needed(suites)``; read once.
         context: as-of date, mappings, rule settings.
+        persons: what the person service answered about these posts' persons. None: it was not to be asked, and no
+            expectation on its answers is applicable.
         names: every column that the snapshot has, in its order, where the tables hold fewer.
         chunk_posts: how many posts to gather; memory grows with it.
         progress: called after each chunk with the posts seen so far.
@@ -69,10 +74,14 @@ def check_snapshot(
     Raises:
         SuiteError: an expectation got lost or is not known.
     """
-    wanted = _those_that_look_at(Looks.SNAPSHOT, suites)
-    everything = _validation(wanted, context)
+    wanted = _those_that_look_at((Looks.SNAPSHOT, Looks.ANSWERS), suites)
+
+    def applicable(expectation: Expectation) -> bool:
+        return persons is not None or expectation.name not in OF_PERSONS
+
+    everything = _validation(wanted, context, applicable)
     on_table = _validation(wanted, context, lambda expectation: not expectation.columns)
-    on_rows = _validation(wanted, context, lambda expectation: bool(expectation.columns))
+    on_rows = _validation(wanted, context, lambda expectation: bool(expectation.columns) and applicable(expectation))
     tallies = [_Tally() for suite in wanted for _ in suite.expectations]
 
     def look(validation: "Validation", posts: "JudgedPosts") -> None:
@@ -81,7 +90,7 @@ def check_snapshot(
 
     def chunks() -> "Iterator[JudgedPosts]":
         seen = 0
-        for posts in _gather((everything.judged(table, names) for table in tables), chunk_posts):
+        for posts in _gather((everything.judged(table, names, persons) for table in tables), chunk_posts):
             look(on_table, posts)
             seen += posts.table.num_rows
             if progress is not None:
@@ -109,7 +118,7 @@ def check_staged(
         SuiteError: an expectation got lost or is not known.
         StagingError: the database could not be queried, or failed before the last expectation.
     """
-    wanted = _those_that_look_at(Looks.STAGED, suites)
+    wanted = _those_that_look_at((Looks.STAGED,), suites)
     counts = _validation(wanted, context).of_staged(database, batch_id)
     return _judge_all(wanted, [_Tally(count.evaluated, count.unexpected, bool(count.raised)) for count in counts])
 
@@ -184,11 +193,11 @@ def _validation(
     return Validation(suites, context, wanted)
 
 
-def _those_that_look_at(looks: Looks, suites: Iterable[Suite]) -> tuple[Suite, ...]:
+def _those_that_look_at(looks: Sequence[Looks], suites: Iterable[Suite]) -> tuple[Suite, ...]:
     wanted = tuple(suites)
-    others = [suite.name for suite in wanted if suite.looks is not looks]
+    others = [suite.name for suite in wanted if suite.looks not in looks]
     if others:
-        raise SuiteError(f"suites that do not check {looks}: {', '.join(others)}")
+        raise SuiteError(f"suites that do not check {' or '.join(looks)}: {', '.join(others)}")
     return wanted
 
 

@@ -28,8 +28,8 @@ from waitlist.schema import POSTS
 CONTRACT: Final = "extract_contract"
 """The suite whose critical expectations stop the run."""
 
-NOT_IN_A_CHUNK: Final = frozenset({Code.DUPLICATE_POST, Code.ALREADY_RELEASED}) | OF_PERSONS
-"""Rules that need more than the posts themselves, so no expectation can check them."""
+NOT_IN_A_CHUNK: Final = frozenset({Code.DUPLICATE_POST, Code.ALREADY_RELEASED})
+"""Rules that need more than the posts and the answers about their persons, so no expectation can check them."""
 
 STAGED_COLUMNS: Final = ("batch_id", "post_id", *NAMES, "row_hash")
 """Columns of ``bokningsbegaran``, listed here so that reading a suite needs no database driver."""
@@ -43,6 +43,7 @@ class Looks(StrEnum):
 
     SNAPSHOT = "the snapshot"
     STAGED = "the staged booking requests"
+    ANSWERS = "the answers of the person service"
 
 
 SUITES: Final[Mapping[str, Looks]] = MappingProxyType(
@@ -51,6 +52,7 @@ SUITES: Final[Mapping[str, Looks]] = MappingProxyType(
         "identity": Looks.SNAPSHOT,
         "dates": Looks.SNAPSHOT,
         "categories": Looks.SNAPSHOT,
+        "persons": Looks.ANSWERS,
         "booking_requests": Looks.STAGED,
     }
 )
@@ -59,10 +61,12 @@ SUITES: Final[Mapping[str, Looks]] = MappingProxyType(
 _COLUMNS: Final[Mapping[Looks, tuple[str, ...]]] = {
     Looks.SNAPSHOT: tuple(POSTS.names),
     Looks.STAGED: STAGED_COLUMNS,
+    Looks.ANSWERS: tuple(POSTS.names),
 }
-_BOTH: Final = frozenset(Looks)
+_BOTH: Final = frozenset({Looks.SNAPSHOT, Looks.STAGED})
 _SNAPSHOT: Final = frozenset({Looks.SNAPSHOT})
 _STAGED: Final = frozenset({Looks.STAGED})
+_OF_A_RULE: Final = frozenset({Looks.SNAPSHOT, Looks.ANSWERS})
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -174,6 +178,10 @@ class _Rule(_MapKwargs):
         elif self.rule in NOT_IN_A_CHUNK:
             yield f"rule: {self.rule} needs more than the posts themselves; no expectation can check it"
 
+    def is_for(self, looks: Looks) -> bool:
+        """Tell whether a suite checks what the rule reads: a rule of persons reads the answers, another does not."""
+        return (self.rule in OF_PERSONS) == (looks is Looks.ANSWERS)
+
 
 class _Window(_MapKwargs):
     @property
@@ -224,7 +232,7 @@ TYPES: Final[Mapping[str, _Type]] = MappingProxyType(
         "expect_protection_to_be_known": _Type(_Protection, _SNAPSHOT),
         "expect_column_values_to_be_personnummer": _Type(_Column, _BOTH),
         "expect_column_values_to_be_sdv_lists": _Type(_Column, _SNAPSHOT),
-        RULE_TYPE: _Type(_Rule, _SNAPSHOT),
+        RULE_TYPE: _Type(_Rule, _OF_A_RULE),
         "expect_column_values_to_not_be_blank": _Type(_Column, _STAGED),
         "expect_column_values_to_be_visit_types": _Type(_Column, _STAGED),
         "expect_column_values_to_fit_description": _Type(_Column, _STAGED),
@@ -275,7 +283,7 @@ class Suite:
 
     Attributes:
         name: its file's name without ``.json``.
-        looks: what it checks, the snapshot or the staged rows.
+        looks: what it checks.
         text: its concern, in Swedish.
         note: its concern, for engineers.
         expectations: in the file's order.
@@ -429,6 +437,8 @@ def _expectation(entry: _ExpectationFile, place: str, suite: str, looks: Looks, 
         return None
     threshold = kwargs.mostly if isinstance(kwargs, _MapKwargs) else 0.0 if isinstance(kwargs, _HoldsDates) else 1.0
     faults = [*kwargs.faults()]
+    if not faults and isinstance(kwargs, _Rule) and not kwargs.is_for(looks):
+        faults.append(f"rule: {kwargs.rule} is not for {looks}")
     faults += [f"column: {looks} has no column {name!r}" for name in kwargs.columns if name not in _COLUMNS[looks]]
     if suite == CONTRACT and severity is FailureSeverity.CRITICAL and isinstance(kwargs, _MapKwargs) and threshold < 1:
         faults.append("mostly: a critical expectation of the contract must hold for every post")

@@ -5,6 +5,7 @@ since the latest dry run of the same units. The step that asks adds the moment u
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -28,6 +29,8 @@ from waitlist.swedish.words import (
     GATE_LABELS,
     OUTCOME_LABELS,
     PERSONS_NOT_ASKED,
+    PERSONS_SUITE,
+    PERSONS_SUITE_NOT_APPLICABLE,
     UNKNOWN_UNIT_NAME,
     rule_label,
 )
@@ -65,7 +68,8 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
         StagingError: one of the batches is unknown, or does not count for readers.
     """
     readiness = read_readiness(store, batch_id, mappings)
-    parts = [*_heading(readiness), *_gates(stored(store, batch_id)), *_critical(store.quality_results(batch_id))]
+    results = store.quality_results(batch_id)
+    parts = [*_heading(readiness, results), *_gates(stored(store, batch_id)), *_critical(results)]
     parts += [*_left(readiness), *_units(readiness), *_changes(store, readiness.batch, previous)]
     return "\n".join(parts) + "\n"
 
@@ -102,7 +106,7 @@ def without_moment(body: str | None) -> str:
     return text.rpartition(_MOMENT)[0] if _MOMENT in text else text
 
 
-def _heading(readiness: Readiness) -> list[str]:
+def _heading(readiness: Readiness, results: Iterable[QualityResult]) -> list[str]:
     batch, progress = readiness.batch, readiness.progress
     what = f"Våg {_escaped(batch.wave)}" if batch.wave else "Alla enheter"
     return [
@@ -113,16 +117,25 @@ def _heading(readiness: Readiness) -> list[str]:
         "",
         f"[Körning `{batch.batch_id}`]({PAGES}korningar/{quote(batch.batch_id, safe='')})",
         "",
-        *_persons(readiness),
+        *_persons(readiness, results),
     ]
 
 
-def _persons(readiness: Readiness) -> list[str]:
+def _persons(readiness: Readiness, results: Iterable[QualityResult]) -> list[str]:
     """Return what the person service brought about, or that nobody has asked it."""
     if not readiness.asked_persons:
-        return [f"**{PERSONS_NOT_ASKED}:** ingen patient är kontrollerad mot folkbokföringen.", ""]
+        nobody = f"**{PERSONS_NOT_ASKED}:** ingen patient är kontrollerad mot folkbokföringen."
+        return [f"{nobody} {PERSONS_SUITE_NOT_APPLICABLE}", ""]
     found = [f"{count.label} {number(count.posts)}" for count in readiness.findings if count.rule in OF_PERSONS]
-    return [f"Kontroll mot Personuppgiftstjänsten, poster: {', '.join(found) or 'inga anmärkningar'}.", ""]
+    outcomes = Counter(result.outcome for result in results if result.expectation in OF_PERSONS)
+    counted = ", ".join(
+        f"{OUTCOME_LABELS[outcome].lower()} {outcomes[outcome]}" for outcome in _WORST_FIRST if outcomes[outcome]
+    )
+    return [
+        f"Kontroll mot Personuppgiftstjänsten, poster: {', '.join(found) or 'inga anmärkningar'}. "
+        f"{PERSONS_SUITE}, krav: {counted or OUTCOME_LABELS[None].lower()}.",
+        "",
+    ]
 
 
 def _gates(gates: Sequence[GateResult]) -> list[str]:

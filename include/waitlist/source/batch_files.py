@@ -183,6 +183,12 @@ class BatchFiles:
         """Tell whether there are answers about a part: a batch that asks nobody has none."""
         return _answers(part.partition) in self._listed()
 
+    def answers_sha256(self, parts: Sequence[SnapshotPart]) -> list[str]:
+        """Return the checksum of the answers about each part; an empty text for a part without answers."""
+        listed = self._listed()
+        names = [_answers(part.partition) for part in parts]
+        return [listed[name].sha256 if name in listed else "" for name in names]
+
     def write_duplicates(self, post_ids: PostIds, parts: Sequence[SnapshotPart], rules_version: str) -> None:
         """Write the ids of the duplicate posts that were found in the parts under one version of the rules."""
         table = pa.table({"post_id": post_ids})

@@ -1,8 +1,8 @@
 """What the suites looked at: an old result is not taken for one of the posts that a batch holds now.
 
-A suite's results are kept with a digest of what it looked at: the parts of the snapshot, or the staged partitions, and
-the facts. A batch is verified, and put before an approver, only where each suite has looked at what its rows were made
-from.
+A suite's results are kept with a digest of what it looked at: the parts of the snapshot, the parts with the answers
+about their persons, or the staged partitions, and the facts. A batch is verified, and put before an approver, only
+where each suite has looked at what its rows were made from.
 """
 
 import hashlib
@@ -16,12 +16,21 @@ from waitlist.source.batch_files import BatchFiles
 from waitlist.source.snapshot import SnapshotPart
 from waitlist.staging import StagedRange
 
-_STEPS: Final[Mapping[Looks, str]] = {Looks.SNAPSHOT: "check_snapshot", Looks.STAGED: "check_staged"}
+_STEPS: Final[Mapping[Looks, str]] = {
+    Looks.SNAPSHOT: "check_snapshot",
+    Looks.ANSWERS: "check_snapshot",
+    Looks.STAGED: "check_staged",
+}
 
 
 def of_parts(parts: Iterable[SnapshotPart], rules_version: str) -> str:
     """Return the digest of the parts of a snapshot and of the facts, for suites that look at the snapshot."""
     return _digest(rules_version, (part.sha256 for part in parts))
+
+
+def of_answers(files: BatchFiles, parts: Sequence[SnapshotPart], rules_version: str) -> str:
+    """Return the digest of parts, of the answers about their persons and of the facts, for suites on the answers."""
+    return _digest(rules_version, [*(part.sha256 for part in parts), *files.answers_sha256(parts)])
 
 
 def of_staged(staged: Iterable[StagedRange], rules_version: str) -> str:
@@ -43,7 +52,11 @@ def require_same(files: BatchFiles, staged: Sequence[StagedRange], suites: Itera
     """
     # A part of an earlier release has no checksum here, and no suite has looked at it by this list.
     parts = (line.part_sha256 or "" for line in staged)
-    now = {Looks.SNAPSHOT: _digest(rules_version, parts), Looks.STAGED: of_staged(staged, rules_version)}
+    now = {
+        Looks.SNAPSHOT: _digest(rules_version, parts),
+        Looks.ANSWERS: of_answers(files, files.staged_parts(staged), rules_version),
+        Looks.STAGED: of_staged(staged, rules_version),
+    }
     seen = files.results_of()
     stale = [suite for suite in suites if seen.get(suite.name) != now[suite.looks]]
     if stale:

@@ -276,12 +276,23 @@ class Night(Steps):
         return asdict(counts)
 
     def check_snapshot(self, run: Run) -> Record:
-        """Run the suites that check the snapshot and never stop a run."""
+        """Run the suites that check the snapshot, and the answers about its persons, and never stop a run.
+
+        Raises:
+            SnapshotError: a part, or the answers about it, is missing or damaged.
+        """
         self._same_facts(run)
         suites = [suite for suite in self._looking_at(quality.Looks.SNAPSHOT) if suite.name != quality.CONTRACT]
         parts = self._files(run).parts(self._plan(run))
         results = self._check_snapshot(run, suites, parts)
-        return self._keep(run, suites, looked_at.of_parts(parts, run.rules_version), results)
+        counts = self._keep(run, suites, looked_at.of_parts(parts, run.rules_version), results)
+        suites = self._looking_at(quality.Looks.ANSWERS)
+        if not suites:
+            return counts
+        seen = looked_at.of_answers(self._files(run), parts, run.rules_version)
+        results = self._check_answers(run, suites, parts)
+        more = self._keep(run, suites, seen, results)
+        return {outcome: count + more[outcome] for outcome, count in counts.items()}
 
     def check_staged(self, run: Run) -> Record:
         """Run the suites that check the staged booking requests."""
@@ -522,6 +533,17 @@ class Night(Steps):
             names=POSTS.names,  # reading a part has compared them with the file's
             progress=lambda posts: log.info("suites have seen %d of %d posts", posts, total),
         )
+
+    def _check_answers(self, run: Run, suites: Sequence[Suite], parts: Iterable[SnapshotPart]) -> list[QualityResult]:
+        """Check the answers about each part by themselves, so that those of one part are in memory at a time."""
+        context, columns = self._context(run), quality.columns_needed(suites)
+        of_parts = (
+            quality.check_snapshot(
+                suites, self._tables(run, [part], columns), context, persons=self._persons(run, part), names=POSTS.names
+            )
+            for part in parts
+        )
+        return quality.merge(suites, of_parts)
 
     def _looking_at(self, looks: quality.Looks) -> list[Suite]:
         return [suite for suite in self.facts.suites.values() if suite.looks is looks]

@@ -30,7 +30,7 @@ NIGHT: Final = (
     Step("check_persons", ("check_contract",), mapped=True, timed=True),
     Step("assess", ("check_contract", "find_duplicates", "check_persons"), mapped=True, timed=True),
     Step("find_changes", ("assess",)),
-    Step("check_snapshot", ("check_contract",)),
+    Step("check_snapshot", ("check_contract", "check_persons")),
     Step("check_staged", ("assess",)),
     Step("reconcile", ("assess",), timed=True),
     Step("verify", ("check_snapshot", "check_staged", "reconcile", "find_changes"), timed=True),

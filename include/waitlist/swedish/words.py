@@ -419,6 +419,12 @@ PERSON: Final = "person"
 PERSONS_NOT_ASKED: Final = "Personuppgiftstjänsten tillfrågades inte"
 """The note on a run that had not to ask."""
 
+PERSONS_SUITE: Final = "Kontrollen av Personuppgiftstjänstens svar"
+"""The suite over the answers of the person service."""
+
+PERSONS_SUITE_NOT_APPLICABLE: Final = f"{PERSONS_SUITE} gäller inte den här körningen."
+"""What a page says of that suite where nobody had to be asked."""
+
 WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
     {
         "changed": RuleText(

@@ -293,7 +293,8 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "",
         "[Körning `vecka-1`](migrering/korningar/vecka-1)",
         "",
-        "**Personuppgiftstjänsten tillfrågades inte:** ingen patient är kontrollerad mot folkbokföringen.",
+        "**Personuppgiftstjänsten tillfrågades inte:** ingen patient är kontrollerad mot folkbokföringen. "
+        "Kontrollen av Personuppgiftstjänstens svar gäller inte den här körningen.",
         "",
         "### Grindar: 4 av 6 godkända",
         "",

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +18,17 @@ from tests.support.pmo import UNITS, SmallPmo, official_number, post, sqlite_pmo
 from tests.support.runs import AS_OF, planned, request, verified
 from upath import UPath
 
+from waitlist import paths
 from waitlist.columns.dates import day_in_stockholm
 from waitlist.exceptions import PersonServiceError, RefusedError, SettingsError, SnapshotError
 from waitlist.facts.gates import Gate
 from waitlist.judge.persons import ANSWERS
+from waitlist.judge.rules import OF_PERSONS, Code
+from waitlist.quality import Outcome, QualityResult, load_suites
 from waitlist.release.gates import stored
+from waitlist.reports.approval import summary
 from waitlist.reports.notices import Notice
+from waitlist.reports.pages.batch import read_batch
 from waitlist.reports.pages.released import read_released
 from waitlist.settings import PersonCheck, PersonServiceSettings, PersonsForTests, RuleSettings, Settings
 from waitlist.simulator.person_service import Certificates, Person, PersonService, Switch, make_certificates
@@ -31,6 +36,7 @@ from waitlist.source.pu import asking
 from waitlist.staging import StagingStore, persons, schema
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request, Run
+from waitlist.swedish.words import PERSONS_SUITE, PERSONS_SUITE_NOT_APPLICABLE
 
 BIRTHS = [dt.date(1984, 3, 1) + dt.timedelta(days) for days in range(40)]
 NUMBERS = [official_number(birth, 239) for birth in BIRTHS]
@@ -300,6 +306,82 @@ class TestDryRun:
         assert site.asked() == 0
 
 
+class TestSuite:
+    def test_each_expectation_counts_what_the_assessment_found(self, site: Site) -> None:
+        site.test_persons = PersonsForTests.REFUSE
+        run, numbers, findings = self.judged(site)
+        found = self.of_persons(site, run)
+        fired = Counter(rule for rules in findings.values() for rule in rules if rule in OF_PERSONS)
+        assert set(fired) == OF_PERSONS - {Code.PU_NOT_ASKED}
+        assert {rule: result.unexpected for rule, result in found.items() if result.unexpected} == fired
+        assert {result.evaluated for result in found.values()} == {POSTS}
+        assert found[Code.PU_DECEASED].outcome is Outcome.FAILED
+        assert found[Code.PU_NOT_ASKED].outcome is Outcome.PASSED
+        assert len(numbers) == 1
+
+    def test_posts_of_two_parts_without_an_answer_are_counted_together(self, site: Site) -> None:
+        site.pmo.add([post(100 + place, personnummer=NUMBERS[ALIVE], namn=NAME) for place in range(12)])
+        site.service.switch = Switch.FAULT
+        run, numbers, findings = self.judged(site)
+        found = self.of_persons(site, run)
+        assert len(numbers) > 1
+        assert found[Code.PU_NOT_ASKED].unexpected == len(findings) == WAITING + 12
+        assert found[Code.PU_NOT_ASKED].evaluated == POSTS + 12
+        assert [rule for rule, result in found.items() if result.unexpected] == [Code.PU_NOT_ASKED]
+
+    def test_where_nobody_is_asked_it_gives_no_result_and_the_text_says_that_it_is_not_applicable(
+        self, site: Site
+    ) -> None:
+        site.pu = PersonCheck.OFF
+        run, _, _ = self.judged(site)
+        assert self.of_persons(site, run) == {}
+        assert site.steps.store.quality_results(run.batch_id)
+        site.steps.check_contract(run)
+        site.steps.check_staged(run)
+        site.steps.reconcile(run, now=site.now)
+        site.steps.verify(run, now=site.now)
+        text = summary(site.store, run.batch_id, site.steps.facts.mappings, None)
+        assert f"folkbokföringen. {PERSONS_SUITE_NOT_APPLICABLE}\n" in text
+        suites = load_suites(paths.EXPECTATIONS).values()
+        shown = {suite.name: suite for suite in read_batch(site.store, run.batch_id, suites=suites).suites}
+        assert (shown["persons"].outcome, shown["persons"].checks) == (Outcome.NOT_APPLICABLE, ())
+        assert shown["identity"].checks
+
+    def test_what_it_said_of_other_answers_does_not_count(self, site: Site) -> None:
+        run, numbers, _ = self.judged(site)
+        site.steps.check_contract(run)
+        now_says(site, Person(IDS[ALIVE], **NAMED, reason="AV"))
+        with site.store.engine.begin() as connection:
+            connection.execute(schema.person_status.delete())
+        assert site.check(run, numbers)["asked"] == WAITING
+        assert site.findings(run, numbers)[ALIVE] == {"PU_DECEASED"}
+        site.steps.check_staged(run)
+        site.steps.reconcile(run, now=site.now)
+        with pytest.raises(RefusedError, match=r"not what it holds now: persons; clear check_snapshot, and what"):
+            site.steps.verify(run, now=site.now)
+        before = self.of_persons(site, run)[Code.PU_DECEASED].unexpected
+        site.steps.check_snapshot(run)
+        assert self.of_persons(site, run)[Code.PU_DECEASED].unexpected == before + 1
+        site.steps.verify(run, now=site.now)
+        text = summary(site.store, run.batch_id, site.steps.facts.mappings, None)
+        assert f"{PERSONS_SUITE}, krav: inte uppfyllt 5, uppfyllt 2.\n" in text
+        shown = read_batch(site.store, run.batch_id, suites=site.steps.facts.suites.values()).suites
+        assert {len(suite.checks) for suite in shown if suite.name == "persons"} == {len(OF_PERSONS)}
+
+    @staticmethod
+    def judged(site: Site) -> tuple[Run, list[int], dict[int, set[str]]]:
+        run, numbers = site.extracted(request(as_of=day_in_stockholm(site.now)))
+        site.check(run, numbers)
+        findings = site.findings(run, numbers)
+        site.steps.check_snapshot(run)
+        return run, numbers, findings
+
+    @staticmethod
+    def of_persons(site: Site, run: Run) -> dict[str, QualityResult]:
+        results = site.store.quality_results(run.batch_id)
+        return {result.expectation: result for result in results if result.suite == "persons"}
+
+
 def keep(site: Site, case: int, *, asked_at: dt.datetime, **more: Any) -> None:
     """Keep an answer about a person that was asked about earlier, with PMO's name."""
     flags = ("protected_person", "protected_record", "test_person", "deregistered", "found_dead")
@@ -541,7 +623,7 @@ class TestPrivacy:
         told: list[object] = [site.night()[0]]
         run, numbers = site.extracted(WAVE)
         try:
-            told.append(site.check(run, numbers))
+            told += [site.check(run, numbers), site.steps.check_snapshot(run)]
         except PersonServiceError as error:
             told.append(texts_of(error))
         written = "\n".join([*map(str, told), *(f"{line.getMessage()} {line.args}" for line in caplog.records)])

@@ -30,7 +30,7 @@ from waitlist.settings import Settings
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.source.pmo import PmoSource
 from waitlist.staging import StagingStore, schema
-from waitlist.swedish.words import DISPOSITION_LABELS
+from waitlist.swedish.words import DISPOSITION_LABELS, PERSONS_NOT_ASKED, PERSONS_SUITE_NOT_APPLICABLE
 from waitlist_airflow.web.access import may_begin_withdrawals
 from waitlist_airflow.web.app import create_app, get_user
 
@@ -141,6 +141,11 @@ def test_each_page_that_shows_a_run_says_that_the_person_service_was_not_asked(c
     for page in ("", "overfort", f"korningar/{made.latest}"):
         assert "Personuppgiftstjänsten tillfrågades inte" in html(client, page)
     assert "utan Personuppgiftstjänsten" in html(client, "korningar")
+    suites = {suite["name"]: suite for suite in plain(client, f"korningar/{made.latest}")["suites"]}
+    assert (suites["persons"]["outcome"], suites["persons"]["checks"]) == ("not_applicable", [])
+    told = f"Inget att granska {PERSONS_NOT_ASKED}. {PERSONS_SUITE_NOT_APPLICABLE}"
+    page = words(html(client, f"korningar/{made.latest}"))
+    assert f"Svaren från Personuppgiftstjänsten. {told}" in page
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from waitlist.quality import (
     load_suites,
     write_data_docs,
 )
+from waitlist.swedish.words import PERSONS_SUITE_NOT_APPLICABLE
 
 SUITES = load_suites(paths.EXPECTATIONS)
 OVER_SNAPSHOT = [suite for suite in SUITES.values() if suite.looks is Looks.SNAPSHOT]
@@ -35,6 +36,16 @@ def results() -> list[QualityResult]:
     found[3] = replace(found[3], outcome=Outcome.ERROR)
     assert {result.outcome for result in found} == set(Outcome)
     return found
+
+
+def test_where_nobody_is_asked_the_first_page_says_that_the_suite_on_the_answers_is_not_applicable(
+    tmp_path: Path, results: list[QualityResult]
+) -> None:
+    asked = write_data_docs(tmp_path, BATCH, AS_OF, SUITES.values(), results).read_text(encoding="utf-8")
+    nobody = write_data_docs(tmp_path, BATCH, AS_OF, OVER_SNAPSHOT, results).read_text(encoding="utf-8")
+
+    assert PERSONS_SUITE_NOT_APPLICABLE not in asked
+    assert PERSONS_SUITE_NOT_APPLICABLE in nobody
 
 
 def read(site: Path) -> dict[str, str]:

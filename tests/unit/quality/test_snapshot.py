@@ -24,8 +24,9 @@ from tests.support.posts import (
 
 from waitlist import paths
 from waitlist.exceptions import ContractBrokenError, SuiteError
+from waitlist.judge.persons import ANSWERS, Persons
 from waitlist.judge.posts import Posts
-from waitlist.judge.rules import RULES
+from waitlist.judge.rules import OF_PERSONS, RULES
 from waitlist.quality import (
     CONTRACT,
     FailureSeverity,
@@ -108,7 +109,7 @@ def suite_of(*rules: str, threshold: float = 1.0) -> Suite:
 class TestRules:
     def test_each_rule_expectation_agrees_with_the_assessments_predicate(self) -> None:
         posts = table(*POSTS_AT_FAULT)
-        codes = [code for code in RULES if code not in NOT_IN_A_CHUNK]
+        codes = [code for code in RULES if code not in NOT_IN_A_CHUNK | OF_PERSONS]
 
         found = check(suite_of(*codes), posts=posts)
 
@@ -389,8 +390,31 @@ class TestLoss:
             check_snapshot([SUITES["dates"]], [table({})], context())
 
     def test_a_suite_over_the_staged_rows_is_refused(self) -> None:
-        with pytest.raises(SuiteError, match="suites that do not check the snapshot: booking_requests"):
+        with pytest.raises(SuiteError, match=r"that do not check the snapshot or the answers of .*: booking_requests"):
             check_snapshot(SUITES.values(), [table({})], context())
+
+
+class TestPersons:
+    def test_without_answers_nothing_is_applicable_and_the_other_suites_are_as_before(self) -> None:
+        found = check(SUITES["persons"], SUITES["identity"])
+
+        of_persons = [result for (name, _), result in found.items() if name in OF_PERSONS]
+        assert {(result.evaluated, result.unexpected, result.outcome) for result in of_persons} == {
+            (0, 0, Outcome.NOT_APPLICABLE)
+        }
+        assert {key: result for key, result in found.items() if key[0] not in OF_PERSONS} == check(SUITES["identity"])
+
+    def test_no_answer_to_anything_is_said_of_every_post_that_waits_and_has_a_personnummer(self) -> None:
+        nothing = Persons(ANSWERS.empty_table(), np.empty(0, np.int64))
+
+        found = check(SUITES["persons"], posts=table(*POSTS_AT_FAULT), persons=nothing)
+
+        posts = Posts(table(*POSTS_AT_FAULT), context())
+        expected = int((posts.waits & posts.has_personnummer).sum())
+        assert {result.evaluated for result in found.values()} == {len(POSTS_AT_FAULT)}
+        assert {name: result.unexpected for (name, _), result in found.items() if result.unexpected} == {
+            "PU_NOT_ASKED": expected
+        }
 
 
 MARKER = "Zxqvmarkör"

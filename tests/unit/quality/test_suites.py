@@ -49,7 +49,7 @@ def test_every_concern_has_its_suite() -> None:
 
 def test_every_rule_is_in_a_suite_or_is_named_as_one_that_needs_none() -> None:
     checked = {expectation.name for suite in SHIPPED.values() for expectation in suite.expectations} & RULES.keys()
-    assert RULES.keys() - checked - OF_PERSONS == {
+    assert RULES.keys() - checked == {
         Code.NOT_WAITING, Code.FIRST_VISIT, Code.WITHIN_CUTOFF, Code.BRANCH_NOT_IN_TEXT, Code.ATTACHMENT_NOT_MIGRATED,
         Code.ATTACHMENT_WITHOUT_TEXT, Code.DUPLICATE_POST, Code.DESCRIPTION_OVER_LIMIT, Code.TEXT_CLEANED,
         Code.ALREADY_RELEASED, Code.PROTECTED_IDENTITY,
@@ -134,7 +134,7 @@ def test_a_missing_suite_and_an_unknown_one_are_named(folder: Path) -> None:
 
     assert faults(folder) == [
         "dates.json: no such file; the suite is required",
-        "date.json: no such suite; known are extract_contract, identity, dates, categories, booking_requests",
+        "date.json: no such suite; known are extract_contract, identity, dates, categories, persons, booking_requests",
     ]
 
 
@@ -304,3 +304,18 @@ def test_the_staged_suite_takes_no_rule(folder: Path) -> None:
 
 def test_suites_look_at_one_thing_each() -> None:
     assert {name for name, suite in SHIPPED.items() if suite.looks is Looks.STAGED} == {"booking_requests"}
+    assert {name for name, suite in SHIPPED.items() if suite.looks is Looks.ANSWERS} == {"persons"}
+
+
+def test_the_suite_on_the_answers_has_an_expectation_for_each_rule_of_persons_and_nothing_else() -> None:
+    assert {expectation.name for expectation in SHIPPED["persons"].expectations} == OF_PERSONS
+
+
+def test_a_rule_of_persons_and_any_other_are_refused_in_the_wrong_suite(folder: Path) -> None:
+    edit(folder, "dates", lambda suite: suite["expectations"][0].update(of_rule("PU_DECEASED")))
+    edit(folder, "persons", lambda suite: suite["expectations"][0].update(of_rule("DATE_MISSING")))
+
+    assert faults(folder) == [
+        "dates.json: expectations[0].kwargs.rule: PU_DECEASED is not for the snapshot",
+        "persons.json: expectations[0].kwargs.rule: DATE_MISSING is not for the answers of the person service",
+    ]

@@ -17,6 +17,10 @@ def test_each_step_comes_after_those_that_it_needs() -> None:
         assert set(step.after) <= set(NAMES[:place]), step.name
 
 
+def test_the_suites_look_at_the_answers_of_the_person_service_after_all_are_there() -> None:
+    assert {"check_contract", "check_persons"} <= set(NIGHT[NAMES.index("check_snapshot")].after)
+
+
 @pytest.mark.parametrize("step", NIGHT, ids=NAMES)
 def test_a_step_is_a_method_of_the_night_that_takes_what_the_order_says(step) -> None:
     taken = set(inspect.signature(getattr(Night, step.name)).parameters)

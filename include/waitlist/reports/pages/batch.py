@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from waitlist.deployment import asks_persons
 from waitlist.judge.rules import Disposition
-from waitlist.quality import FailureSeverity, Outcome, QualityResult, Suite
+from waitlist.quality import FailureSeverity, Looks, Outcome, QualityResult, Suite
 from waitlist.release.gates import GateResult, read_gates
 from waitlist.release.receipts.account import Account, approved_posts, in_use, read_account, read_open
 from waitlist.reports.diff import Difference, read_difference
@@ -120,6 +120,7 @@ class CheckedSuite:
     outcome: Outcome | None
     """The worst of its checks; None where one has not been run and nothing worse was found."""
     checks: tuple[Check, ...]
+    """Empty where the suite is not applicable: the person service had not to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +389,13 @@ def _suites(
     found = connection.execute(sa.select(*columns).where(table.c.batch_id == batch_id)).mappings()
     results = {(row["suite"], row["expectation"], row["column"]): QualityResult.from_dict(dict(row)) for row in found}
     since = _red_since(connection, batch, {key for key, result in results.items() if result.outcome in _RED}, runs)
-    return tuple(_checked(suite, results, since) for suite in suites)
+    asked = asks_persons(batch.facts)
+    return tuple(
+        _checked(suite, results, since)
+        if asked or suite.looks is not Looks.ANSWERS
+        else CheckedSuite(suite.name, suite.text, Outcome.NOT_APPLICABLE, ())
+        for suite in suites
+    )
 
 
 def _red_since(connection: sa.Connection, batch: Batch, red: set[_Key], runs: Sequence[DryRun]) -> dict[_Key, date]:
