@@ -73,7 +73,7 @@ def loosen(path: Path) -> None:
 
 
 CHANGES: dict[str, Callable[[Deployment], Deployment | None]] = {
-    "units.csv": lambda it: add(it.mappings / "units.csv", "SE2120009999-NEW1,Ny,Pv,2024-11-04,9,,,,,"),
+    "units.csv": lambda it: add(it.mappings / "units.csv", "SE2120009999-NEW1,Ny,Pv,2024-11-04,9,,,,,,"),
     "base_categories.csv": lambda it: add(it.mappings / "base_categories.csv", "Ny,,SDV Pv Läk Återbesök (NOAK),,"),
     "sdv_lists.csv": lambda it: edit(it.mappings / "sdv_lists.csv", "Dietist", "Kostrådgivare"),
     "reserve_numbers.csv": lambda it: edit(it.mappings / "reserve_numbers.csv", "[DEF]", "[DEFG]"),

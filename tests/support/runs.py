@@ -37,7 +37,7 @@ def planned(folder: Path, units: Mapping[str, str]) -> Path:
     shutil.copytree(paths.MAPPINGS, folder / "mappings")
     with (folder / "mappings" / "units.csv").open("a", encoding="utf-8") as file:
         for hsa_id, wave in units.items():
-            file.write(f"{hsa_id},Enligt plan,Pv,{AS_OF + dt.timedelta(35)},{wave},,,,,\n")
+            file.write(f"{hsa_id},Enligt plan,Pv,{AS_OF + dt.timedelta(35)},{wave},,,,,,\n")
     return folder / "mappings"
 
 

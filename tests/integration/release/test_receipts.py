@@ -399,7 +399,7 @@ def test_the_nights_go_on_after_the_last_go_live_until_the_last_post_is_booked(
 ) -> None:
     shutil.copytree(paths.MAPPINGS, tmp_path / "mappings")
     with (tmp_path / "mappings" / "units.csv").open("a", encoding="utf-8") as file:
-        file.write("SE162321000000-DEMO1,Demo,Pv,2024-11-04,1,,,,,\n")
+        file.write("SE162321000000-DEMO1,Demo,Pv,2024-11-04,1,,,,,,\n")
     url = of_sqlite.engine.url.render_as_string(hide_password=False)
     steps = Pipeline(
         Settings(mappings_dir=tmp_path / "mappings"), snapshots=UPath(tmp_path), pmo=str, staging=lambda: url

@@ -160,7 +160,7 @@ def test_units_without_a_post_in_the_snapshot_are_reported(site: Site, tmp_path:
     mappings = tmp_path / "mappings"
     shutil.copytree(site.mappings, mappings)
     with (mappings / "units.csv").open("a", encoding="utf-8") as file:
-        file.write("SE2120009999-NEW1,Vårdcentralen Ny,Pv,2024-11-04,9,,,,,\n")
+        file.write("SE2120009999-NEW1,Vårdcentralen Ny,Pv,2024-11-04,9,,,,,,\n")
     with pytest.raises(SnapshotError, match="has no post of the requested units"):
         Site(site.out, mappings).replay("none", waves=("9",))
 
