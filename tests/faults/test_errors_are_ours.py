@@ -50,23 +50,25 @@ class Steps:
 
 
 @pytest.fixture(scope="module")
-def steps(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Steps:
+def steps(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Steps]:
     folder = tmp_path_factory.mktemp("wave")
     (folder / "work").mkdir()
     database = postgres.create_database()
     staging = postgres.libpq(database)
-    wave.prepare(folder, staging)
-    walked = Steps(folder, postgres, {})
-    numbers: list[int] = []
-    for name in wave.LINE:
-        shutil.copytree(walked.work, folder / "kept" / name)
-        with psycopg.connect(postgres.libpq("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "kept_{name}" TEMPLATE "{database}"')
-        walked.handed[name] = numbers
-        returned = wave.take(folder, staging, name, numbers)
-        if name == "plan_extract":
-            numbers = returned
-    return walked
+    wave.make_pmo(folder)
+    with wave.serve(folder):
+        wave.prepare(folder, staging)
+        walked = Steps(folder, postgres, {})
+        numbers: list[int] = []
+        for name in wave.LINE:
+            shutil.copytree(walked.work, folder / "kept" / name)
+            with psycopg.connect(postgres.libpq("postgres"), autocommit=True) as connection:
+                connection.execute(f'CREATE DATABASE "kept_{name}" TEMPLATE "{database}"')
+            walked.handed[name] = numbers
+            returned = wave.take(folder, staging, name, numbers)
+            if name == "plan_extract":
+                numbers = returned
+        yield walked
 
 
 Failing = Callable[[Steps, str, pytest.MonkeyPatch], Any]
