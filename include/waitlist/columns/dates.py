@@ -79,7 +79,7 @@ def _parse(column: pa.StringArray) -> Days:
     dated &= (day >= 1) & (day <= _DAYS_IN_MONTH[month] + (leap & (month == 2)))
     days = np.full(len(column), "NaT", dtype="datetime64[D]")
     months = ((year - 1970) * 12 + month - 1)[dated].astype("datetime64[M]")
-    days[dated] = months.astype("datetime64[D]") + (day[dated] - 1)
+    days[dated] = months.astype("datetime64[D]") + (day[dated] - 1).astype("timedelta64[D]")
     if (lengths[dated] > _LENGTH).any():
         instants = dated & matches(text, _INSTANT)
         days[instants] = _in_stockholm(days[instants], text.filter(pa.array(instants)))
@@ -107,7 +107,7 @@ def _in_stockholm(days: Days, text: pa.StringArray) -> Days:
     hours, place = np.unique(np.clip(minutes // 60, _FIRST_HOUR, _LAST_HOUR), return_inverse=True)
     ahead_there = np.array([_stockholm_minutes(int(hour)) for hour in hours], dtype=np.int64)
     there = ((minutes + ahead_there[place]) // _MINUTES_OF_A_DAY).astype("datetime64[D]")
-    there[(there < _FIRST_DAY) | (there > _LAST_DAY)] = np.datetime64("NaT")
+    there[(there < _FIRST_DAY) | (there > _LAST_DAY)] = np.datetime64("NaT", "D")
     return there
 
 

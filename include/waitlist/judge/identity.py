@@ -127,14 +127,14 @@ class _Births:
     @classmethod
     def up_to(cls, as_of: dt.date) -> Self:
         january = np.datetime64(as_of, "Y").astype("datetime64[M]")
-        first_days = (january + np.arange(-12 * (_YEARS - 1), 13)).astype("datetime64[D]")
+        first_days = (january + np.arange(-12 * (_YEARS - 1), 13).astype("timedelta64[M]")).astype("datetime64[D]")
         return cls(np.datetime64(as_of, "D"), as_of.year, first_days[:-1], np.diff(first_days).astype(np.int64))
 
     def dates(self, year: Numbers, month: Numbers, day: Numbers) -> npt.NDArray[np.datetime64]:
         """Return births as days; NaT where there is no such date, or the as-of date does not allow it."""
         known = (year > self.year - _YEARS) & (year <= self.year) & (month >= 1) & (month <= 12)
         index = np.where(known, (year - (self.year - _YEARS + 1)) * 12 + month - 1, 0)
-        births = self.first_days[index] + (day - 1)
+        births = self.first_days[index] + (day - 1).astype("timedelta64[D]")
         known &= (day >= 1) & (day <= self.lengths[index]) & (births <= self.as_of)
         births[~known] = np.datetime64("NaT", "D")
         return births

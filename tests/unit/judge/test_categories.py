@@ -162,7 +162,9 @@ def test_at_most_three_are_suggested_each_once_and_none_outside_the_care_areas(c
     assert {AREA[name] for name in suggested} <= areas
 
 
-LIKELY = list(csv.DictReader(Path(__file__).with_name("unknown_categories.csv").open(encoding="utf-8")))
+LIKELY = list(
+    csv.DictReader(Path(__file__).with_name("unknown_categories.csv").read_text(encoding="utf-8").splitlines())
+)
 
 
 def test_likely_names_of_lists_get_the_list_that_they_mean_or_none():
