@@ -189,7 +189,7 @@ def test_after_the_last_go_live_a_night_without_a_batch_is_a_night_that_did_its_
 ) -> None:
     mappings = shutil.copytree(paths.MAPPINGS, tmp_path / "mappings")
     with (mappings / "units.csv").open("a", encoding="utf-8") as units:
-        units.write("SE2120009999-A,Enhet A,Pv,2024-09-02,1,,,,Ledningen,\n")
+        units.write("SE2120009999-A,Enhet A,Pv,2024-09-02,1,,,,,Ledningen,\n")
     url = store.engine.url.render_as_string(hide_password=False)
     settings = Settings(mappings_dir=mappings)
     pipeline = Pipeline(settings, snapshots=UPath("/nowhere"), pmo=str, staging=lambda: url)
