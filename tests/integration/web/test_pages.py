@@ -200,7 +200,7 @@ def test_the_steps_are_those_that_airflow_ran(client: TestClient, made: Made) ->
         ("mark_failed", 1.0, 1, "success"),
     ]
     said = words(html(client, f"korningar/{made.latest}"))
-    assert "Läsa PMO (2 delar)" in said
+    assert "Läsa PMO extract (2 delar)" in said
     assert "Totalt 1 min 7 s" in said
 
 
