@@ -134,7 +134,7 @@ class _Births:
         """Return births as days; NaT where there is no such date, or the as-of date does not allow it."""
         known = (year > self.year - _YEARS) & (year <= self.year) & (month >= 1) & (month <= 12)
         index = np.where(known, (year - (self.year - _YEARS + 1)) * 12 + month - 1, 0)
-        births = self.first_days[index] + (day - 1).astype("timedelta64[D]")
+        births: npt.NDArray[np.datetime64] = self.first_days[index] + (day - 1).astype("timedelta64[D]")
         known &= (day >= 1) & (day <= self.lengths[index]) & (births <= self.as_of)
         births[~known] = np.datetime64("NaT", "D")
         return births
