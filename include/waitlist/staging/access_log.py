@@ -15,11 +15,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.judge.identity import classify
-from waitlist.staging import schema
+from waitlist.staging import ages, schema
 from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.events import PIPELINE
 from waitlist.staging.store import StagingStore
 
+_ENTRIES: Final = "entries of the access log"
 _HANDED: Final = pa.schema([("post_id", pa.int64()), ("person_id", pa.string()), ("enhet_hsa_id", pa.string())])
 
 
@@ -156,10 +157,7 @@ def count_older(database: Database, than: dt.datetime) -> int:
     Raises:
         StagingError: the database cannot be asked.
     """
-    table = schema.access_log
-    query = sa.select(sa.func.count()).select_from(table).where(table.c.at < than)
-    with refusals_named("counting entries of the access log"), database.connected() as connection:
-        return connection.scalar(query) or 0
+    return ages.count_older(database, _ENTRIES, schema.access_log.c.at, than)
 
 
 def remove_older(database: Database, than: dt.datetime) -> int:
@@ -168,7 +166,5 @@ def remove_older(database: Database, than: dt.datetime) -> int:
     Raises:
         StagingError: the database refused: its guards keep an entry for five years and a month by its own clock.
     """
-    table, verdict = schema.access_log, schema.log_verdict
-    with refusals_named("removing entries of the access log"), database.writing() as connection:
-        connection.execute(verdict.delete().where(verdict.c.at < than))
-        return connection.execute(table.delete().where(table.c.at < than)).rowcount
+    verdicts = schema.log_verdict.c.at
+    return ages.remove_older(database, _ENTRIES, schema.access_log.c.at, than, before=(verdicts,))

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from waitlist.judge.persons import ANSWERS
-from waitlist.staging import schema
+from waitlist.staging import ages, schema
 from waitlist.staging.database import Database, refusals_named
 
 COMPARISONS: Final = pa.schema(
@@ -30,6 +30,7 @@ KEPT: Final = pa.schema([*ANSWERS, pa.field("asked_at", pa.timestamp("us", "UTC"
 """An answer, and the moment at which the call began that it came with."""
 
 _SERVICE: Final = "pu"
+_ANSWERS: Final = "answers of the person service"
 # SQL Server takes 2,100 values in a statement.
 _AT_ONCE: Final = 1_000
 _ORDERS: Final = ((("person_id", "ascending"),), (("person_id", "ascending"), ("name_hash", "ascending")))
@@ -132,10 +133,7 @@ def count_older(database: Database, than: dt.datetime) -> int:
     Raises:
         StagingError: the database cannot be asked.
     """
-    table = schema.person_status
-    query = sa.select(sa.func.count()).select_from(table).where(table.c.asked_at < than)
-    with refusals_named("counting answers of the person service"), database.connected() as connection:
-        return connection.scalar(query) or 0
+    return ages.count_older(database, _ANSWERS, schema.person_status.c.asked_at, than)
 
 
 def remove_older(database: Database, than: dt.datetime) -> int:
@@ -144,9 +142,8 @@ def remove_older(database: Database, than: dt.datetime) -> int:
     Raises:
         StagingError: the database refused.
     """
-    with refusals_named("removing answers of the person service"), database.writing() as connection:
-        removed, _ = (connection.execute(table.delete().where(table.c.asked_at < than)).rowcount for table in _TABLES)
-    return removed
+    names = schema.person_name.c.asked_at
+    return ages.remove_older(database, _ANSWERS, schema.person_status.c.asked_at, than, before=(names,))
 
 
 def record_check(database: Database, profile: str, *, deceased_seen_at: dt.datetime) -> None:

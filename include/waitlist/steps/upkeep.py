@@ -78,19 +78,27 @@ class Upkeep(Steps):
                 counts = {"batches": 1, "rows": sum(held.rows.values()), **held.files}
                 log.info("batch %s is %s: %s %s", batch.batch_id, reason, verb, counts)
                 total = {name: count + counts.get(name, 0) for name, count in total.items()}
-        old = dt.datetime.combine(on, dt.time(), STOCKHOLM) - dt.timedelta(days=periods.dry_run)
-        answers = (persons.count_older if only_tell else persons.remove_older)(self.store.database, old)
-        if answers:
-            total["person_answers"] = answers
-        old = dt.datetime.combine(on, dt.time(), STOCKHOLM) - dt.timedelta(days=periods.of(BatchKind.MIGRATION))
-        faulty = (inbox.count_older if only_tell else inbox.remove_older)(self.store.database, old)
-        if faulty:
-            total["receipt_faults"] = faulty
-        # In UTC: a day of 23 hours must not make the period shorter.
-        old = dt.datetime.combine(on, dt.time(), STOCKHOLM).astimezone(dt.UTC) - dt.timedelta(settings.keep_log_days)
-        entries = (access_log.count_older if only_tell else access_log.remove_older)(self.store.database, old)
-        if entries:
-            total["access_log_entries"] = entries
+        midnight = dt.datetime.combine(on, dt.time(), STOCKHOLM)
+        of_no_batch = (
+            ("person_answers", persons.count_older, persons.remove_older, midnight - dt.timedelta(periods.dry_run)),
+            (
+                "receipt_faults",
+                inbox.count_older,
+                inbox.remove_older,
+                midnight - dt.timedelta(periods.of(BatchKind.MIGRATION)),
+            ),
+            # In UTC: a day of 23 hours must not make the period shorter.
+            (
+                "access_log_entries",
+                access_log.count_older,
+                access_log.remove_older,
+                midnight.astimezone(dt.UTC) - dt.timedelta(settings.keep_log_days),
+            ),
+        )
+        for name, count_older, remove_older, than in of_no_batch:
+            old = (count_older if only_tell else remove_older)(self.store.database, than)
+            if old:
+                total[name] = old
         log.info("%s in all: %s", verb, total)
         return total
 

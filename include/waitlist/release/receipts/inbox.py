@@ -9,10 +9,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.release.receipts import rows, store
-from waitlist.staging import StagingStore, schema
+from waitlist.staging import StagingStore, ages, schema
 from waitlist.staging.database import Database, refusals_named
 
 _AT_ONCE: Final = 1_000
+_FAULTY: Final = "faulty receipts"
 
 
 def take(staging: StagingStore, now: dt.datetime) -> tuple[int, int]:
@@ -41,10 +42,7 @@ def count_older(database: Database, than: dt.datetime) -> int:
     Raises:
         StagingError: the database cannot be asked.
     """
-    table = schema.receipt_fault
-    query = sa.select(sa.func.count()).select_from(table).where(table.c.refused_at < than)
-    with refusals_named("counting faulty receipts"), database.connected() as connection:
-        return connection.scalar(query) or 0
+    return ages.count_older(database, _FAULTY, schema.receipt_fault.c.refused_at, than)
 
 
 def remove_older(database: Database, than: dt.datetime) -> int:
@@ -53,9 +51,7 @@ def remove_older(database: Database, than: dt.datetime) -> int:
     Raises:
         StagingError: the database refused.
     """
-    table = schema.receipt_fault
-    with refusals_named("removing faulty receipts"), database.writing() as connection:
-        return connection.execute(table.delete().where(table.c.refused_at < than)).rowcount
+    return ages.remove_older(database, _FAULTY, schema.receipt_fault.c.refused_at, than)
 
 
 def _take_some(connection: sa.Connection, now: dt.datetime) -> tuple[int, int]:
