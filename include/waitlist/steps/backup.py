@@ -10,7 +10,6 @@ database in one transaction: a restore that is killed leaves an empty database, 
 """
 
 import datetime as dt
-import hashlib
 import json
 import os
 import shutil
@@ -132,19 +131,19 @@ def restore(store: StagingStore, snapshots: UPath, folder: Path, *, tell: Tell) 
     if standing(database) is not Standing.NONE:
         raise RefusedError("the staging database has tables already: a backup is restored into an empty database")
     tell(f"checking {len(manifest.files)} files")
-    faults = [*_faults(folder, manifest.files), *_in_the_way(snapshots, manifest.files)]
+    targets = _targets(snapshots, manifest.files)
+    kept = [(UPath(folder / file.path), file) for file in manifest.files]
+    faults = [*_faults(kept, may_be_missing=False), *_faults(targets, may_be_missing=True)]
     if faults:
         raise SnapshotError(f"nothing was restored: {_summary(faults)}")
-    for file in manifest.files:
-        if file.path != dump.name:
-            tell(file.path)
-            target = snapshots.joinpath(*file.path.split("/")[1:])
-            with (
-                _folder_named(folder),
-                open_checked(UPath(folder / file.path), size=file.size, sha256=file.sha256) as f,
-            ):
-                make_folder(target.parent)
-                _copy(f, target)
+    for target, file in targets:
+        tell(file.path)
+        with (
+            _folder_named(folder),
+            open_checked(UPath(folder / file.path), size=file.size, sha256=file.sha256) as whole,
+        ):
+            make_folder(target.parent)
+            _copy(whole, target)
     tell(f"the database, from {dump.name}")
     _filled(database, dump)
     with refusals_named("counting what was restored"), database.connected() as connection:
@@ -315,30 +314,23 @@ def _copy(file: CheckedFile, target: UPath) -> None:
 
 
 def _measured(folder: Path, name: str) -> File:
-    with (folder / name).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(name, (folder / name).stat().st_size, digest)
+    with open_checked(UPath(folder / name), size=None, sha256=None) as file:
+        return File(name, file.size, file.sha256)
 
 
-def _faults(folder: Path, files: Iterable[File]) -> Iterator[str]:
-    for file in files:
+def _targets(snapshots: UPath, files: Iterable[File]) -> list[tuple[UPath, File]]:
+    """Return where the files of batches belong; the database's dump is not among them."""
+    parts = ((file.path.split("/"), file) for file in files)
+    return [(snapshots.joinpath(*path[1:]), file) for path, file in parts if len(path) > 1]
+
+
+def _faults(places: Iterable[tuple[UPath, File]], *, may_be_missing: bool) -> Iterator[str]:
+    for place, file in places:
         try:
-            open_checked(UPath(folder / file.path), size=file.size, sha256=file.sha256).close()
+            open_checked(place, size=file.size, sha256=file.sha256).close()
         except OSError as error:
-            yield f"{file.path}: {reason_of(error)}"
-
-
-def _in_the_way(snapshots: UPath, files: Iterable[File]) -> Iterator[str]:
-    for file in files:
-        if "/" not in file.path:
-            continue
-        target = snapshots.joinpath(*file.path.split("/")[1:])
-        try:
-            open_checked(target, size=file.size, sha256=file.sha256).close()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            yield f"{target}: {reason_of(error)}"
+            if not (may_be_missing and isinstance(error, FileNotFoundError)):
+                yield f"{place}: {reason_of(error)}"
 
 
 def _differing(found: Mapping[str, int], wanted: Mapping[str, int]) -> list[str]:

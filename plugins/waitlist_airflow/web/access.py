@@ -136,7 +136,7 @@ async def from_our_page(request: Request, reader: ReaderDep, marke: Annotated[st
 def _from_origin(request: Request) -> bool:
     """Tell whether the page that sends a form is of this site, as far as the browser says.
 
-    Our pages send no referrer, so a browser gives their origin as ``null``; the session's mark decides then.
+    A browser gives the origin of a page that sends no referrer as ``null``; the session's mark decides then.
     """
     origins = request.headers.getlist("Origin")
     ours = {request.headers.get("Host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc}
