@@ -43,6 +43,8 @@ drivers=$(odbcinst -q -d 2>/dev/null || true)
 [[ $drivers == *"[SQLite3]"* ]] || missing+=(libsqliteodbc)
 [[ $drivers == *"[PostgreSQL Unicode]"* ]] || missing+=(odbc-postgresql)
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
+[[ $libraries == *libpangoft2-1.0.so.0* ]] || missing+=(libpangoft2-1.0-0)
+[[ $libraries == *libharfbuzz-subset.so.0* ]] || missing+=(libharfbuzz-subset0)
 command -v chromium >/dev/null || missing+=(chromium)
 
 install_packages "${missing[@]}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from waitlist.deployment import MappingFiles
 from waitlist.exceptions import SettingsError
 from waitlist.facts.readers import read_readers
+from waitlist.reports.risks import read_register
 from waitlist.settings import Settings
 
 
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = MappingFiles.read(folder)
     # No run reads these, so they are no part of the facts.
     _, of_readers = read_readers(folder)
-    if faults := (*found.faults, *of_readers):
+    _, of_risks = read_register(folder)
+    if faults := (*found.faults, *of_readers, *of_risks):
         sys.stderr.write("".join(f"{line}\n" for line in (f"at fault in {folder}:", *faults)))
         return 1
     sys.stdout.write(f"no fault in the mapping files of {folder}: {len(found.mappings.units)} units\n")

@@ -33,6 +33,7 @@ PAGES = {
     "korning-jamford": f"korningar/{BATCH}?jamfor={BEFORE}",
     "regler": "regler",
     "vag": "vag?namn=1",
+    "beslutsunderlag": "beslutsunderlag?namn=1",
     "utan-vag": "vag",
     "forfaller": f"forfaller/{WAVE_1}?vecka=1",
     "poster": "poster?beslut=fix_in_pmo&vag=1",

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from waitlist.facts.gates import BY_SETTING, SHARES, Gate
 from waitlist.facts.mappings import Mappings
@@ -115,7 +115,8 @@ def _heading(readiness: Readiness, results: Iterable[QualityResult]) -> list[str
         f"**{number(progress.ready)} av {number(progress.posts)} poster migreras.** Ett godkännande överför dem till "
         "Millenniums arbetslista. Ett avslag stänger körningen.",
         "",
-        f"[Körning `{batch.batch_id}`]({PAGES}korningar/{quote(batch.batch_id, safe='')})",
+        f"[Körning `{batch.batch_id}`]({PAGES}korningar/{quote(batch.batch_id, safe='')})"
+        + (f" · [Beslutsunderlag]({PAGES}beslutsunderlag?{urlencode({'namn': batch.wave})})" if batch.wave else ""),
         "",
         *_persons(readiness, results),
     ]

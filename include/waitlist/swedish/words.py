@@ -597,5 +597,18 @@ LOG_VERDICTS: Final[Mapping[str, str]] = {
 }
 """What a reader of the access log says of an entry."""
 
+RISK_EVIDENCE: Final[Mapping[str, str]] = {
+    "gate_passed": "Godkänd",
+    "gate_failed": "Underkänd",
+    "gate_off": "Av, eller inte mätt",
+    "posts": "Hittade {posts} poster",
+    "no_posts": "Hittade inga poster",
+    "not_asked": "Ingen kontroll gjord",
+    "suite": "Kraven {suite}",
+    "suite_counts": "{good} av {every} uppfyllda",
+    "test": "Körs innan en ny version tas i bruk",
+}
+"""What a control of a risk has shown in a batch."""
+
 UNKNOWN_UNIT_NAME: Final = "Okänd enhet"
 """The unit's name for posts to which PMO gives no unit, or no valid HSA-id."""

@@ -202,6 +202,7 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "WENT_LABELS": WENT_LABELS,
     "WORK_LIST_TEXTS": WORK_LIST_TEXTS,
     "new_key": new_key,
+    "rule_label": rule_label,
     "counted": counted,
     "charts": charts,
     "flow": flow,

@@ -1,12 +1,13 @@
 """Makes a page and its JSON from one dataclass."""
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Depends, Request
@@ -18,6 +19,7 @@ from waitlist_airflow.web import formats
 from waitlist_airflow.web.access import Reader, ReaderDep, Requires, from_our_page
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.site import MappingFaults, Site, SiteDep
+from waitlist_airflow.web.static_files import FOLDER
 
 T = TypeVar("T")
 Data = TypeVar("Data", bound=Callable[..., Any])
@@ -264,6 +266,33 @@ def render(
     return HTMLResponse(content, status, NOT_KEPT)
 
 
+def as_pdf(
+    template: str,
+    name: str,
+    **values: Any,  # noqa: ANN401 - any value that the template takes
+) -> Response:
+    """Return a document as a PDF file to keep; the same values give the same bytes.
+
+    Args:
+        template: a file in ``templates/`` that is a whole document; ``static/document.css`` is its style sheet.
+        name: the file's name, without personal data.
+        values: what the template takes.
+    """
+    from weasyprint import CSS, HTML  # noqa: PLC0415 - only this answer needs it, and it is large
+
+    # It logs every step of its work.
+    logging.getLogger("weasyprint.progress").setLevel(logging.ERROR)
+    text = _TEMPLATES.get_template(template).render(root="", airflow="", **values)
+    # The document has everything in it: nothing is fetched for it.
+    made = HTML(string=text, url_fetcher=_fetch_nothing).write_pdf(stylesheets=[CSS(string=_DOCUMENT_STYLE)])
+    headers = {**NOT_KEPT, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(made, media_type="application/pdf", headers=headers)
+
+
+def _fetch_nothing(url: str) -> NoReturn:
+    raise ValueError(f"a document names an address: {url}")
+
+
 def _place_of(request: Request, path: str) -> str:
     """Return the address of this page below ``/migrering/``, to open it in or out of Airflow's frame.
 
@@ -275,6 +304,7 @@ def _place_of(request: Request, path: str) -> str:
     return quote(path.removeprefix("/")) + (f"?{urlencode(asked)}" if asked else "")
 
 
+_DOCUMENT_STYLE: Final = (FOLDER / "document.css").read_text(encoding="utf-8")
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,

@@ -19,9 +19,11 @@ from waitlist.exceptions import MappingError, SnapshotError
 from waitlist.facts import readers
 from waitlist.facts.gates import Gate, load_gates
 from waitlist.facts.mappings import Mappings
+from waitlist.facts.risks import FILE, Risk
 from waitlist.quality import Suite, load_suites
 from waitlist.release.gates import GateResult, read_measured
 from waitlist.reports.pages import reading
+from waitlist.reports.risks import read_register
 from waitlist.settings import ConnectionSettings, Settings
 from waitlist.source.earlier_files import files_of
 from waitlist.staging import StagingStore
@@ -99,6 +101,14 @@ def _unit_readers(folder: Path, _file: Stamp) -> readers.UnitReaders:
 
 
 @functools.lru_cache(maxsize=_STORES)
+def _risks(folder: Path, _file: Stamp) -> tuple[Risk, ...]:
+    found, faults = read_register(folder)
+    if faults:
+        log.warning("risks at fault in %s:\n%s", folder, "\n".join(faults))
+    return found
+
+
+@functools.lru_cache(maxsize=_STORES)
 def _limits(folder: Path, _files: Stamp) -> Mapping[Gate, float]:
     return load_gates(folder)
 
@@ -136,6 +146,12 @@ class Site:
         """Which users work at which units, as the file has it now; read again when it has changed."""
         folder = self.settings.mappings_dir
         return _unit_readers(folder, _stamp(folder, readers.FILE))
+
+    @cached_property
+    def risks(self) -> tuple[Risk, ...]:
+        """The register of risks as the file has it now, without rows at fault; ``make check-mappings`` names those."""
+        folder = self.settings.mappings_dir
+        return _risks(folder, _stamp(folder, FILE))
 
     @cached_property
     def limits(self) -> Mapping[Gate, float]:

@@ -1,24 +1,47 @@
-"""The page of a wave, and of the posts that fall due in the weeks after a unit's go-live."""
+"""The page of a wave and its document to decide on, and the posts that fall due in the weeks after a unit's go-live."""
 
 import dataclasses
 from typing import Annotated, Final
 
 from fastapi import Query
+from starlette.responses import Response
 
 from waitlist.access import Need
 from waitlist.release.gates import evaluate_units
+from waitlist.reports.pages.beslutsunderlag import Beslutsunderlag, read_beslutsunderlag
 from waitlist.reports.pages.dip import WEEKS, DuePage, read_due
 from waitlist.reports.pages.unit import key_of
 from waitlist.reports.pages.wave import WavePage, read_wave
-from waitlist_airflow.web.pages import Pages
-from waitlist_airflow.web.site import SiteDep
+from waitlist_airflow.web.pages import Pages, as_pdf
+from waitlist_airflow.web.site import Site, SiteDep
 
 pages: Final = Pages()
 
+WaveName = Annotated[str, Query(max_length=200)]
+
 
 @pages.page("/vag", api="/api/vag", need=Need.EVERY_UNIT, template="wave.html")
-def wave(site: SiteDep, namn: Annotated[str, Query(max_length=200)] = "") -> WavePage:
+def wave(site: SiteDep, namn: WaveName = "") -> WavePage:
     """Read a wave; without a name the units that have none."""
+    return _with_gates(site, namn)
+
+
+@pages.page("/beslutsunderlag", api="/api/beslutsunderlag", need=Need.EVERY_UNIT, template="beslutsunderlag.html")
+def beslutsunderlag(site: SiteDep, namn: WaveName = "") -> Beslutsunderlag:
+    """Read the document that a wave is decided on."""
+    page = _with_gates(site, namn)
+    with site.reading("reading what a wave is decided on") as connection:
+        return read_beslutsunderlag(connection, site.mappings, page, site.risks)
+
+
+@pages.file("/beslutsunderlag.pdf", need=Need.EVERY_UNIT)
+def beslutsunderlag_pdf(site: SiteDep, namn: WaveName = "") -> Response:
+    """Make the same as a PDF."""
+    page = beslutsunderlag(site, namn)
+    return as_pdf("beslutsunderlag_print.html", f"beslutsunderlag-{page.batch.batch_id}.pdf", page=page)
+
+
+def _with_gates(site: Site, namn: str) -> WavePage:
     with site.reading("reading a wave") as connection:
         read = read_wave(connection, site.mappings, namn or None, approval_hours=site.settings.approval_hours)
     batch_id = read.latest.batch_id

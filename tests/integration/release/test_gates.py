@@ -291,7 +291,7 @@ def test_summary_has_gates_units_and_changes_in_swedish(store: StagingStore) -> 
         "**11 av 29 poster migreras.** Ett godkännande överför dem till Millenniums arbetslista. "
         "Ett avslag stänger körningen.",
         "",
-        "[Körning `vecka-1`](migrering/korningar/vecka-1)",
+        "[Körning `vecka-1`](migrering/korningar/vecka-1) · [Beslutsunderlag](migrering/beslutsunderlag?namn=2)",
         "",
         "**Personuppgiftstjänsten tillfrågades inte:** ingen patient är kontrollerad mot folkbokföringen. "
         "Kontrollen av Personuppgiftstjänstens svar gäller inte den här körningen.",
