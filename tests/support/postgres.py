@@ -33,6 +33,13 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE \"{name}\" ENCODING '{encoding}' {locale} TEMPLATE template0")
         return name
 
+    def copy_database(self, database: str) -> str:
+        """Copy a database to which nobody is connected, and return the copy's name."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.libpq("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{database}"')
+        return name
+
     def libpq(self, database: str) -> str:
         """Return a URI for psycopg, ADBC and Airflow."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -53,8 +60,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# The first wait is ended by the signal, the second by the server's end; then the folder goes.
-_SERVE: Final = 'trap "kill -QUIT \\$!" TERM; "$@" & wait $!; wait $!; rm -rf "$0"'
+# The first wait is ended by the signal, the second by the server's end; then the folder goes, which nobody waits for.
+_SERVE: Final = 'trap "kill -QUIT \\$!" TERM; "$@" & wait $!; wait $!; rm -rf "$0" &'
 
 
 def _binaries() -> Path:

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import functools
 import io
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from upath import UPath
 
 from tests.support import batches, posts
+from tests.support.postgres import PostgresServer
 from waitlist.judge import duplicates
 from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.posts import RuleContext
@@ -120,6 +122,25 @@ def site(folder: Path, context: RuleContext | None = None, *, url: str | None = 
 def open_site(folder: Path) -> Site:
     """Return a site that was made in a folder."""
     return Site(StagingStore(f"sqlite:///{folder / 'staging.sqlite'}"), folder / "snapshots", posts.context())
+
+
+def copy_of(site: Site, folder: Path, server: PostgresServer | None) -> Site:
+    """Return a copy of a site in another folder, which a test may change: staging it again would take longer.
+
+    Args:
+        site: its staging database is in its folder, or the whole of a database on a server.
+        folder: the copy's, empty.
+        server: the server; None for a database in the folder.
+    """
+    if site.snapshots.exists():
+        shutil.copytree(site.snapshots, folder / "snapshots")
+    site.store.engine.dispose()
+    if server is None:
+        shutil.copy(site.snapshots.parent / "staging.sqlite", folder)
+        store = StagingStore(f"sqlite:///{folder / 'staging.sqlite'}")
+    else:
+        store = StagingStore(server.libpq(server.copy_database(site.store.engine.url.database or "")))
+    return Site(store, folder / "snapshots", site.context)
 
 
 def person(number: int) -> str:

@@ -274,6 +274,8 @@ def test_a_driver_that_would_end_the_process_is_read_row_by_row_with_the_same_ou
 ) -> None:
     pmo = postgres_pmo(postgres, posts(range(1_300), orsak="Ring 😀 " + LONG))
     known = read(pmo, 1_300)
+    # The driver of this machine may be such a one.
+    caplog.clear()
     monkeypatch.setattr(connection, "_ABORTS", re.compile(""))
     monkeypatch.delattr(arrow_odbc, "connect")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> worklists.Site:
 
 @pytest.fixture
 def site(nights: worklists.Site, tmp_path: Path) -> worklists.Site:
-    shutil.copytree(nights.snapshots.parent, tmp_path, dirs_exist_ok=True)
-    return dataclasses.replace(worklists.open_site(tmp_path), context=nights.context)
+    return worklists.copy_of(nights, tmp_path, None)
 
 
 def read(site: worklists.Site, gates: Sequence[GateResult] = (), name: str | None = "1") -> Beslutsunderlag:

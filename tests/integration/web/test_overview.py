@@ -43,13 +43,20 @@ SECOND = (CLEAN, EXPIRED, EXPIRED, EXPIRED, SECRET, LIVE, UNPLANNED, NO_UNIT)
 THIRD = (CLEAN, CLEAN, EXPIRED, EXPIRED, SECRET, LIVE, UNPLANNED, NO_UNIT, NO_SUCH_UNIT, MOVE)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> worklists.Site:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> worklists.Site:
     """Three nights, a week apart."""
-    site = worklists.Site(batches.empty_store(request, tmp_path), tmp_path / "snapshots", posts.context())
+    folder = tmp_path_factory.mktemp("nights")
+    site = worklists.Site(batches.store_of_its_own(request, folder), folder / "snapshots", posts.context())
     for night, given in zip(NIGHTS, (FIRST, SECOND, THIRD), strict=True):
         stage(site, night, given)
     return site
+
+
+@pytest.fixture
+def site(nights: worklists.Site, request: pytest.FixtureRequest, tmp_path: Path) -> worklists.Site:
+    on_server = nights.store.engine.dialect.name == "postgresql"
+    return worklists.copy_of(nights, tmp_path, request.getfixturevalue("postgres") if on_server else None)
 
 
 def stage(site: worklists.Site, night: dt.date, given: tuple[Mapping[str, Any], ...], **told: Any) -> str:
@@ -247,7 +254,7 @@ def test_tables_of_another_release_are_refused(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("nights", ["postgresql"], indirect=True)
 def test_a_page_cannot_change_anything(site: worklists.Site) -> None:
     with pytest.raises(StagingError, match="refused"), reading(site.store, "reading") as connection:
         connection.execute(schema.released_post.delete())

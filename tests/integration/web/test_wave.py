@@ -55,14 +55,21 @@ LAST = (
 )  # fmt: skip
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> worklists.Site:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> worklists.Site:
     """Four nights: one unit of wave 1 mends a post a week, the other none."""
-    site = worklists.Site(batches.empty_store(request, tmp_path), tmp_path / "snapshots", posts.context(units=UNITS))
+    folder = tmp_path_factory.mktemp("nights")
+    site = worklists.Site(batches.store_of_its_own(request, folder), folder / "snapshots", posts.context(units=UNITS))
     for number, night in enumerate(NIGHTS[:-1]):
         stage(site, night, (*(EXPIRED,) * (4 - number), *(STUCK,)))
     stage(site, NIGHTS[-1], LAST)
     return site
+
+
+@pytest.fixture
+def site(nights: worklists.Site, request: pytest.FixtureRequest, tmp_path: Path) -> worklists.Site:
+    on_server = nights.store.engine.dialect.name == "postgresql"
+    return worklists.copy_of(nights, tmp_path, request.getfixturevalue("postgres") if on_server else None)
 
 
 def stage(site: worklists.Site, night: dt.date, given: tuple[Mapping[str, Any], ...], **told: Any) -> None:
