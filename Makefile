@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: .connections help setup demo up dry-run check-mappings diff worklists migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock clean
+.PHONY: .connections help setup demo up dry-run check-mappings diff worklists migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock sbom clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ lint: setup ## Style, types, rings, SQL, compose file
 
 lock: setup ## Regenerate the three requirements files from pyproject.toml
 	@scripts/lock.sh
+
+sbom: setup ## List the packages that run, with licences, as CycloneDX: make sbom [OUT=<folder>] [AUDIT=1]
+	@OUT="$(OUT)" AUDIT="$(AUDIT)" scripts/sbom.sh
 
 clean: ## Remove the demo's data and the tools' caches; .venv stays
 	@rm -rf .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

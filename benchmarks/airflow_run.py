@@ -152,7 +152,8 @@ def _pmo(site: Site) -> str:
     if site.database == "sqlite":
         return odbc_sqlite(site.folder / "pmo.sqlite")
     told = {pair["key"]: pair["value"].strip("{}") for pair in _PAIR.finditer(site.pmo)}
-    names = {"Server": "host", "Port": "port", "Uid": "login", "Pwd": "password", "Database": "schema"}
+    names = {"Server": "host", "Port": "port", "Uid": "login", "Database": "schema"}
+    names["Pwd"] = "password"  # pragma: allowlist secret
     connection = {ours: told.pop(theirs) for theirs, ours in names.items()}
     extra = {"driver": told.pop("Driver"), **told}
     return json.dumps({"conn_type": "odbc", **connection, "port": int(connection["port"]), "extra": extra})
