@@ -127,9 +127,11 @@ def verify(kind: str) -> None:
 @task(task_display_name=STEP_LABELS["report"])
 @guarded
 def report(kind: str) -> None:
-    """Log the readiness of each unit."""
+    """Log the readiness of each unit, and send it as metrics."""
+    from waitlist_airflow import metrics
+
     pipeline, run = runs.opened(kind)
-    pipeline.report(run)
+    pipeline.report(run, metrics.publish)
 
 
 @task(task_display_name=STEP_LABELS["watch_gates"])

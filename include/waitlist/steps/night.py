@@ -342,10 +342,16 @@ class Night(Steps):
         self.store.mark_verified(run.batch_id, now)
         log.info("batch %s is verified", run.batch_id)
 
-    def report(self, run: Run) -> None:
-        """Log the readiness table and write the Data Docs of all suites."""
+    def report(self, run: Run, publish: Callable[[readiness.Readiness], object]) -> None:
+        """Log the readiness table, write the Data Docs of all suites, and publish the figures.
+
+        Args:
+            run: the run.
+            publish: sends the figures to whatever keeps metrics.
+        """
         self._write_data_docs(run)
         found = readiness.read_readiness(self.store, run.batch_id, self.facts.mappings)
+        publish(found)
         console = Console(file=io.StringIO(), width=_LOG_WIDTH)
         with console.capture() as told:
             console.print(readiness.render(found))

@@ -74,7 +74,7 @@ def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
         "check_staged": lambda: steps.check_staged(run),
         "reconcile": lambda: steps.reconcile(run, now=NOW),
         "verify": lambda: steps.verify(run, now=NOW),
-        "report": lambda: steps.report(run),
+        "report": lambda: steps.report(run, lambda _: None),
         "watch_gates": lambda: steps.watch_gates(run, lambda _: None),
         "request_approval": lambda: steps.request_approval(run, now=NOW),
         "release": lambda: steps.release(run, WHO, REASON, asked=bound_to(steps.approval_question(run)), now=NOW),
