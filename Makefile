@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: .connections help setup demo up dry-run check-mappings diff worklists migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock sbom clean
+.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock sbom clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ diff: setup ## Print how two batches of the same posts differ: make diff A=<batc
 
 worklists: setup ## Write each unit's work list: make worklists [OUT=<folder>] [BATCH=<id>] [UNIT=<HSA-id>] [CSV=1] [ARCHIVE=1] [REPLACE=1]
 	@OUT="$(OUT)" BATCH="$(BATCH)" UNIT="$(UNIT)" CSV="$(CSV)" ARCHIVE="$(ARCHIVE)" REPLACE="$(REPLACE)" scripts/worklists.sh
+
+back-out: setup ## Write what must return of a batch that Millennium has loaded: make back-out BATCH=<id> OUT=<folder> [UNIT=<HSA-id>] [REPLACE=1]
+	@BATCH="$(BATCH)" OUT="$(OUT)" UNIT="$(UNIT)" REPLACE="$(REPLACE)" scripts/back_out.sh
 
 migrate: setup ## Bring the staging schema up to date, as the account that owns its tables
 	@scripts/migrate.sh

@@ -3,9 +3,10 @@
 It removes the snapshots, work lists and rows of posts (booking requests, dispositions, findings, changes after release)
 of old batches. Counts, results of expectations and gates, the audit trail and the list of released posts stay.
 
-1. `remove_expired` counts the age of each batch from its last event. A dry run is kept for `keep_days`. A migration,
-   released or not, is kept for `WAITLIST_KEEP_MIGRATION_DAYS`, a released one from its release on. The latest verified
-   dry run, the latest one over every unit, and a batch that awaits approval are always kept.
+1. `remove_expired` counts the age of each batch from its last event. A dry run is kept for `keep_days`, a migration
+   that no receiver has for `WAITLIST_KEEP_MIGRATION_DAYS`. A released one is kept until its receipts are complete, and
+   for `WAITLIST_KEEP_RELEASED_DAYS` from its release on. The latest verified dry run, the latest one over every unit,
+   and a batch that awaits approval are always kept.
    An entry `purged` in `batch_event` has the counts of what was removed. Entries of the access log go after
    `WAITLIST_KEEP_LOG_DAYS`, five years and a month or more, whatever becomes of their batch.
 

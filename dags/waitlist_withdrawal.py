@@ -1,11 +1,15 @@
 """### Withdrawal of a released wave.
 
-For a wave that was released by mistake and that RevenueCycle has not loaded yet. A later wave may release its posts
-again. The audit trail keeps the name of the person that withdrew it, the moment and the reason.
+For a wave that was released by mistake. Where no receiver can have it, all its posts are free: a later wave may release
+them again. Where it was handed off, where the receiver has said a word about it, or with the param `loaded`, it is
+withdrawn after the load. Then a post is free when the receiver confirms that it was cancelled or rejected, at once or
+by a later receipt (`make back-out` writes what must return). The audit trail keeps the name of the person that withdrew
+it, the moment and the reason.
 
 1. `describe_release` checks whether the batch is released.
 2. `decide` waits for one of the approvers (`WAITLIST_APPROVERS`), who must write a reason. The same step carries out
-   the answer: it removes the batch from the view and frees its posts, in one transaction, or records that it is kept.
+   the answer: it removes the batch from the view and frees the posts that no receiver has, in one transaction, or
+   records that it is kept.
 3. `withdraw` confirms from the database that the batch is withdrawn.
 4. `take_back_hand_off` removes the batch's files from `WAITLIST_HANDOFF_URL`, so that no receiver loads them.
 5. `conclude` ends every run: it fails unless somebody has decided, in any state of the other steps.
@@ -32,7 +36,14 @@ from waitlist_airflow import approval, notify, steps, wiring
     params={
         "batch_id": Param(
             type="string", minLength=1, title="Körning", description_md="Batch-id för den överförda körningen."
-        )
+        ),
+        "loaded": Param(
+            default=False,
+            type="boolean",
+            title="Inläst",
+            description_md="Millennium har läst in körningen. Har den lämnats över som filer räknas den alltid som "
+            "inläst.",
+        ),
     },
     tags=["waitlist", "migration"],
     on_failure_callback=notify.RunFailed(),

@@ -158,7 +158,9 @@ class Settings(BaseSettings):
     keep_days: int = Field(30, ge=1, le=MOST_DAYS_KEPT)
     """Days for which a dry run's snapshot, rows and work lists are kept."""
     keep_migration_days: int = Field(365, ge=1, le=MOST_DAYS_KEPT)
-    """The same for a migration, released or not; never shorter than for a dry run."""
+    """The same for a migration that was not released; never shorter than for a dry run."""
+    keep_released_days: int = Field(90, ge=1, le=MOST_DAYS_KEPT)
+    """The same for a released wave, from its release on; it is kept until its receipts are complete besides."""
     keep_log_days: int = Field(LEAST_LOG_DAYS, ge=LEAST_LOG_DAYS, le=MOST_DAYS_KEPT)
     """Days for which an entry of the access log is kept, whatever becomes of its batch."""
     page_seconds: int = Field(60, ge=5, le=3600)

@@ -202,13 +202,14 @@ class Withdrawal(_HumanStep):
 
     def question(self) -> "Question | None":
         """Return the question; None where the release is already withdrawn."""
-        return runs.pipeline().withdrawal_question(runs.named_batch())
+        return runs.pipeline().withdrawal_question(runs.named_batch(), loaded=runs.is_loaded())
 
     def take(self, answer: Answer, asked: int | None) -> Record:
         """Withdraw the release, or record that it is kept."""
         pipeline, batch_id = runs.pipeline(), runs.named_batch()
         if answer.option == WITHDRAW:
-            return pipeline.withdraw(batch_id, answer.person, answer.reason, asked=asked, now=_now())
+            loaded = runs.is_loaded()
+            return pipeline.withdraw(batch_id, answer.person, answer.reason, asked=asked, now=_now(), loaded=loaded)
         if answer.option == KEEP:
             run_id = get_current_context()["dag_run"].run_id
             return pipeline.keep(batch_id, answer.person, answer.reason, asked_by=run_id, now=_now())

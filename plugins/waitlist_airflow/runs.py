@@ -70,6 +70,11 @@ def named_batch(context: Mapping[str, Any] | None = None) -> str:
     return str((context or get_current_context())["params"]["batch_id"])
 
 
+def is_loaded(context: Mapping[str, Any] | None = None) -> bool:
+    """Return whether the run was triggered with the word that a receiver has loaded the batch."""
+    return bool((context or get_current_context())["params"].get("loaded"))
+
+
 def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
     """Return the tasks that have failed for good in the run, a mapped task with its number.
 

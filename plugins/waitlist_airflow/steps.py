@@ -195,7 +195,7 @@ def verify_releases() -> Record:
 @guarded
 def describe_release() -> None:
     """Check that there is a release to withdraw, and that the settings name an approver."""
-    runs.pipeline().withdrawal_question(runs.named_batch())
+    runs.pipeline().withdrawal_question(runs.named_batch(), loaded=runs.is_loaded())
 
 
 @task(task_display_name=STEP_LABELS["withdraw"])
@@ -204,7 +204,7 @@ def withdraw() -> Record:
     """Confirm from the database that the batch was withdrawn; skip where it was kept."""
     if not _decided_withdrawal():
         raise AirflowSkipException("the batch stays released")
-    return {"decided": "withdrawn"}
+    return {"decided": runs.pipeline().store.batch(runs.named_batch()).state.value}
 
 
 @task(task_display_name=STEP_LABELS["take_back_hand_off"])

@@ -17,5 +17,5 @@ SELECT
         WHERE r.batch_id = batch.batch_id
     ) AS shown
 FROM millennium_staging.batch AS batch
-WHERE batch.state IN ('released', 'withdrawn', 'awaiting_approval', 'rejected')
+WHERE batch.state IN ('released', 'withdrawn', 'withdrawn_after_load', 'awaiting_approval', 'rejected')
 ORDER BY coalesce(batch.released_at, batch.started_at) DESC, batch.batch_id ASC;

@@ -1,5 +1,5 @@
 -- The view that RevenueCycle's load reads: the booking requests of released batches, nothing else.
--- Created by migration 0001; to change the view, add a file and a migration.
+-- Created by migration 0001; migration 0017 replaced it.
 CREATE VIEW millennium_staging.bokningsbegaran_released AS
 SELECT
     request.batch_id,

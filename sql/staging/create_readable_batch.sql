@@ -1,5 +1,5 @@
 -- The batches that readers see (dashboard, work lists, trend): verified, or in a later state.
--- Created by migration 0001; to change the view, add a file and a migration.
+-- Created by migration 0001; migration 0017 replaced it.
 CREATE VIEW millennium_staging.readable_batch AS
 SELECT
     batch_id,

@@ -1,5 +1,6 @@
--- Posts of a batch that the released view also shows in another batch. Each post is looked up by its full key in every
--- other released batch: with a lookup in the view by post_id alone, SQLite reads all requests again for each post.
+-- Posts of a batch that another released batch has a booking request for too, and that are not free there. Each post is
+-- looked up by its full key in every other released batch: with a lookup in the view by post_id alone, SQLite reads all
+-- requests again for each post.
 -- Parameters: batch_id
 SELECT shown.post_id
 FROM millennium_staging.bokningsbegaran_released AS shown
@@ -14,5 +15,10 @@ WHERE
             AND other.batch_id <> shown.batch_id
             AND twin.batch_id = other.batch_id
             AND twin.post_id = shown.post_id
+            AND (
+                SELECT count(*)
+                FROM millennium_staging.freed_post AS entry
+                WHERE entry.batch_id = twin.batch_id AND entry.post_id = twin.post_id
+            ) % 2 = 0
     )
 ORDER BY shown.post_id;

@@ -1,4 +1,5 @@
--- Posts of a batch for which the released view and released_post differ, or that only one of the two has.
+-- Posts of a batch for which the released view and released_post differ, that only one of the two has, or that neither
+-- has although they have not been freed.
 -- Parameters: batch_id
 SELECT shown.post_id
 FROM millennium_staging.bokningsbegaran_released AS shown
@@ -19,4 +20,19 @@ WHERE
         FROM millennium_staging.bokningsbegaran_released AS shown
         WHERE shown.batch_id = post.batch_id AND shown.post_id = post.post_id AND shown.row_hash = post.row_hash
     )
+UNION
+SELECT request.post_id
+FROM millennium_staging.bokningsbegaran AS request
+WHERE
+    request.batch_id = :batch_id
+    AND NOT EXISTS (
+        SELECT 1
+        FROM millennium_staging.released_post AS post
+        WHERE post.post_id = request.post_id AND post.batch_id = request.batch_id
+    )
+    AND (
+        SELECT count(*)
+        FROM millennium_staging.freed_post AS entry
+        WHERE entry.batch_id = request.batch_id AND entry.post_id = request.post_id
+    ) % 2 = 0
 ORDER BY post_id;

@@ -27,9 +27,11 @@ TO waitlist_loader;
 GRANT INSERT ON
 millennium_staging.batch_event,
 millennium_staging.followed_post,
+millennium_staging.freed_post,
 millennium_staging.hand_off,
 millennium_staging.post_outcome,
-millennium_staging.receipt
+millennium_staging.receipt,
+millennium_staging.settlement
 TO waitlist_loader;
 GRANT DELETE ON millennium_staging.receipt_inbox TO waitlist_loader;
 GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;

@@ -40,6 +40,7 @@ def pipeline(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     monkeypatch.setattr(runs, "pipeline", lambda: stand_in)
     monkeypatch.setattr(runs, "opened", lambda _: (stand_in, "run"))
     monkeypatch.setattr(runs, "named_batch", lambda: "batch")
+    monkeypatch.setattr(runs, "is_loaded", lambda: False)
     monkeypatch.setattr(approval, "get_current_context", lambda: {"dag_run": SimpleNamespace(run_id=RUN_ID)})
     monkeypatch.setattr(approval.time, "sleep", lambda _: None)
     return stand_in
@@ -206,10 +207,21 @@ def test_a_withdrawal_is_executed_and_a_release_that_is_kept_is_recorded(
 ) -> None:
     pipeline.withdraw.return_value = pipeline.keep.return_value = {}
     assert resume(decide(approval), answer("Återta")) == {}
-    pipeline.withdraw.assert_called_once_with("batch", "lead", REASON, asked=QUESTION.entry, now=mock.ANY)
+    pipeline.withdraw.assert_called_once_with("batch", "lead", REASON, asked=QUESTION.entry, now=mock.ANY, loaded=False)
     pipeline.keep.assert_not_called()
     assert resume(decide(approval), answer("Behåll")) == {}
     pipeline.keep.assert_called_once_with("batch", "lead", REASON, asked_by=RUN_ID, now=mock.ANY)
+
+
+def test_the_word_that_a_receiver_has_loaded_it_comes_from_the_run_and_goes_on(
+    approval: ModuleType, pipeline: mock.Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approval.runs, "is_loaded", lambda: True)
+    decide(approval).question()
+    pipeline.withdrawal_question.assert_called_once_with("batch", loaded=True)
+    pipeline.withdraw.return_value = {}
+    resume(decide(approval), answer("Återta"))
+    assert pipeline.withdraw.call_args.kwargs["loaded"] is True
 
 
 NO_ANSWERS = {

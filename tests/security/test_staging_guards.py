@@ -29,7 +29,7 @@ from waitlist.judge.persons import ANSWERS
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.release import decisions as release
 from waitlist.release import gates
-from waitlist.release.receipts import inbox, words
+from waitlist.release.receipts import inbox, settling, words
 from waitlist.release.receipts import store as receipts
 from waitlist.release.receipts.rows import Receipt
 from waitlist.settings import LEAST_LOG_DAYS
@@ -66,13 +66,15 @@ TRAILS = (
     schema.log_verdict,
     schema.hand_off,
     schema.receipt,
+    schema.settlement,
+    schema.freed_post,
     schema.followed_post,
     schema.post_outcome,
 )
 OF_THE_LOG = (schema.access_log, schema.log_verdict)
-GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason)
-FOLLOWS = (schema.post_answer, schema.receipt_inbox, schema.receipt_fault)
-"""What receipts amount to follows from them, and the inbox is emptied as it is read."""
+GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason, schema.post_answer)
+EMPTIED = (schema.receipt_inbox, schema.receipt_fault)
+"""The inbox is emptied as it is read, and faulty receipts go with age."""
 OF_NO_BATCH = (schema.person_status, schema.person_name, schema.service_rest, schema.service_check)
 """Replaced whenever the person service is asked; what a batch was judged by is in its folder."""
 LOADER, PASSWORD = "waitlist_loader", "loader"
@@ -124,6 +126,18 @@ def fill(store: StagingStore) -> None:
     with store.database.writing() as connection:
         handoffs.record(connection, handed(RELEASED))
         receipts.keep(connection, [rejected(RELEASED)], releases.LATER)
+    add_decisions(store)
+
+
+def add_decisions(store: StagingStore) -> None:
+    """Free a post, which is not free any more after another word, and settle the contradiction."""
+    post = rejected(RELEASED).post_id
+    said = settling.Decided(RELEASED, post, "lead", "Mottagaren har sagt det", releases.LATER)
+    settling.free(store, said)
+    with store.database.writing() as connection:
+        word = words.Word("1" * 64, words.Outcome.BOOKED, releases.LATER + dt.timedelta(1), "m1", dt.date(2025, 3, 3))
+        receipts.keep(connection, [Receipt(RELEASED, post, word, None)], releases.LATER)
+    settling.settle(store, said, counts="1" * 64, heard=2)
 
 
 def look(store: StagingStore, at: dt.datetime, post_id: int) -> None:
@@ -288,7 +302,7 @@ def attacks(dialect: str) -> list[str]:
 
 
 def test_every_table_has_its_guard() -> None:
-    guarded_or_not = {table.name for table in (*GUARDED, *OF_NO_BATCH, *FOLLOWS)}
+    guarded_or_not = {table.name for table in (*GUARDED, *OF_NO_BATCH, *EMPTIED)}
     assert guarded_or_not == {table.name for table in schema.METADATA.sorted_tables}
 
 
@@ -309,6 +323,32 @@ def test_every_change_in_place_is_refused(site: Site, attack_table: Callable[...
             held=sum(why is not None for why in said.values()),
         )
     assert release.verify_released(site.store, RELEASED) == len(releases.migrating(range(1, 25)))
+
+
+def test_no_post_is_freed_and_no_answer_given_beyond_what_the_receiver_has_said(site: Site) -> None:
+    fill(site.store)
+    booked, silent = releases.migrating(range(1, 25))[:2]
+    entry = "batch_id, post_id, entry_no, freed, row_hash, released_at, at, actor"
+    freed = f"INSERT INTO {{}}freed_post ({entry}) SELECT batch_id, post_id, {{no}}, {{freed}}, row_hash, released_at,"
+    freed += f" released_at, 'x' FROM {{}}released_post WHERE batch_id = '{RELEASED}' AND post_id = {{post}}"
+    answer = "batch_id, post_id, answer, at, contradictions, receipt_key, words"
+    told = f"INSERT INTO {{}}post_answer ({answer}) VALUES ('{RELEASED}', {silent}, '{{what}}', '2024-10-02', '', "
+    statements = [
+        *(freed.replace("{no}", str(no)).replace("{freed}", state).replace("{post}", str(post))
+          for post, nos in ((booked, (3, 4)), (silent, (1, 2, 3))) for no in nos for state in ("true", "false")),
+        f"DELETE FROM {{}}released_post WHERE batch_id = '{RELEASED}' AND post_id = {silent}",
+        *(told.replace("{what}", what) + f"{key}, {count})"
+          for what in ("rejected", "cancelled", "contradicted") for count in (0, 1, 2)
+          for key in ("NULL", "'" + "0" * 64 + "'")),
+        f"INSERT INTO {{}}settlement VALUES ('{RELEASED}', {silent}, 1, '{'0' * 64}', '', '2024-10-02', 'x', 'x')",
+        f"DELETE FROM {{}}post_answer WHERE batch_id = '{RELEASED}' AND post_id = {booked}",
+    ]  # fmt: skip
+    before = {table.name: batches.rows(site.store, table) for table in GUARDED}
+    for account in site.accounts:
+        said = {statement: site.tried(account, statement) for statement in statements}
+        assert [statement for statement, why in said.items() if not why] == []
+        assert all("guard: " in (why or "") or "P0W01" in (why or "") for why in said.values()), said
+    assert {table.name: batches.rows(site.store, table) for table in GUARDED} == before
 
 
 def test_a_batch_that_nobody_has_been_asked_about_may_be_changed(site: Site) -> None:

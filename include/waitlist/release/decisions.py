@@ -1,8 +1,8 @@
 """Approval, release, rejection and withdrawal of a verified batch, whose rows RevenueCycle's load then reads.
 
-``verified -> awaiting_approval -> released -> withdrawn``, or ``rejected``. Each step is one transaction
-together with its entry in the audit trail, so a process that is killed has taken the step whole or not at all. When
-the same person repeats a step with the same words, nothing changes, so a rerun can finish an interrupted run.
+``verified -> awaiting_approval -> released -> withdrawn or withdrawn_after_load``, or ``rejected``. Each step is one
+transaction together with its entry in the audit trail, so a process that is killed has taken the step whole or not at
+all. When the same person repeats a step with the same words, nothing changes, so a rerun can finish an interrupted run.
 
 An approval is of rows, not of a batch's name: it is stored with a hash over every post and its ``row_hash``, and the
 release of any other rows is refused. A post is released once: the key of ``released_post`` enforces that in the
@@ -38,7 +38,9 @@ from waitlist.release.proof import (
     read_rows,
     verify_released,
 )
-from waitlist.staging import BatchKind, BatchState, Event, EventName, StagingStore, schema
+from waitlist.release.receipts.holding import count_free, follow_answers, may_be_loaded, wait_for_other_releases
+from waitlist.release.receipts.settling import SHORTEST_REASON, has_reason
+from waitlist.staging import WITHDRAWN, BatchKind, BatchState, Event, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.events import entry, read_events
 
@@ -59,7 +61,7 @@ __all__ = [
 
 _ELSEWHERE: Final = "that another batch has released"
 _NOTHING: Final = "nothing was changed"
-_RELEASE_LOCK: Final = 7_712_024_002
+_WITHDRAWN_AS: Final = {False: BatchState.WITHDRAWN, True: BatchState.WITHDRAWN_AFTER_LOAD}
 
 
 def request_approval(
@@ -138,7 +140,7 @@ def release(
         if failed:
             names = ", ".join(result.gate.value for result in failed)
             approval.require_reason(f"gates have failed ({names}), and to release it all the same")
-        _wait_for_other_releases(connection)
+        wait_for_other_releases(connection)
         wanted = approved(connection, batch_id)
         found = _sound(store, batch_id, wanted.columns)
         _require_approved(batch_id, found, wanted)
@@ -180,12 +182,20 @@ def reject(store: StagingStore, batch_id: str, actor: str, reason: str | None, n
 
 
 def withdraw(
-    store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked: int | None = None
+    store: StagingStore,
+    batch_id: str,
+    actor: str,
+    reason: str | None,
+    now: datetime,
+    *,
+    asked: int | None = None,
+    loaded: bool = False,
 ) -> int:
-    """Withdraw a released batch, before RevenueCycle has loaded it; a repetition changes nothing.
+    """Withdraw a released batch; a repetition changes nothing.
 
-    The view no longer shows its posts, and later batches may release them. The audit trail keeps their number and
-    their hash.
+    The view no longer shows its posts. Where no receiver can have them, all are free: later batches may release them.
+    Where a receiver may have them (``holding.may_be_loaded``), the batch is withdrawn after the load, and only those
+    are free that the receiver confirms not to have, now or later. The audit trail keeps their number and their hash.
 
     Args:
         store: the staging database.
@@ -194,6 +204,7 @@ def withdraw(
         reason: that person's reason, in their words; required.
         now: the moment, aware.
         asked: the number of the audit trail's entry for the release that the person read about; None for the last.
+        loaded: whether a receiver has loaded it, as far as the person that asks knows.
 
     Returns:
         the number of posts that may be released again.
@@ -202,19 +213,26 @@ def withdraw(
         RefusedError: the batch is unknown or not released. Nothing has changed then.
         ReasonError: no reason is written; nothing has changed.
     """
-    withdrawal = _Decision(batch_id, BatchState.WITHDRAWN, actor, reason, now)
     with store.holding("withdrawing batch", batch_id) as (connection, state):
+        after_load = loaded or may_be_loaded(connection, batch_id)
+        leads_to = state if state in WITHDRAWN else _WITHDRAWN_AS[after_load]
+        withdrawal = _Decision(batch_id, leads_to, actor, reason, now)
         before = withdrawal.taken_before(connection, state)
         if before is not None:
-            return int(before.details["posts"])
+            return int(before.details["posts"]) if state is BatchState.WITHDRAWN else count_free(connection, batch_id)
         withdrawal.require(connection, state, {BatchState.RELEASED}, "withdrawn")
         _require_asked(connection, batch_id, EventName.RELEASED, asked)
         withdrawal.require_reason("to withdraw it")
-        released, posts = schema.released_post, _released(connection, batch_id)
-        withdrawal.take(connection, {"posts": posts, "rows_hash": approved(connection, batch_id).rows.rows_hash})
-        # The database allows this for a withdrawn batch only.
-        connection.execute(released.delete().where(released.c.batch_id == batch_id))
-    return posts
+        released, rows = schema.released_post, approved(connection, batch_id).rows
+        if leads_to is BatchState.WITHDRAWN:
+            posts = _released(connection, batch_id)
+            withdrawal.take(connection, {"posts": posts, "rows_hash": rows.rows_hash})
+            # The database allows this for a withdrawn batch only.
+            connection.execute(released.delete().where(released.c.batch_id == batch_id))
+            return posts
+        withdrawal.take(connection, _summary(rows))
+        follow_answers(connection, batch_id, leads_to, now)
+        return count_free(connection, batch_id)
 
 
 def keep(store: StagingStore, batch_id: str, actor: str, reason: str | None, now: datetime, *, asked_by: str) -> None:
@@ -252,11 +270,6 @@ def last_entry(store: StagingStore, batch_id: str, event: EventName) -> int:
     """
     with refusals_named(f"audit trail of batch {batch_id}"), store.database.connected() as connection:
         return _last(connection, batch_id, event).event_no
-
-
-def has_reason(reason: str | None) -> bool:
-    """Tell whether a text is long enough to be a written reason."""
-    return len("".join((reason or "").split())) >= SHORTEST_REASON
 
 
 class _Decision:
@@ -332,17 +345,6 @@ def _released(connection: sa.Connection, batch_id: str) -> int:
     return int(connection.scalar(count) or 0)
 
 
-def _wait_for_other_releases(connection: sa.Connection) -> None:
-    # SQLite's transaction has locked the file already.
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_RELEASE_LOCK)))
-    elif connection.dialect.name == "mssql":
-        connection.exec_driver_sql(
-            "EXEC sp_getapplock @Resource = 'waitlist releases', @LockMode = 'Exclusive',"
-            " @LockOwner = 'Transaction', @LockTimeout = -1"
-        )
-
-
 def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:
     measured = [result.gate for result in gates]
     if measured != [gate for gate in Gate if gate not in OPTIONAL | BY_SETTING or gate in measured]:
@@ -409,7 +411,3 @@ def _summary(rows: Rows) -> dict[str, Any]:
 
 def _failed(gates: Iterable[GateResult]) -> list[GateResult]:
     return [result for result in gates if not result.passed]
-
-
-SHORTEST_REASON: Final = 10
-"""The fewest characters of a written reason, white space not counted."""

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from waitlist.exceptions import ReconciliationError, RefusedError
 from waitlist.release.gates import GateResult, read_gates
+from waitlist.release.receipts.holding import count_free, free_posts
 from waitlist.staging import Batch, BatchState, Event, EventName, StagingStore, schema
 from waitlist.staging.database import Database, Read, refusals_named
 from waitlist.staging.digest import ContentDigest
@@ -80,8 +81,8 @@ def approved(connection: sa.Connection, batch_id: str) -> Approved:
     return Approved(rows, details.get("contents", {}), details.get("columns", {}))
 
 
-def read_rows(read: Read, source: sa.Table, batch_id: str) -> Rows:
-    """Return a batch's booking requests, from their table or from the released view."""
+def read_rows(read: Read, source: sa.FromClause, batch_id: str) -> Rows:
+    """Return a batch's booking requests, from their table or from what a query shows."""
     digest, posts = hashlib.sha256(), 0
     query = sa.select(source.c.post_id, source.c.row_hash).where(source.c.batch_id == batch_id)
     for table in read(query.order_by(source.c.post_id), _HASHED_KEY):
@@ -146,10 +147,21 @@ def find_posts(store: StagingStore, connection: sa.Connection, what: str, batch_
     return [int(post) for post in connection.scalars(statement)]
 
 
-def verify_released(store: StagingStore, batch_id: str) -> int:
-    """Prove that the view shows exactly what was approved, and no post twice; return the number of posts.
+def shown_or_free(batch_id: str) -> sa.FromClause:
+    """Return the booking requests of a released batch that the view shows, and those whose posts have been freed."""
+    columns = ("batch_id", "post_id", "row_hash")
+    view, request, freed = schema.bokningsbegaran_released.c, schema.bokningsbegaran, free_posts(batch_id).subquery()
+    shown = sa.select(*(view[name] for name in columns)).where(view.batch_id == batch_id)
+    same = sa.and_(request.c.post_id == freed.c.post_id, request.c.row_hash == freed.c.row_hash)
+    free = sa.select(*(request.c[name] for name in columns)).join_from(request, freed, same)
+    return shown.union_all(free.where(request.c.batch_id == batch_id)).subquery()
 
-    Everything else that the approver was shown, the batch and its audit trail must be unchanged too.
+
+def verify_released(store: StagingStore, batch_id: str) -> int:
+    """Prove that the view shows exactly what was approved, and no post twice; return the number of posts in it.
+
+    A post that a lead has freed is not in the view; the proof adds it to what the view shows. Everything else that the
+    approver was shown, the batch and its audit trail must be unchanged too.
 
     Raises:
         ReconciliationError: with every check that failed, with counts and post ids.
@@ -168,9 +180,10 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
         unlike = find_posts(store, connection, "shown_unlike_released", batch_id)
         twice = find_posts(store, connection, "shown_twice", batch_id)
         gates = gates_digest(read_gates(connection, batch_id))
+        free = count_free(connection, batch_id)
         with store.database.reading() as read:
             changed = changed_requests(store, read, batch_id)
-            shown = read_rows(read, schema.bokningsbegaran_released, batch_id)
+            shown = read_rows(read, shown_or_free(batch_id), batch_id)
             contents = {**read_contents(store.database, read, batch_id, wanted.columns), GATES: gates}
     checks = {
         "posts that differ between the view and released_post": unlike,
@@ -184,7 +197,7 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
     faults += _trail_faults(batch, trail)
     if faults:
         raise ReconciliationError("\n  ".join([f"batch {batch_id}: the view is not what was approved:", *faults]))
-    return shown.posts
+    return shown.posts - free
 
 
 def provable(store: StagingStore) -> list[str]:

@@ -74,17 +74,24 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
     return "\n".join(parts) + "\n"
 
 
-def withdrawal(batch: Batch) -> str:
+def withdrawal(batch: Batch, *, after_load: bool = False) -> str:
     """Return a description of what would be withdrawn, as Swedish Markdown.
 
     Args:
         batch: a batch that is released.
+        after_load: whether a receiver may have its posts.
     """
     wave = f"våg {_escaped(batch.wave)}, " if batch.wave else ""
+    consequence = (
+        "Millennium har eller kan ha läst in den. Den återtas **efter inläsning**: en post blir fri först när "
+        "mottagaren har bekräftat att den är avbokad eller avvisad. Bokade och obesvarade poster förblir överförda."
+        if after_load
+        else "Återta den bara om RevenueCycle inte har läst in den: annars ska frågan ställas med *Inläst*. Posterna "
+        "blir fria för en senare körning."
+    )
     return (
         f"Körning `{batch.batch_id}`, {wave}per {batch.as_of}: **{number(batch.posts_staged or 0)} poster** överfördes "
-        f"{moment(batch.released_at)}.\n\nÅterta den bara om RevenueCycle inte har läst in den. "
-        "Posterna blir fria för en senare körning.\n"
+        f"{moment(batch.released_at)}.\n\n{consequence}\n"
     )
 
 

@@ -40,6 +40,7 @@ _DECIDED: Final[Mapping[BatchState, str]] = MappingProxyType(
         BatchState.RELEASED: "en våg är överförd till Millennium",
         BatchState.REJECTED: "överföringen är avslagen",
         BatchState.WITHDRAWN: "överföringen är återtagen",
+        BatchState.WITHDRAWN_AFTER_LOAD: "överföringen är återtagen efter inläsning",
     }
 )
 
@@ -116,6 +117,8 @@ def state_sentence(batch: Batch | None) -> str:
     return {
         BatchState.RELEASED: f"Överfört till Millennium: {posts}, {what}.",
         BatchState.WITHDRAWN: f"Överföringen är återtagen: {posts}, {what}.",
+        BatchState.WITHDRAWN_AFTER_LOAD: f"Överföringen är återtagen efter inläsning: {posts}, {what}. Posterna finns "
+        "kvar hos mottagaren tills den har bekräftat att de är avbokade eller avvisade.",
         BatchState.REJECTED: f"Avslaget: {what}. Inget är överfört.",
         BatchState.AWAITING_APPROVAL: f"Inget är överfört: {what} väntar på beslut.",
         BatchState.VERIFIED: f"Siffrorna gäller ({what}). Inget är överfört.",
@@ -247,15 +250,21 @@ def answer_without_reason(message: str) -> str:
     )
 
 
-def withdrawal_waits(batch: Batch) -> str:
+def withdrawal_waits(batch: Batch, *, after_load: bool = False) -> str:
     """Return the text of the message about a released batch that somebody wants to withdraw.
 
     Args:
         batch: a batch that is released.
+        after_load: whether a receiver may have its posts.
     """
+    loaded = (
+        "Millennium har eller kan ha läst in posterna: de blir fria först när mottagaren har bekräftat det."
+        if after_load
+        else "RevenueCycle får inte ha läst in posterna."
+    )
     return (
         f"Det gäller {number(batch.posts_staged or 0)} poster i våg {batch.wave}, per {batch.as_of}. "
-        "Ett återtagande kräver en skriftlig motivering, och att RevenueCycle inte har läst in posterna."
+        f"Ett återtagande kräver en skriftlig motivering. {loaded}"
     )
 
 

@@ -8,8 +8,10 @@ from waitlist.staging.events import PIPELINE, Event
 from waitlist.staging.loading import AssessedChunk, StagedPartition
 from waitlist.staging.states import (
     DECIDED,
+    FOLLOWED,
     IMMUTABLE,
     READABLE,
+    WITHDRAWN,
     Batch,
     BatchFile,
     BatchKind,
@@ -21,9 +23,11 @@ from waitlist.staging.store import StagingStore
 
 __all__ = [
     "DECIDED",
+    "FOLLOWED",
     "IMMUTABLE",
     "PIPELINE",
     "READABLE",
+    "WITHDRAWN",
     "AssessedChunk",
     "Batch",
     "BatchFile",

@@ -35,6 +35,10 @@ class Action(StrEnum):
     """Downloaded a unit's work list."""
     WORK_LIST_FILE = "work_list_file"
     """Wrote a unit's work list to a file, from a terminal."""
+    BACK_OUT = "back_out"
+    """Downloaded what must return of a batch that was withdrawn after its load."""
+    BACK_OUT_FILE = "back_out_file"
+    """The same to a file, from a terminal."""
     HAND_OFF = "hand_off"
     """Wrote a released batch for its receiver: the pipeline, for the approver."""
 

@@ -10,7 +10,7 @@ have that number. So the second writer gets the rows of the first instead (``Ove
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -32,6 +32,9 @@ BY_PEOPLE: Final = (
 """The outcomes that a unit's staff give a post."""
 LONGEST_WORD: Final = 200
 """The most letters of a word about an outcome."""
+
+# SQL Server takes 2,100 values in a statement.
+_AT_ONCE: Final = 1_000
 
 _PERSONAL_NUMBER: Final = re.compile(
     r"(?<!\d)(?:\d{2})?\d{6}(?:[\s\u2010-\u2013+-]?\d{4}|[\u2010-\u2013+-]?(?=\w*\d)[\dA-Za-z]{4})(?!\d)"
@@ -119,7 +122,12 @@ def word_fault(outcome: PostOutcome, word: str | None) -> WordFault | None:
         return WordFault.MISSING if outcome is PostOutcome.NOT_NEEDED else None
     if len(word) > LONGEST_WORD:
         return WordFault.LONG
-    return WordFault.HAS_NUMBER if _PERSONAL_NUMBER.search(word) else None
+    return WordFault.HAS_NUMBER if has_personal_number(word) else None
+
+
+def has_personal_number(text: str) -> bool:
+    """Tell whether a text has what looks like a personal number."""
+    return _PERSONAL_NUMBER.search(text) is not None
 
 
 def read_of_unit(connection: sa.Connection, unit: str) -> dict[int, tuple[Entry, ...]]:
@@ -129,6 +137,18 @@ def read_of_unit(connection: sa.Connection, unit: str) -> dict[int, tuple[Entry,
     found: dict[int, list[Entry]] = {}
     for row in connection.execute(query).mappings():
         found.setdefault(row["post_id"], []).append(_entry(row))
+    return {post_id: tuple(entries) for post_id, entries in found.items()}
+
+
+def read_of_posts(connection: sa.Connection, post_ids: Sequence[int]) -> dict[int, tuple[Entry, ...]]:
+    """Return the rows of some posts, in the name of any unit, the earliest first; posts without rows are left out."""
+    table = schema.post_outcome
+    found: dict[int, list[Entry]] = {}
+    for first in range(0, len(post_ids), _AT_ONCE):
+        some = table.c.post_id.in_(post_ids[first : first + _AT_ONCE])
+        query = sa.select(table).where(some).order_by(table.c.post_id, table.c.entry_no)
+        for row in connection.execute(query).mappings():
+            found.setdefault(row["post_id"], []).append(_entry(row))
     return {post_id: tuple(entries) for post_id, entries in found.items()}
 
 

@@ -1,13 +1,16 @@
 """Retention: removing personal data (snapshots, work lists and rows of posts) of old batches.
 
-A dry run keeps its rows for some weeks. A migration, released or not, has its own, longer period. Counts remain: the
-batch, its units, its expectations, its gates and its audit trail, and also ``released_post``, which prevents that a
-post is released twice. The latest verified dry run of PMO keeps everything, however old it is, and so does the latest
-one over every unit, which pages and messages show. A batch that awaits approval is kept until it is decided.
+A dry run keeps its rows for some weeks, and a migration that was not released, or that no receiver had loaded when it
+was withdrawn, for a longer time. A migration that a receiver may have keeps its rows until its receipts are complete,
+however long that takes, and for a period after its release in any case. Counts remain: the batch, its units, its
+expectations, its gates and its audit trail. So do ``released_post``, which prevents that a post is released twice, the
+receiver's words, and what follow-up needs (``followed_post``). The latest verified dry run of PMO keeps everything,
+however old it is, and so does the latest one over every unit, which pages and messages show. A batch that awaits
+approval is kept until it is decided.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +19,7 @@ import sqlalchemy as sa
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
-from waitlist.staging import Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging import FOLLOWED, Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, verified_dry_runs
 from waitlist.staging.events import entry
@@ -40,11 +43,20 @@ class Periods:
 
     dry_run: int
     migration: int
-    """Used only if it is longer than ``dry_run``."""
+    """Of a migration that no receiver has; used only if it is longer than ``dry_run``."""
+    released: int
+    """Of a migration that a receiver may have; its receipts must be complete besides."""
 
-    def of(self, kind: BatchKind) -> int:
-        """Return the days of a kind of batch."""
-        return self.dry_run if kind is BatchKind.DRY_RUN else max(self.dry_run, self.migration)
+    def of(self, batch: Batch) -> int:
+        """Return the days of a batch."""
+        if batch.kind is BatchKind.DRY_RUN:
+            return self.dry_run
+        return self.released if batch.state in FOLLOWED else self.of_a_migration
+
+    @property
+    def of_a_migration(self) -> int:
+        """The days of a migration that no receiver has."""
+        return max(self.dry_run, self.migration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +82,18 @@ class Holdings:
         return any(self.rows.values()) or any(self.files.values())
 
 
-def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Batch]:
-    """Return the batches whose period has ended, the oldest first.
+def expired(
+    batches: Sequence[Batch], on: dt.date, periods: Periods, is_complete: Callable[[Batch], bool]
+) -> list[Batch]:
+    """Return the batches whose rows may go, the oldest first.
 
     Args:
         batches: all batches.
         on: the day on which ages are counted.
-        periods: how long each kind is kept. The age of a released batch is counted from its release, the age of any
-            other batch from its last event.
+        periods: how long each kind is kept. The age of a batch that a receiver may have is counted from its release,
+            the age of any other batch from its last event.
+        is_complete: tells whether the receipts of a batch that a receiver may have are complete; asked only about one
+            whose period has ended.
     """
     runs = verified_dry_runs(batches)
     latest = [*runs[-1:], latest_for_everybody(runs)]
@@ -87,7 +103,8 @@ def expired(batches: Sequence[Batch], on: dt.date, periods: Periods) -> list[Bat
         for batch in batches
         if batch.batch_id not in kept
         and batch.state is not BatchState.AWAITING_APPROVAL
-        and (on - _touched(batch)).days > periods.of(batch.kind)
+        and (on - _touched(batch)).days > periods.of(batch)
+        and (batch.state not in FOLLOWED or is_complete(batch))
     ]
     return sorted(aged, key=lambda batch: (_touched(batch), batch.batch_id))
 
@@ -153,7 +170,7 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
 
 def _touched(batch: Batch) -> dt.date:
     """Return the day, in UTC, that a batch's age is counted from."""
-    if batch.state is BatchState.RELEASED and batch.released_at is not None:
+    if batch.state in FOLLOWED and batch.released_at is not None:
         return batch.released_at.date()
     moments = (batch.started_at, batch.finished_at, batch.approved_at, batch.released_at)
     return max(moment for moment in moments if moment is not None).date()

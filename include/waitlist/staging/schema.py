@@ -168,7 +168,7 @@ batch: Final = Table(
 )
 
 # The batches that may no longer be changed: on SQLite the guards read this index for each row.
-_FROZEN: Final = text("state IN ('awaiting_approval', 'released', 'withdrawn', 'rejected')")
+_FROZEN: Final = text("state IN ('awaiting_approval', 'released', 'withdrawn', 'withdrawn_after_load', 'rejected')")
 Index("batch_frozen", batch.c.batch_id, sqlite_where=_FROZEN, postgresql_where=_FROZEN, mssql_where=_FROZEN)
 
 batch_partition: Final = Table(
@@ -399,8 +399,8 @@ receipt_reason: Final = Table(
     Column("reason", Unicode, nullable=False),
 )
 
-# What the receipts of a post amount to (``release.receipts.words``); follows from ``receipt`` and is replaced with it.
-# A post without a row is unanswered.
+# What the receipts and the settlements of a post amount to (``release.receipts.words``): replaced when one comes. A
+# post without a row is unanswered.
 post_answer: Final = Table(
     "post_answer",
     METADATA,
@@ -412,7 +412,43 @@ post_answer: Final = Table(
     Column("contradictions", Unicode, nullable=False),
     # Of the last word; null where words contradict each other.
     Column("receipt_key", Unicode(64)),
+    # How many receipts and settlements it was made from: the guards compare it with how many there are.
+    Column("words", Integer, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
+)
+
+# Append-only: which word of the receiver counts where its words about a post contradict each other, as a lead says.
+settlement: Final = Table(
+    "settlement",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    # 1, 2, ... for each post of a batch.
+    Column("entry_no", Integer, primary_key=True, autoincrement=False),
+    # The word that counts.
+    Column("receipt_key", Unicode(64), nullable=False),
+    # The keys of all words that there were, separated by ", ": a word that comes later may contradict again.
+    Column("heard", Unicode, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Unicode, nullable=False),
+    Column("reason", Unicode, nullable=False),
+)
+
+# Append-only: released posts that became free, and those that are not free any more; what their row in
+# ``released_post`` was. The first entry of a post frees it, the second gives it back its row, and so on.
+freed_post: Final = Table(
+    "freed_post",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    Column("entry_no", Integer, primary_key=True, autoincrement=False),
+    Column("freed", Boolean, nullable=False),
+    Column("row_hash", Unicode(64), nullable=False),
+    Column("released_at", UtcDateTime, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    # A lead, or the pipeline.
+    Column("actor", Unicode, nullable=False),
+    Column("reason", Unicode),
 )
 
 _NUMBERED: Final = BigInteger().with_variant(Integer(), "sqlite")

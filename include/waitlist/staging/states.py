@@ -1,6 +1,7 @@
 """The states of a batch, and the changes between them.
 
-``open -> staged -> verified -> (awaiting_approval -> released -> withdrawn | rejected)``, or ``failed``.
+``open -> staged -> verified -> (awaiting_approval -> released -> withdrawn | withdrawn_after_load) | rejected``, or
+``failed``. A release that a receiver may have loaded is withdrawn after the load.
 Readers see a batch from ``verified`` on. From ``awaiting_approval`` on its rows may not be changed.
 """
 
@@ -33,7 +34,10 @@ class BatchState(StrEnum):
     RELEASED = "released"
     """RevenueCycle's load reads it."""
     WITHDRAWN = "withdrawn"
-    """It was released, and the release was withdrawn."""
+    """It was released, and the release was withdrawn before a receiver had loaded it: its posts are free."""
+    WITHDRAWN_AFTER_LOAD = "withdrawn_after_load"
+    """It was released and may have been loaded, and the release was withdrawn: a post is free when the receiver has
+    confirmed that it is not there."""
     REJECTED = "rejected"
     """An approver rejected it."""
     FAILED = "failed"
@@ -53,8 +57,13 @@ class EventName(StrEnum):
     RELEASED = "released"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
+    WITHDRAWN_AFTER_LOAD = "withdrawn_after_load"
     KEPT = "kept"
     """An approver answered a request for withdrawal, and kept the batch released."""
+    FREED = "freed"
+    """Posts of it are free: later runs judge them again, and may release them."""
+    HELD_AGAIN = "held_again"
+    """Posts that were free are not any more: the receiver has said something else since."""
     PURGED = "purged"
     """Retention removed its rows and files; the counts remain."""
 
@@ -80,9 +89,21 @@ class PostOutcome(StrEnum):
 
 
 IMMUTABLE: Final = frozenset(
-    {BatchState.AWAITING_APPROVAL, BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.REJECTED}
+    {
+        BatchState.AWAITING_APPROVAL,
+        BatchState.RELEASED,
+        BatchState.WITHDRAWN,
+        BatchState.WITHDRAWN_AFTER_LOAD,
+        BatchState.REJECTED,
+    }
 )
 """States in which no row of a batch may be changed."""
+
+WITHDRAWN: Final = frozenset({BatchState.WITHDRAWN, BatchState.WITHDRAWN_AFTER_LOAD})
+"""States of a release that was withdrawn."""
+
+FOLLOWED: Final = frozenset({BatchState.RELEASED, BatchState.WITHDRAWN_AFTER_LOAD})
+"""States in which a receiver may have posts of a batch, so that its words about them count."""
 
 DECIDED: Final = IMMUTABLE - {BatchState.AWAITING_APPROVAL}
 """States that follow from an approver's decision."""

@@ -10,7 +10,7 @@ from waitlist.exceptions import SettingsError
 from waitlist.release.receipts import account, inbox
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
-from waitlist.staging import Batch, BatchKind, BatchState, access_log, persons, retention
+from waitlist.staging import Batch, BatchState, access_log, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
@@ -55,7 +55,9 @@ class Upkeep(Steps):
         on = min(on, day_in_stockholm(now))
         self.store.migrate()
         settings = self._settings
-        periods = retention.Periods(keep_days or settings.keep_days, settings.keep_migration_days)
+        periods = retention.Periods(
+            keep_days or settings.keep_days, settings.keep_migration_days, settings.keep_released_days
+        )
         work_lists = None if settings.worklists_dir is None else UPath(settings.worklists_dir)
         places = retention.Places(self._snapshots, work_lists, self._hand_offs)
         verb = "would remove" if only_tell else "removed"
@@ -64,11 +66,8 @@ class Upkeep(Steps):
         for batch in batches:
             if batch.state is BatchState.AWAITING_APPROVAL:
                 log.info("batch %s awaits its approval: kept until it is decided", batch.batch_id)
-        for batch in retention.expired(batches, on, periods):
-            if self._awaits_receipts(batch):
-                log.info("batch %s has posts that the receiver has not answered: kept until it has", batch.batch_id)
-                continue
-            reason = f"older than {periods.of(batch.kind)} days on {on}"
+        for batch in retention.expired(batches, on, periods, self._has_complete_receipts):
+            reason = f"older than {periods.of(batch)} days on {on}"
             held = (
                 retention.survey(self.store, batch, places)
                 if only_tell
@@ -85,7 +84,7 @@ class Upkeep(Steps):
                 "receipt_faults",
                 inbox.count_older,
                 inbox.remove_older,
-                midnight - dt.timedelta(periods.of(BatchKind.MIGRATION)),
+                midnight - dt.timedelta(periods.of_a_migration),
             ),
             # In UTC: a day of 23 hours must not make the period shorter.
             (
@@ -102,10 +101,10 @@ class Upkeep(Steps):
         log.info("%s in all: %s", verb, total)
         return total
 
-    def _awaits_receipts(self, batch: Batch) -> bool:
-        """Return whether a released batch has posts without an answer, where a receiver answers at all."""
-        if batch.state is not BatchState.RELEASED:
-            return False
+    def _has_complete_receipts(self, batch: Batch) -> bool:
+        """Return whether the receiver has answered about every post of a batch that it may have."""
         with refusals_named("counting unanswered posts"), self.store.database.connected() as connection:
-            receives = self._receipts is not None or account.in_use(connection)
-            return receives and not account.is_complete(connection, batch.batch_id)
+            complete = account.is_complete(connection, batch)
+        if not complete:
+            log.info("batch %s has posts that the receiver has not answered: kept until it has", batch.batch_id)
+        return complete

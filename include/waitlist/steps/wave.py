@@ -14,6 +14,7 @@ from waitlist.release import gates
 from waitlist.release.handoff import writing as handoff
 from waitlist.release.handoff.content import Content
 from waitlist.release.proof import plain
+from waitlist.release.receipts.holding import may_be_loaded
 from waitlist.release.references import missing_references
 from waitlist.reports import approval
 from waitlist.reports.approval import Question
@@ -25,7 +26,7 @@ from waitlist.reports.notices import (
     withdrawal_waits,
 )
 from waitlist.source.pu import asking
-from waitlist.staging import DECIDED, BatchKind, BatchState, EventName
+from waitlist.staging import DECIDED, WITHDRAWN, BatchKind, BatchState, EventName
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.staging.events import PIPELINE
@@ -199,7 +200,7 @@ class Wave(Steps):
         if self._hand_offs is None:
             return None
         state = self.store.batch(batch_id).state
-        if state is not BatchState.WITHDRAWN:
+        if state not in WITHDRAWN:
             raise RefusedError(f"batch {batch_id} is {plain(state)}: its hand-off stays")
         handoff.remove(self._hand_offs, batch_id)
         return {"taken_back": True}
@@ -223,8 +224,12 @@ class Wave(Steps):
         log.info("%d released batches are what was approved: %d posts", batches, posts)
         return {"batches": batches, "posts": posts}
 
-    def withdrawal_question(self, batch_id: str) -> Question | None:
+    def withdrawal_question(self, batch_id: str, *, loaded: bool = False) -> Question | None:
         """Return the question to the approver about a released batch; None where it is already withdrawn.
+
+        Args:
+            batch_id: the batch.
+            loaded: whether a receiver has loaded it, as far as the person that asks knows.
 
         Raises:
             SettingsError: the settings name no approver.
@@ -232,18 +237,27 @@ class Wave(Steps):
         """
         self._require_approvers()
         batch = self.store.batch(batch_id)
-        if batch.state is BatchState.WITHDRAWN:
+        if batch.state in WITHDRAWN:
             return None
         if batch.state is not BatchState.RELEASED:
             raise RefusedError(f"batch {batch_id} is {plain(batch.state)}: only a released one can be withdrawn")
         entry = release.last_entry(self.store, batch_id, EventName.RELEASED)
-        body, waits = approval.withdrawal(batch), withdrawal_waits(batch)
+        with refusals_named(f"batch {batch_id}"), self.store.database.connected() as connection:
+            after_load = loaded or may_be_loaded(connection, batch_id)
+        body, waits = approval.withdrawal(batch, after_load=after_load), withdrawal_waits(batch, after_load=after_load)
         return Question("Ska körningen återtas från Millennium?", body, waits, entry)
 
     def withdraw(
-        self, batch_id: str, person: str, reason: str | None, *, asked: int | None, now: dt.datetime
+        self,
+        batch_id: str,
+        person: str,
+        reason: str | None,
+        *,
+        asked: int | None,
+        now: dt.datetime,
+        loaded: bool = False,
     ) -> Record:
-        """Withdraw a released batch; its posts may be released again.
+        """Withdraw a released batch; those of its posts that no receiver has may be released again.
 
         Args:
             batch_id: the batch.
@@ -251,14 +265,16 @@ class Wave(Steps):
             reason: that person's reason, in their words.
             asked: the ``Question.entry`` of the question that the person read; None where that was an older one.
             now: the moment, for the audit trail.
+            loaded: whether a receiver has loaded it, as far as the person that asked knows.
 
         Raises:
             RefusedError: with the reason; nothing was withdrawn.
             ReasonError: the answer lacks its reason; nothing was withdrawn.
         """
         self._require_approver(person)
-        posts = release.withdraw(self.store, batch_id, person, reason, now, asked=_entry_read(asked, batch_id, person))
-        return {"decided": BatchState.WITHDRAWN.value, "posts": posts}
+        entry = _entry_read(asked, batch_id, person)
+        posts = release.withdraw(self.store, batch_id, person, reason, now, asked=entry, loaded=loaded)
+        return {"decided": self.store.batch(batch_id).state.value, "posts": posts}
 
     def keep(self, batch_id: str, person: str, reason: str | None, *, asked_by: str, now: dt.datetime) -> Record:
         """Record that somebody was asked to withdraw a release, and decided to keep it.
@@ -277,7 +293,7 @@ class Wave(Steps):
             RefusedError: the batch is unknown, or nobody has decided.
         """
         state = self.store.batch(batch_id).state
-        if state is BatchState.WITHDRAWN:
+        if state in WITHDRAWN:
             return True
         if not release.was_kept(self.store, batch_id, asked_by=asked_by):
             raise RefusedError(

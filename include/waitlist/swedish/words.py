@@ -587,6 +587,8 @@ LOG_ACTIONS: Final[Mapping[str, str]] = {
     "protected": "Visade skyddade personuppgifter",
     "work_list": "Hämtade arbetslista",
     "work_list_file": "Skrev arbetslista till fil",
+    "back_out": "Hämtade vad som ska tillbaka ur Millennium",
+    "back_out_file": "Skrev vad som ska tillbaka ur Millennium till fil",
     "hand_off": "Skrev överföringens filer",
 }
 """What somebody did, in the access log."""
@@ -609,6 +611,43 @@ RISK_EVIDENCE: Final[Mapping[str, str]] = {
     "test": "Körs innan en ny version tas i bruk",
 }
 """What a control of a risk has shown in a batch."""
+
+BACK_OUT_TO_DO: Final[Mapping[str, str]] = {
+    "cancel": "Avboka i Millennium",
+    "by_hand": "Bokad, hantera för hand",
+    "ask": "Obesvarad, fråga mottagaren",
+    "nothing": "Klar, mottagaren har bekräftat",
+}
+"""What must be done with a post of a wave that is withdrawn after its load."""
+BACK_OUT_ANSWERS: Final[Mapping[str, str]] = {
+    "unanswered": "Obesvarad",
+    "contradicted": "Motsägande svar",
+    "accepted": "Mottagen",
+    "booked": "Bokad",
+    "cancelled": "Avbokad",
+    "rejected": "Avvisad",
+}
+"""What the receiver has said of one post."""
+BACK_OUT_GONE: Final = "Finns inte längre i PMO"
+BACK_OUT_COLUMNS: Final[Mapping[str, str]] = {
+    "to_do": "Att göra",
+    "unit": "Enhet",
+    "post_id": "Post-id",
+    "person_id": "Personnummer",
+    "patient": "Patient",
+    "besokstyp": "Besökstyp",
+    "boka_from": "Boka fr.o.m.",
+    "boka_fore": "Boka före",
+    "answer": "Mottagarens svar",
+    "booked_for": "Bokad till",
+    "changed": "Ändrat i PMO sedan dess",
+}
+BACK_OUT_HOW_TO_READ: Final = (
+    "Avboka: begäran ligger kvar i Millenniums arbetslista. Ta bort den där, så bekräftar mottagaren.",
+    "Bokad: patienten har fått en tid. Bestäm för var och en om tiden står kvar eller flyttas till PMO.",
+    "Obesvarad: ingen vet om begäran finns i Millennium. Sök på personnumret innan något görs.",
+    "Klar: mottagaren har avbokat eller avvisat den. Posten bedöms på nytt nästa natt.",
+)
 
 UNKNOWN_UNIT_NAME: Final = "Okänd enhet"
 """The unit's name for posts to which PMO gives no unit, or no valid HSA-id."""

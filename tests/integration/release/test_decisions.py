@@ -300,7 +300,7 @@ def rows_gone(store: StagingStore) -> str:
 
 def post_free(store: StagingStore) -> str:
     batches.execute(store, schema.released_post.delete().where(schema.released_post.c.post_id == CHANGED))
-    return f"posts that differ between the view and released_post: 1: post_id {CHANGED}$"
+    return f"posts that differ between the view and released_post: 1: post_id {CHANGED}\n"
 
 
 def shown_twice(store: StagingStore) -> str:

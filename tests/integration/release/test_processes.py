@@ -37,7 +37,7 @@ def release_at_once(store: StagingStore, folder: Path, *batch_ids: str) -> list[
         for batch_id, files in zip(batch_ids, names, strict=True)
     ]
     with store.database.writing() as connection:
-        release._wait_for_other_releases(connection)
+        release.wait_for_other_releases(connection)
         processes = batches.in_processes(*calls)
         wait_for(lambda: all(started.exists() for started, _ in names))
         time.sleep(0.3)

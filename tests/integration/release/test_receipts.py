@@ -23,7 +23,7 @@ from waitlist.facts.receipt_columns import load_receipt_columns
 from waitlist.release import decisions as release
 from waitlist.release.receipts import account, files, inbox
 from waitlist.release.receipts import store as receipts_store
-from waitlist.release.receipts.words import Answer
+from waitlist.release.receipts.words import Answer, fold
 from waitlist.reports import notices
 from waitlist.reports.pages import batch as batch_page
 from waitlist.settings import Settings
@@ -313,8 +313,8 @@ def test_the_answers_are_those_of_the_receipts_themselves(store: StagingStore, t
     put(tmp_path, "a.csv", rows)
     take(store, tmp_path)
     with store.database.connected() as connection:
-        told = dict(receipts_store.told_of(connection, WAVE, MIGRATING))
-    assert {post: found.answer.value for post, found in told.items()} == answers(store)
+        said_of = receipts_store.words_of(connection, WAVE, MIGRATING)
+    assert {post: fold(words).answer.value for post, words in said_of.items()} == answers(store)
 
 
 def test_open_and_late_posts_are_followed_beyond_the_batchs_rows(store: StagingStore, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def on_the_dashboard(store: StagingStore) -> str:
 def kept_by_retention(store: StagingStore) -> str:
     """The latest run over some units is not compared here."""
     batches_of_all = [batch for batch in read_batches(store) if batch.units is None]
-    gone = {batch.batch_id for batch in expired(batches_of_all, YEARS_LATER, Periods(dry_run=30, migration=30))}
+    gone = {batch.batch_id for batch in expired(batches_of_all, YEARS_LATER, Periods(30, 30, 30), bool)}
     [kept] = {batch.batch_id for batch in batches_of_all} - gone
     return kept
 

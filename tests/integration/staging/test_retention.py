@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pyarrow as pa
@@ -232,11 +233,31 @@ def test_a_released_batch_goes_after_its_time_and_its_posts_stay_released(site: 
     released = [{"post_id": post, "batch_id": "old", "row_hash": "0" * 64, "released_at": BEGUN} for post in posts]
     execute(site.store, schema.released_post.insert().values(released))
     make_migration(site, "released", released_at=BEGUN + dt.timedelta(days=2))
-    assert site.clean(keep_migration_days=38)["batches"] == 0
-    assert site.clean(keep_migration_days=37)["batches"] == 1
+    assert site.clean(keep_released_days=38)["batches"] == 0
+    followed = {"batch_id": "old", "post_id": posts[0], "boka_fore": BEGUN.date()}
+    execute(site.store, schema.followed_post.insert().values(followed))
+    assert site.clean(keep_released_days=1)["batches"] == 0
+    execute(site.store, schema.post_answer.insert().values(_accepted(posts[0])))
+    assert site.clean(keep_released_days=37)["batches"] == 1
+    assert [row["post_id"] for row in rows(site.store, schema.followed_post)] == posts[:1]
     assert set(site.held("old").values()) == {0}
     assert site.store.batch("old").state == "released"
     assert site.store.released_post_ids(None, None).tolist() == posts
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("accepted", 0), ("booked", 1), ("cancelled", 1)])
+def test_a_batch_that_was_withdrawn_after_the_load_stays_while_a_post_is_at_the_receiver(
+    site: Site, answer: str, removed: int
+) -> None:
+    make_migration(site, "withdrawn_after_load", released_at=BEGUN)
+    followed = {"batch_id": "old", "post_id": 1, "boka_fore": BEGUN.date()}
+    execute(site.store, schema.followed_post.insert().values(followed))
+    execute(site.store, schema.post_answer.insert().values({**_accepted(1), "answer": answer}))
+    assert site.clean(keep_released_days=1)["batches"] == removed
+
+
+def _accepted(post_id: int) -> dict[str, Any]:
+    return {"batch_id": "old", "post_id": post_id, "answer": "accepted", "at": BEGUN, "contradictions": ""}
 
 
 def test_a_rerun_of_a_removed_batch_is_open_until_it_is_whole_again(site: Site) -> None:

@@ -1,6 +1,7 @@
 """The step that asks the person service, in the pipeline, against the simulated service over real TLS."""
 
 import datetime as dt
+import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -123,6 +124,7 @@ class Site:
             pmo=lambda: self.pmo.odbc,
             staging=lambda: f"sqlite:///{self.folder / 'staging.sqlite'}",
             clock=self.clock,
+            hand_offs=UPath(self.folder / "hand_offs"),
             **known,
         )
 
@@ -462,6 +464,35 @@ class TestMigration:
         assert str(caught.value).count("\n") == 1
         assert told[fault] in str(caught.value)
         assert not site.store.knows(WAVE.batch_id)
+
+
+def labels(site: Site, run: Run) -> dict[int, list[str]]:
+    """Return the codes of protection in the hand-off of a run, by case."""
+    site.steps.hand_off(run, now=site.now)
+    lines = (site.folder / "hand_offs" / run.batch_id / "appointments.ndjson").read_text(encoding="utf-8").splitlines()
+    found = {}
+    for line in map(json.loads, lines):
+        codes = [label["code"] for label in line.get("meta", {}).get("security", [])]
+        number = next(int(identifier["value"]) for identifier in line["identifier"])
+        found[number - 1] = sorted(codes)
+    return found
+
+
+class TestHandOff:
+    def test_a_protected_identity_is_labelled_by_what_the_service_says_of_the_person(self, site: Site) -> None:
+        found = labels(site, release(site))
+        plain = {case: codes for case, codes in found.items() if case not in {PROTECTED, SECRET}}
+        assert set(map(tuple, plain.values())) == {()}
+        assert found[PROTECTED] != found[SECRET]
+        assert len(found[PROTECTED]) == len(found[SECRET]) == 1
+
+    def test_the_answers_are_those_that_the_batch_was_judged_by(self, site: Site) -> None:
+        run = release(site)
+        before = labels(site, run)
+        now_says(site, replace(PEOPLE[0], protected_person=True))
+        site.clock.moment += DAY
+        site.night("later")
+        assert labels(site, run) == before
 
 
 class TestRelease:

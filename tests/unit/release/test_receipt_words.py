@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.release.receipts.words import Answer, Contradiction, Outcome, Told, Word, fold
+from waitlist.release.receipts.words import Answer, Contradiction, Outcome, Settled, Told, Word, fold
 
 START = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 
@@ -115,3 +115,41 @@ def test_a_further_word_settles_no_contradiction(words: list[Word], more: Word) 
     before, after = fold(words), fold([*words, more])
     lasting = {Contradiction.REJECTED_AND_MORE, Contradiction.TWO_IDS, Contradiction.ONE_MOMENT}
     assert lasting & set(before.contradictions) <= set(after.contradictions)
+
+
+def settled(words: Sequence[Word], place: int) -> Settled:
+    return Settled(words[place].key, frozenset(word.key for word in words))
+
+
+@pytest.mark.parametrize(
+    ("before", "counts", "after", "answer"),
+    [
+        (["accepted", "rejected"], 0, [], Answer.ACCEPTED),
+        (["accepted", "rejected"], 1, [], Answer.REJECTED),
+        (["accepted", "rejected"], 0, ["booked"], Answer.BOOKED),
+        (["accepted", "rejected"], 1, ["booked"], Answer.CONTRADICTED),
+        (["accepted", "rejected"], 0, ["rejected"], Answer.CONTRADICTED),
+        (["cancelled", "booked"], 1, ["cancelled"], Answer.CANCELLED),
+        (["booked:1", "booked:2"], 0, ["booked:1"], Answer.BOOKED),
+        (["booked:1", "booked:2"], 0, ["booked:2"], Answer.CONTRADICTED),
+        # A word that comes later, about an earlier moment.
+        (["accepted:@5", "rejected:@6"], 0, ["booked:@1"], Answer.CONTRADICTED),
+    ],
+)
+def test_a_settled_word_counts_and_words_that_come_later_count_beside_it(
+    before: list[str], counts: int, after: list[str], answer: Answer
+) -> None:
+    words = said(*before, *after)
+    told = fold(words, settled(words[: len(before)], counts))
+    assert told.answer is answer
+    assert (told.last is None) == (answer is Answer.CONTRADICTED)
+
+
+@given(st.lists(WORD, min_size=1, max_size=5, unique_by=lambda word: word.key), st.integers(0, 4), st.randoms())
+def test_a_settlement_leaves_one_word_in_any_order(words: list[Word], place: int, random: object) -> None:
+    settlement = settled(words, place % len(words))
+    again = [*words, *words]
+    random.shuffle(again)  # type: ignore[attr-defined]
+    told = fold(again, settlement)
+    assert told.answer == words[place % len(words)].outcome
+    assert told.contradictions == ()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitlist.staging import Batch, BatchKind, BatchState
+from waitlist.staging import FOLLOWED, Batch, BatchKind, BatchState
 from waitlist.staging.retention import Periods, expired
 
 TODAY = dt.date(2024, 12, 1)
-PERIODS = Periods(dry_run=30, migration=365)
+PERIODS = Periods(dry_run=30, migration=365, released=90)
 
 
 def days_ago(days: int) -> dt.datetime:
@@ -40,8 +40,8 @@ def batch(batch_id: str, age: int, **told: Any) -> Batch:
     return Batch(batch_id, **{**known, **told})
 
 
-def names(*batches: Batch, periods: Periods = PERIODS) -> list[str]:
-    return [batch.batch_id for batch in expired(batches, TODAY, periods)]
+def names(*batches: Batch, periods: Periods = PERIODS, complete: bool = True) -> list[str]:
+    return [batch.batch_id for batch in expired(batches, TODAY, periods, lambda _: complete)]
 
 
 LATEST = batch("latest", 0)
@@ -65,8 +65,8 @@ def test_a_batch_that_awaits_its_approval_never_expires() -> None:
     assert names(batch("wave", 9_000, kind=BatchKind.MIGRATION, state=UNDECIDED), LATEST) == []
 
 
-@pytest.mark.parametrize("state", DECIDED)
-def test_a_migration_has_a_longer_time_of_its_own_in_any_state(state: BatchState) -> None:
+@pytest.mark.parametrize("state", [state for state in DECIDED if state not in FOLLOWED])
+def test_a_migration_that_no_receiver_has_has_a_longer_time(state: BatchState) -> None:
     told = {"kind": BatchKind.MIGRATION, "state": state}
     assert names(batch("young", 365, **told), LATEST) == []
     assert names(batch("old", 366, **told), LATEST) == ["old"]
@@ -74,7 +74,7 @@ def test_a_migration_has_a_longer_time_of_its_own_in_any_state(state: BatchState
 
 def test_a_migration_is_never_kept_shorter_than_a_dry_run() -> None:
     migration = batch("wave", 400, kind=BatchKind.MIGRATION)
-    assert names(migration, LATEST, periods=Periods(dry_run=500, migration=365)) == []
+    assert names(migration, LATEST, periods=Periods(500, 365, 90)) == []
 
 
 @pytest.mark.parametrize("moment", ["started_at", "finished_at", "approved_at", "released_at"])
@@ -83,11 +83,16 @@ def test_a_batch_is_as_old_as_the_last_thing_that_happened_to_it(moment: str) ->
     assert names(batch("touched", 900, **told), LATEST) == []
 
 
-def test_a_released_batch_is_as_old_as_its_release() -> None:
-    told = {"kind": BatchKind.MIGRATION, "state": BatchState.RELEASED, "released_at": days_ago(365)}
+@pytest.mark.parametrize("state", FOLLOWED)
+def test_a_batch_that_a_receiver_may_have_is_as_old_as_its_release_and_stays_until_its_receipts_are_complete(
+    state: BatchState,
+) -> None:
+    told = {"kind": BatchKind.MIGRATION, "state": state, "released_at": days_ago(90)}
     assert names(batch("on-its-last-day", 900, **told), LATEST) == []
-    assert names(batch("a-day-more", 900, **{**told, "released_at": days_ago(366)}), LATEST) == ["a-day-more"]
-    touched_since = {**told, "released_at": days_ago(366), "finished_at": days_ago(0)}
+    older = {**told, "released_at": days_ago(91)}
+    assert names(batch("a-day-more", 900, **older), LATEST) == ["a-day-more"]
+    assert names(batch("unanswered", 900, **{**told, "released_at": days_ago(899)}), LATEST, complete=False) == []
+    touched_since = {**older, "finished_at": days_ago(0)}
     assert names(batch("touched-since", 900, **touched_since), LATEST) == ["touched-since"]
 
 
@@ -137,13 +142,13 @@ AGED = st.builds(
 
 @given(st.lists(AGED, unique_by=lambda batch: batch.batch_id, max_size=12), st.integers(1, 800), st.integers(1, 800))
 def test_young_batches_and_the_latest_always_stay(batches: list[Batch], dry_run: int, migration: int) -> None:
-    periods = Periods(dry_run, migration)
-    gone = expired(batches, TODAY, periods)
+    periods = Periods(dry_run, migration, released=90)
+    gone = expired(batches, TODAY, periods, bool)
     for batch in gone:
         assert (TODAY - batch.started_at.date()).days > (
-            dry_run if batch.kind is BatchKind.DRY_RUN else max(dry_run, migration)
+            dry_run if batch.kind is BatchKind.DRY_RUN else 90 if batch.state in FOLLOWED else max(dry_run, migration)
         )
     verified = [batch for batch in batches if batch.kind is BatchKind.DRY_RUN and batch.state is BatchState.VERIFIED]
     assert not verified or len([batch for batch in verified if batch not in gone]) >= 1
     assert not [batch for batch in gone if batch.state is UNDECIDED]
-    assert gone == expired(batches[::-1], TODAY, periods)
+    assert gone == expired(batches[::-1], TODAY, periods, bool)

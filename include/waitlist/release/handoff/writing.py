@@ -67,10 +67,14 @@ def hand_off(store: StagingStore, folder: UPath, batch_id: str, content: Content
 
     Raises:
         ReconciliationError: what would be handed off is not what was approved. Nothing has changed then.
-        RefusedError: the batch is not released, or retention has removed its rows.
+        RefusedError: the batch is not released, retention has removed its rows, or a post of it is free.
         HandOffError: the folder cannot be written to.
     """
-    verify_released(store, batch_id)
+    if verify_released(store, batch_id) != _approved_posts(store, batch_id):
+        raise RefusedError(
+            f"batch {batch_id}: some of its posts are free since its release, and a later wave may release them; its "
+            "hand-off stays as it was written"
+        )
     own = _own(folder, batch_id)
     profiles = [made(content) for made in PROFILES]
     written = [profile for profile in profiles if profile.lines is not None]
@@ -116,6 +120,11 @@ def hand_off(store: StagingStore, folder: UPath, batch_id: str, content: Content
     except OSError as error:
         raise HandOffError(f"the hand-off of batch {batch_id} could not be written: {reason_of(error)}") from None
     return handed
+
+
+def _approved_posts(store: StagingStore, batch_id: str) -> int:
+    with refusals_named(f"handing off batch {batch_id}"), store.database.connected() as connection:
+        return approved(connection, batch_id).rows.posts
 
 
 def remove(folder: UPath, batch_id: str) -> None:

@@ -4,17 +4,27 @@ By key: approved = shown in the view = accepted + rejected + unanswered. Nothing
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from waitlist.release.receipts.holding import count_free, free_posts
 from waitlist.release.receipts.words import ACCEPTED, Answer
-from waitlist.staging import Batch, BatchState, EventName, schema
+from waitlist.staging import FOLLOWED, Batch, BatchState, EventName, schema
+from waitlist.staging.post_outcomes import BY_PEOPLE, Entry, current, read_of_posts
+from waitlist.staging.states import PostOutcome
 
 UNANSWERED: Final = frozenset({Answer.UNANSWERED, Answer.CONTRADICTED})
 """Answers that count as unanswered."""
+
+_SAID: Final = frozenset({*BY_PEOPLE, PostOutcome.RELEASED_LATER, PostOutcome.CLOSED_IN_PMO})
+_INCOMPLETE: Final = {
+    BatchState.RELEASED: UNANSWERED,
+    # Until the receiver has given it back, or somebody takes care of it by hand.
+    BatchState.WITHDRAWN_AFTER_LOAD: UNANSWERED | {Answer.ACCEPTED},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +34,16 @@ class Account:
     approved: int
     """As the approval bound them."""
     shown: int | None
-    """Rows of the view; None where retention has removed the batch's rows."""
+    """Rows of the view; None where the batch has none there, since it was withdrawn or retention has removed them."""
     differing: int
-    """Posts that are in only one of the view and the list that is followed; 0 where the rows are gone."""
+    """Posts that are in only one of the view, with those that are free, and the list that is followed; 0 without a
+    view."""
     answers: Mapping[Answer, int]
     """Posts by answer, those without a word included; their sum is what is followed."""
+    free: int = 0
+    """Posts that are free: a later wave may release them."""
+    no_outcome: int = 0
+    """Rejected posts that are neither free nor have an outcome."""
 
     @property
     def accepted(self) -> int:
@@ -49,7 +64,25 @@ class Account:
     def adds_up(self) -> bool:
         """Whether the three ways are the same posts."""
         followed = self.accepted + self.rejected + self.unanswered
-        return self.approved == followed and self.shown in {None, followed} and not self.differing
+        return self.approved == followed and self.shown in {None, followed - self.free} and not self.differing
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether nothing is unanswered and every rejected post has an outcome, or is free."""
+        return not self.unanswered and not self.no_outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A post whose last word is that it is rejected."""
+
+    post_id: int
+    enhet_hsa_id: str
+    """Empty for a post without a known unit."""
+    outcome: Entry | None
+    """What became of it since, as its unit's staff or the pipeline say."""
+    free: bool
+    """A later wave may release it, and the nights judge it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +114,64 @@ def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purg
     answers = dict.fromkeys(Answer, 0)
     for answer, posts in connection.execute(_by_answer(batch.batch_id)):
         answers[Answer(answer)] = int(posts)
-    if purged:
-        return Account(approved, None, 0, answers)
+    free = count_free(connection, batch.batch_id)
+    no_outcome = sum(not (post.free or post.outcome) for post in read_rejected(connection, batch))
+    if purged or batch.state is not BatchState.RELEASED:
+        return Account(approved, None, 0, answers, free, no_outcome)
     shown = sa.select(sa.func.count()).select_from(view).where(view.c.batch_id == batch.batch_id)
+    freed = sa.select(free_posts(batch.batch_id).subquery().c.post_id)
     return Account(
         approved,
         int(connection.scalar(shown) or 0),
-        _only_in(connection, view, followed, batch.batch_id) + _only_in(connection, followed, view, batch.batch_id),
+        _only_in(connection, view, followed, batch.batch_id)
+        + _only_in(connection, followed, view, batch.batch_id, but=freed),
         answers,
+        free,
+        no_outcome,
     )
 
 
+def read_rejected(connection: sa.Connection, batch: Batch) -> list[Rejected]:
+    """Return the rejected posts of a released batch by post; an outcome of before the release does not count."""
+    followed, answer = schema.followed_post, schema.post_answer
+    query = (
+        sa.select(followed.c.post_id, sa.func.coalesce(followed.c.enhet_hsa_id, ""))
+        .select_from(followed.join(answer, _same(followed, answer)))
+        .where(followed.c.batch_id == batch.batch_id, answer.c.answer == Answer.REJECTED.value)
+        .order_by(followed.c.post_id)
+    )
+    rows = connection.execute(query).all()
+    free = set(connection.scalars(sa.select(free_posts(batch.batch_id).subquery().c.post_id)))
+    said = read_of_posts(connection, [post_id for post_id, _ in rows])
+    return [Rejected(post_id, unit, _outcome(said.get(post_id, ()), batch), post_id in free) for post_id, unit in rows]
+
+
+def _outcome(entries: Sequence[Entry], batch: Batch) -> Entry | None:
+    """Return the outcome that holds for a post since its release, at any unit."""
+    by_unit: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_unit.setdefault(entry.unit, []).append(entry)
+    found = [
+        outcome
+        for told in by_unit.values()
+        if (outcome := current(told).outcome) is not None and outcome.outcome in _SAID
+    ]
+    since = [outcome for outcome in found if batch.released_at is None or outcome.at >= batch.released_at]
+    return max(since, key=lambda entry: entry.entry_no, default=None)
+
+
 def read_unanswered(connection: sa.Connection, before: dt.datetime) -> list[tuple[str | None, int]]:
-    """Return the wave of each batch that was released before a moment and has unanswered posts, and their number."""
+    """Return the wave of each batch that was released before a moment and has unanswered posts, and their number.
+
+    One that was withdrawn after the load counts: until the receiver answers, a post may be there.
+    """
     batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
     told = answer.c.answer.is_(None) | (answer.c.answer == Answer.CONTRADICTED.value)
     query = (
         sa.select(batch.wave, sa.func.count())
         .select_from(followed.join(schema.batch, batch.batch_id == followed.c.batch_id))
         .outerjoin(answer, _same(followed, answer))
-        .where(batch.state == BatchState.RELEASED.value, batch.released_at < before, told)
+        .where(batch.state.in_([state.value for state in FOLLOWED]), batch.released_at < before, told)
         .group_by(batch.batch_id, batch.wave, batch.released_at)
         .order_by(batch.released_at, batch.batch_id)
     )
@@ -131,9 +202,14 @@ def read_open(connection: sa.Connection, late_from: dt.date, *batch_ids: str) ->
     return sorted(found, key=lambda unit: (-unit.late, -unit.posts, unit.enhet_hsa_id))
 
 
-def is_complete(connection: sa.Connection, batch_id: str) -> bool:
-    """Return whether no post of a batch is unanswered; True for a batch of which nothing is followed."""
-    return not any(Answer(answer) in UNANSWERED for answer, _ in connection.execute(_by_answer(batch_id)))
+def is_complete(connection: sa.Connection, batch: Batch) -> bool:
+    """Return whether the receipts of a batch are complete: no post is unanswered.
+
+    Where its release was withdrawn after the load, no post may be in the receiver's list either. A batch that no
+    receiver may have is complete.
+    """
+    missing = _INCOMPLETE.get(batch.state, frozenset())
+    return not any(Answer(answer) in missing for answer, _ in connection.execute(_by_answer(batch.batch_id)))
 
 
 def approved_posts(events: Any) -> int:  # noqa: ANN401 - the entries of the audit trail
@@ -153,7 +229,11 @@ def _same(one: sa.Table, other: sa.Table) -> sa.ColumnElement[bool]:
     return sa.and_(one.c.batch_id == other.c.batch_id, one.c.post_id == other.c.post_id)
 
 
-def _only_in(connection: sa.Connection, one: sa.Table, other: sa.Table, batch_id: str) -> int:
+def _only_in(
+    connection: sa.Connection, one: sa.Table, other: sa.Table, batch_id: str, but: sa.Select[Any] | None = None
+) -> int:
     joined = one.outerjoin(other, _same(one, other))
     query = sa.select(sa.func.count()).select_from(joined).where(one.c.batch_id == batch_id, other.c.post_id.is_(None))
+    if but is not None:
+        query = query.where(one.c.post_id.not_in(but))
     return int(connection.scalar(query) or 0)

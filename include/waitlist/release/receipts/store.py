@@ -7,9 +7,12 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from waitlist.exceptions import RefusedError
+from waitlist.release.receipts.holding import follow_answers
 from waitlist.release.receipts.rows import Receipt, Released
-from waitlist.release.receipts.words import Outcome, Told, Word, fold
-from waitlist.staging import BatchState, schema
+from waitlist.release.receipts.words import Outcome, Settled, Told, Word, fold
+from waitlist.staging import FOLLOWED, schema
+from waitlist.staging.loading import runner, state_of
 
 T = TypeVar("T")
 
@@ -27,10 +30,10 @@ class ReleasedBatches:
         self._known: dict[str, Released | None] = {}
 
     def find(self, batch_id: str) -> Released | None:
-        """Return a batch that is released; None where no released batch has this id."""
+        """Return a batch that a receiver may have; None where no such batch has this id."""
         if batch_id not in self._known:
             table, followed = schema.batch.c, schema.followed_post.c
-            released = (table.batch_id == batch_id, table.state == BatchState.RELEASED.value)
+            released = (table.batch_id == batch_id, table.state.in_([state.value for state in FOLLOWED]))
             at = self._connection.scalar(sa.select(table.released_at).where(*released))
             posts = sa.select(followed.post_id).where(followed.batch_id == batch_id)
             found = None if at is None else Released(at, frozenset(self._connection.scalars(posts)))
@@ -47,10 +50,15 @@ def take_turns(connection: sa.Connection) -> None:
 def keep(connection: sa.Connection, receipts: Sequence[Receipt], now: dt.datetime) -> int:
     """Keep the receipts that are not known yet, and what they amount to; return how many were new.
 
+    Posts become free by that, or are not free any more (``holding``).
+
     Args:
         connection: in a transaction that has waited for other runs (``take_turns``).
         receipts: in any order; repetitions count once.
         now: the moment, aware.
+
+    Raises:
+        RefusedError: a batch was withdrawn before its load meanwhile; a rerun refuses the receipts by name.
     """
     by_key = {receipt.word.key: receipt for receipt in receipts}
     table = schema.receipt
@@ -71,37 +79,75 @@ def keep(connection: sa.Connection, receipts: Sequence[Receipt], now: dt.datetim
     for receipt in new:
         by_batch.setdefault(receipt.batch_id, set()).add(receipt.post_id)
     for batch_id, posts in sorted(by_batch.items()):
-        _answer(connection, batch_id, sorted(posts))
+        answer(connection, batch_id, sorted(posts), now)
     return len(new)
 
 
-def told_of(connection: sa.Connection, batch_id: str, posts: Sequence[int]) -> Iterator[tuple[int, Told]]:
-    """Yield what the receipts of posts amount to, from the receipts themselves; posts without any are left out."""
+def answer(connection: sa.Connection, batch_id: str, posts: Sequence[int], now: dt.datetime) -> None:
+    """Fold the words about some posts again, and bring in line which posts are free; the batch is locked by that.
+
+    Raises:
+        RefusedError: the batch is not one that a receiver may have.
+    """
+    state = state_of(runner(connection), batch_id, lock=True)
+    if state not in FOLLOWED:
+        raise RefusedError(f"batch {batch_id} is {state}: no word about it counts")
+    _answer(connection, batch_id, posts)
+    follow_answers(connection, batch_id, state, now, posts)
+
+
+def settled_of(connection: sa.Connection, batch_id: str, posts: Sequence[int]) -> dict[int, tuple[int, Settled]]:
+    """Return how many settlements some posts have, and the last of them; posts without any are left out."""
+    table = schema.settlement.c
+    query = sa.select(table.post_id, table.entry_no, table.receipt_key, table.heard)
+    query = query.where(table.batch_id == batch_id, table.post_id.in_(posts)).order_by(table.post_id, table.entry_no)
+    return {
+        row.post_id: (row.entry_no, Settled(row.receipt_key, frozenset(row.heard.split(", "))))
+        for row in connection.execute(query)
+    }
+
+
+def words_of(connection: sa.Connection, batch_id: str, posts: Sequence[int]) -> dict[int, list[Word]]:
+    """Return the words about some posts, the earliest first; posts without any are left out."""
     table = schema.receipt.c
     query = sa.select(
         table.post_id, table.receipt_key, table.outcome, table.at, table.millennium_id, table.booked_for
     ).where(table.batch_id == batch_id, table.post_id.in_(posts))
-    for post_id, rows in groupby(connection.execute(query.order_by(table.post_id)).all(), lambda row: row.post_id):
-        yield post_id, fold(Word(key, Outcome(outcome), *rest) for _, key, outcome, *rest in rows)
+    rows = connection.execute(query.order_by(table.post_id, table.at, table.receipt_key)).all()
+    return {
+        post_id: [Word(key, Outcome(outcome), *rest) for _, key, outcome, *rest in found]
+        for post_id, found in groupby(rows, lambda row: row.post_id)
+    }
 
 
 def _answer(connection: sa.Connection, batch_id: str, posts: Sequence[int]) -> None:
     table = schema.post_answer
     for some in _some(posts):
         connection.execute(table.delete().where(table.c.batch_id == batch_id, table.c.post_id.in_(some)))
-        answers = [
-            {
-                "batch_id": batch_id,
-                "post_id": post_id,
-                "answer": told.answer.value,
-                "at": told.at,
-                "booked_for": told.booked_for,
-                "contradictions": ", ".join(told.contradictions),
-                "receipt_key": told.last,
-            }
-            for post_id, told in told_of(connection, batch_id, some)
-        ]
-        connection.execute(table.insert(), answers)
+        settled = settled_of(connection, batch_id, some)
+        connection.execute(
+            table.insert(),
+            [
+                _answer_row(batch_id, post_id, words, *settled.get(post_id, (0, None)))
+                for post_id, words in words_of(connection, batch_id, some).items()
+            ],
+        )
+
+
+def _answer_row(
+    batch_id: str, post_id: int, words: Sequence[Word], settlements: int, settled: Settled | None
+) -> dict[str, Any]:
+    told: Told = fold(words, settled)
+    return {
+        "batch_id": batch_id,
+        "post_id": post_id,
+        "answer": told.answer.value,
+        "at": told.at,
+        "booked_for": told.booked_for,
+        "contradictions": ", ".join(told.contradictions),
+        "receipt_key": told.last,
+        "words": len(words) + settlements,
+    }
 
 
 def _row(receipt: Receipt, now: dt.datetime) -> dict[str, Any]:

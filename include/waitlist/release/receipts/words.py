@@ -1,7 +1,8 @@
 """From the receiver's words about a post to its answer; no order of arrival and no repetition changes it.
 
 The last word by time counts. Words that contradict each other are shown and never merged: the post counts as
-unanswered until somebody has settled it.
+unanswered until a lead has settled it, that is, has said which of the words counts. The others that there were do not
+count then. A word that comes later counts, and may contradict again.
 """
 
 import datetime as dt
@@ -65,6 +66,16 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """That a lead has said which word about a post counts."""
+
+    counts: str
+    """The key of that word."""
+    heard: frozenset[str]
+    """The keys of all the words that there were."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What the words about a post amount to."""
 
@@ -77,13 +88,17 @@ class Told:
     """The key of the last word; None where words contradict each other."""
 
 
-def fold(words: Iterable[Word]) -> Told:
+def fold(words: Iterable[Word], settled: Settled | None = None) -> Told:
     """Return what the words about one post amount to.
 
     Args:
         words: in any order; repetitions count once.
+        settled: the last settlement; None for a post without one.
     """
-    ordered = sorted({word.key: word for word in words}.values(), key=lambda word: (word.at, word.key))
+    known = {word.key: word for word in words}
+    if settled is not None:
+        known = {key: word for key, word in known.items() if key == settled.counts or key not in settled.heard}
+    ordered = sorted(known.values(), key=lambda word: (word.at, word.key))
     if not ordered:
         return Told(Answer.UNANSWERED)
     last = ordered[-1]

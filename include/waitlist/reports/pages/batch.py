@@ -16,7 +16,7 @@ from waitlist.release.receipts.account import Account, approved_posts, in_use, r
 from waitlist.reports.diff import Difference, read_difference
 from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import UnknownError, reading
-from waitlist.staging import READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging import FOLLOWED, READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.dry_runs import DryRun, comparable, read_again, read_dry_runs
 from waitlist.staging.events import Event, read_events
 from waitlist.staging.handoffs import HandOff, read_latest
@@ -183,7 +183,7 @@ class BatchPage:
     withdrawing: bool = False
     """A run that asks whether to withdraw it is under way."""
     account: Account | None = None
-    """What the receiver has said of the posts; None for a batch that is not released, or where nobody answers."""
+    """What the receiver has said of the posts; None for a batch that no receiver has, or where nobody answers."""
     followed: tuple[FollowedUnit, ...] = ()
     """Units with open posts, those with late ones first."""
 
@@ -375,7 +375,7 @@ def _accounting(connection: sa.Connection, batch: Batch) -> Accounting:
 
 
 def _account(connection: sa.Connection, batch: Batch, events: Sequence[Event], *, receives: bool) -> Account | None:
-    if batch.state is not BatchState.RELEASED or not (receives or in_use(connection)):
+    if batch.state not in FOLLOWED or not (receives or in_use(connection)):
         return None
     purged = any(event.event is EventName.PURGED for event in events)
     return read_account(connection, batch, approved_posts(events), purged=purged)

@@ -8,7 +8,9 @@ from typing import Final
 from waitlist.reports.pages.released import ReleasedBatch
 from waitlist.staging import BatchState
 
-_MADE: Final = frozenset({BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.REJECTED})
+_MADE: Final = frozenset(
+    {BatchState.RELEASED, BatchState.WITHDRAWN, BatchState.WITHDRAWN_AFTER_LOAD, BatchState.REJECTED}
+)
 
 
 @dataclass(frozen=True, slots=True)

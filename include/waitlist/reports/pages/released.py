@@ -22,7 +22,14 @@ ROWS: Final = 50
 
 _WHAT: Final = (schema.released_change.c.change, schema.released_change.c.columns)
 _DECISIONS: Final = frozenset(
-    {EventName.OVERRIDE, EventName.RELEASED, EventName.REJECTED, EventName.WITHDRAWN, EventName.KEPT}
+    {
+        EventName.OVERRIDE,
+        EventName.RELEASED,
+        EventName.REJECTED,
+        EventName.WITHDRAWN,
+        EventName.WITHDRAWN_AFTER_LOAD,
+        EventName.KEPT,
+    }
 )
 
 

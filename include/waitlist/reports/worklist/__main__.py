@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None, *, staging: str | None = None) 
                 with_csv=given.csv,
                 recording=recording,
                 with_archives=given.archive,
-                progress=_ProgressPrinter(console).show,
+                progress=ProgressPrinter(console).show,
             )
             Console().print(
                 Text(
@@ -166,7 +166,7 @@ def _noted(faults: list[str]) -> Iterator[None]:
         faults.append(str(error))
 
 
-class _ProgressPrinter:
+class ProgressPrinter:
     """Prints the progress of the work when it takes more than a few seconds."""
 
     def __init__(self, console: Console) -> None:
@@ -174,6 +174,7 @@ class _ProgressPrinter:
         self._next = time.monotonic() + _SILENT_SECONDS
 
     def show(self, what: str, done: int, of: int) -> None:
+        """Print how much is done, at most every ten seconds."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _BETWEEN_SECONDS
             self._console.print(Text(f"{number(done)} of {number(of)} {what}"))
