@@ -34,6 +34,8 @@ class Need(StrEnum):
     """A protected identity at the unit that the address names."""
     EVERY_UNIT = "every_unit"
     """Figures over all units."""
+    EVERY_PERSON = "every_person"
+    """Patients' names and numbers at every unit; protected identities stay masked."""
     LOG = "log"
     """The access log."""
 
@@ -74,6 +76,7 @@ class Rights:
             Need.THIS_UNITS_PERSONS: seen and (self.every_person or own),
             Need.THIS_UNITS_PROTECTED: own,
             Need.EVERY_UNIT: self.every_unit,
+            Need.EVERY_PERSON: self.every_unit and self.every_person,
             Need.LOG: self.log,
         }[need]
 

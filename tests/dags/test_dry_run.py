@@ -11,6 +11,7 @@ from tests.support.airflow_home import AirflowHome, odbc_sqlite, sqlite_connecti
 from tests.support.posts import luhn, official
 
 from waitlist import paths
+from waitlist.reports.worklist.__main__ import main as work_lists
 from waitlist.simulator import MAPPINGS, Order, generate
 
 AS_OF = dt.date(2024, 10, 1)
@@ -111,6 +112,26 @@ def test_personal_data_is_in_the_snapshot_and_in_staging_alone(site: Site, first
     assert searched > 5
     assert site.home.query("SELECT count(*) FROM xcom WHERE task_id = 'extract'")[0][0] > 1
     assert (site.home.folder / "data_docs").is_dir()
+
+
+def test_in_staging_personal_data_is_in_the_tables_for_it_alone(
+    site: Site, first_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose data somebody has seen is in the access log, by number and without a name or a text."""
+    monkeypatch.setenv("WAITLIST_ACTOR", "anna")
+    places = ["--staging", f"sqlite:///{site.staging}", "--snapshots", str(site.home.folder / "snapshots")]
+    assert work_lists([*places, "--mappings", str(site.pmo.parent / MAPPINGS), "--out", str(tmp_path / "lists")]) == 0
+    sought = {PERSON.replace("-", ""), *(text.split(",")[0] for text in MARKERS.values())}
+    found = set()
+    for (table,) in site.ask("SELECT name FROM sqlite_master WHERE type = 'table'"):
+        for _, column, *_ in site.ask(f'PRAGMA table_info("{table}")'):
+            told = site.ask(f'SELECT CAST("{column}" AS TEXT) FROM "{table}" WHERE "{column}" IS NOT NULL')
+            found |= {(table, column, text) for text in sought for (value,) in told if text in str(value)}
+    requests = {place for place in found if place[0] == "bokningsbegaran"}
+    assert found - requests == {
+        ("access_log", "person_id", PERSON.replace("-", "")),
+        ("disposition", "kategori", MARKERS["kategori"]),
+    }
 
 
 def test_only_their_owner_can_read_snapshots(site: Site, first_run: str) -> None:

@@ -50,6 +50,9 @@ def expected(user: str | None, address: Address) -> int:
     """Return the status that the law asks for; 200 is returned for any status but 401 and 403."""
     if user is None:
         return 401
+    if address.path == "/" and (user in SEEN or user in LOG):
+        # It leads a reader without every unit to the own first page.
+        return 200
     may = {
         Need.ANY_RIGHT: user in SEEN or user in LOG,
         Need.A_UNIT: user in SEEN,
@@ -57,6 +60,7 @@ def expected(user: str | None, address: Address) -> int:
         Need.THIS_UNITS_PERSONS: address.unit in WITH_PERSONS.get(user, ()),
         Need.THIS_UNITS_PROTECTED: address.unit is not None and address.unit in READERS.get(user, ()),
         Need.EVERY_UNIT: user in EVERYWHERE,
+        Need.EVERY_PERSON: user in {"lead", "reader"},
         Need.LOG: user in LOG,
     }
     return 200 if may[address.need] else 403
@@ -173,7 +177,7 @@ def test_lists_and_counts_hold_the_readers_own_units_alone(ask: Ask) -> None:
 
 def test_the_menu_and_the_way_out_lead_only_where_a_reader_may_go(ask: Ask) -> None:
     for user in ("lead", "staff", "both", "log", "neighbour"):
-        page = ask("/", user)
+        page = ask("/korningar", user)
         assert page.status_code == (200 if user in EVERYWHERE else 403)
         menu = page.text.partition("<nav")[2].partition("</nav>")[0]
         links = set(re.findall(r'href="\./([^"#]*)"', menu)) | set(
@@ -181,10 +185,18 @@ def test_the_menu_and_the_way_out_lead_only_where_a_reader_may_go(ask: Ask) -> N
         )
         assert links
         assert [link for link in links if ask(f"/{link}", user).status_code == 403] == []
-    assert f'href="./enhet/{OWN}">Till enhetens sida' in ask("/", "staff").text
+    assert f'href="./enhet/{OWN}">Till enhetens sida' in ask("/korningar", "staff").text
     refused = ask("/", "nobody").text
     assert "Ditt konto är inte kopplat till någon enhet" in refused
     assert 'class="button"' not in refused
+
+
+@pytest.mark.parametrize(
+    ("user", "first"), [("lead", "/"), ("staff", f"/enhet/{OWN}"), ("both", "/enhet"), ("log", "/atkomstlogg")]
+)
+def test_the_address_in_airflows_menu_leads_a_reader_to_the_own_first_page(ask: Ask, user: str, first: str) -> None:
+    answer = ask("/", user)
+    assert (answer.status_code, answer.url.path) == (200, first)
 
 
 def test_a_refusal_does_not_tell_whether_a_unit_or_batch_exists(ask: Ask) -> None:

@@ -30,7 +30,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
         OWN: {Need.THIS_UNIT}, NEXT: {Need.THIS_UNIT}, NO_UNIT: set(),
     },
     "person": {
-        "anywhere": {Need.ANY_RIGHT, Need.A_UNIT, Need.EVERY_UNIT},
+        "anywhere": {Need.ANY_RIGHT, Need.A_UNIT, Need.EVERY_UNIT, Need.EVERY_PERSON},
         OWN: {Need.THIS_UNIT, Need.THIS_UNITS_PERSONS}, NEXT: {Need.THIS_UNIT, Need.THIS_UNITS_PERSONS},
         NO_UNIT: set(),
     },

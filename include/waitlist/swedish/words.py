@@ -126,7 +126,7 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.TEST_PERSON: RuleText(
             "Testpatient",
-            "Numret är en testpatients. Kontrollera namnet. Är det en testpatient, avsluta posten i PMO. Är det en "
+            "Numret tillhör en testpatient. Kontrollera namnet. Är det en testpatient, avsluta posten i PMO. Är det en "
             "verklig patient, rätta personnumret i PMO.",
         ),
         Code.NAME_MISSING: RuleText(
@@ -188,7 +188,8 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         Code.CATEGORY_UNKNOWN: RuleText(
             "Okänd kategori",
             "Välj en SDV-väntelista inom enhetens vårdområde: kategorin är varken en SDV-väntelista eller en kategori "
-            "som har en rekommenderad lista. Ingen av enhetens listor passar till namnet: välj efter besöket.",
+            "som har en rekommenderad lista. Ingen av enhetens listor liknar kategorins namn: välj efter vad besöket "
+            "gäller.",
             "Välj en SDV-väntelista inom enhetens vårdområde: kategorin är varken en SDV-väntelista eller en kategori "
             "som har en rekommenderad lista. Närmast är {detail}.",
         ),
@@ -239,8 +240,8 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.DESCRIPTION_OVER_LIMIT: RuleText(
             "Lång beskrivning",
-            "Texterna är längre än mottagande fält. Korta ned dem så att allt får plats.",
-            "Texterna blir {detail} tecken, längre än mottagande fält. Korta ned dem så att allt får plats.",
+            "Texterna är längre än fältet i Millennium. Korta ned dem så att allt får plats.",
+            "Texterna blir {detail} tecken, fler än fältet i Millennium rymmer. Korta ned dem så att allt får plats.",
         ),
         Code.TEXT_CLEANED: RuleText(
             "Otillåtna tecken borttagna", "Osynliga styrtecken togs bort ur texten. Ingen åtgärd behövs."
@@ -277,7 +278,7 @@ RULE_TEXTS: Final[Mapping[Code, RuleText]] = MappingProxyType(
         ),
         Code.PU_TEST_PERSON: RuleText(
             "Testperson enligt Personuppgiftstjänsten",
-            "Numret är en testpersons enligt Personuppgiftstjänsten. Kontrollera namnet. Är det en testpatient, "
+            "Numret tillhör en testperson enligt Personuppgiftstjänsten. Kontrollera namnet. Är det en testpatient, "
             "avsluta posten i PMO. Är det en verklig patient, rätta personnumret i PMO.",
         ),
         Code.PU_NAME_MISMATCH: RuleText(
@@ -450,11 +451,19 @@ WORK_LIST_CHANGES: Final[Mapping[str, RuleText]] = MappingProxyType(
 
 WORK_LIST_REJECTED: Final = RuleText(
     "Avvisad av mottagaren",
-    "Mottagaren har avvisat posten. Skälet visas inte här, eftersom patienten har skyddade personuppgifter. Boka "
-    "patienten direkt i Millennium.",
-    "Mottagaren har avvisat posten. Mottagarens skäl: ”{detail}”. Boka patienten direkt i Millennium.",
+    "Mottagaren har avvisat posten. {reason} Boka patienten direkt i Millennium.",
 )
-"""A released post that the receiver has rejected."""
+"""A released post that the receiver has rejected, with one of the next two."""
+
+WORK_LIST_REASON: Final = "Mottagarens skäl: ”{detail}”."
+WORK_LIST_WITHHELD: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "protected": "Skälet visas inte här, eftersom patienten har skyddade personuppgifter.",
+        "without_persons": "Skälet kan nämna patienten. Det står i arbetslistan, och här när personer visas.",
+        "removed": "Skälet finns inte kvar.",
+    }
+)
+"""Shown instead of the receiver's reason, by ``advice.Withheld``."""
 
 WORK_LIST_HOW_TO_READ: Final = (
     "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
@@ -482,8 +491,8 @@ WORK_LIST_GOES_AWAY: Final[Mapping[str, str]] = MappingProxyType(
         "take_off_sdv_list": "Raden försvinner när posten inte längre ligger på SDV-väntelistan.",
         "rejected_by_millennium": "Klarmarkera raden när patienten är bokad: nattens körning ser inte vad som bokas i "
         "Millennium.",
-        "correct_in_millennium": "Markera raden som kontrollerad när det är rättat i Millennium: nattens körning ser "
-        "inte det.",
+        "correct_in_millennium": "Markera raden som kontrollerad när det är rättat i Millennium: det ser inte "
+        "nattens körning.",
         "plan_unit": "Raden försvinner när posten är rättad i PMO.",
     }
 )

@@ -25,7 +25,7 @@ _CHANGE: Final = b"waitlist: a change"
 _FAB: Final = "airflow.providers.fab."
 _FILE_SECONDS: Final = 5.0
 """The most seconds that reading who works where may take."""
-_ASKED_FOR: Final = frozenset({Need.THIS_UNITS_PERSONS, Need.THIS_UNITS_PROTECTED})
+_ASKED_FOR: Final = frozenset({Need.THIS_UNITS_PERSONS, Need.THIS_UNITS_PROTECTED, Need.EVERY_PERSON})
 """What is shown only to a reader that asked for it on our own page."""
 WITHDRAWAL: Final = "waitlist_withdrawal"
 may_begin_withdrawals: Final = requires_access_dag("POST", DagAccessEntity.RUN, WITHDRAWAL)
@@ -45,7 +45,12 @@ class Reader:
     """The mark in the links to persons, so that links from elsewhere are refused; None for a user that is not
     identified by a browser's cookie."""
     token: str | None = None
-    """The token in the forms that change something; None for a user that is not identified by a browser's cookie."""
+    """The token in the forms of our pages; None for a user that is not identified by a browser's cookie."""
+
+    @property
+    def may_see_every_person(self) -> bool:
+        """Whether the user may see patients' names and numbers at every unit."""
+        return self.rights.allow(Need.EVERY_PERSON)
 
     def may_see_persons(self, unit: str) -> bool:
         """Tell whether the user may see patients' names and numbers at a unit, given by its key."""
@@ -116,31 +121,20 @@ class Requires:
 
 def need_of(route: object) -> Need | None:
     """Return what a route declares that it needs; None where it declares nothing, or several things."""
+    found = needed_by(route, Requires)
+    return found[0].need if len(found) == 1 else None
+
+
+def needed_by(route: object, kind: type) -> list[Any]:
+    """Return the dependencies of a kind that a route declares."""
     if not isinstance(route, APIRoute):
-        return None
-    found = [used.call.need for used in route.dependant.dependencies if isinstance(used.call, Requires)]
-    return found[0] if len(found) == 1 else None
+        return []
+    return [used.call for used in route.dependant.dependencies if isinstance(used.call, kind)]
 
 
 def _refusal(reader: Reader, need: Need) -> str | None:
     """Return which text a refused reader gets; a reader without any right gets the same everywhere."""
     return need.value if reader.rights.allow(Need.ANY_RIGHT) else None
-
-
-async def from_our_page(request: Request, reader: ReaderDep, marke: Annotated[str, Query(max_length=100)] = "") -> None:
-    """Refuse a change that was not asked for on our own page, with 403: a browser sends its cookie for others too."""
-    if not _has_token(request) and not (_from_here(request) and _from_origin(request) and _has_mark(reader, marke)):
-        raise HTTPException(403, "change")
-
-
-def _from_origin(request: Request) -> bool:
-    """Tell whether the page that sends a form is of this site, as far as the browser says.
-
-    A browser gives the origin of a page that sends no referrer as ``null``; the session's mark decides then.
-    """
-    origins = request.headers.getlist("Origin")
-    ours = {request.headers.get("Host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc}
-    return len(origins) <= 1 and all(origin == "null" or urlsplit(origin).netloc in ours for origin in origins)
 
 
 def _mark(request: Request, purpose: bytes) -> str | None:
@@ -167,21 +161,17 @@ def _has_mark(reader: Reader, mark: str) -> bool:
     return reader.mark is not None and hmac.compare_digest(reader.mark.encode(), mark.encode())
 
 
-def refuse_foreign_change(request: Request, reader: Reader, token: str) -> None:
-    """Refuse a change that does not come from a form of this session's own pages, with 403.
+def is_from_our_page(request: Request, reader: Reader, token: str) -> bool:
+    """Tell whether a form comes from a page of this session.
 
     A browser sends its cookie with a form of another site too, where that site is a neighbour. So the origin that the
     browser names must be this one, and the form must have the token of this session. A program's token in the header
     comes only from the program.
-
-    Raises:
-        HTTPException: 403.
     """
     if _has_token(request):
-        return
+        return True
     known = reader.token is not None and hmac.compare_digest(reader.token.encode(), token.encode())
-    if not (known and _from_here(request) and _is_ours(request)):
-        raise HTTPException(403, "foreign")
+    return known and _from_here(request) and _is_ours(request)
 
 
 def _is_ours(request: Request) -> bool:

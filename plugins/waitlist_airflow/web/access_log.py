@@ -1,7 +1,6 @@
 """The pages Åtkomstlogg and Månadens stickprov, an extract for one patient, and the verdicts."""
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -16,7 +15,7 @@ from waitlist.staging import log_verdicts
 from waitlist.staging.access_log import numbers_of
 from waitlist.staging.log_verdicts import LONGEST_WORD, Judged, Verdict
 from waitlist_airflow.web.access import ReaderDep
-from waitlist_airflow.web.forms import read_form
+from waitlist_airflow.web.forms import FormDep
 from waitlist_airflow.web.pages import Pages, render
 from waitlist_airflow.web.site import Site, SiteDep
 from waitlist_airflow.web.unit import PostId
@@ -28,14 +27,6 @@ EXTRACT: Final = 2_000
 """The most entries of an extract by number, which has one page: an address of a second page would need the number."""
 MOST_VERDICTS: Final = 1_000
 """The most verdicts about one entry."""
-
-
-async def read_fields(request: Request) -> Mapping[str, str]:
-    """Read a form, for FastAPI to inject."""
-    return await read_form(request)
-
-
-SentDep = Annotated[Mapping[str, str], Depends(read_fields)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +41,7 @@ class Judging:
     """How many verdicts about the entry its writer saw."""
 
 
-async def judging(month: str, entry_id: str, sent: SentDep) -> Judging:
+async def judging(month: str, entry_id: str, sent: FormDep) -> Judging:
     """Read the form of a verdict.
 
     Raises:
@@ -59,10 +50,10 @@ async def judging(month: str, entry_id: str, sent: SentDep) -> Judging:
     try:
         verdict, after = Verdict(sent.get("bedomning", "")), int(sent.get("efter", ""))
     except ValueError:
-        raise HTTPException(422) from None
+        raise HTTPException(422, "form") from None
     word = " ".join(sent.get("ord", "").split())
     if not 0 <= after < MOST_VERDICTS or len(word) > LONGEST_WORD:
-        raise HTTPException(422)
+        raise HTTPException(422, "form")
     return Judging(month, entry_id, verdict, word, after)
 
 
@@ -79,8 +70,8 @@ def access_log(
         return read_access_log(connection, site.mappings, page=sida, size=PAGE_SIZE, same_patient_as=chosen)
 
 
-@pages.change("/atkomstlogg/utdrag", need=Need.LOG, may=[])
-def extract(request: Request, site: SiteDep, sent: SentDep) -> Response:
+@pages.form("/atkomstlogg/utdrag", page="/atkomstlogg", fields=("nummer",), need=Need.LOG)
+def extract(request: Request, site: SiteDep, sent: FormDep) -> Response:
     """Read the entries about the patient whose number is in the form; it changes nothing, and no answer repeats it."""
     (person_id,) = numbers_of([sent.get("nummer", "").strip()], day_in_stockholm(dt.datetime.now(dt.UTC)))
     with site.reading("reading the access log") as connection:
@@ -99,14 +90,22 @@ def sample(site: SiteDep, manad: Annotated[str, Query(max_length=7)] = "") -> Lo
     return _read_sample(site, manad)
 
 
-@pages.change("/atkomstlogg/stickprov/{month}/{entry_id}", need=Need.LOG, may=[])
+@pages.form(
+    "/atkomstlogg/stickprov/{month}/{entry_id}",
+    page="/atkomstlogg/stickprov",
+    fields=("bedomning", "efter", "ord"),
+    need=Need.LOG,
+)
 def judge(request: Request, site: SiteDep, reader: ReaderDep, judging: JudgingDep) -> Response:
     """Keep a verdict about an entry of a month's sample, and lead back to it."""
     page = _read_sample(site, judging.month)
-    if judging.entry_id not in {entry.entry_id for entry in page.entries}:
+    judged_entry = next((entry for entry in page.entries if entry.entry_id == judging.entry_id), None)
+    if judged_entry is None:
         raise HTTPException(404, "no_sample")
     fault, status = "", 200
-    if not judging.word and judging.verdict is not Verdict.IN_ORDER:
+    if judged_entry.is_of(reader.login):
+        fault, status = "own", 403
+    elif not judging.word and judging.verdict is not Verdict.IN_ORDER:
         fault, status = "word", 422
     else:
         now = dt.datetime.now(dt.UTC)

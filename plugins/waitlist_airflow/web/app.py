@@ -25,6 +25,7 @@ from waitlist_airflow.web import (
     what_if,
 )
 from waitlist_airflow.web.access import Requires, need_of
+from waitlist_airflow.web.forms import is_checked
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.pages import Pages
 
@@ -71,6 +72,10 @@ def create_app() -> FastAPI:
     app.add_api_route("/{path:path}", _nothing_here, methods=_METHODS, dependencies=any_right)
     if open_to_all := [getattr(route, "path", "") for route in app.routes if need_of(route) is None]:
         raise RuntimeError(f"addresses that do not declare what they need: {', '.join(open_to_all)}")
+    if unchecked := [
+        getattr(route, "path", "") for room in ROOMS for route in room.router.routes if not is_checked(route)
+    ]:
+        raise RuntimeError(f"addresses that take a form from anywhere: {', '.join(unchecked)}")
     return app
 
 

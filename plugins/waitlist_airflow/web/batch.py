@@ -68,7 +68,13 @@ def batch(
     return dataclasses.replace(page, withdrawing=_withdrawing(session, site.store, batch_id))
 
 
-@pages.change("/korningar/{batch_id}/aterta", need=Need.EVERY_UNIT, may=[may_begin_withdrawals])
+@pages.form(
+    "/korningar/{batch_id}/aterta",
+    page="/korningar/{batch_id}",
+    fields=(),
+    need=Need.EVERY_UNIT,
+    may=[may_begin_withdrawals],
+)
 def begin_withdrawal(site: SiteDep, session: SessionDep, reader: ReaderDep, batch_id: str) -> Response:
     """Ask the approvers whether to withdraw a released batch; do nothing where they are asked already."""
     if site.store.batch(batch_id).state is BatchState.RELEASED and not _withdrawing(session, site.store, batch_id):

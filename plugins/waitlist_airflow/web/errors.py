@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waitlist.access import Need
@@ -94,6 +94,12 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Skyddade personuppgifter visas bara för personal på postens egen enhet.",
         "Arbetar du på enheten? Be migreringsledningen koppla ditt konto till den (filen unit_readers.csv).",
     ),
+    (403, Need.EVERY_PERSON): ErrorText(
+        "Du har inte behörighet till personuppgifter",
+        "Arbetslistorna för en hel våg visas bara för den som får se personuppgifter på alla enheter.",
+        "Vilka det är står i inställningen WAITLIST_PERSON_READERS. En enhets egen personal hämtar listan på enhetens "
+        "sida.",
+    ),
     (403, Need.A_UNIT): ErrorText(
         "Du har inte behörighet till någon enhet",
         "Ditt konto är inte kopplat till någon enhet.",
@@ -109,13 +115,20 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Personuppgifter visas inte den vägen",
         "Personuppgifter visas när du själv väljer det på enhetens sida, inte av en länk eller ett bokmärke. Inget har "
         "visats och inget har noterats i åtkomstloggen.",
-        "Gå till enheten och välj Visa personer eller Ladda ner arbetslista där.",
+        "Gå till enheten eller vågen och välj Visa personer eller Ladda ner där.",
         button="Till enheten",
     ),
-    (403, "change"): ErrorText(
-        "Det går bara att ändra från våra egna sidor",
-        "Begäran kom inte från en av migreringens sidor. Inget har ändrats.",
-        "Gå till sidan som knappen finns på och välj den där.",
+    (403, "foreign"): ErrorText(
+        "Formuläret togs inte emot",
+        "Det kom inte från en sida som du själv har öppnat här, eller så har du loggat in på nytt sedan dess. Inget "
+        "har ändrats.",
+        "Öppna sidan och gör om det där.",
+        button="Till sidan",
+    ),
+    (403, "may"): ErrorText(
+        "Du har inte behörighet att göra det",
+        "Du får se sidan, men för knappen behövs en behörighet i Airflow som ditt konto inte har. Inget har ändrats.",
+        "Be den som sköter Airflow om behörigheten, eller låt någon som har den göra det.",
     ),
     (404, "no_sample"): ErrorText(
         "Raden eller månaden finns inte i stickprovet",
@@ -123,12 +136,6 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Gå till åtkomstloggen och öppna stickprovet där.",
         path="atkomstlogg",
         button="Till åtkomstloggen",
-    ),
-    (403, "foreign"): ErrorText(
-        "Ändringen sparades inte",
-        "Den kom inte från en sida som du själv har öppnat här, eller så har du loggat in på nytt sedan dess.",
-        "Gå till enheten och gör om det där.",
-        button="Till enheten",
     ),
     (403, Need.LOG): ErrorText(
         "Du har inte behörighet till åtkomstloggen",
@@ -164,6 +171,12 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Adressen går inte att läsa",
         "Något i adressen är inte som det ska vara.",
         "Gå till första sidan och leta dig fram därifrån.",
+    ),
+    (422, "form"): ErrorText(
+        "Formuläret går inte att läsa",
+        "Något i det är för långt eller har en form som sidan inte känner till. Inget har ändrats.",
+        "Öppna sidan och gör om det där.",
+        button="Till sidan",
     ),
     (500, None): ErrorText(
         "Något gick fel",
@@ -212,7 +225,9 @@ def _answer(request: Request, status: int, about: str | None = None) -> Response
     if pages.wants_json(request):
         content = {"status": status, "error": about or status, "title": text.title}
         return JSONResponse(content, status, pages.NOT_KEPT)
-    if about in {"elsewhere", "foreign", "no_post"}:
+    if about in {"foreign", "form"}:
+        text = replace(text, path=request.state.form_page)
+    if about in {"elsewhere", "no_post"} and "unit" in request.path_params:
         # An HSA-id may contain characters that must be escaped in an address.
         text = replace(text, path="enhet/" + quote(request.path_params["unit"], safe=""))
     login = get_auth_manager().get_url_login(next_url=_back_to(request)) if status == 401 else None
@@ -233,6 +248,14 @@ def _back_to(request: Request) -> str:
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     about = error.detail if isinstance(error, HTTPException) and (status, error.detail) in _TEXTS else None
+    reader = pages.reader_of(request)
+    home = pages.home_of(reader).path
+    if about == Need.EVERY_UNIT and home and pages.path_of(request) == "/":
+        # Airflow's menu leads everybody there. Relative, so that it is right behind a proxy too.
+        return RedirectResponse(home, 303, pages.NOT_KEPT)
+    if (status, about) == (403, None) and reader is not None and reader.rights.allow(Need.ANY_RIGHT):
+        # Airflow's own refusal.
+        about = "may"
     return _answer(request, status, about)
 
 

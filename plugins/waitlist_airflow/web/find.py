@@ -2,22 +2,21 @@
 
 from typing import Annotated, Final, Literal
 
-from fastapi import Depends, HTTPException, Query, Request
+from fastapi import HTTPException, Query, Request
 from starlette.responses import Response
 
 from waitlist.access import Need
 from waitlist.judge.rules import RULES, Disposition
 from waitlist.reports.pages.find import Found, find
 from waitlist.reports.pages.spread import ANY, Spread, Wanted, read_spread
-from waitlist_airflow.web.access import Reader, ReaderDep, Requires
-from waitlist_airflow.web.forms import read_form
-from waitlist_airflow.web.pages import Pages, read_apart, render
+from waitlist_airflow.web.access import Reader, ReaderDep
+from waitlist_airflow.web.forms import FormDep
+from waitlist_airflow.web.pages import Pages, render
 from waitlist_airflow.web.site import Site, SiteDep
 
 pages: Final = Pages()
 
 _LONGEST: Final = 200
-_MOST_BYTES: Final = 4_000
 
 
 @pages.page("/sok", api="/api/sok", need=Need.A_UNIT, template="find.html")
@@ -26,16 +25,14 @@ def nothing_asked(site: SiteDep, reader: ReaderDep) -> Found:
     return _find(site, reader, "")
 
 
-@pages.router.post("/sok", dependencies=[Depends(Requires(Need.A_UNIT))], response_model=None)
-async def search(request: Request, site: SiteDep, reader: ReaderDep) -> Response:
+@pages.form("/sok", page="/sok", fields=("q",), need=Need.A_UNIT)
+def search(request: Request, site: SiteDep, reader: ReaderDep, sent: FormDep) -> Response:
     """Look for what the form has; nothing is changed and nothing of it is logged."""
-    text = await _asked(request)
-
-    def answer() -> Response:
-        found = _find(site, reader, text)
-        return render(request, "find.html", faults=site.mapping_faults, page=found, asked=text)
-
-    return await read_apart(request, site, answer)
+    text = sent.get("q", "")
+    if len(text) > _LONGEST:
+        raise HTTPException(422, "form")
+    found = _find(site, reader, text)
+    return render(request, "find.html", faults=site.mapping_faults, page=found, asked=text)
 
 
 @pages.page("/poster", api="/api/poster", need=Need.EVERY_UNIT, template="spread.html")
@@ -61,16 +58,3 @@ def _find(site: Site, reader: Reader, text: str) -> Found:
     with site.reading("looking for units and posts") as connection:
         rights = reader.rights
         return find(connection, site.mappings, text, rights.sees, everywhere=rights.allow(Need.EVERY_UNIT))
-
-
-async def _asked(request: Request) -> str:
-    """Return the form's text.
-
-    Raises:
-        HTTPException: 422: the form is longer than any text of the box, or is no text.
-    """
-    form = await read_form(request, most_bytes=_MOST_BYTES, most_fields=2)
-    text = form.get("q", "")
-    if len(text) > _LONGEST:
-        raise HTTPException(422)
-    return text

@@ -1,12 +1,10 @@
 """What a unit's staff say of a post: the calls that change something.
 
-A call is a form. It has the token of its session and comes from our own origin (``access.refuse_foreign_change``), a
-key of its own so that it counts once, and the number of the post's last entry that its writer saw.
+A call is a form. It has a key, so that it counts once, and the number of the post's last entry that its writer saw.
 """
 
 import datetime as dt
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import parse_qsl, quote, urlencode
@@ -20,17 +18,16 @@ from waitlist.reports.pages.unit_posts import Post
 from waitlist.staging.post_outcomes import BY_PEOPLE, Entry, Overtaken, WordFault, record, word_fault
 from waitlist.staging.states import PostOutcome
 from waitlist.swedish.words import WORD_FAULTS
-from waitlist_airflow.web.access import ReaderDep, refuse_foreign_change
+from waitlist_airflow.web.access import ReaderDep
+from waitlist_airflow.web.forms import FormDep
 from waitlist_airflow.web.pages import NOT_KEPT, Pages, render, to_plain, wants_json
 from waitlist_airflow.web.site import SiteDep
 
 pages: Final = Pages()
 
 _SAID: Final = frozenset({*BY_PEOPLE, PostOutcome.CHECKED, PostOutcome.UNDONE})
-_LONGEST: Final = 4_000
 _KEY: Final = re.compile(r"[0-9A-Za-z-]{16,80}")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
-_FIELDS: Final = frozenset({"post", "utfall", "ord", "efter", "angrar", "nyckel", "kod", "vy", "ankare"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +49,23 @@ class Statement:
     """The filter and the order of the page."""
 
 
-async def statement(request: Request, reader: ReaderDep) -> Statement:
-    """Read a form of our own pages.
+async def statement(request: Request, sent: FormDep) -> Statement:
+    """Read a form of the unit's page.
 
     Raises:
-        HTTPException: 403, it comes from elsewhere; 422, it cannot be read.
+        HTTPException: 422: our page sends no such form.
     """
-    sent = await _form(request)
-    refuse_foreign_change(request, reader, sent.get("kod", ""))
     try:
         outcome = PostOutcome(sent.get("utfall", ""))
     except ValueError:
-        raise HTTPException(422) from None
+        raise HTTPException(422, "form") from None
     undoes = _number(sent.get("angrar"))
     key = sent.get("nyckel", "")
     if outcome not in _SAID or (undoes is not None) != (outcome is PostOutcome.UNDONE) or not _KEY.fullmatch(key):
-        raise HTTPException(422)
+        raise HTTPException(422, "form")
     post_id, after = _number(sent.get("post")), _number(sent.get("efter"))
     if post_id is None or after is None:
-        raise HTTPException(422)
+        raise HTTPException(422, "form")
     word = " ".join(sent.get("ord", "").split())
     anchor = _number(sent.get("ankare"))
     return Statement(
@@ -82,7 +77,13 @@ async def statement(request: Request, reader: ReaderDep) -> Statement:
 StatementDep = Annotated[Statement, Depends(statement)]
 
 
-@pages.form("/enhet/{unit}/utfall", api="/api/enhet/{unit}/utfall", need=Need.THIS_UNIT)
+@pages.form(
+    "/enhet/{unit}/utfall",
+    page="/enhet/{unit}",
+    fields=("post", "utfall", "ord", "efter", "angrar", "nyckel", "vy", "ankare"),
+    need=Need.THIS_UNIT,
+    api="/api/enhet/{unit}/utfall",
+)
 def say(request: Request, site: SiteDep, reader: ReaderDep, unit: str, said: StatementDep) -> Response:
     """Keep what became of a post of the unit, and lead back to the page."""
     key = key_of(unit)
@@ -114,31 +115,11 @@ def say(request: Request, site: SiteDep, reader: ReaderDep, unit: str, said: Sta
     return RedirectResponse(_back(unit, said), 303, NOT_KEPT)
 
 
-async def _form(request: Request) -> Mapping[str, str]:
-    if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise HTTPException(422)
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _LONGEST:
-            raise HTTPException(422)
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=20
-        )
-    except ValueError:
-        raise HTTPException(422) from None
-    sent = dict(pairs)
-    if len(sent) != len(pairs) or not _FIELDS.issuperset(sent) or any("\0" in value for value in sent.values()):
-        raise HTTPException(422)
-    return sent
-
-
 def _number(text: str | None) -> int | None:
     if not text:
         return None
     if not _NUMBER.fullmatch(text):
-        raise HTTPException(422)
+        raise HTTPException(422, "form")
     return int(text)
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -16,7 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from waitlist.access import Need
 from waitlist_airflow.web import formats
-from waitlist_airflow.web.access import Reader, ReaderDep, Requires, from_our_page
+from waitlist_airflow.web.access import Reader, ReaderDep, Requires
+from waitlist_airflow.web.forms import OurForm
 from waitlist_airflow.web.own_threads import OwnThreads
 from waitlist_airflow.web.site import MappingFaults, Site, SiteDep
 from waitlist_airflow.web.static_files import FOLDER
@@ -106,30 +107,28 @@ class Pages:
 
         return register
 
-    def change(self, path: str, *, need: Need, may: Sequence[Callable[..., Any]]) -> Callable[[Answer], Answer]:
-        """Register a function that changes something, for a form on one of our pages.
+    def form(
+        self,
+        path: str,
+        *,
+        page: str,
+        fields: Collection[str],
+        need: Need,
+        api: str | None = None,
+        may: Sequence[Callable[..., Any]] = (),
+    ) -> Callable[[Answer], Answer]:
+        """Register a function that answers a form of one of our pages; it runs in the same threads as pages.
+
+        There is no other way to register a POST: a form from elsewhere is refused before the function is called.
 
         Args:
             path: its path.
-            need: what the reader needs to see the page that it is on.
-            may: what refuses a user without the right to change it; a form from elsewhere is refused always.
+            page: the path of the page that has the form, with the same placeholders.
+            fields: the names of its fields; a form with another is refused.
+            need: what the reader needs to see that page.
+            api: its path for programs; None: programs use the same.
+            may: what refuses a reader without the right to do it.
         """
-
-        def register(read: Answer) -> Answer:
-            async def after_it(
-                request: Request, site: SiteDep, reading: Annotated[Reading, Depends(_later(read))]
-            ) -> Response:
-                return await read_apart(request, site, reading)
-
-            refusals: list[Callable[..., Any]] = [Requires(need), *may, from_our_page]
-            needed = [Depends(refuse) for refuse in refusals]
-            self.router.add_api_route(path, after_it, methods=["POST"], dependencies=needed, response_model=None)
-            return read
-
-        return register
-
-    def form(self, path: str, *, api: str, need: Need) -> Callable[[Answer], Answer]:
-        """Register a function that changes something, and answers a form and a program; it runs in the same threads."""
 
         def register(act: Answer) -> Answer:
             later = Annotated[Reading, Depends(_later(act))]
@@ -137,8 +136,9 @@ class Pages:
             async def answer(request: Request, site: SiteDep, acting: later) -> Response:
                 return await read_apart(request, site, acting)
 
-            for address in (path, api):
-                _add(self.router, address, answer, need, methods=["POST"])
+            refusals: list[Callable[..., Any]] = [*may, OurForm(page, frozenset(fields))]
+            for address in (path,) if api is None else (path, api):
+                _add(self.router, address, answer, need, methods=["POST"], refusals=refusals)
             return act
 
         return register
@@ -152,8 +152,10 @@ def _add(
     *,
     methods: Sequence[str] = READS,
     name: str | None = None,
+    refusals: Sequence[Callable[..., Any]] = (),
 ) -> None:
-    needs = [Depends(Requires(need))]
+    needed: list[Callable[..., Any]] = [Requires(need), *refusals]
+    needs = [Depends(refuse) for refuse in needed]
     router.add_api_route(path, answer, methods=list(methods), name=name, dependencies=needs, response_model=None)
 
 

@@ -1,8 +1,6 @@
 """The pages of units: the list of units, one unit, its posts' patients, and its work list."""
 
 import dataclasses
-import datetime as dt
-from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends, HTTPException, Query
@@ -16,15 +14,25 @@ from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import UnknownError
 from waitlist.reports.pages.spread import ANY
-from waitlist.reports.pages.unit import Asked, ProtectedPost, Show, ShownRun, SortBy, Unit, key_of, read_unit, runs_of
+from waitlist.reports.pages.unit import (
+    Asked,
+    ProtectedPost,
+    Show,
+    SortBy,
+    Unit,
+    key_of,
+    read_unit,
+    runs_of,
+    with_persons,
+)
 from waitlist.reports.pages.units import UnitList, UnitsAsked, UnitSort, read_unit_list
 from waitlist.reports.readiness import read_readiness
 from waitlist.reports.worklist import find_snapshot, make_work_list
-from waitlist.staging.access_log import Action, numbers_of, record
-from waitlist.staging.dry_runs import DryRun
-from waitlist_airflow.web.access import Reader, ReaderDep
+from waitlist.staging.access_log import Action
+from waitlist_airflow.web.access import ReaderDep
+from waitlist_airflow.web.looks import record_look
 from waitlist_airflow.web.pages import Pages
-from waitlist_airflow.web.site import Site, SiteDep
+from waitlist_airflow.web.site import SiteDep
 
 pages: Final = Pages()
 
@@ -107,8 +115,10 @@ def persons(site: SiteDep, reader: ReaderDep, unit: str, asked: AskedDep) -> Uni
     found = read_persons(site.store, batch_id, site.snapshots, [post.post_id for post in page.posts])
     # A masked patient is not shown.
     shown = {post_id: person.number for post_id, person in found.items() if not person.protected}
-    _record(site, reader, Action.PERSONS, page.latest, unit=key, patients=shown)
-    return dataclasses.replace(page, persons=found)
+    with site.reading("reading why posts were rejected") as connection:
+        page = with_persons(connection, page, found)
+    record_look(site, reader, Action.PERSONS, page.latest, unit=key, patients=shown)
+    return page
 
 
 @pages.page(
@@ -126,8 +136,11 @@ def protected(site: SiteDep, reader: ReaderDep, unit: str, post: PostId) -> Prot
     found = read_persons(site.store, batch_id, site.snapshots, [shown.post_id for shown in page.posts], masked=False)
     if post not in found:
         raise UnknownError("the unit has no such post in the latest dry run")
-    _record(site, reader, Action.PROTECTED, page.latest, unit=key, patients={post: found[post].number})
-    return ProtectedPost(page.latest, key, page.unit.name, page.posts[0], found[post])
+    shown = dataclasses.replace(found[post], protected=False)
+    with site.reading("reading why a post was rejected") as connection:
+        told = with_persons(connection, page, {post: shown}).posts[0]
+    record_look(site, reader, Action.PROTECTED, page.latest, unit=key, patients={post: found[post].number})
+    return ProtectedPost(page.latest, key, page.unit.name, told, found[post])
 
 
 @pages.file("/enhet/{unit}/arbetslista", need=Need.THIS_UNITS_PERSONS)
@@ -140,29 +153,6 @@ def work_list(site: SiteDep, reader: ReaderDep, unit: str) -> Response:
     readiness = read_readiness(site.store, batch_id, site.mappings)
     snapshot = find_snapshot(site.store, readiness.batch, site.snapshots)
     made = make_work_list(site.store, readiness, snapshot, site.mappings, key)
-    _record(site, reader, Action.WORK_LIST, runs[-1], unit=key, patients=made.patients)
+    record_look(site, reader, Action.WORK_LIST, runs[-1], unit=key, patients=made.patients)
     headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
     return Response(made.content, media_type=_EXCEL, headers=headers)
-
-
-def _record(
-    site: Site,
-    reader: Reader,
-    action: Action,
-    run: ShownRun | DryRun,
-    *,
-    unit: str,
-    patients: Mapping[int, str | None],
-) -> None:
-    """Write an entry in the access log for each patient, given the text of the number in PMO by post id."""
-    numbers = numbers_of(list(patients.values()), run.as_of)
-    record(
-        site.store,
-        at=dt.datetime.now(dt.UTC),
-        user_id=reader.login,
-        acting_for=unit if unit in reader.rights.own_units else "",
-        action=action,
-        batch_id=run.batch_id,
-        unit=unit,
-        patients=dict(zip(patients, numbers, strict=True)),
-    )

@@ -1,4 +1,4 @@
-"""The page of a wave and its document to decide on, and the posts that fall due in the weeks after a unit's go-live."""
+"""The page of a wave, its document to decide on, its units' work lists, and the posts due after go-live."""
 
 import dataclasses
 from typing import Annotated, Final
@@ -10,8 +10,15 @@ from waitlist.access import Need
 from waitlist.release.gates import evaluate_units
 from waitlist.reports.pages.beslutsunderlag import Beslutsunderlag, read_beslutsunderlag
 from waitlist.reports.pages.dip import WEEKS, DuePage, read_due
+from waitlist.reports.pages.history import dry_runs
+from waitlist.reports.pages.reading import UnknownError
 from waitlist.reports.pages.unit import key_of
 from waitlist.reports.pages.wave import WavePage, read_wave
+from waitlist.reports.readiness import read_readiness
+from waitlist.reports.worklist import find_snapshot, make_archive
+from waitlist.staging.access_log import Action
+from waitlist_airflow.web.access import ReaderDep
+from waitlist_airflow.web.looks import record_look
 from waitlist_airflow.web.pages import Pages, as_pdf
 from waitlist_airflow.web.site import Site, SiteDep
 
@@ -52,6 +59,22 @@ def _with_gates(site: Site, namn: str) -> WavePage:
     return dataclasses.replace(
         read, gates=tuple(sorted(own, key=lambda result: result.passed)), shared_gates=tuple(shared)
     )
+
+
+@pages.file("/vag/arbetslistor", need=Need.EVERY_PERSON)
+def work_lists(site: SiteDep, reader: ReaderDep, namn: WaveName = "") -> Response:
+    """Make the work lists of a wave's units, write entries in the access log, and send the lists in one archive."""
+    with site.reading("reading a wave") as connection:
+        latest = dry_runs(connection)[-1]
+    readiness = read_readiness(site.store, latest.batch_id, site.mappings)
+    if not namn or namn not in {wave.wave for wave in readiness.waves}:
+        raise UnknownError("no unit of the wave has posts in the latest dry run")
+    snapshot = find_snapshot(site.store, readiness.batch, site.snapshots)
+    made = make_archive(site.store, readiness, snapshot, site.mappings, namn)
+    for unit, patients in made.patients.items():
+        record_look(site, reader, Action.WORK_LIST, latest, unit=unit, patients=patients)
+    headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
+    return Response(made.content, media_type="application/zip", headers=headers)
 
 
 @pages.page("/forfaller/{unit}", api="/api/forfaller/{unit}", need=Need.THIS_UNIT, template="due.html")

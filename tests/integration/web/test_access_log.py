@@ -96,17 +96,12 @@ def test_what_is_no_personal_number_is_refused_without_being_repeated(
     assert not number or number not in answer.text + caplog.text
 
 
-def test_nobody_but_a_reader_of_the_log_may_ask_and_only_on_our_own_page(client: TestClient) -> None:
+def test_nobody_but_a_reader_of_the_log_may_ask_and_only_by_a_form(client: TestClient) -> None:
     assert ask_for(client, NUMBER, "reader").status_code == 403
     client.cookies.set(COOKIE_NAME_JWT_TOKEN, "lead")
-    (mark,) = set(re.findall(r"marke=([0-9a-f]+)", client.get("/atkomstlogg").text))
-    form, there = {"nummer": NUMBER}, "/atkomstlogg/utdrag"
-    judged = f"/atkomstlogg/stickprov/{MONTH}/{0:032x}"
-    for address in (there, judged):
-        assert client.post(address, data=form).status_code == 403
-        elsewhere = {"Origin": "https://evil.example"}
-        assert client.post(f"{address}?marke={mark}", data=form, headers=elsewhere).status_code == 403
-    assert client.post(f"{there}?marke={mark}", data=form).status_code == 200
+    (kod,) = set(re.findall(r'name="kod" value="([0-9a-f]+)"', client.get("/atkomstlogg").text))
+    form, there = {"nummer": NUMBER, "kod": kod}, "/atkomstlogg/utdrag"
+    assert client.post(there, data=form, headers={"Origin": "http://testserver"}).status_code == 200
     assert client.get(there).status_code in {404, 405}, "a number is never in an address"
 
 
@@ -184,6 +179,17 @@ def test_a_verdict_sent_twice_is_kept_once_and_one_that_was_overtaken_is_not_kep
     judged = Judged(f"{0:032x}", 1, NOW, "lead", Verdict.IN_ORDER, "")
     assert log_verdicts.add(staged.store.database, judged)
     assert not log_verdicts.add(staged.store.database, replace(judged, user_id="other"))
+
+
+@pytest.mark.parametrize("user", ["lead", " LEAD"])
+def test_nobody_judges_what_they_did_themselves(client: TestClient, staged: worklists.Site, user: str) -> None:
+    write(staged, {"user_id": user}, {})
+    answer = judge(client, 0)
+    assert answer.status_code == 403
+    assert "Raden är din egen" in answer.text
+    assert verdicts(staged) == []
+    assert answer.text.count(f"/stickprov/{MONTH}/") == 1, "the other entry alone has a form"
+    assert judge(client, 1).status_code == 303
 
 
 @pytest.mark.parametrize(

@@ -225,43 +225,7 @@ def test_a_post_of_another_unit_is_not_found(browser: Browser) -> None:
     assert browser.rows == []
 
 
-# Forms from elsewhere
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"Origin": "null"},
-        {"Origin": "https://evil.example.invalid"},
-        {"Origin": "http://testserver.evil.example.invalid"},
-        {"Origin": "http://testserver", "Sec-Fetch-Site": "cross-site"},
-        {"Origin": "http://testserver", "Sec-Fetch-Site": "same-site"},
-        {"Origin": "http://evil.example.invalid", "X-Forwarded-Host": "evil.example.invalid"},
-    ],
-)
-def test_a_form_of_another_origin_changes_nothing(browser: Browser, headers: dict[str, str]) -> None:
-    form = {**browser.form(BOOK), "utfall": "booked_pmo"}
-    answer = browser.send(form, headers=headers)
-    assert answer.status_code == 403
-    assert "Ändringen sparades inte" in answer.text
-    assert browser.rows == []
-
-
-@pytest.mark.parametrize("token", ["", "0" * 64, "other"])
-def test_a_form_without_the_sessions_own_token_changes_nothing(browser: Browser, token: str) -> None:
-    form = {**browser.form(BOOK), "utfall": "booked_pmo"}
-    if token == "other":
-        browser.user = "other"
-        token = browser.form(BOOK)["kod"]
-        browser.user = "nurse"
-    assert browser.send({**form, "kod": token}).status_code == 403
-    mark = browser.client.get(f"/{UNIT}", headers={"Cookie": "_token=reader"})
-    look = re.search(r"marke=([0-9a-f]{64})", mark.text)
-    assert look
-    browser.user = "reader"
-    assert browser.send({**form, "kod": look[1]}).status_code == 403, "the mark of links is in addresses"
-    assert browser.rows == []
+# What is refused; a form from elsewhere is in tests/security/test_forms.py
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
@@ -336,3 +300,62 @@ def test_a_word_is_in_no_log_and_no_address(browser: Browser, caplog: pytest.Log
     assert "Lindqvist" not in answer.headers["Location"]
     assert "Lindqvist" not in caplog.text
     assert word in browser.get(f"{UNIT}?visa=klara").text
+
+
+# What the receiver says
+
+
+REASON = "Lindqvist, Åsa finns redan"
+
+
+def reject(browser: Browser, *post_ids: int) -> None:
+    for post_id in post_ids:
+        key = f"{post_id:064d}"
+        told = {"batch_id": worklists.BATCH, "post_id": post_id, "answer": "rejected", "at": batches.NOW}
+        said = {"batch_id": worklists.BATCH, "receipt_key": key, "reason": f"{REASON}\n {post_id}"}
+        released = {"post_id": post_id, "batch_id": worklists.BATCH, "row_hash": "0" * 64, "released_at": batches.NOW}
+        with batches.unguarded(browser.staged.store) as connection:
+            connection.execute(schema.released_post.insert().values(released))
+            connection.execute(schema.post_answer.insert().values(**told, receipt_key=key, contradictions=""))
+            connection.execute(schema.receipt_reason.insert().values(said))
+
+
+def test_a_reason_is_shown_with_the_persons_alone(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    reject(browser, BOOK)
+    browser.user = "reader"
+    page = browser.get(f"{UNIT}?post={BOOK}").text
+    assert REASON not in page
+    assert "Skälet kan nämna patienten" in page
+    assert "skyddade personuppgifter" not in page
+    assert REASON not in str(browser.posts())
+    assert dashboards.looks(browser.staged) == []
+    persons = browser.client.get(f"/{UNIT}/personer?post={BOOK}", headers={"Authorization": "Bearer reader"}).text
+    assert f"Mottagarens skäl: ”{REASON} {BOOK}”." in persons
+    assert [look["post_id"] for look in dashboards.looks(browser.staged)] == [BOOK]
+    assert REASON not in caplog.text
+
+
+def test_a_reason_about_a_protected_identity_is_shown_to_its_unit_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser
+) -> None:
+    monkeypatch.setattr(dashboards.Site, "unit_readers", {"own": frozenset({posts.UNIT})})
+    (tmp_path / "protected").mkdir()
+    browser.staged = worklists.site(tmp_path / "protected")
+    browser.staged.stage({"sekretess": True, "kategori": "Diabetesmottagning"})
+    browser.client = TestClient(dashboards.over(browser.staged), raise_server_exceptions=False)
+    reject(browser, 1)
+    own = {"Authorization": "Bearer own"}
+    persons = browser.client.get(f"/{UNIT}/personer?visa=alla", headers=own).text
+    assert REASON not in persons
+    assert "eftersom patienten har skyddade personuppgifter" in persons
+    assert REASON in browser.client.get(f"/{UNIT}/skyddad/1", headers=own).text
+
+
+def test_a_released_patient_who_must_be_looked_at_comes_first(browser: Browser) -> None:
+    reject(browser, BOOK)
+    released = {"post_id": CLEAN, "batch_id": "pilot", "row_hash": "0" * 64, "released_at": batches.NOW}
+    change = {"batch_id": worklists.BATCH, "post_id": CLEAN, "change": "changed", "columns": "PU_DECEASED"}
+    with batches.unguarded(browser.staged.store) as connection:
+        connection.execute(schema.released_post.insert().values(released))
+        connection.execute(schema.released_change.insert().values(change))
+    assert browser.ids()[:2] == [CLEAN, BOOK]

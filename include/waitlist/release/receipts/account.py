@@ -212,6 +212,23 @@ def is_complete(connection: sa.Connection, batch: Batch) -> bool:
     return not any(Answer(answer) in missing for answer, _ in connection.execute(_by_answer(batch.batch_id)))
 
 
+def rejected_posts() -> sa.Select[int]:
+    """Return the query for the released posts that the receiver rejected last.
+
+    A post that was withdrawn meanwhile, or is free, is left out: it is judged again.
+    """
+    answer, released = schema.post_answer, schema.released_post
+    query = sa.select(answer.c.post_id).join(released, _same(released, answer))
+    return query.where(answer.c.answer == Answer.REJECTED.value)
+
+
+def reasons() -> sa.Select[int, str | None]:
+    """Return the query for the same posts with the receiver's reason, personal data; None where it was removed."""
+    answer, reason = schema.post_answer, schema.receipt_reason
+    told = sa.and_(reason.c.batch_id == answer.c.batch_id, reason.c.receipt_key == answer.c.receipt_key)
+    return rejected_posts().add_columns(reason.c.reason).join(reason, told, isouter=True)
+
+
 def approved_posts(events: Any) -> int:  # noqa: ANN401 - the entries of the audit trail
     """Return how many posts the last approval request bound; 0 where approval was not asked for."""
     asked = [event for event in events if event.event is EventName.AWAITING_APPROVAL]

@@ -19,6 +19,10 @@ class Sampled:
     verdicts: tuple[Judged, ...]
     """The first one first; the last one counts."""
 
+    def is_of(self, login: str) -> bool:
+        """Tell whether the entry is about what a user did; nobody judges that of themselves."""
+        return self.access.user_id.strip().casefold() == login.strip().casefold()
+
 
 @dataclass(frozen=True, slots=True)
 class LogSample:

@@ -22,9 +22,18 @@ from waitlist.reports.pages.overview import UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction, Paging
 from waitlist.reports.pages.persons import Person
 from waitlist.reports.pages.reading import UnknownError, ask
-from waitlist.reports.pages.unit_posts import Gone, Post, read_gone, read_posts, urgency
+from waitlist.reports.pages.unit_posts import (
+    Gone,
+    Post,
+    read_gone,
+    read_posts,
+    read_reasons,
+    urgency,
+    with_reason,
+)
 from waitlist.reports.readiness import waves_of
 from waitlist.reports.since import nights_to_compare, read_since
+from waitlist.reports.worklist.advice import Sheet
 from waitlist.reports.worklist.folder import UNKNOWN_UNIT
 from waitlist.reports.worklist.posts import UNKNOWN
 from waitlist.staging import schema
@@ -241,6 +250,23 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
         told=_post_with_details(connection, every, asked.told),
         gone=None if gone is None else gone[part],
     )
+
+
+def with_persons(connection: sa.Connection, page: Unit, persons: Mapping[int, Person]) -> Unit:
+    """Return the page with the patients of its posts, and the receiver's reasons, which may name them.
+
+    A reason is shown of a post whose patient is shown.
+    """
+    shown = {post_id for post_id, person in persons.items() if not person.protected}
+    rejected = [post.post_id for post in page.posts if post.sheet == Sheet.REJECTED_BY_MILLENNIUM]
+    reasons = read_reasons(connection, [post_id for post_id in rejected if post_id in shown])
+    posts = tuple(
+        with_reason(post, reasons.get(post.post_id, ""), protected=post.post_id not in shown)
+        if post.post_id in rejected
+        else post
+        for post in page.posts
+    )
+    return replace(page, posts=posts, persons=persons)
 
 
 def _post_with_details(connection: sa.Connection, posts: Sequence[Post], post_id: int | None) -> Post | None:

@@ -9,9 +9,18 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.judge.rules import Disposition
-from waitlist.release.receipts.words import Answer
+from waitlist.release.receipts.account import reasons, rejected_posts
 from waitlist.reports.since import Since
-from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change, advise_rejected
+from waitlist.reports.worklist.advice import (
+    Advice,
+    Finding,
+    Sheet,
+    Withheld,
+    advise,
+    advise_change,
+    advise_rejected,
+    reason_line,
+)
 from waitlist.staging import schema
 from waitlist.staging.dry_runs import DryRun
 from waitlist.staging.post_outcomes import BY_PEOPLE, Current, Entry, current
@@ -62,6 +71,8 @@ class Post:
     """The code of the finding that decides what to do."""
     goes_away: str = ""
     """What makes the row leave the list."""
+    comes_first: bool = False
+    """Whether the patient has to be looked at before anything else is done."""
     about: tuple[str, ...] = ()
     """What there is to look at: codes of rules, or names of columns that PMO has changed since the release."""
     said: Said | None = None
@@ -177,13 +188,27 @@ def read_gone(
     return tuple(sorted(told, key=lambda post: (-post.last_seen.toordinal(), post.post_id)))
 
 
+def read_reasons(connection: sa.Connection, post_ids: Sequence[int]) -> dict[int, str]:
+    """Return the receiver's reason for each of some posts that it rejected last; personal data."""
+    query = reasons().where(schema.post_answer.c.post_id.in_(post_ids))
+    return {post_id: reason_line(reason) for post_id, reason in connection.execute(query)}
+
+
+def with_reason(post: Post, reason: str, *, protected: bool) -> Post:
+    """Return a post that the receiver rejected with its reason, which a protected identity keeps hidden."""
+    advice = advise_rejected(reason, Withheld.PROTECTED if protected else None)
+    return replace(post, action=advice.action)
+
+
 def urgency(post: Post) -> tuple[int, dt.date, dt.date, int]:
     """Return a post's place when the most urgent comes first.
 
-    First what is wrong in Millennium already, then posts without both dates, then by Boka före. Posts for which no
-    patient waits come last.
+    First the released posts whose patient has to be looked at, then what else is wrong in Millennium, then posts
+    without both dates, then by Boka före. Posts for which no patient waits come last.
     """
-    if post.sheet in _IN_MILLENNIUM:
+    if post.comes_first:
+        rank = -1
+    elif post.sheet in _IN_MILLENNIUM:
         rank = 0
     elif post.sheet in _NO_PATIENT_WAITS or post.sheet is None:
         rank = 3
@@ -203,7 +228,7 @@ def _post(
     disposition = Disposition(row.disposition)
     advice: Advice | None
     if rejected:
-        advice = advise_rejected("")
+        advice = advise_rejected("", Withheld.WITHOUT_PERSONS)
     else:
         advice = advise(disposition, findings) if change is None else advise_change("changed", change)
     rules = tuple(finding.rule for finding in findings)
@@ -263,6 +288,7 @@ def _with_statement(post: Post, advice: Advice | None, holds: Current) -> Post:
         sheet=None if sheet is None else sheet.value,
         rule=advice.rule.value if advice and advice.rule else None,
         goes_away="" if sheet is None else WORK_LIST_GOES_AWAY[sheet],
+        comes_first=advice is not None and advice.comes_first,
         said=None if said is None else Said(said.outcome.value, said.entry_no, said.at, said.actor, said.word),
         done=done,
         may=may,
@@ -340,13 +366,7 @@ def _changes(connection: sa.Connection, batch_id: str) -> dict[int, str]:
 
 def _rejected(connection: sa.Connection) -> frozenset[int]:
     """Return the released posts that the receiver has rejected; its reason is personal data, and is not read here."""
-    answer, released = schema.post_answer, schema.released_post
-    query = (
-        sa.select(answer.c.post_id)
-        .join(released, sa.and_(released.c.post_id == answer.c.post_id, released.c.batch_id == answer.c.batch_id))
-        .where(answer.c.answer == Answer.REJECTED.value)
-    )
-    return frozenset(connection.scalars(query))
+    return frozenset(connection.scalars(rejected_posts()))
 
 
 def _gone(

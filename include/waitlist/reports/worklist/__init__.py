@@ -15,7 +15,14 @@ staging database. Both are read once, one range of keys at a time, so that memor
 
 from waitlist.reports.worklist.folder import OutFolder, is_work_list
 from waitlist.reports.worklist.sources import Snapshot, find_snapshot
-from waitlist.reports.worklist.writing import WorkList, Written, make_work_list, unit_keys, write_work_lists
+from waitlist.reports.worklist.writing import (
+    WorkList,
+    Written,
+    make_archive,
+    make_work_list,
+    unit_keys,
+    write_work_lists,
+)
 
 __all__ = [
     "OutFolder",
@@ -24,6 +31,7 @@ __all__ = [
     "Written",
     "find_snapshot",
     "is_work_list",
+    "make_archive",
     "make_work_list",
     "unit_keys",
     "write_work_lists",

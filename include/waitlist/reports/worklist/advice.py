@@ -19,7 +19,9 @@ from waitlist.swedish.words import (
     PERSON,
     REQUEST_LABELS,
     WORK_LIST_CHANGES,
+    WORK_LIST_REASON,
     WORK_LIST_REJECTED,
+    WORK_LIST_WITHHELD,
     finding_text,
     rule_label,
 )
@@ -43,6 +45,17 @@ class Sheet(StrEnum):
     """Released posts that have since been changed or closed in PMO."""
     PLAN_UNIT = "plan_unit"
     """Posts of a unit without go-live that can be corrected meanwhile."""
+
+
+class Withheld(StrEnum):
+    """Why a receiver's reason is not in the text of a row."""
+
+    PROTECTED = "protected"
+    """The patient's identity is protected."""
+    WITHOUT_PERSONS = "without_persons"
+    """It may name a person, and this page has no persons."""
+    REMOVED = "removed"
+    """Retention has removed it."""
 
 
 class Finding(NamedTuple):
@@ -192,15 +205,24 @@ def _text_of_change(change: str, columns: Iterable[str]) -> str:
     return text.with_detail.format(detail=named) if text.with_detail and named else text.action
 
 
-def advise_rejected(reason: str) -> Advice:
+def advise_rejected(reason: str, withheld: Withheld | None = None) -> Advice:
     """Return the texts of the row of a released post that the receiver has rejected.
 
     Args:
-        reason: the receiver's reason, personal data; empty where it may not be shown.
+        reason: the receiver's reason, personal data; empty where it is not known or not shown.
+        withheld: why it is not shown; None where it is.
     """
     text = WORK_LIST_REJECTED
-    action = text.with_detail.format(detail=reason) if text.with_detail and reason else text.action
+    if withheld is None and not reason:
+        withheld = Withheld.REMOVED
+    told = WORK_LIST_WITHHELD[withheld.value] if withheld else WORK_LIST_REASON.format(detail=reason)
+    action = text.action.format(reason=told)
     return Advice(Sheet.REJECTED_BY_MILLENNIUM, text.label, action, "", recommends=False, names_branch=False)
+
+
+def reason_line(reason: str | None) -> str:
+    """Return a receiver's reason on one line; empty for none."""
+    return " ".join((reason or "").split())
 
 
 def _lines(texts: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from waitlist.exceptions import WorkListError
 from waitlist.facts.mappings import Mappings, SdvList, is_hsa_id
 from waitlist.judge.rules import Code, Disposition
 from waitlist.reports.readiness import Readiness
-from waitlist.reports.worklist.advice import Advice, Finding, Sheet, advise, advise_change, advise_rejected
+from waitlist.reports.worklist.advice import Advice, Finding, Sheet, Withheld, advise, advise_change, advise_rejected
 from waitlist.reports.worklist.rows import Aside, make_rows, one_line
 from waitlist.reports.worklist.sources import Snapshot, StagedPosts, knows_changes, knows_receipts
 from waitlist.staging import READABLE, Batch, StagingStore
@@ -136,7 +136,7 @@ class Gathering:
             change = changes.get(post_id)
             if post_id in rejected:
                 hidden = posts["sekretess"][place].as_py() is not False or any(it.rule == _PROTECTED for it in found)
-                advice: Advice | None = advise_rejected("" if hidden else rejected[post_id])
+                advice: Advice | None = advise_rejected(rejected[post_id], Withheld.PROTECTED if hidden else None)
             else:
                 advice = advise(disposition, found) if change is None else advise_change("changed", change)
             if advice is not None:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.release.receipts.words import Answer
+from waitlist.release.receipts.account import reasons
+from waitlist.reports.worklist.advice import reason_line
 from waitlist.reports.worklist.rows import POSTS
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.earlier_files import files_of
@@ -129,23 +130,8 @@ class StagedPosts:
         """Return the receiver's reason for each of these posts that it rejected last; personal data."""
         if not self._knows_receipts:
             return {}
-        answer, post, reason = schema.post_answer, schema.released_post, schema.receipt_reason
-        query = (
-            sa.select(answer.c.post_id, reason.c.reason)
-            # A post that was withdrawn meanwhile, or is free, is judged again.
-            .join(post, sa.and_(post.c.post_id == answer.c.post_id, post.c.batch_id == answer.c.batch_id))
-            .join(
-                reason,
-                sa.and_(reason.c.batch_id == answer.c.batch_id, reason.c.receipt_key == answer.c.receipt_key),
-                isouter=True,
-            )
-            .where(answer.c.answer == Answer.REJECTED.value, answer.c.post_id.between(first, last))
-        )
-        found = self._whole(query, _REASONS)
-        return {
-            post_id: " ".join((told or "").split())
-            for post_id, told in zip(found["post_id"].to_pylist(), found["reason"].to_pylist(), strict=True)
-        }
+        found = self._whole(reasons().where(schema.post_answer.c.post_id.between(first, last)), _REASONS)
+        return dict(zip(found["post_id"].to_pylist(), map(reason_line, found["reason"].to_pylist()), strict=True))
 
     def gone(self) -> Iterator[pa.Table]:
         """Yield the posts in Millennium that PMO no longer has, with the columns ``rows.POSTS`` as released."""

@@ -3,11 +3,12 @@
 import shutil
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -56,6 +57,17 @@ class WorkList:
     """Posts that need an action."""
     patients: Mapping[int, str | None]
     """The number in PMO of each patient that the list names, by post id; masked patients are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The work lists of a wave's units in one file, in memory only."""
+
+    name: str
+    """The file's name."""
+    content: bytes
+    patients: Mapping[str, Mapping[int, str | None]]
+    """As ``WorkList.patients``, by the unit's key."""
 
 
 def unit_keys(readiness: Readiness, mappings: Mappings, asked: Collection[str]) -> frozenset[str] | None:
@@ -175,6 +187,44 @@ def make_work_list(
     raise WorkListError(f"unit {key} has no posts in batch {readiness.batch.batch_id}")
 
 
+def make_archive(
+    store: StagingStore, readiness: Readiness, snapshot: Snapshot, mappings: Mappings, wave: str
+) -> Archive:
+    """Make the archive of a wave in memory: no file remains, however the process ends.
+
+    Args:
+        store: the staging database.
+        readiness: the batch, from ``read_readiness``.
+        snapshot: its snapshot, from ``find_snapshot``.
+        mappings: names and waves of the units.
+        wave: the wave.
+
+    Raises:
+        WorkListError: no unit of the wave has posts in the batch; or snapshot and staging do not add up.
+        SnapshotError: the snapshot is damaged.
+        StagingError: the database refused.
+    """
+    batch = readiness.batch
+    keys = frozenset(key for key, unit in mappings.units.items() if unit.vag == wave)
+    aside = Aside(None, batch.posts_extracted or 0)
+    gathering = Gathering(readiness, mappings, aside, only=keys)
+    gathering.gather(store, snapshot, lambda _what, _done, _of: None)
+    made: dict[str, bytes] = {}
+    patients: dict[str, Mapping[int, str | None]] = {}
+    for place, rows in aside.read(len(gathering.units)):
+        unit = gathering.units[place]
+        if unit.key in keys:
+            file = BytesIO()
+            write_workbook(file, batch, unit, _annotated(store, batch, unit.key, rows))
+            made[file_name(unit.key, batch.as_of, "xlsx", name=unit.planned_name)] = file.getvalue()
+            patients[unit.key] = named(rows)
+    if not made:
+        raise WorkListError(f"no unit of wave {wave} has posts in batch {batch.batch_id}")
+    content = BytesIO()
+    _write_archive(content, batch.as_of, made, lambda name: BytesIO(made[name]))
+    return Archive(archive_name(wave, batch.as_of), content.getvalue(), patients)
+
+
 def _annotated(store: StagingStore, batch: Batch, key: str, rows: pa.Table) -> pa.Table:
     """Return a unit's rows with since when they have been on the list, and with what its staff have written."""
     ruled = zip(rows["post_id"].to_pylist(), rows["rule"].to_pylist(), strict=True)
@@ -192,7 +242,7 @@ def _annotated(store: StagingStore, batch: Batch, key: str, rows: pa.Table) -> p
 
 
 def _write_archives(folder: Path, units: Sequence[UnitFacts], as_of: date) -> None:
-    """Write one archive a wave of the files in a folder; the same files give the same bytes."""
+    """Write one archive a wave of the files in a folder."""
     for wave in sorted({unit.wave for unit in units if unit.wave}):
         names = {
             file_name(unit.key, as_of, suffix, name=unit.planned_name)
@@ -200,10 +250,19 @@ def _write_archives(folder: Path, units: Sequence[UnitFacts], as_of: date) -> No
             if unit.wave == wave
             for suffix in ("csv", "xlsx")
         }
-        with open_new(folder / archive_name(wave, as_of)) as file, zipfile.ZipFile(file, "w") as archive:
-            for name in sorted(name for name in names if (folder / name).exists()):
-                # Stored, since a workbook is compressed already, and another library could compress in another way.
-                info = zipfile.ZipInfo(name, (as_of.year, as_of.month, as_of.day, 0, 0, 0))
-                info.create_system, info.external_attr = _UNIX, _OWNER_ONLY << 16
-                with (folder / name).open("rb") as source, archive.open(info, "w") as target:
-                    shutil.copyfileobj(source, target)
+        with open_new(folder / archive_name(wave, as_of)) as file:
+            written = [name for name in names if (folder / name).exists()]
+            _write_archive(file, as_of, written, lambda name: (folder / name).open("rb"))
+
+
+def _write_archive(
+    file: IO[bytes], as_of: date, names: Collection[str], opened: Callable[[str], AbstractContextManager[IO[bytes]]]
+) -> None:
+    """Write an archive of files, given by their names; the same files give the same bytes."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in sorted(names):
+            # Stored, since a workbook is compressed already, and another library could compress in another way.
+            info = zipfile.ZipInfo(name, (as_of.year, as_of.month, as_of.day, 0, 0, 0))
+            info.create_system, info.external_attr = _UNIX, _OWNER_ONLY << 16
+            with opened(name) as source, archive.open(info, "w") as target:
+                shutil.copyfileobj(source, target)
