@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock sbom clean
+.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock sbom stack clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ lock: setup ## Regenerate the three requirements files from pyproject.toml
 
 sbom: setup ## List the packages that run, with licences, as CycloneDX: make sbom [OUT=<folder>] [AUDIT=1]
 	@OUT="$(OUT)" AUDIT="$(AUDIT)" scripts/sbom.sh
+
+stack: setup ## Build and start the compose stack with a synthetic PMO, release a wave over its API, take it down; KEEP=1 leaves it
+	@KEEP="$(KEEP)" PORT="$(PORT)" scripts/stack.sh
 
 clean: ## Remove the demo's data and the tools' caches; .venv stays
 	@rm -rf .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

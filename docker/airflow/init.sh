@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One-shot: brings Airflow's database up to date makes the pool and the first administrator.
+# One-shot: brings Airflow's database up to date, makes the pool and the first administrator.
 set -euo pipefail
 
 airflow db migrate
@@ -11,12 +11,14 @@ else
     # Called within the process: on a command line every user of the machine could read the password.
     python - <<'PYTHON'
 import os
+import pathlib
 
 from airflow.cli import cli_parser
 
 given = ["users", "create", "--role", "Admin", "--firstname", "Waitlist", "--lastname", "Administrator"]
-for option, name in (("username", "USER"), ("password", "PASSWORD"), ("email", "EMAIL")):
+for option, name in (("username", "USER"), ("email", "EMAIL")):
     given += [f"--{option}", os.environ[f"AIRFLOW_ADMIN_{name}"]]
+given += ["--password", pathlib.Path("/run/secrets/admin_password").read_text(encoding="utf-8")]
 arguments = cli_parser.get_parser().parse_args(given)
 arguments.func(arguments)
 PYTHON
