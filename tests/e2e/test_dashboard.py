@@ -15,6 +15,7 @@ from tests.e2e.conftest import AS_OF, Site
 from tests.support import chromium, runs
 
 from waitlist.simulator import MAPPINGS
+from waitlist.staging.access_log import Action, record
 
 POSTS = 2_000
 NIGHTS = (dt.date(2024, 9, 21), dt.date(2024, 9, 28), AS_OF)
@@ -46,6 +47,7 @@ PAGES = {
     "overfort": "overfort",
     "handbok": "handbok",
     "atkomstlogg": "atkomstlogg",
+    "stickprov": "atkomstlogg/stickprov",
     "finns-inte": "finns-inte",
 }
 """Every page that a lead can open, below ``/migrering/``."""
@@ -105,6 +107,13 @@ def dashboard(site: Site) -> Iterator[Dashboard]:
     for night in NIGHTS:
         now = dt.datetime.now(dt.UTC) - (AS_OF - night)
         runs.dry_run(steps, runs.request(f"scheduled__{night}", as_of=night), now=now)
+    # The sample of last month has one entry of the reader's own, and one that somebody else has to judge.
+    last_month = dt.datetime.now(dt.UTC).replace(day=1) - dt.timedelta(days=5)
+    for post_id, user in enumerate(("lead", "nurse")):
+        record(
+            site.store, at=last_month, user_id=user, acting_for="", action=Action.PERSONS, batch_id=BATCH, unit=UNIT,
+            patients={post_id: None},
+        )  # fmt: skip
     with chromium.chromium() as browser:
         yield Dashboard(site, browser)
 
@@ -427,7 +436,7 @@ def test_what_a_chart_shows_can_be_read_beside_it(dashboard: Dashboard, name: st
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["oversikt", "enhet", "vad-hander-om"])
+@pytest.mark.parametrize("name", ["oversikt", "vag", "enhet", "stickprov", "vad-hander-om"])
 def test_what_the_keyboard_has_reached_can_be_seen(dashboard: Dashboard, name: str, theme: str) -> None:
     page = dashboard.open(PAGES[name], "lead", theme=theme)
     outlines: list[str] = []
