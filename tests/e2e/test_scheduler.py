@@ -10,7 +10,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 from tests.e2e.conftest import AS_OF, Site
+from tests.support import chromium
 from tests.support.dump import dump
 from tests.support.running_airflow import DAG
 
@@ -195,11 +197,36 @@ def test_a_failed_extract_shows_nothing_and_once_mended_and_cleared_ends_as_if_u
     assert f'href="{site.airflow.url}/dags/{DAG}/runs/disturbed"' in told
     assert site.ask("SELECT * FROM readable_batch WHERE run_id = ?", run_id) == []
     assert site.dispositions(run_id) == {}
+    a_lead_finds_the_log(site, str(post_id))
 
     site.airflow.clear(run_id, failed, downstream=True)
     site.airflow.ended(run_id)
     assert content(site, run_id) == content(site, undisturbed)
     assert len(site.mails(FAILED)) == 1
+
+
+def a_lead_finds_the_log(site: Site, said: str) -> None:
+    """Go from Översikt to a post, and from there to the failed step's log, as a lead whose browser is logged in."""
+    with chromium.chromium() as browser:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.add_cookies([{"name": "_token", "value": site.airflow.token("lead"), "url": site.airflow.url}])
+        page = context.new_page()
+        page.goto(f"{site.airflow.url}/migrering/")
+        expect(page.get_by_text("Den senaste torrkörningen misslyckades")).to_be_visible()
+        page.locator("table.units tbody a").first.click()
+        page.get_by_role("link", name="Alla poster").click()
+        post = page.locator("table.posts tbody th").first.inner_text()
+        page.get_by_label("Post-id", exact=True).fill(post)
+        page.get_by_role("button", name="Visa", exact=True).click()
+        expect(page.locator("table.posts tbody th")).to_have_text([post])
+
+        page.locator(".brand a").click()
+        page.get_by_role("link", name="Se var den stannade").click()
+        expect(page.get_by_text("Den stannade i steget Läsa PMO.")).to_be_visible()
+        page.get_by_role("link", name="Läsa PMO", exact=True).click()
+        # Airflow's own pages from here on: the part that failed, and its log.
+        page.get_by_role("link", name=str(PARTITIONS // 2), exact=True).first.click(timeout=30_000)
+        expect(page.get_by_text(said).first).to_be_visible(timeout=30_000)
 
 
 @contextmanager
