@@ -87,7 +87,14 @@ def addresses(made: FastAPI) -> Iterator[Address]:
         places = dict.fromkeys(re.findall(r"{(\w+)", template))
         units = (OWN, NEXT, NO_UNIT, OWN.lower(), f" {NEXT}", NOWHERE) if "unit" in places else (None,)
         for unit in units:
-            given = {"unit": unit, "batch_id": worklists.BATCH, "name": "style.css", "path": "none", "post": "2"}
+            given = {
+                "unit": unit,
+                "batch_id": worklists.BATCH,
+                "name": "style.css",
+                "path": "none",
+                "post": "2",
+                "kind": "csv",
+            }
             filled = re.sub(r"{(\w+)[^}]*}", lambda found, given=given: str(given[found[1]]), template)
             yield Address(filled, need, None if unit is None else access.key_of(unit) or NO_UNIT)
 

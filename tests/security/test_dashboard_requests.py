@@ -19,7 +19,7 @@ NAMES = ("Lindqvist", "Hemlig, Hanna")
 HOST = "evil.example.invalid"
 UNIT = f"enhet/{posts.UNIT}"
 LOOKS = (f"{UNIT}/personer", f"api/{UNIT}/personer", f"{UNIT}/arbetslista")
-FILLED = {"unit": posts.UNIT, "batch_id": worklists.BATCH, "name": "index.html", "post": "1"}
+FILLED = {"unit": posts.UNIT, "batch_id": worklists.BATCH, "name": "index.html", "post": "1", "kind": "csv"}
 VALUES = {"beslut": "migrate", "regel": "FIRST_VISIT", "sortera": "post", "riktning": "ned", "sida": "1", "post": "1"}
 """The valid values of parameters of an address; the other parameters take any text."""
 

@@ -82,9 +82,11 @@ def withdrawal(batch: Batch, *, after_load: bool = False) -> str:
         after_load: whether a receiver may have its posts.
     """
     wave = f"våg {_escaped(batch.wave)}, " if batch.wave else ""
+    page = f"{PAGES}korningar/{quote(batch.batch_id, safe='')}/aterlamning"
     consequence = (
         "Millennium har eller kan ha läst in den. Den återtas **efter inläsning**: en post blir fri först när "
-        "mottagaren har bekräftat att den är avbokad eller avvisad. Bokade och obesvarade poster förblir överförda."
+        "mottagaren har bekräftat att den är avbokad eller avvisad. Bokade och obesvarade poster förblir överförda. "
+        f"[Vad som ska tillbaka, enhet för enhet]({page})"
         if after_load
         else "Återta den bara om RevenueCycle inte har läst in den: annars ska frågan ställas med *Inläst*. Posterna "
         "blir fria för en senare körning."

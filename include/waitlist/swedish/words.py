@@ -658,5 +658,11 @@ BACK_OUT_HOW_TO_READ: Final = (
     "Klar: mottagaren har avbokat eller avvisat den. Posten bedöms på nytt nästa natt.",
 )
 
+LEAD_DECISION_FAULTS: Final[Mapping[str, str]] = {
+    "reason": "Skriv varför, minst tio tecken och högst 500, utan personnummer. Inget ändrades.",
+    "refused": "Inget ändrades: mottagaren har sagt något mer, eller någon annan har redan bestämt. Se svaren nedan.",
+}
+"""Why a lead's decision about a post was not kept."""
+
 UNKNOWN_UNIT_NAME: Final = "Okänd enhet"
 """The unit's name for posts to which PMO gives no unit, or no valid HSA-id."""

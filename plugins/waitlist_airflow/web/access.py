@@ -119,6 +119,12 @@ class Requires:
             raise HTTPException(403, "elsewhere")
 
 
+async def only_leads(reader: ReaderDep) -> None:
+    """Refuse users that do not lead the migration, with 403."""
+    if not reader.rights.leads:
+        raise HTTPException(403, "lead")
+
+
 def need_of(route: object) -> Need | None:
     """Return what a route declares that it needs; None where it declares nothing, or several things."""
     found = needed_by(route, Requires)

@@ -19,6 +19,7 @@ from waitlist_airflow.web import (
     outcomes,
     overview,
     released,
+    settling,
     static_files,
     unit,
     wave,
@@ -40,6 +41,7 @@ ROOMS: Final[tuple[Pages, ...]] = (
     catalogue.pages,
     what_if.pages,
     released.pages,
+    settling.pages,
     handbook.pages,
     access_log.pages,
 )

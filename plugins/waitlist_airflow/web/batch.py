@@ -4,7 +4,7 @@ import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from waitlist.columns.dates import day_in_stockholm
 from waitlist.reports.pages.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
 from waitlist.staging import BatchState, StagingStore
 from waitlist_airflow.web.access import WITHDRAWAL, ReaderDep, may_begin_withdrawals
+from waitlist_airflow.web.forms import FormDep
 from waitlist_airflow.web.pages import Pages
 from waitlist_airflow.web.site import Site, SiteDep
 
@@ -48,7 +49,11 @@ def batches(site: SiteDep, sida: PageNumber = 1) -> BatchList:
 
 @pages.page("/korningar/{batch_id}", api="/api/korningar/{batch_id}", need=Need.EVERY_UNIT, template="batch.html")
 def batch(
-    site: SiteDep, session: SessionDep, batch_id: str, jamfor: Annotated[str | None, Query(max_length=200)] = None
+    site: SiteDep,
+    session: SessionDep,
+    batch_id: str,
+    jamfor: Annotated[str | None, Query(max_length=200)] = None,
+    fel: Literal["", "reason", "refused"] = "",
 ) -> BatchPage:
     """Read one batch, compared with another where the request names one."""
     dag_id, run_id = run_of(site.store, batch_id)
@@ -65,24 +70,24 @@ def batch(
         names=site.mappings.name_of,
         late_from=day_in_stockholm(datetime.now(UTC)) + timedelta(days=site.settings.late_days),
     )
-    return dataclasses.replace(page, withdrawing=_withdrawing(session, site.store, batch_id))
+    return dataclasses.replace(page, withdrawing=_withdrawing(session, site.store, batch_id), fault=fel or None)
 
 
 @pages.form(
     "/korningar/{batch_id}/aterta",
     page="/korningar/{batch_id}",
-    fields=(),
+    fields=("inlast",),
     need=Need.EVERY_UNIT,
     may=[may_begin_withdrawals],
 )
-def begin_withdrawal(site: SiteDep, session: SessionDep, reader: ReaderDep, batch_id: str) -> Response:
+def begin_withdrawal(site: SiteDep, session: SessionDep, reader: ReaderDep, batch_id: str, sent: FormDep) -> Response:
     """Ask the approvers whether to withdraw a released batch; do nothing where they are asked already."""
     if site.store.batch(batch_id).state is BatchState.RELEASED and not _withdrawing(session, site.store, batch_id):
         trigger_dag(
             dag_id=WITHDRAWAL,
             triggered_by=DagRunTriggeredByType.UI,
             triggering_user_name=reader.user_id,
-            conf={"batch_id": batch_id},
+            conf={"batch_id": batch_id, **({"loaded": True} if sent.get("inlast") == "ja" else {})},
         )
     # Relative, so that it is right behind a proxy too.
     return RedirectResponse(f"../{quote(batch_id, safe='')}#aterta", 303)

@@ -111,6 +111,11 @@ _TEXTS: Final[Mapping[tuple[int, str | None], ErrorText]] = {
         "Vilka som ser alla enheter står i inställningarna WAITLIST_LEADS, WAITLIST_APPROVERS och "
         "WAITLIST_PERSON_READERS.",
     ),
+    (403, "lead"): ErrorText(
+        "Det beslutar migreringsledningen",
+        "Bara migreringsledningen avgör vilket svar som gäller och frisläpper poster. Inget ändrades.",
+        "Vilka det är står i inställningen WAITLIST_LEADS.",
+    ),
     (403, "elsewhere"): ErrorText(
         "Personuppgifter visas inte den vägen",
         "Personuppgifter visas när du själv väljer det på enhetens sida, inte av en länk eller ett bokmärke. Inget har "

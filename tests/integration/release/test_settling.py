@@ -246,6 +246,8 @@ def test_a_batch_is_acknowledged_when_nothing_is_unanswered_and_every_rejected_p
     say(of_sqlite, row(ONE, "rejected"))
     told = counted(of_sqlite)
     assert (told.no_outcome, told.acknowledged) == (1, False)
+    settling.free(of_sqlite, decided(ONE))
+    assert not counted(of_sqlite).acknowledged, "it is free, and nothing has become of it yet"
     unit = next(r["enhet_hsa_id"] or "" for r in batches.rows(of_sqlite, schema.followed_post) if r["post_id"] == ONE)
     for number, (at, outcome) in enumerate(
         ((LATER - dt.timedelta(hours=1), PostOutcome.BOOKED_PMO), (NOW, PostOutcome.CHECKED)), 1

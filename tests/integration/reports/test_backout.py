@@ -19,6 +19,8 @@ from waitlist.release import decisions as release
 from waitlist.release.backout import BackOut, ToDo, read_backout
 from waitlist.reports.backout import Content, make_files, write_files
 from waitlist.reports.backout.__main__ import main
+from waitlist.reports.pages.backout import read_backout_page
+from waitlist.reports.pages.reading import UnknownError
 from waitlist.staging import StagingStore, retention, schema
 from waitlist.swedish.words import BACK_OUT_TO_DO, WORK_LIST_MASKED
 
@@ -173,3 +175,17 @@ def test_of_a_batch_that_no_receiver_may_have_nothing_must_return(tmp_path: Path
     release.withdraw(store, WAVE, "Eva Öberg", REASON, NOW)
     with pytest.raises(RefusedError, match="nothing of it must return"):
         made(store)
+
+
+def test_the_page_still_has_the_posts_when_retention_has_removed_the_rows(store: StagingStore, tmp_path: Path) -> None:
+    places = retention.Places(UPath(tmp_path / "snapshots"), None)
+    assert retention.remove(store, store.batch(WAVE), places, reason="old", now=NOW)
+    page = read_backout_page(store, WAVE, str, 1)
+    assert (page.purged, page.left[ToDo.CANCEL], page.left[ToDo.BY_HAND]) == (True, 1, 1)
+    assert [post.post_id for post in page.posts if post.to_do is ToDo.CANCEL] == [CANCEL]
+
+
+def test_a_batch_that_no_receiver_may_have_has_no_such_page(store: StagingStore) -> None:
+    batches.set_state(store, "withdrawn", WAVE)
+    with pytest.raises(UnknownError):
+        read_backout_page(store, WAVE, str, 1)

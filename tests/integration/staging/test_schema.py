@@ -1,5 +1,6 @@
 """The staging schema: the migrations make exactly the tables that the code declares, in every database."""
 
+import datetime as dt
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from tests.support import batches
 
 from waitlist import paths
 from waitlist.exceptions import StagingError
+from waitlist.release.receipts import store as receipts
+from waitlist.release.receipts.rows import Receipt
+from waitlist.release.receipts.words import Outcome, Word
 from waitlist.staging import READABLE, BatchState, EventName, StagingStore, schema
 from waitlist.staging.events import entry
 from waitlist.staging.migrate import Standing, migrate, standing
@@ -134,6 +138,27 @@ def test_what_earlier_batches_were_opened_for_is_taken_from_their_audit_trails(e
     with empty.database.writing() as connection:
         connection.execute(entry("all", EventName.KEPT, at=batches.NOW))
     assert empty.events("all")[-1].event is EventName.KEPT
+
+
+def test_answers_of_before_count_their_words_and_the_next_word_replaces_them(empty: StagingStore) -> None:
+    migrate(empty.database, "0016")
+    word = Word("0" * 64, Outcome.ACCEPTED, batches.NOW, "m1")
+    of_post = {"batch_id": "vecka-1", "post_id": 1}
+    told = {"dag_id": "d", "run_id": "r", "kind": "migration", "as_of": batches.AS_OF, "rules_version": "0" * 64}
+    moments = {"started_at": batches.NOW, "released_at": batches.NOW}
+    with batches.unguarded(empty) as connection:
+        connection.execute(schema.batch.insert().values(batch_id="vecka-1", state="released", **told, **moments))
+        connection.execute(schema.followed_post.insert().values(**of_post, boka_fore=batches.AS_OF))
+        row = {"receipt_key": word.key, "outcome": "accepted", "at": word.at, "millennium_id": "m1"}
+        connection.execute(schema.receipt.insert().values(**of_post, **row, received_at=batches.NOW))
+        answer = {"answer": "accepted", "at": word.at, "contradictions": "", "receipt_key": word.key}
+        connection.execute(schema.post_answer.insert().values(**of_post, **answer))
+    empty.migrate()
+    assert [row["words"] for row in batches.rows(empty, schema.post_answer)] == [1]
+    booked = Word("1" * 64, Outcome.BOOKED, batches.NOW + dt.timedelta(hours=1), "m1", batches.AS_OF)
+    with empty.database.writing() as connection:
+        receipts.keep(connection, [Receipt("vecka-1", 1, booked, None)], batches.NOW)
+    assert [(row["answer"], row["words"]) for row in batches.rows(empty, schema.post_answer)] == [("booked", 2)]
 
 
 def test_a_schema_is_distinguished_from_none_and_from_a_later_one(store: StagingStore, tmp_path: Path) -> None:

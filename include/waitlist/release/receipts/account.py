@@ -43,7 +43,7 @@ class Account:
     free: int = 0
     """Posts that are free: a later wave may release them."""
     no_outcome: int = 0
-    """Rejected posts that are neither free nor have an outcome."""
+    """Rejected posts without an outcome; one that is free gets one when a later wave releases it."""
 
     @property
     def accepted(self) -> int:
@@ -68,7 +68,7 @@ class Account:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether nothing is unanswered and every rejected post has an outcome, or is free."""
+        """Whether nothing is unanswered and every rejected post has an outcome."""
         return not self.unanswered and not self.no_outcome
 
 
@@ -115,7 +115,7 @@ def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purg
     for answer, posts in connection.execute(_by_answer(batch.batch_id)):
         answers[Answer(answer)] = int(posts)
     free = count_free(connection, batch.batch_id)
-    no_outcome = sum(not (post.free or post.outcome) for post in read_rejected(connection, batch))
+    no_outcome = sum(post.outcome is None for post in read_rejected(connection, batch))
     if purged or batch.state is not BatchState.RELEASED:
         return Account(approved, None, 0, answers, free, no_outcome)
     shown = sa.select(sa.func.count()).select_from(view).where(view.c.batch_id == batch.batch_id)

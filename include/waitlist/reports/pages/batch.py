@@ -13,9 +13,11 @@ from waitlist.judge.rules import Disposition
 from waitlist.quality import FailureSeverity, Looks, Outcome, QualityResult, Suite
 from waitlist.release.gates import GateResult, read_gates
 from waitlist.release.receipts.account import Account, approved_posts, in_use, read_account, read_open
+from waitlist.release.receipts.holding import may_be_loaded
 from waitlist.reports.diff import Difference, read_difference
 from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import UnknownError, reading
+from waitlist.reports.pages.settling import Settling, read_settling
 from waitlist.staging import FOLLOWED, READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.dry_runs import DryRun, comparable, read_again, read_dry_runs
 from waitlist.staging.events import Event, read_events
@@ -184,6 +186,12 @@ class BatchPage:
     """A run that asks whether to withdraw it is under way."""
     account: Account | None = None
     """What the receiver has said of the posts; None for a batch that no receiver has, or where nobody answers."""
+    settling: Settling | None = None
+    """What there is to decide about posts, and what was decided."""
+    fault: str | None = None
+    """Why a lead's decision was not kept, as in ``LEAD_DECISION_FAULTS``."""
+    after_load: bool = False
+    """A receiver may have it, so that a withdrawal is one after the load."""
     followed: tuple[FollowedUnit, ...] = ()
     """Units with open posts, those with late ones first."""
 
@@ -288,6 +296,8 @@ def read_batch(
             purged=any(event.event is EventName.PURGED for event in events),
             docs=docs,
             account=_account(connection, batch, events, receives=receives),
+            settling=read_settling(connection, batch, names),
+            after_load=batch.state in FOLLOWED and may_be_loaded(connection, batch_id),
             followed=tuple(
                 FollowedUnit(unit.enhet_hsa_id, names(unit.enhet_hsa_id), unit.posts, unit.late)
                 for unit in read_open(connection, late_from, batch_id)
