@@ -24,6 +24,8 @@ from waitlist.staging.dry_runs import RULES
 
 _SETTING: Final = "WAITLIST_"
 _POST_SYSTEM: Final = "post_system"
+_LATER: Final = (_POST_SYSTEM, "sample_faults")
+"""Rule settings that earlier releases did not have."""
 _OF_PERSONS: Final = frozenset({"pu", "pu_test_persons"})
 """Rule settings that decide something only where the person service is asked."""
 
@@ -76,9 +78,10 @@ class Facts:
         if not self.rules.asks_persons:
             # Without them the digests are those of a release that had no such rules: its batches stay valid.
             values = {name: value for name, value in values.items() if name not in _OF_PERSONS}
-        if self.rules.post_system == RuleSettings.model_fields[_POST_SYSTEM].default:
-            # The same for a release that had no such setting.
-            del values[_POST_SYSTEM]
+        for name in _LATER:
+            if getattr(self.rules, name) == RuleSettings.model_fields[name].default:
+                # The same for a release that had no such setting.
+                del values[name]
         return {
             RULES: EDITION_WITH_PERSONS if self.rules.asks_persons else EDITION,
             **self.mappings.digests,

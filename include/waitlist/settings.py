@@ -5,6 +5,7 @@ done, never its result.
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -68,6 +69,8 @@ class RuleSettings(BaseSettings):
     pu_test_persons: PersonsForTests = PersonsForTests.REFUSE
     post_system: str = Field("urn:waitlist:post", pattern=r"^(https?://|urn:)[!-~]{1,200}$")
     """The identifier system of our post ids in a hand-off (FHIR ``Identifier.system``)."""
+    sample_faults: Decimal = Field(Decimal("0.02"), gt=0, le=Decimal("0.5"), decimal_places=4)
+    """The share of faulty booking requests that the side-by-side sample has to exclude."""
 
     @property
     def asks_persons(self) -> bool:

@@ -133,7 +133,7 @@ class _HumanStep(HITLOperator):
         self.subject, self.message = question.subject, question.message
         if again:
             self.message = notices.answer_without_reason(question.message)
-        self.body = question.body + approval.answer_by(until)
+        self.body = question.body + approval.answer_by(until) + question.state
         # Where this task has asked before, Airflow keeps its first question, and removes the answer to it.
         kept: Any = SUPERVISOR_COMMS.send(
             CreateHITLDetailPayload(

@@ -31,6 +31,8 @@ millennium_staging.freed_post,
 millennium_staging.hand_off,
 millennium_staging.post_outcome,
 millennium_staging.receipt,
+millennium_staging.sample_size,
+millennium_staging.sample_verdict,
 millennium_staging.settlement
 TO waitlist_loader;
 GRANT DELETE ON millennium_staging.receipt_inbox TO waitlist_loader;

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ CHANGES: dict[str, Callable[[Deployment], Deployment | None]] = {
     },
     "WAITLIST_CUTOFF_DAYS (28 then, 27 now)": lambda it: replace(it, rules=RuleSettings(cutoff_days=27)),
     "WAITLIST_POST_SYSTEM": lambda it: replace(it, rules=RuleSettings(post_system="urn:oid:1.2.3")),
+    "WAITLIST_SAMPLE_FAULTS": lambda it: replace(it, rules=RuleSettings(sample_faults=Decimal("0.05"))),
     "WAITLIST_INCLUDE_DURATION (false then, true now)": lambda it: replace(
         it, rules=RuleSettings(include_duration=True)
     ),

@@ -140,14 +140,14 @@ REFUSED = {"refused": 403, "nobody": 401, "empty": 403}
 def status_for(path: str, user: str) -> int:
     if user in REFUSED:
         return REFUSED[user]
-    if "/skyddad/" in path:
+    if "/skyddad/" in path or path.endswith("/skyddad"):
         return 403
-    if path == "vag/arbetslistor":
-        # It names no wave.
-        return 404 if user in {"lead", "reader"} else 403
-    # Of a dry run nothing must return.
-    if path in LOOKS or path.endswith("aterlamning/csv"):
+    # No wave is named, and of a dry run nothing must return.
+    if path in LOOKS or path == "vag/arbetslistor" or path.endswith("aterlamning/csv"):
         return (200 if path in LOOKS else 404) if user in {"lead", "reader"} else 403
+    if "stickprov/" in path and "atkomstlogg" not in path:
+        # A dry run has no sample. The page of one post in it shows a patient.
+        return 403 if path.rpartition("/")[2].isdigit() and user == "other" else 404
     if "atkomstlogg" in path:
         return 200 if user == "lead" else 403
     # A Beslutsunderlag names its wave.

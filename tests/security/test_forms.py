@@ -80,7 +80,9 @@ def send(client: TestClient, path: str, headers: Mapping[str, str], *, user: str
 
 
 def told(staged: worklists.Site) -> list[object]:
-    tables = (schema.post_outcome, schema.log_verdict, schema.access_log)
+    tables = (
+        schema.post_outcome, schema.log_verdict, schema.access_log, schema.sample_verdict, schema.sample_size,
+    )  # fmt: skip
     return [row for table in tables for row in batches.rows(staged.store, table)]
 
 

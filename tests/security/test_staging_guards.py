@@ -44,6 +44,8 @@ from waitlist.staging import (
     persons,
     post_outcomes,
     retention,
+    sample_sizes,
+    sample_verdicts,
     schema,
 )
 from waitlist.staging.states import EventName, PostOutcome
@@ -70,6 +72,8 @@ TRAILS = (
     schema.freed_post,
     schema.followed_post,
     schema.post_outcome,
+    schema.sample_verdict,
+    schema.sample_size,
 )
 OF_THE_LOG = (schema.access_log, schema.log_verdict)
 GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason, schema.post_answer)
@@ -123,7 +127,12 @@ def fill(store: StagingStore) -> None:
     assert log_verdicts.add(store.database, verdict)
     said = post_outcomes.Entry(1, 1, "", RELEASED, releases.NOW, "nurse", PostOutcome.BOOKED_PMO)
     post_outcomes.record(store.database, said, key="a request")
+    right = dict.fromkeys(sample_verdicts.FIELDS, sample_verdicts.Verdict.RIGHT)
+    stage = sample_verdicts.Stage.AFTER
+    judged = sample_verdicts.Judged(1, "0" * 64, stage, 1, right, releases.NOW, "lead", RELEASED, "")
+    assert sample_verdicts.add(store, judged) is sample_verdicts.Answer.KEPT
     with store.database.writing() as connection:
+        sample_sizes.add_enlarged(connection, sample_sizes.Enlarged(RELEASED, 1, 200, 1, 0, releases.NOW, "lead"))
         handoffs.record(connection, handed(RELEASED))
         receipts.keep(connection, [rejected(RELEASED)], releases.LATER)
     add_decisions(store)

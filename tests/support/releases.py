@@ -20,7 +20,8 @@ from waitlist.staging.reconcile import PartitionEvidence, reconcile
 NOW = batches.NOW
 LATER = NOW + dt.timedelta(hours=1)
 POSTS = range(1, 30)
-PASSED = tuple(GateResult(gate, 0.0, 0.0, passed=True) for gate in Gate)
+PASSED = tuple(GateResult(gate, 0.0, 0.0, passed=True) for gate in Gate if gate is not Gate.SAMPLE)
+"""All gates but the one of the sample, which a release measures itself."""
 REASON = "Avstämt med enheten"
 
 

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from typing import get_args
 
 import pytest
@@ -33,6 +34,16 @@ def test_the_environment_overrides_the_defaults(monkeypatch: pytest.MonkeyPatch)
     settings = Settings.read()
     assert (settings.rules.cutoff_days, settings.rules.straddle_policy) == (14, StraddlePolicy.REVIEW)
     assert settings.partition_posts == 1000
+
+
+@pytest.mark.parametrize("share", ["0", "-0.02", "0.51", "2", "0.00002", "NaN", "Infinity", "2 %", "0,02"])
+def test_a_share_of_faults_is_between_nothing_and_a_half(monkeypatch: pytest.MonkeyPatch, share: str) -> None:
+    assert Settings.read().rules.sample_faults == Decimal("0.02")
+    monkeypatch.setenv("WAITLIST_SAMPLE_FAULTS", "0.05")
+    assert Settings.read().rules.sample_faults == Decimal("0.05")
+    monkeypatch.setenv("WAITLIST_SAMPLE_FAULTS", share)
+    with pytest.raises(SettingsError, match="WAITLIST_SAMPLE_FAULTS"):
+        Settings.read()
 
 
 def test_every_fault_is_named_at_once_without_a_value(monkeypatch: pytest.MonkeyPatch) -> None:

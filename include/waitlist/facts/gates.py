@@ -36,9 +36,11 @@ class Gate(StrEnum):
     """Places and visit types of the batch's booking requests without a reference in ``millennium_refs.csv``."""
     PERSONS_NOT_ASKED = "persons_not_asked"
     """Posts that wait, and about whose person the person service has not answered; an approver cannot override it."""
+    SAMPLE = "sample"
+    """Posts of the side-by-side sample that nobody has judged, and faults beyond those that it may have."""
 
 
-OPTIONAL: Final = frozenset({Gate.TARGET_REFS_MISSING})
+OPTIONAL: Final = frozenset({Gate.TARGET_REFS_MISSING, Gate.SAMPLE})
 """Gates that are off, and not applicable, while ``gates.csv`` has no row for them."""
 
 BY_SETTING: Final = frozenset({Gate.PERSONS_NOT_ASKED})
@@ -47,6 +49,9 @@ BY_SETTING: Final = frozenset({Gate.PERSONS_NOT_ASKED})
 
 SHARES: Final = frozenset({Gate.EXTRACT_DEVIATION, Gate.UNHANDLED_SHARE})
 """Gates whose value is a share; the value of the others is a count."""
+
+WITHOUT_SLACK: Final = frozenset({Gate.SAMPLE})
+"""Gates whose only limit is 0: a setting says how much may be wrong."""
 
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -120,4 +125,8 @@ def _thresholds(table: CsvTable) -> Iterator[GateThreshold]:
             row.fault(f"threshold: {shown(text)} is above 1; a share is written as 0.05")
         elif gate not in SHARES and not limit.is_integer():
             row.fault(f"threshold: {shown(text)} is no whole number, and {gate} counts")
+        elif gate in WITHOUT_SLACK and limit:
+            row.fault(
+                f"threshold: {shown(text)} is not 0, the only limit of {gate}: WAITLIST_SAMPLE_FAULTS says the rest"
+            )
         yield GateThreshold(gate, limit, row.cells["owner"], row.cells["note"])

@@ -18,14 +18,16 @@ import sqlalchemy as sa
 from waitlist import __version__
 from waitlist.exceptions import ReasonError, RefusedError, StagingError
 from waitlist.facts.gates import BY_SETTING, OPTIONAL, Gate
-from waitlist.release.gates import GateResult, read_gates, write_gates
+from waitlist.release.gates import GateResult, measured_again, read_gates, write_gates
 from waitlist.release.proof import (
     GATES,
+    SAMPLE,
     SOFTWARE,
     Approved,
     Rows,
     approved,
     bound_columns,
+    bound_gates,
     changed_requests,
     differing,
     find_posts,
@@ -40,6 +42,7 @@ from waitlist.release.proof import (
 )
 from waitlist.release.receipts.holding import count_free, follow_answers, may_be_loaded, wait_for_other_releases
 from waitlist.release.receipts.settling import SHORTEST_REASON, has_reason
+from waitlist.release.sample.state import read_state
 from waitlist.staging import WITHDRAWN, BatchKind, BatchState, Event, EventName, StagingStore, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.events import entry, read_events
@@ -95,7 +98,7 @@ def request_approval(
         _refuse_posts(batch_id, _ELSEWHERE, find_posts(store, connection, "released_elsewhere", batch_id))
         if before is not None:
             _require_approved(batch_id, found, before)
-            if read_gates(connection, batch_id) == list(gates):
+            if bound_gates(read_gates(connection, batch_id)) == bound_gates(gates):
                 return found.rows
         write_gates(connection, batch_id, gates)
         failed = [result.gate.value for result in _failed(gates)]
@@ -135,7 +138,7 @@ def release(
             return int(before.details["posts"])
         approval.require(connection, state, {BatchState.AWAITING_APPROVAL}, "released")
         _require_asked(connection, batch_id, EventName.AWAITING_APPROVAL, asked)
-        measured = read_gates(connection, batch_id)
+        measured, compared = _with_sample(store, connection, batch_id, read_gates(connection, batch_id))
         failed = _failed(measured)
         if failed:
             names = ", ".join(result.gate.value for result in failed)
@@ -156,7 +159,9 @@ def release(
             }
             approval.record(connection, EventName.OVERRIDE, {"gates": figures})
         # Every hand-off of the batch names this version, so a later one writes the same bytes.
-        details = {**_summary(found.rows), SOFTWARE: __version__}
+        details = {**_summary(found.rows), SOFTWARE: __version__, **compared}
+        if compared:
+            write_gates(connection, batch_id, measured)
         approval.take(connection, details, approved_by=approval.person, approved_at=now, released_at=now)
     return found.rows.posts
 
@@ -343,6 +348,20 @@ def _released(connection: sa.Connection, batch_id: str) -> int:
     table = schema.released_post
     count = sa.select(sa.func.count()).select_from(table).where(table.c.batch_id == batch_id)
     return int(connection.scalar(count) or 0)
+
+
+def _with_sample(
+    store: StagingStore, connection: sa.Connection, batch_id: str, gates: Sequence[GateResult]
+) -> tuple[list[GateResult], dict[str, Any]]:
+    """Return the gates with the sample as it is now, and what the release keeps of it; nothing where the gate is off.
+
+    A person that judges a post waits for the transaction that holds the batch, so no verdict comes between.
+    """
+    if not any(result.gate is Gate.SAMPLE for result in gates):
+        return list(gates), {}
+    found = read_state(store, connection, store.batch(batch_id))
+    again = [measured_again(result, found.missing) if result.gate is Gate.SAMPLE else result for result in gates]
+    return again, {SAMPLE: {"missing": found.missing, "bound": found.bound, "posts": found.posts}}
 
 
 def _require_gates(batch_id: str, gates: Sequence[GateResult]) -> None:

@@ -17,8 +17,9 @@ from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Code, Disposition
 from waitlist.quality import FailureSeverity, Outcome, Suite
 from waitlist.release.references import missing_references
+from waitlist.release.sample import state as sample
 from waitlist.source.batch_files import BatchFiles
-from waitlist.staging import Batch, StagingStore, dry_runs, schema
+from waitlist.staging import Batch, BatchKind, StagingStore, dry_runs, schema
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.staging.queries import read_sql
@@ -71,7 +72,12 @@ def evaluate(
         Gate.PERSONS_NOT_ASKED: lambda: _not_asked(store, batch_id),
         Gate.TARGET_REFS_MISSING: lambda: len(missing_references(store, batch_id, mappings.references)),
     }
-    return [_result(gate, measures[gate](), thresholds[gate]) for gate in Gate if gate in thresholds]
+    if scope.batch.kind is BatchKind.MIGRATION:
+        # Nobody decides about a dry run, so its posts are not compared.
+        measures[Gate.SAMPLE] = lambda: sample.measure(store, batch_id)
+    return [
+        _result(gate, measures[gate](), thresholds[gate]) for gate in Gate if gate in thresholds and gate in measures
+    ]
 
 
 def evaluate_units(
@@ -143,6 +149,11 @@ def read_measured(files: BatchFiles) -> list[GateResult]:
         return [GateResult(**{**row, "gate": Gate(row["gate"])}) for row in files.gates()]
     except (KeyError, TypeError, ValueError):
         raise SnapshotError(f"the file of gate results in {files.folder} is damaged: remove it") from None
+
+
+def measured_again(result: GateResult, measured: float | None) -> GateResult:
+    """Return the result of a gate with another figure and the same limit."""
+    return _result(result.gate, measured, result.threshold)
 
 
 def write_gates(connection: sa.Connection, batch_id: str, results: Iterable[GateResult]) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.exceptions import ReconciliationError, RefusedError
+from waitlist.facts.gates import Gate
 from waitlist.release.gates import GateResult, read_gates
 from waitlist.release.receipts.holding import count_free, free_posts
 from waitlist.staging import Batch, BatchState, Event, EventName, StagingStore, schema
@@ -28,6 +29,8 @@ from waitlist.staging.reconcile import find_changed_requests
 GATES: Final = schema.gate_result.name
 SOFTWARE: Final = "software"
 """In the details of a release: the version of the software that released."""
+SAMPLE: Final = "sample"
+"""In the details of a release: what the gate ``sample`` measured then."""
 
 _NAMED: Final = 20
 _HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
@@ -123,9 +126,14 @@ def read_contents(
     return found
 
 
+def bound_gates(gates: Iterable[GateResult]) -> list[GateResult]:
+    """Return the gates that an approval request binds: people go on comparing the sample until the answer."""
+    return [result for result in gates if result.gate is not Gate.SAMPLE]
+
+
 def gates_digest(gates: Iterable[GateResult]) -> str:
-    """Return a digest of the gates' results."""
-    lines = [[gate.gate.value, gate.measured, gate.threshold, gate.passed] for gate in gates]
+    """Return a digest of the gates' results that an approval request binds."""
+    lines = [[gate.gate.value, gate.measured, gate.threshold, gate.passed] for gate in bound_gates(gates)]
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
@@ -179,7 +187,8 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
         wanted = approved(connection, batch_id)
         unlike = find_posts(store, connection, "shown_unlike_released", batch_id)
         twice = find_posts(store, connection, "shown_twice", batch_id)
-        gates = gates_digest(read_gates(connection, batch_id))
+        results = read_gates(connection, batch_id)
+        gates = gates_digest(results)
         free = count_free(connection, batch_id)
         with store.database.reading() as read:
             changed = changed_requests(store, read, batch_id)
@@ -195,6 +204,7 @@ def verify_released(store: StagingStore, batch_id: str) -> int:
         faults.append(f"approved were {wanted.rows.posts} posts, shown are {shown.posts}, and their hashes differ")
     faults += [f"rows of {name} are not what approval was asked for" for name in differing(contents, wanted.contents)]
     faults += _trail_faults(batch, trail)
+    faults += _sample_faults(results, trail)
     if faults:
         raise ReconciliationError("\n  ".join([f"batch {batch_id}: the view is not what was approved:", *faults]))
     return shown.posts - free
@@ -218,6 +228,15 @@ def named(posts: Sequence[int]) -> str:
 def plain(state: BatchState | EventName) -> str:
     """Return a state or an event as words for a sentence."""
     return state.value.replace("_", " ")
+
+
+def _sample_faults(gates: Iterable[GateResult], trail: Sequence[Event]) -> list[str]:
+    """Name the gate of the sample where it is not what the release measured."""
+    released = last_event(trail, EventName.RELEASED)
+    told = (released.details if released else {}).get(SAMPLE)
+    wanted = [] if told is None else [float(told["missing"])]
+    found = [result.measured for result in gates if result.gate is Gate.SAMPLE]
+    return [] if found == wanted else ["the gate of the sample is not what was measured at the release"]
 
 
 def _trail_faults(batch: Batch, trail: Sequence[Event]) -> list[str]:

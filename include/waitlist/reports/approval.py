@@ -18,7 +18,9 @@ from waitlist.judge.rules import OF_PERSONS, RULES, Disposition
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
 from waitlist.release.decisions import SHORTEST_REASON
 from waitlist.release.gates import GateResult, off, stored
+from waitlist.release.sample.state import State
 from waitlist.reports.readiness import Readiness, UnitReadiness, read_readiness
+from waitlist.reports.sample_words import state_sentence
 from waitlist.staging import Batch, StagingStore
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
@@ -53,9 +55,13 @@ class Question:
     """The text, besides the question, of the message that says that an answer is awaited."""
     entry: int
     """The audit trail's entry that an answer is bound to: the approval request, or the release to withdraw."""
+    state: str = ""
+    """What may change while the question waits, as Markdown; it is no part of what an answer is bound to."""
 
 
-def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: str | None) -> str:
+def summary(
+    store: StagingStore, batch_id: str, mappings: Mappings, previous: str | None, *, sample: State | None = None
+) -> str:
     """Return a description of what is to be approved, as Swedish Markdown without personal data.
 
     Args:
@@ -63,6 +69,7 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
         batch_id: a batch that counts for readers; its gates are shown after approval was asked for.
         mappings: names, waves and go-lives of the units.
         previous: the dry run to compare with (``gates.latest_dry_run``), or None.
+        sample: the posts that people compare; None where the gate is off.
 
     Raises:
         StagingError: one of the batches is unknown, or does not count for readers.
@@ -70,6 +77,7 @@ def summary(store: StagingStore, batch_id: str, mappings: Mappings, previous: st
     readiness = read_readiness(store, batch_id, mappings)
     results = store.quality_results(batch_id)
     parts = [*_heading(readiness, results), *_gates(stored(store, batch_id)), *_critical(results)]
+    parts += _sample(batch_id, sample) if sample else []
     parts += [*_left(readiness), *_units(readiness), *_changes(store, readiness.batch, previous)]
     return "\n".join(parts) + "\n"
 
@@ -95,6 +103,15 @@ def withdrawal(batch: Batch, *, after_load: bool = False) -> str:
         f"Körning `{batch.batch_id}`, {wave}per {batch.as_of}: **{number(batch.posts_staged or 0)} poster** överfördes "
         f"{moment(batch.released_at)}.\n\n{consequence}\n"
     )
+
+
+def sample_now(sample: State) -> str:
+    """Return how far the sample has come, to follow the end of a question (``answer_by``).
+
+    Args:
+        sample: as it is when the question is asked.
+    """
+    return f"\n### Stickprovet när frågan ställdes\n\n{state_sentence(sample)}\n"
 
 
 def answer_by(until: datetime) -> str:
@@ -148,7 +165,21 @@ def _persons(readiness: Readiness, results: Iterable[QualityResult]) -> list[str
     ]
 
 
-def _gates(gates: Sequence[GateResult]) -> list[str]:
+def _sample(batch_id: str, sample: State) -> list[str]:
+    """Return what the sample is; how far it has come changes while the question waits."""
+    page = f"{PAGES}stickprov/{quote(batch_id, safe='')}"
+    return [
+        f"### Stickprov: minst {number(sample.smallest)} slumpade poster, och riktade poster",
+        "",
+        f"Posterna jämförs med PMO innan du svarar. [Stickprovet]({page}) visar läget nu. Det mäts när du svarar och "
+        "en gång till när vågen överförs. Är det underkänt krävs en skriftlig motivering, annars ställs frågan igen.",
+        "",
+    ]
+
+
+def _gates(measured: Sequence[GateResult]) -> list[str]:
+    # The sample has a part of its own: its figure is not the one that will count.
+    gates = [result for result in measured if result.gate is not Gate.SAMPLE]
     if not gates:
         return []
     passed = sum(result.passed for result in gates)
@@ -166,7 +197,9 @@ def _gates(gates: Sequence[GateResult]) -> list[str]:
         ),
         right=(1, 2),
     )
-    lines += [f"Av, utan gräns i `gates.csv`: {GATE_LABELS[gate]}.\n" for gate in off(gates) if gate not in BY_SETTING]
+    lines += [
+        f"Av, utan gräns i `gates.csv`: {GATE_LABELS[gate]}.\n" for gate in off(measured) if gate not in BY_SETTING
+    ]
     if passed < len(gates):
         lines += [
             f"**En underkänd grind kräver en skriftlig motivering, minst {SHORTEST_REASON} tecken.** "

@@ -39,6 +39,8 @@ class Action(StrEnum):
     """Downloaded what must return of a batch that was withdrawn after its load."""
     BACK_OUT_FILE = "back_out_file"
     """The same to a file, from a terminal."""
+    SAMPLE = "sample"
+    """Viewed a post's booking request, to compare it with PMO or Millennium."""
     HAND_OFF = "hand_off"
     """Wrote a released batch for its receiver: the pipeline, for the approver."""
 

@@ -349,6 +349,45 @@ log_verdict: Final = Table(
     _one_of("verdict", ("in_order", "not_in_order", "unclear")),
 )
 
+# Append-only: what people say of the posts of a sample, field by field. A verdict is about a row, so it counts for a
+# later batch with the same post and the same row_hash; the last one counts.
+sample_verdict: Final = Table(
+    "sample_verdict",
+    METADATA,
+    _post_id(),
+    Column("row_hash", _key(64), primary_key=True),
+    # Compared with PMO before the release, or with Millennium after the load.
+    Column("stage", _key(16), primary_key=True),
+    # 1, 2, ... for each post, row and stage; the fields that one person judged together have the same number.
+    Column("verdict_no", Integer, primary_key=True, autoincrement=False),
+    Column("field", _key(32), primary_key=True),
+    Column("verdict", Unicode(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Unicode, nullable=False),
+    Column("batch_id", _key(200), nullable=False),
+    Column("enhet_hsa_id", _key(100), nullable=False),
+    # It may name a person, so it is shown only to those who see the unit.
+    Column("word", Unicode),
+    _one_of("stage", ("before", "after")),
+    _one_of("verdict", ("right", "wrong", "changed")),
+    CheckConstraint("verdict <> 'changed' OR word <> ''", name="word"),
+)
+
+# Append-only: the sizes to which the random part of a batch's sample was enlarged.
+sample_size: Final = Table(
+    "sample_size",
+    METADATA,
+    _batch_id(reference=True),
+    # 1, 2, ... in each batch.
+    Column("entry_no", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+    # How many faulty posts of the random part, and how many that count as neither, were known then.
+    Column("faulty", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Unicode, nullable=False),
+)
+
 # Append-only: the manifests of the hand-offs; no value of a post.
 hand_off: Final = Table(
     "hand_off",

@@ -8,7 +8,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from waitlist.exceptions import ReconciliationError, RefusedError, SettingsError
+from waitlist.exceptions import ReasonError, ReconciliationError, RefusedError, SettingsError
+from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
 from waitlist.release import gates
 from waitlist.release.handoff import writing as handoff
@@ -16,6 +17,7 @@ from waitlist.release.handoff.content import Content
 from waitlist.release.proof import plain
 from waitlist.release.receipts.holding import may_be_loaded
 from waitlist.release.references import missing_references
+from waitlist.release.sample.state import State, read_state
 from waitlist.reports import approval
 from waitlist.reports.approval import Question
 from waitlist.reports.notices import (
@@ -26,7 +28,7 @@ from waitlist.reports.notices import (
     withdrawal_waits,
 )
 from waitlist.source.pu import asking
-from waitlist.staging import DECIDED, WITHDRAWN, BatchKind, BatchState, EventName
+from waitlist.staging import DECIDED, WITHDRAWN, Batch, BatchKind, BatchState, EventName
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.staging.events import PIPELINE
@@ -81,10 +83,14 @@ class Wave(Steps):
         if batch.state is not BatchState.AWAITING_APPROVAL:
             raise RefusedError(f"batch {run.batch_id} is {batch.state}: request_approval has not fixed it yet")
         before = gates.latest_dry_run(self.store, run.batch_id)
-        body = approval.summary(self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None)
+        compared = self._sample(batch)
+        body = approval.summary(
+            self.store, run.batch_id, self.facts.mappings, before.batch_id if before else None, sample=compared
+        )
         waits = approval_waits(batch, gates.stored(self.store, run.batch_id))
         entry = release.last_entry(self.store, run.batch_id, EventName.AWAITING_APPROVAL)
-        return Question(f"Ska våg {batch.wave} överföras till Millennium?", body, waits, entry)
+        state = approval.sample_now(compared) if compared else ""
+        return Question(f"Ska våg {batch.wave} överföras till Millennium?", body, waits, entry, state)
 
     def release(self, run: Run, person: str, reason: str | None, *, asked: int | None, now: dt.datetime) -> Record:
         """Release the batch's rows exactly as they were approved.
@@ -103,7 +109,9 @@ class Wave(Steps):
             PersonServiceError: an answer was older than a day, and there is no new one; nothing was released.
         """
         self._require_approver(person)
-        if self._same_facts(run).rules.asks_persons:
+        facts = self._same_facts(run)
+        self._require_sample(run, reason)
+        if facts.rules.asks_persons:
             self._ask_before_release(run, now)
         posts = release.release(
             self.store, run.batch_id, person, reason, now, asked=_entry_read(asked, run.batch_id, person)
@@ -401,6 +409,33 @@ class Wave(Steps):
                 f"batch {run.batch_id}: of the person service's answers {missing} are missing and {differing} have "
                 "changed since the batch was judged; nothing was released. Reject the wave, and start a new run"
             )
+
+    def _require_sample(self, run: Run, reason: str | None) -> None:
+        """Measure the sample when an answer arrives; the release measures it again.
+
+        Raises:
+            ReasonError: the sample does not pass, and the answer has no reason.
+        """
+        batch = self.store.batch(run.batch_id)
+        if batch.state is not BatchState.AWAITING_APPROVAL or (found := self._sample(batch)) is None:
+            return
+        log.info("batch %s: of the sample %d are missing", run.batch_id, found.missing)
+        if not found.passes and not release.has_reason(reason):
+            raise ReasonError(
+                f"batch {run.batch_id}: of the sample {found.missing} posts or faults are missing, and to release it "
+                f"all the same takes a written reason of at least {release.SHORTEST_REASON} characters; nothing was "
+                "changed"
+            )
+
+    def _sample(self, batch: Batch) -> State | None:
+        """Return how far the sample of a batch has come; None where its gate is off."""
+        if not any(result.gate is Gate.SAMPLE for result in gates.stored(self.store, batch.batch_id)):
+            return None
+        with (
+            refusals_named(f"the sample of batch {batch.batch_id}"),
+            self.store.database.connected() as connection,
+        ):
+            return read_state(self.store, connection, batch)
 
     def _require_approver(self, person: str) -> None:
         if person not in self._settings.approver_ids:

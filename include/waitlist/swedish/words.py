@@ -571,6 +571,7 @@ GATE_LABELS: Final[Mapping[Gate, str]] = MappingProxyType(
         Gate.DRY_RUN_AGE_DAYS: "Dagar sedan föregående torrkörning",
         Gate.TARGET_REFS_MISSING: "Platser och besökstyper utan referens i Millennium",
         Gate.PERSONS_NOT_ASKED: "Väntande poster utan svar från Personuppgiftstjänsten",
+        Gate.SAMPLE: "Stickprovet: poster och fel som återstår",
     }
 )
 
@@ -591,6 +592,54 @@ SEVERITY_LABELS: Final[Mapping[FailureSeverity, str]] = {
     FailureSeverity.INFO: "Upplysning",
 }
 
+SAMPLE_STAGES: Final[Mapping[str, str]] = MappingProxyType({"before": "PMO", "after": "Millennium"})
+"""With what a sample is compared, by ``staging.sample_verdicts.Stage``."""
+
+SAMPLE_VERDICTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"right": "Rätt", "wrong": "Fel", "changed": "Ändrad sedan läsningen"}
+)
+"""What somebody says of a field or a post of a sample."""
+
+SAMPLE_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "person_id": "Personnummer, tolv siffror",
+        "begard_plats": "Enhet, eller enhetens plats enligt units.csv",
+        "patientnamn": "Patient",
+        "begart_startdatum": "Boka fr.o.m.",
+        "begart_slutdatum": "Boka före",
+        "besokstyp": "Kategori (SDV-väntelistan)",
+        "vardinrattning": "Enhet, eller enhetens vårdinrättning enligt units.csv",
+        "beskrivning": "Användare, Orsak och Planerade åtgärder, i den ordningen",
+        "sekretess": "Sekretessmarkering",
+    }
+)
+"""Where PMO shows what a field of Bokningsbegäran is made from (chapter 6)."""
+
+SAMPLE_OFF: Final = "Grinden är av: gates.csv har ingen gräns för stickprovet."
+"""What the page of a wave says where the gate was off when approval was asked for."""
+
+SAMPLE_UNIT_AIM: Final = "Enheten har få poster i slumpdelen"
+"""Why a post is in the aimed part for its unit's sake."""
+
+SAMPLE_ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "overtaken": "Någon annan har bedömt posten sedan du öppnade den. Öppna den igen och läs bedömningen.",
+        "closed": "Stickprovet bedöms inte längre: beslutet om vågen har fattats, eller så har det ändrats.",
+        "corrected": "Du har själv klarmarkerat eller kontrollerat posten. Någon annan bedömer den.",
+        "incomplete": "Alla fält ska bedömas. Öppna posten igen och välj Rätt, Fel eller Ändrad för varje fält.",
+    }
+)
+"""Why a judgement was not kept."""
+
+SAMPLE_WORD_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "missing": "Skriv vad som har ändrats sedan läsningen.",
+        "long": "Skriv kortare: högst 200 tecken.",
+        "has_number": "Skriv utan personnummer: posten hittas med sitt post-id.",
+    }
+)
+"""By ``staging.post_outcomes.WordFault``."""
+
 LOG_ACTIONS: Final[Mapping[str, str]] = {
     "persons": "Visade personer",
     "protected": "Visade skyddade personuppgifter",
@@ -598,6 +647,7 @@ LOG_ACTIONS: Final[Mapping[str, str]] = {
     "work_list_file": "Skrev arbetslista till fil",
     "back_out": "Hämtade vad som ska tillbaka ur Millennium",
     "back_out_file": "Skrev vad som ska tillbaka ur Millennium till fil",
+    "sample": "Jämförde bokningsbegäran",
     "hand_off": "Skrev överföringens filer",
 }
 """What somebody did, in the access log."""

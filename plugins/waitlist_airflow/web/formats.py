@@ -10,6 +10,7 @@ from typing import Any, Final
 from waitlist.facts.gates import SHARES, Gate
 from waitlist.judge.rules import RULES
 from waitlist.release.gates import off
+from waitlist.release.sample.drawing import UNIT
 from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.unit import path_of
 from waitlist.reports.readiness import wave_title
@@ -30,6 +31,10 @@ from waitlist.swedish.words import (
     PERSONS_SUITE_NOT_APPLICABLE,
     POST_OUTCOME_LABELS,
     REQUEST_LABELS,
+    SAMPLE_SOURCES,
+    SAMPLE_STAGES,
+    SAMPLE_UNIT_AIM,
+    SAMPLE_VERDICTS,
     SEVERITY_LABELS,
     UNKNOWN_UNIT_NAME,
     WENT_LABELS,
@@ -171,6 +176,11 @@ def pace(per_week: float) -> str:
     return f"{figure}\u00a0{'färre' if per_week > 0 else 'fler'} i veckan"
 
 
+def sample_aim(aim: str) -> str:
+    """Return why a post is in the aimed part of a sample."""
+    return SAMPLE_UNIT_AIM if aim == UNIT else rule_label(aim)
+
+
 def new_key() -> str:
     """Return a key for a form, so that it counts once however often it is sent."""
     return secrets.token_hex(16)
@@ -220,4 +230,8 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "DISPOSITION_TEXTS": DISPOSITION_TEXTS,
     "LOG_ACTIONS": LOG_ACTIONS,
     "LOG_VERDICTS": LOG_VERDICTS,
+    "SAMPLE_SOURCES": SAMPLE_SOURCES,
+    "SAMPLE_STAGES": SAMPLE_STAGES,
+    "SAMPLE_VERDICTS": SAMPLE_VERDICTS,
+    "sample_aim": sample_aim,
 }

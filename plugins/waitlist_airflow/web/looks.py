@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 
+from waitlist.reports.pages.sample import SampleBatch
 from waitlist.reports.pages.unit import ShownRun
 from waitlist.staging.access_log import Action, numbers_of, record
 from waitlist.staging.dry_runs import DryRun
@@ -14,7 +15,7 @@ def record_look(
     site: Site,
     reader: Reader,
     action: Action,
-    run: ShownRun | DryRun,
+    run: ShownRun | DryRun | SampleBatch,
     *,
     unit: str,
     patients: Mapping[int, str | None],

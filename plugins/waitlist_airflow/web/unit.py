@@ -13,6 +13,7 @@ from waitlist.reports.pages.overview import Status
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.persons import read_persons
 from waitlist.reports.pages.reading import UnknownError
+from waitlist.reports.pages.sample import read_notices
 from waitlist.reports.pages.spread import ANY
 from waitlist.reports.pages.unit import (
     Asked,
@@ -99,8 +100,11 @@ def units(site: SiteDep, reader: ReaderDep, asked: UnitsAskedDep) -> UnitList:
 @pages.page("/enhet/{unit}", api="/api/enhet/{unit}", need=Need.THIS_UNIT, template="unit.html")
 def unit(site: SiteDep, unit: str, asked: AskedDep) -> Unit:
     """Read the posts left at a unit."""
+    key = key_of(unit)
     with site.reading("reading a unit") as connection:
-        return read_unit(connection, site.mappings, key_of(unit), asked)
+        page = read_unit(connection, site.mappings, key, asked)
+        notices = read_notices(site.store, connection, site.mappings, key)
+    return dataclasses.replace(page, samples=tuple(notices))
 
 
 @pages.page(

@@ -12,6 +12,7 @@ from waitlist.reports.pages.beslutsunderlag import Beslutsunderlag, read_besluts
 from waitlist.reports.pages.dip import WEEKS, DuePage, read_due
 from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.reading import UnknownError
+from waitlist.reports.pages.sample import read_told
 from waitlist.reports.pages.unit import key_of
 from waitlist.reports.pages.wave import WavePage, read_wave
 from waitlist.reports.readiness import read_readiness
@@ -51,13 +52,17 @@ def beslutsunderlag_pdf(site: SiteDep, namn: WaveName = "") -> Response:
 def _with_gates(site: Site, namn: str) -> WavePage:
     with site.reading("reading a wave") as connection:
         read = read_wave(connection, site.mappings, namn or None, approval_hours=site.settings.approval_hours)
+        samples = read_told(site.store, connection, [batch.batch_id for batch in read.batches])
     batch_id = read.latest.batch_id
     units = [unit.key for unit in read.card.units]
     own = evaluate_units(site.store, batch_id, site.limits, units, mappings=site.mappings) if namn else []
     measured = {result.gate for result in own}
     shared = [result for result in site.measured_gates(batch_id) or () if result.gate not in measured]
     return dataclasses.replace(
-        read, gates=tuple(sorted(own, key=lambda result: result.passed)), shared_gates=tuple(shared)
+        read,
+        gates=tuple(sorted(own, key=lambda result: result.passed)),
+        shared_gates=tuple(shared),
+        samples=samples,
     )
 
 

@@ -52,6 +52,12 @@ def test_a_gate_that_is_off_leaves_the_digest_as_it_was_and_one_that_is_on_is_pa
     assert digest(on) != digest(off)
 
 
+def test_the_sample_has_no_limit_but_zero(tmp_path: Path) -> None:
+    assert load_gates(written(tmp_path, {**LINES, "sample": "0"}))[Gate.SAMPLE] == 0
+    with pytest.raises(MappingError, match="threshold: '3' is not 0, the only limit of sample"):
+        load_gates(written(tmp_path, {**LINES, "sample": "3"}))
+
+
 def test_every_fault_is_named_at_once_with_its_line(tmp_path: Path) -> None:
     faulty = {**LINES, "critical_suites": "0.5", "extract_deviation": "1.1", "unhandled_share": "5 %", "accounting": ""}
     del faulty["dry_run_age_days"]

@@ -75,6 +75,8 @@ class Beslutsunderlag:
     units: tuple[UnitReadiness, ...]
     """In Swedish order; the posts without a known unit last."""
     gates: tuple[GateResult, ...]
+    sample: str | None
+    """What the side-by-side sample shows now, in words; None for a dry run."""
     suites: tuple[SuiteCount, ...]
     asked_persons: bool
     persons: Mapping[str, int]
@@ -142,6 +144,7 @@ def read_beslutsunderlag(
         progress=progress,
         units=_units(counts, mappings, batch.as_of),
         gates=gates,
+        sample=page.samples.get(batch.batch_id),
         suites=_suites(results),
         asked_persons=asks,
         persons={code.value: found.get(code.value, 0) for code in OF_PERSONS} if asks else {},

@@ -22,6 +22,7 @@ from waitlist.reports.pages.overview import UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction, Paging
 from waitlist.reports.pages.persons import Person
 from waitlist.reports.pages.reading import UnknownError, ask
+from waitlist.reports.pages.sample import SampleNotice
 from waitlist.reports.pages.unit_posts import (
     Gone,
     Post,
@@ -157,6 +158,8 @@ class Unit:
     """The posts that are gone from the list, in place of ``posts``; None when they are not shown."""
     persons: Mapping[int, Person] | None = None
     """The patients of ``posts`` by post id, for users with the right to see them."""
+    samples: tuple[SampleNotice, ...] = ()
+    """The samples in which the unit has posts that nobody has compared yet."""
 
 
 @dataclass(frozen=True, slots=True)

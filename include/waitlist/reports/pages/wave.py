@@ -1,7 +1,8 @@
 """Våg: whether one wave will be ready in time, which units are behind, and what has been decided about it."""
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
@@ -53,6 +54,8 @@ class WavePage:
     """Its batches that wait for an approver's answer."""
     marks: tuple[Mark, ...]
     dip: Dip
+    samples: Mapping[str, str] = field(default_factory=dict)
+    """How far the sample of each of its batches has come, in words, by batch id."""
 
     @property
     def makes_it(self) -> bool | None:
