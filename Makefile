@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore test attacks bench scale-out clean-machine docs pictures release lint lock sbom stack clean
+.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore verify-audit sign-audit test attacks bench scale-out clean-machine docs pictures release lint lock sbom stack clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ backup: setup ## Back up the staging database and the files of its batches: make
 
 restore: setup ## Restore a backup into an empty staging database: make restore FROM=<folder>
 	@FROM="$(FROM)" scripts/backup.sh restore
+
+verify-audit: setup ## Check that no row of the audit trails, outcomes and receipts was changed: make verify-audit [KEY=<public key>]
+	@KEY="$(KEY)" scripts/audit.sh verify
+
+sign-audit: setup ## Sign the ends of the audit trails, outcomes and receipts as they are now
+	@scripts/audit.sh sign
 
 test: setup ## Lint, types, rings, then every test
 	@scripts/test.sh

@@ -13,7 +13,7 @@ require_pu
 
 mkdir -p "$demo"
 # The same table every time: the rows that an earlier demo staged and released are removed.
-rm -rf "$demo"/staging.sqlite* "$demo/snapshots" "$demo/data_docs"
+rm -rf "$demo"/staging.sqlite* "$demo/snapshots" "$demo/data_docs" "$demo/handoffs" "$demo/receipts"
 
 say "1/4  A synthetic PMO: 20,000 posts, 30 units, three waves, and a pilot that was released a month ago"
 demo_pmo "$demo" 20000 $as_of --replace

@@ -5,7 +5,8 @@
 FOLDER holds the new output of ``python -m waitlist.simulator``. Every night is a run of Airflow. One of them fails, as
 happens in production: PMO is being upgraded and lacks a table, and the run stops before anything is read. The runs'
 logs are written to ``FOLDER/nights.log``, and that of each step to where Airflow's pages read it. Where the person
-service's stand-in is asked, it answers as of each night.
+service's stand-in is asked, it answers as of each night. Before each night the simulated receiver says what has become
+of the pilot's posts until then, in a file that the pipeline's own step takes.
 """
 
 import datetime as dt
@@ -19,8 +20,10 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from waitlist.columns.dates import STOCKHOLM
 from waitlist.settings import Settings
 from waitlist.simulator.history import History
+from waitlist.simulator.receiver import read_hand_offs, write_receipts
 
 FAILS: Final = 19
 """The night that fails."""
@@ -44,7 +47,9 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
 
     dag = dry_run.load()
     logs = Path(os.environ["AIRFLOW_HOME"]) / "logs"
-    asks = Settings.read().rules.asks_persons
+    settings = Settings.read()
+    asks = settings.rules.asks_persons
+    receiver = Receiver(settings)
     for number, day in enumerate(days, 1):
         if number == nights and data_docs:
             # Data Docs of every night would take a tenth of the time, and engineers look at the latest.
@@ -53,6 +58,7 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
         changed = history.live_through(day)
         if asks:
             tell_day(folder, day)
+        receiver.answer(dt.datetime.combine(day, dt.time(), STOCKHOLM))
         fails = number == FAILS
         with without_table(folder / "pmo.sqlite") if fails else nullcontext():
             code = dry_run.run(dag, day)
@@ -65,6 +71,29 @@ def main(folder: Path, last: dt.date, nights: int) -> int:
         what = "fails, as planned" if fails else f"{changed} posts changed in PMO"
         told.write(f"     night {number:2} of {nights}  {day}  {what} ({time.monotonic() - begun:.1f} s)\n")
     return 0
+
+
+class Receiver:
+    """The simulated receiver, and the step that takes its receipts."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with the first release; without a folder for receipts there is no receiver."""
+        self._hand_offs, self._receipts = (
+            None if url is None else Path(url.removeprefix("file://"))
+            for url in (settings.handoff_url, settings.receipts_url)
+        )
+        self._told = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+    def answer(self, until: dt.datetime) -> None:
+        """Say what has become of the posts since the last answer, and let the pipeline take it."""
+        if self._hand_offs is None or self._receipts is None:
+            return
+        from waitlist_airflow import runs  # noqa: PLC0415 - as in main
+
+        for handed in read_hand_offs(self._hand_offs):
+            write_receipts(handed, self._receipts, since=self._told, until=until)
+        self._told = until
+        runs.pipeline().take_receipts(lambda _notice: None, now=until)
 
 
 def keep_step_logs(text: str, logs: Path) -> None:

@@ -40,6 +40,10 @@ demo_site() {
     export WAITLIST_SNAPSHOT_URL="file://$1/snapshots"
     export WAITLIST_DATA_DOCS_DIR="$1/data_docs"
     export WAITLIST_HANDOFF_URL="file://$1/handoffs"
+    export WAITLIST_RECEIPTS_URL="file://$1/receipts"
+    # A key that the pipeline itself may read is for demos alone: see docs/operations.md.
+    export WAITLIST_AUDIT_KEY="$1/audit/key.pem"
+    export WAITLIST_AUDIT_PUBLIC_KEY="$1/audit/key.pub.pem"
     export WAITLIST_WORKLISTS_DIR="$1/worklists"
 }
 

@@ -71,6 +71,7 @@ stop() {
     local session
     for session in "${sessions[@]}"; do pkill -TERM -s "$session" || true; done
     stop_person_service
+    [[ -z ${receiver:-} ]] || kill "$receiver" 2>/dev/null || true
     for _ in {1..50}; do
         [[ -n $(for session in "${sessions[@]}"; do pgrep -s "$session" || true; done) ]] || return 0
         sleep 0.1
@@ -113,6 +114,9 @@ trap 'exit 143' TERM
 start api-server
 start dag-processor
 start scheduler --skip-serve-logs
+# Answers what is released from now on; its days last a minute.
+setpriv --pdeathsig TERM python -m waitlist.simulator.receiver "$up/handoffs" "$up/receipts" >"$AIRFLOW_HOME/receiver.log" 2>&1 9>&- &
+receiver=$!
 # In the background, so that a signal need not wait for it.
 setpriv --pdeathsig TERM python scripts/demo_ready.py "$url" "$passwords" "$up" "${sessions[@]}" &
 wait "$!" || {
@@ -128,10 +132,12 @@ cat <<TEXT
   Log in, then choose Migrering in the menu, or go straight to $url/migrering/
   Ctrl-C ends it. The data stay in .demo/$site; make up FRESH=1 makes them again.
 
-Three things to try
+Four things to try
   1. Wave 1 waits for an answer: as approver, in Airflow under Required Actions, answer Godkänn, first without a reason.
   2. As strandvagen, choose Visa personer in Migrering; as lead, see under Åtkomstlogg that it was done.
-  3. Release wave 2: as lead, in Airflow, trigger waitlist_migration with wave 2 and the date $as_of. As of today every unit
+  3. The receiver's stand-in answers what you release, a day each minute: in Airflow, trigger waitlist_receipts, then look at
+     the wave under Överfört. The pilot's posts have their answers already.
+  4. Release wave 2: as lead, in Airflow, trigger waitlist_migration with wave 2 and the date $as_of. As of today every unit
      of the demo is live, and nothing is left to release.
   docs/first-hour.md has more, and how the commands of docs/runbook.md are run beside this demo.
 

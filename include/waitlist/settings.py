@@ -176,6 +176,13 @@ class Settings(BaseSettings):
     """Folder or object-store URL from which receipts are taken; if empty, only the inbox is read."""
     receipt_hours: int = Field(24, ge=1, le=24 * 90)
     """Hours after the release from which the leads get a message about unanswered posts."""
+    audit_key: str | None = None
+    """File with the private Ed25519 key that signs the ends of the audit chains, or ``connection:`` and the id of an
+    Airflow connection that has it as password; if this and the next are empty, they are unsigned."""
+    audit_signer: str | None = None
+    """Command that signs in place of a key, under an account that can read it."""
+    audit_public_key: Path | None = None
+    """File with the public key by which ``make verify-audit`` checks the signatures."""
     late_days: int = Field(14, ge=0, le=366)
     """A post that is not booked is late when fewer days than these are left until Boka före."""
     rules: RuleSettings = Field(default_factory=RuleSettings)

@@ -2,7 +2,8 @@
 
 ``pmo`` (type ``odbc``) becomes an ODBC connection string through ``OdbcHook``; ``millennium_staging`` (type
 ``postgres``, ``sqlite`` with the file as host, or ``mssql``) becomes an SQLAlchemy URL. ``pu`` (type ``http``) becomes
-the address of the person service: its URL as host, the key's password as password, and the files in the extras.
+the address of the person service: its URL as host, the key's password as password, and the files in the extras. The
+connection that ``WAITLIST_AUDIT_KEY`` may name (type ``generic``) has a private key as password.
 """
 
 from pathlib import Path
@@ -14,11 +15,14 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import URL
 
 from waitlist.exceptions import SettingsError
+from waitlist.settings import Settings
 from waitlist.source.pu import Address, Credentials
+from waitlist.staging.signing import Signer, by_command, by_file, by_key
 
 PMO: Final = "pmo"
 STAGING: Final = "millennium_staging"
 PERSON_SERVICE: Final = "pu"
+_CONNECTION: Final = "connection"
 
 
 class _Hook(OdbcHook):
@@ -82,6 +86,29 @@ def person_service() -> Address:
         raise SettingsError(f"Airflow connection {PERSON_SERVICE!r} lacks {', '.join(missing)}")
     paths = {name: Path(str(value)) for name, value in files.items()}
     return Address(str(connection.host), Credentials(**paths, key_password=connection.password))
+
+
+def audit_signer(settings: Settings) -> Signer | None:
+    """Return what signs the ends of the audit chains; None where they are unsigned.
+
+    Raises:
+        SettingsError: both a key and a command are set.
+    """
+    key, command = settings.audit_key, settings.audit_signer
+    if key and command:
+        raise SettingsError("WAITLIST_AUDIT_KEY and WAITLIST_AUDIT_SIGNER are both set: only one of them signs")
+    if command:
+        return by_command(command)
+    if not key:
+        return None
+    kind, _, conn_id = key.partition(":")
+    if kind != _CONNECTION:
+        return by_file(Path(key))
+
+    def read() -> bytes:
+        return (_connection(conn_id, "generic").password or "").encode()
+
+    return by_key(read, f"Airflow connection {conn_id!r}")
 
 
 def _connection(conn_id: str, *types: str) -> Connection:

@@ -90,7 +90,7 @@ def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
 def pipeline() -> "Pipeline":
     """Return the pipeline over this deployment's settings and connections."""
     from waitlist.steps.pipeline import Pipeline
-    from waitlist_airflow.connections import person_service, pmo_connection_string, staging_url
+    from waitlist_airflow.connections import audit_signer, person_service, pmo_connection_string, staging_url
 
     settings = Settings.read()
     return Pipeline(
@@ -102,6 +102,7 @@ def pipeline() -> "Pipeline":
         receipts=cast("UPath", ObjectStoragePath(settings.receipts_url)) if settings.receipts_url else None,
         hand_offs=cast("UPath", ObjectStoragePath(settings.handoff_url)) if settings.handoff_url else None,
         person_service=person_service,
+        signer=audit_signer(settings),
     )
 
 

@@ -25,6 +25,8 @@ millennium_staging.service_check,
 millennium_staging.unit_summary
 TO waitlist_loader;
 GRANT INSERT ON
+millennium_staging.audit_checkpoint,
+millennium_staging.audit_link,
 millennium_staging.batch_event,
 millennium_staging.followed_post,
 millennium_staging.freed_post,

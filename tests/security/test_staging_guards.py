@@ -39,6 +39,7 @@ from waitlist.staging import (
     BatchState,
     StagingStore,
     access_log,
+    checkpoints,
     handoffs,
     log_verdicts,
     persons,
@@ -74,8 +75,10 @@ TRAILS = (
     schema.post_outcome,
     schema.sample_verdict,
     schema.sample_size,
+    *schema.AUDIT,
 )
-OF_THE_LOG = (schema.access_log, schema.log_verdict)
+OF_THE_LOG = (schema.access_log, schema.log_verdict, *schema.AUDIT)
+"""Trails whose rows are of no batch."""
 GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason, schema.post_answer)
 EMPTIED = (schema.receipt_inbox, schema.receipt_fault)
 """The inbox is emptied as it is read, and faulty receipts go with age."""
@@ -136,6 +139,7 @@ def fill(store: StagingStore) -> None:
         handoffs.record(connection, handed(RELEASED))
         receipts.keep(connection, [rejected(RELEASED)], releases.LATER)
     add_decisions(store)
+    checkpoints.make(store.database, at=releases.LATER)
 
 
 def add_decisions(store: StagingStore) -> None:
@@ -209,6 +213,7 @@ def let_loader_in(owner: Callable[[], Any]) -> None:
 
 
 VALID = {
+    "act": "added",
     "change": "changed",
     "disposition": "leave",
     "event": "open",
@@ -471,7 +476,7 @@ def test_a_purge_whose_clock_is_years_ahead_removes_no_entry_that_is_young(site:
     fill(site.store)
     before = batches.rows(site.store, schema.access_log)
     with pytest.raises(RefusedError, match="guard"):
-        access_log.remove_older(site.store.database, dt.datetime(2300, 1, 1, tzinfo=dt.UTC))
+        access_log.remove_older(site.store.database, dt.datetime(2300, 1, 1, tzinfo=dt.UTC), now=releases.NOW)
     assert batches.rows(site.store, schema.access_log) == before
 
 

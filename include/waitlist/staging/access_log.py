@@ -166,11 +166,17 @@ def count_older(database: Database, than: dt.datetime) -> int:
     return ages.count_older(database, _ENTRIES, schema.access_log.c.at, than)
 
 
-def remove_older(database: Database, than: dt.datetime) -> int:
+def remove_older(database: Database, than: dt.datetime, *, now: dt.datetime) -> int:
     """Remove the entries that are older than a moment, and verdicts as old as that; return how many entries.
+
+    Args:
+        database: the staging database.
+        than: the moment, aware.
+        now: the current time, aware, for the checkpoint that names what goes.
 
     Raises:
         StagingError: the database refused: its guards keep an entry for five years and a month by its own clock.
+        SettingsError: the checkpoint could not be signed; nothing is removed then.
     """
-    verdicts = schema.log_verdict.c.at
-    return ages.remove_older(database, _ENTRIES, schema.access_log.c.at, than, before=(verdicts,))
+    entries, verdicts = schema.access_log.c.at, schema.log_verdict.c.at
+    return ages.remove_older(database, _ENTRIES, entries, than, now=now, before=(verdicts,))

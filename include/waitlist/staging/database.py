@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 
 from waitlist.exceptions import RefusedError, StagingError
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
+from waitlist.staging import chain
 from waitlist.staging.driver_errors import (
     DRIVER_ERRORS,
     of_driver,
@@ -39,6 +40,7 @@ from waitlist.staging.driver_errors import (
 )
 from waitlist.staging.encryption import warn_of_plain, with_tls
 from waitlist.staging.schema import SCHEMA, schema_of
+from waitlist.staging.signing import Signer
 from waitlist.waiting import LockedError, SilentError, WaitedError, Watch, Watched
 
 Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
@@ -63,7 +65,12 @@ class Database:
     """A staging database, given its SQLAlchemy URL; unless pooled, a connection is open only while it is used."""
 
     def __init__(
-        self, url: str, *, pooled: bool = False, connections: ConnectionSettings = CONNECTION_DEFAULTS
+        self,
+        url: str,
+        *,
+        pooled: bool = False,
+        connections: ConnectionSettings = CONNECTION_DEFAULTS,
+        signer: Signer | None = None,
     ) -> None:
         """Prepare the engine; nothing is connected yet.
 
@@ -71,6 +78,7 @@ class Database:
             url: an SQLAlchemy URL; time limits in it are kept.
             pooled: keep connections open between uses, for a process that serves many requests and never forks.
             connections: time limits for the database's answers.
+            signer: signs checkpoints; None: they are unsigned.
 
         Raises:
             StagingError: the text is not a URL, or its driver is not installed.
@@ -80,6 +88,8 @@ class Database:
             self.engine: Final = _engine(url, pooled=pooled, limits=connections)
         except (SQLAlchemyError, ImportError, TypeError) as error:
             raise StagingError(f"staging database: its URL or driver is not usable ({type(error).__name__})") from None
+        chain.watch(self.engine)
+        self.signer: Final = signer
         self.dialect: Final = self.engine.dialect.name
         self.schema: Final = schema_of(self.engine)
         self.hashes_rows = self.dialect in {"postgresql", "sqlite"}

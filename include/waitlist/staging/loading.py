@@ -24,7 +24,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from waitlist.exceptions import RefusedError, StagingError
-from waitlist.staging import schema
+from waitlist.staging import chain, schema
+from waitlist.staging.chain import Run, runner
 from waitlist.staging.database import Database, numbered
 from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
@@ -33,8 +34,6 @@ from waitlist.staging.states import IMMUTABLE, NOT_RECONCILED, BatchState
 _ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
     (table, schema.arrow_rows(table)) for table in (schema.disposition, schema.finding, schema.bokningsbegaran)
 )
-Run = Callable[[sa.Executable], list[tuple[Any, ...]]]
-"""Runs one statement inside the transaction and returns its rows."""
 
 
 class AssessedChunk(Protocol):
@@ -233,23 +232,17 @@ def _clear(run: Run, batch_id: str, keys: KeyRange) -> None:
         run(table.delete().where(table.c.batch_id == batch_id, keys.holds(table.c.post_id)))
 
 
-def runner(connection: sa.Connection) -> Run:
-    """Return a function that runs statements on a SQLAlchemy connection."""
-
-    def run(statement: sa.Executable) -> list[tuple[Any, ...]]:
-        result = connection.execute(statement)
-        return [tuple(row) for row in result] if result.returns_rows else []
-
-    return run
-
-
 @contextmanager
 def _load_by_adbc(database: Database, batch_id: str, keys: KeyRange) -> Iterator[_Load]:
     with database.adbc() as connection, connection.cursor() as cursor:
+        chained: list[tuple[str, str, chain.Line]] = []
 
         def run(statement: sa.Executable) -> list[tuple[Any, ...]]:
-            cursor.execute(*numbered(statement))
-            return cursor.fetchall() if isinstance(statement, sa.Select) else []
+            asked = chain.returning(statement)
+            cursor.execute(*numbered(asked))
+            rows = cursor.fetchall() if isinstance(statement, sa.Select) or asked is not statement else []
+            chained.extend(chain.rows_of(statement, rows))
+            return rows
 
         def append(table: sa.Table, rows: pa.Table) -> None:
             whole = rows.add_column(0, "batch_id", pa.repeat(batch_id, rows.num_rows))
@@ -257,6 +250,7 @@ def _load_by_adbc(database: Database, batch_id: str, keys: KeyRange) -> Iterator
 
         def settle(account: Callable[[Run], bool]) -> bool:
             unchanged = account(run)
+            chain.add_links(run, database.dialect, chained)
             connection.commit()
             return unchanged
 

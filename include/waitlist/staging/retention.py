@@ -20,6 +20,7 @@ from upath import UPath
 
 from waitlist.exceptions import SnapshotError, reason_of
 from waitlist.staging import FOLLOWED, Batch, BatchKind, BatchState, EventName, StagingStore, schema
+from waitlist.staging.checkpoints import announce_removals
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, verified_dry_runs
 from waitlist.staging.events import entry
@@ -149,6 +150,7 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
 
     Raises:
         StagingError: the database refused.
+        SettingsError: the checkpoint that names what goes could not be signed; nothing is removed then.
         SnapshotError: a folder cannot be read or removed.
     """
     with store.holding("removing the rows of batch", batch.batch_id) as (connection, _):
@@ -162,6 +164,7 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
             connection.execute(told)
             for table in (*_ROWS, *_ACCOUNTS):
                 connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
+            announce_removals(store.database, connection, at=now)
     # Also where nothing was counted: a process that was killed may have left an empty folder.
     for folder in _folders(batch, places).values():
         _clear(folder)

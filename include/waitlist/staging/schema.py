@@ -584,6 +584,53 @@ service_check: Final = Table(
     Column("deceased_seen_at", UtcDateTime, nullable=False),
 )
 
+# Append-only: the links of the chains (``staging.chain``), one for each transaction and table.
+audit_link: Final = Table(
+    "audit_link",
+    METADATA,
+    # The table whose rows it is about.
+    Column("chain", _key(64), primary_key=True),
+    # 1, 2, ... in each chain: of two that write at the same time, only one gets the number.
+    Column("link_no", BigInteger, primary_key=True, autoincrement=False),
+    Column("act", Unicode(16), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("link_sha256", Unicode(64), nullable=False),
+    # A line for each row: its key and the SHA-256 of its content. Last, since it can be long.
+    Column("digests", Unicode, nullable=False),
+    _one_of("act", ("before", "added", "removed")),
+)
+
+# Append-only: the ends of the chains at a moment, signed where there is a key (``staging.checkpoints``).
+audit_checkpoint: Final = Table(
+    "audit_checkpoint",
+    METADATA,
+    Column("checkpoint_no", BigInteger, primary_key=True, autoincrement=False),
+    # The batch whose hand-off has it; of each batch there is one at most.
+    Column("batch_id", _key(200)),
+    # The bytes that are signed, as JSON.
+    Column("statement", Unicode, nullable=False),
+    # Null where no key was configured.
+    Column("signature", Unicode(100)),
+    Column("key_id", Unicode(64)),
+)
+
+CHAINED: Final = (
+    access_log,
+    batch_event,
+    freed_post,
+    hand_off,
+    log_verdict,
+    post_outcome,
+    receipt,
+    receipt_reason,
+    sample_size,
+    sample_verdict,
+    settlement,
+)
+"""The tables that are chained. A new append-only table joins by being named here. A column that one of them gets later
+must be nullable: an empty one is no part of a row's digest, so that older rows keep theirs."""
+AUDIT: Final = (audit_link, audit_checkpoint)
+
 # A view: in a MetaData of its own, so that nothing creates or empties it as a table.
 bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",

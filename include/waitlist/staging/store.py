@@ -15,6 +15,7 @@ from waitlist.exceptions import RefusedError
 from waitlist.judge.request_columns import HASH_VERSION
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging import schema
+from waitlist.staging.chain import runner
 from waitlist.staging.database import Database, refusals_named
 from waitlist.staging.events import Event, entry, read_events
 from waitlist.staging.loading import (
@@ -23,11 +24,11 @@ from waitlist.staging.loading import (
     StagedPartition,
     load_partition,
     refuse_immutable,
-    runner,
     state_of,
 )
 from waitlist.staging.migrate import migrate
 from waitlist.staging.queries import read_sql
+from waitlist.staging.signing import Signer
 from waitlist.staging.states import NOT_RECONCILED, Batch, BatchFile, BatchKind, BatchState, StagedRange
 
 if TYPE_CHECKING:
@@ -47,14 +48,20 @@ class StagingStore:
     """
 
     def __init__(
-        self, url: str, *, pooled: bool = False, connections: ConnectionSettings = CONNECTION_DEFAULTS
+        self,
+        url: str,
+        *,
+        pooled: bool = False,
+        connections: ConnectionSettings = CONNECTION_DEFAULTS,
+        signer: Signer | None = None,
     ) -> None:
         """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``.
 
         ``pooled`` keeps connections open between uses, for a process that serves many requests and never forks;
-        ``connections`` has the time limits for the database's answers.
+        ``connections`` has the time limits for the database's answers, and ``signer`` signs checkpoints
+        (``staging.checkpoints``).
         """
-        self.database: Final = Database(url, pooled=pooled, connections=connections)
+        self.database: Final = Database(url, pooled=pooled, connections=connections, signer=signer)
 
     @property
     def engine(self) -> sa.Engine:

@@ -35,6 +35,7 @@ from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import IMMUTABLE, StagingStore, persons
 from waitlist.staging.database import refusals_named
 from waitlist.staging.migrate import Standing, standing
+from waitlist.staging.signing import Signer
 from waitlist.steps import looked_at
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class Steps:
         person_service: Callable[[], Address] = _nowhere,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         receipts: UPath | None = None,
+        signer: Signer | None = None,
     ) -> None:
         """Store the settings and connections; nothing is opened before a step needs it.
 
@@ -129,6 +131,7 @@ class Steps:
             person_service: returns where the person service is, and as whom it is asked.
             clock: the moment of each call of it; nothing else reads a clock.
             receipts: the folder from which receipts are taken; None: only the inbox is read.
+            signer: signs the ends of the audit chains; None: they are unsigned.
         """
         self._settings = settings
         self._snapshots = snapshots
@@ -138,6 +141,7 @@ class Steps:
         self._address = person_service
         self._clock = clock
         self._receipts = receipts
+        self._signer = signer
 
     @cached_property
     def facts(self) -> Facts:
@@ -147,7 +151,7 @@ class Steps:
     @cached_property
     def store(self) -> StagingStore:
         """The staging database."""
-        return StagingStore(self._staging(), connections=self._settings.connections)
+        return StagingStore(self._staging(), connections=self._settings.connections, signer=self._signer)
 
     def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
         """Tell whether a dry run has no purpose any more: every planned unit is live, and no released post is open.

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+from functools import partial
 
 from upath import UPath
 
@@ -10,7 +11,7 @@ from waitlist.exceptions import SettingsError
 from waitlist.release.receipts import account, inbox
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
-from waitlist.staging import Batch, BatchState, access_log, persons, retention
+from waitlist.staging import Batch, BatchState, access_log, checkpoints, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
 from waitlist.staging.migrate import Standing, standing
@@ -40,6 +41,8 @@ class Upkeep(Steps):
     def remove_expired(self, on: dt.date, *, keep_days: int | None, only_tell: bool, now: dt.datetime) -> Record:
         """Remove the personal data of batches whose retention period is over, or only log what would be removed.
 
+        The ends of the audit chains are signed first.
+
         Args:
             on: the day up to which ages are counted, or today in Stockholm where that is earlier.
             keep_days: days that a dry run is kept; None: the setting's.
@@ -47,7 +50,7 @@ class Upkeep(Steps):
             now: the moment, for the audit trail; ages are never counted beyond it.
 
         Raises:
-            SettingsError: ``keep_days`` is out of range.
+            SettingsError: ``keep_days`` is out of range, or the ends of the audit chains could not be signed.
             StagingError, SnapshotError: something could not be removed; a rerun goes on from there.
         """
         if keep_days is not None and not 1 <= keep_days <= MOST_DAYS_KEPT:
@@ -62,6 +65,8 @@ class Upkeep(Steps):
         places = retention.Places(self._snapshots, work_lists, self._hand_offs)
         verb = "would remove" if only_tell else "removed"
         total = {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
+        if not only_tell:
+            checkpoints.make(self.store.database, at=now)
         batches = retention.read_batches(self.store)
         for batch in batches:
             if batch.state is BatchState.AWAITING_APPROVAL:
@@ -90,7 +95,7 @@ class Upkeep(Steps):
             (
                 "access_log_entries",
                 access_log.count_older,
-                access_log.remove_older,
+                partial(access_log.remove_older, now=now),
                 midnight.astimezone(dt.UTC) - dt.timedelta(settings.keep_log_days),
             ),
         )

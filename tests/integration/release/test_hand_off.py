@@ -32,7 +32,7 @@ from waitlist.release.references import missing_references
 from waitlist.reports import approval
 from waitlist.reports.pages import batch as batch_page
 from waitlist.settings import RuleSettings, Settings
-from waitlist.staging import StagingStore, handoffs, retention, schema
+from waitlist.staging import StagingStore, checkpoints, handoffs, retention, schema
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Run
 
@@ -77,6 +77,13 @@ def kept(store: StagingStore) -> list[dict[str, Any]]:
     return batches.rows(store, schema.hand_off)
 
 
+def of_wave(store: StagingStore) -> checkpoints.Checkpoint:
+    with store.engine.connect() as connection:
+        made = checkpoints.of_batch(connection, WAVE)
+    assert made is not None
+    return made
+
+
 def logged(store: StagingStore) -> list[dict[str, Any]]:
     return sorted(batches.rows(store, schema.access_log), key=lambda row: row["post_id"])
 
@@ -107,6 +114,7 @@ def test_every_file_has_every_approved_post_and_the_manifest_says_so(store: Stag
             for name in FILES
         },
         "references_missing": {"plats": 0, "besokstyp": 0},
+        "audit": of_wave(store).told(),
     }
     appointments = [fhir.appointment(line) for line in found["appointments.ndjson"].splitlines()]
     millennium = [json.loads(line) for line in found["millennium.ndjson"].splitlines()]
@@ -126,6 +134,19 @@ def test_written_again_it_has_the_same_bytes_under_any_version_and_at_any_time(
     with mock.patch("waitlist.__version__", "9.9.9"), mock.patch("waitlist.release.decisions.__version__", "9.9.9"):
         hand_off(store, tmp_path, now=LATER + dt.timedelta(days=90))
     assert (written(tmp_path), kept(store)) == (before, told)
+
+
+def test_a_batch_that_an_earlier_release_has_handed_off_keeps_its_manifest(
+    of_sqlite: StagingStore, tmp_path: Path
+) -> None:
+    batches.execute(
+        of_sqlite,
+        schema.hand_off.insert().values(
+            batch_id=WAVE, manifest_sha256="0" * 64, at=LATER, posts=1, files={}, references_missing=0
+        ),
+    )
+    hand_off(of_sqlite, tmp_path)
+    assert "audit" not in json.loads(written(tmp_path)["manifest.json"])
 
 
 def test_each_patient_is_in_the_access_log_once_for_the_same_bytes(store: StagingStore, tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_batches_of_the_release_before_stay_readable_without_dates(empty: Stagin
             rows = [{key: row[key] for key in columns} for row in verified.get(name, ())]
             if rows:
                 connection.execute(made[name].insert().inline(), rows)
+        batches.unchained(connection)
     assert standing(empty.database) is Standing.OLDER
     empty.migrate()
     assert standing(empty.database) is Standing.CURRENT
@@ -128,6 +129,7 @@ def test_what_earlier_batches_were_opened_for_is_taken_from_their_audit_trails(e
             connection.execute(batch.insert().values(**row, **told))
             for details in trail:
                 connection.execute(entry(batch_id, BatchState.OPEN, at=batches.NOW, details=details))
+        batches.unchained(connection)
     before = batches.rows(empty, schema.batch_event)
     empty.migrate()
     found = {batch_id: empty.batch(batch_id) for batch_id in TRAILS}

@@ -16,6 +16,7 @@ from upath import UPath
 from waitlist.exceptions import RefusedError, SnapshotError, StagingError, WaitlistError
 from waitlist.simulator import MAPPINGS, Order, generate
 from waitlist.staging import StagingStore, schema
+from waitlist.staging.chain_check import check
 from waitlist.steps.backup import MANIFEST, Manifest, back_up, read_manifest, restore
 from waitlist.steps.pipeline import Pipeline
 
@@ -89,6 +90,8 @@ def test_what_was_lost_is_restored_and_the_nights_go_on(site: Site) -> None:
     assert site.restore() == manifest
     assert dump(site.store) == before
     assert site.files() == files
+    found = check(site.store.database, key=None, manifests={}, tell=print)
+    assert (found.faults, found.links > 0) == ([], True), "a restored trail is as it was"
     # The restored batch is as guarded as it was, and the next night builds on it.
     with pytest.raises(WaitlistError), site.store.database.writing() as connection:
         _change_the_trail(site, connection)

@@ -227,5 +227,5 @@ def test_verdicts_go_with_their_age_as_entries_do(staged: worklists.Site) -> Non
     for number, at in enumerate((old, NOW)):
         judged = Judged(f"{number:032x}", 1, at, "lead", Verdict.IN_ORDER, "")
         assert log_verdicts.add(staged.store.database, judged)
-    access_log.remove_older(staged.store.database, old + dt.timedelta(days=1))
+    access_log.remove_older(staged.store.database, old + dt.timedelta(days=1), now=NOW)
     assert [row["entry_id"] for row in verdicts(staged)] == [f"{1:032x}"]

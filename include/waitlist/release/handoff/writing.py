@@ -32,10 +32,13 @@ from waitlist.release.handoff.content import PROTECTED_BY, UNIT, Content, Handed
 from waitlist.release.proof import SOFTWARE, Rows, approved, last_event, named, plain, verify_released
 from waitlist.staging import BatchState, EventName, StagingStore, schema
 from waitlist.staging.access_log import record_hand_off
+from waitlist.staging.checkpoints import Checkpoint, for_hand_off
 from waitlist.staging.database import refusals_named
 from waitlist.staging.handoffs import HandOff, record
 
 MANIFEST: Final = "manifest.json"
+AUDIT: Final = "audit"
+"""The manifest's key of the checkpoint of the append-only tables; an earlier release's manifest has none."""
 FORMAT: Final = 1
 """The version of what the files look like."""
 
@@ -69,6 +72,7 @@ def hand_off(store: StagingStore, folder: UPath, batch_id: str, content: Content
         ReconciliationError: what would be handed off is not what was approved. Nothing has changed then.
         RefusedError: the batch is not released, retention has removed its rows, or a post of it is free.
         HandOffError: the folder cannot be written to.
+        SettingsError: the checkpoint in the manifest could not be signed.
     """
     if verify_released(store, batch_id) != _approved_posts(store, batch_id):
         raise RefusedError(
@@ -89,7 +93,8 @@ def hand_off(store: StagingStore, folder: UPath, batch_id: str, content: Content
                     profile.file: {"sha256": sink.sha256, "bytes": sink.size, "posts": rows.posts}
                     for profile, sink in zip(written, sinks, strict=True)
                 }
-                manifest = _manifest(store, batch_id, content, told, rows)
+                checkpoint = for_hand_off(store.database, batch_id, at=now)
+                manifest = _manifest(store, batch_id, content, told, rows=rows, checkpoint=checkpoint)
                 # Before a file gets its name, in a transaction of its own.
                 logged = record_hand_off(
                     store,
@@ -141,6 +146,30 @@ def remove(folder: UPath, batch_id: str) -> None:
             own.fs.rm(own.path, recursive=True)
     except OSError as error:
         raise HandOffError(f"the hand-off of batch {batch_id} could not be removed: {reason_of(error)}") from None
+
+
+def read_audit(folder: UPath, batch_id: str) -> Mapping[str, Any] | None:
+    """Return what the manifest of a batch has of the append-only tables; None without one.
+
+    A manifest that cannot be read as one has an empty object.
+
+    Raises:
+        HandOffError: the folder cannot be read.
+    """
+    try:
+        content = _present(_own(folder, batch_id) / MANIFEST)
+    except OSError as error:
+        raise HandOffError(f"the manifest of batch {batch_id} could not be read: {reason_of(error)}") from None
+    if content is None:
+        return None
+    try:
+        told = json.loads(content)
+    except ValueError:
+        return {}
+    if not isinstance(told, dict) or not isinstance(told.get(AUDIT, {}), dict):
+        return {}
+    # An earlier release's manifest has no such part.
+    return told.get(AUDIT)
 
 
 def _own(folder: UPath, batch_id: str) -> UPath:
@@ -204,7 +233,13 @@ def _stream(store: StagingStore, batch_id: str, profiles: Sequence[Handed], sink
 
 
 def _manifest(
-    store: StagingStore, batch_id: str, content: Content, files: Mapping[str, Mapping[str, Any]], rows: Rows
+    store: StagingStore,
+    batch_id: str,
+    content: Content,
+    files: Mapping[str, Mapping[str, Any]],
+    *,
+    rows: Rows,
+    checkpoint: Checkpoint | None,
 ) -> bytes:
     """Return the manifest; every value of it is kept with the batch."""
     batch = store.batch(batch_id)
@@ -226,4 +261,6 @@ def _manifest(
         "files": files,
         "references_missing": {kind: sum(name[0] == kind for name in content.missing) for kind in (PLACE, VISIT_TYPE)},
     }
+    if checkpoint is not None:
+        told[AUDIT] = checkpoint.told()
     return json.dumps(told, ensure_ascii=False, indent=2).encode() + b"\n"
