@@ -12,7 +12,8 @@ from waitlist.release.receipts.holding import follow_answers
 from waitlist.release.receipts.rows import Receipt, Released
 from waitlist.release.receipts.words import Outcome, Settled, Told, Word, fold
 from waitlist.staging import FOLLOWED, schema
-from waitlist.staging.loading import runner, state_of
+from waitlist.staging.chain import runner
+from waitlist.staging.loading import state_of
 
 T = TypeVar("T")
 
