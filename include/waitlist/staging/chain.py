@@ -298,7 +298,9 @@ def _link(connection: sa.Connection) -> None:
 
 
 def _forget(connection: sa.Connection) -> None:
-    connection.info.pop(_PENDING, None)
+    # What a broken connection had pending went with it, and asking for it would replace the driver's error.
+    if not connection.invalidated:
+        connection.info.pop(_PENDING, None)
 
 
 def _mark(connection: sa.Connection, _name: str) -> None:
@@ -307,8 +309,9 @@ def _mark(connection: sa.Connection, _name: str) -> None:
 
 
 def _forget_since(connection: sa.Connection, _name: str, _context: object) -> None:
-    pending = pending_of(connection)
-    del pending.rows[pending.savepoints.pop() :]
+    if not connection.invalidated:
+        pending = pending_of(connection)
+        del pending.rows[pending.savepoints.pop() :]
 
 
 def _keep_since(connection: sa.Connection, _name: str, _context: object) -> None:
