@@ -367,6 +367,20 @@ def test_without_its_key_nothing_is_removed(empty: StagingStore, tmp_path: Path)
 # Transactions
 
 
+def test_a_connection_that_breaks_ends_with_its_own_error(tmp_path: Path) -> None:
+    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    store.migrate()
+    with pytest.raises(ZeroDivisionError):
+        _break(store)
+
+
+def _break(store: StagingStore) -> None:
+    with store.database.writing() as connection:
+        connection.execute(schema.access_log.insert(), [entry("e1")])
+        connection.invalidate()
+        raise ZeroDivisionError
+
+
 def test_what_is_rolled_back_is_in_no_link_of_a_connection_that_is_kept(tmp_path: Path) -> None:
     store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}", pooled=True)
     store.migrate()
