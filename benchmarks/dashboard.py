@@ -96,6 +96,7 @@ def build_staging(site: Path, url: str, runs: int) -> None:
         day = AS_OF - dt.timedelta(days=nights_ago)
         latest = night(steps, day)
     put_in_nights(steps.store, latest, [AS_OF - dt.timedelta(days=number) for number in range(runs - 1, 1, -1)])
+    put_in_looks(steps.store, latest)
     analyze(steps.store)
 
 
@@ -141,6 +142,37 @@ def put_in_nights(store: StagingStore, latest: str, days: Sequence[dt.date]) -> 
             events = [row | own | {"at": _at(day)} for row in rows[schema.batch_event]]
             purged = events[-1] | {"event_no": len(events) + 1, "event": "purged", "details": "{}"}
             connection.execute(schema.batch_event.insert(), [*events, purged])
+
+
+def put_in_looks(store: StagingStore, latest: str) -> None:
+    """Put in an entry of the access log for each post, over the last 25 months, and an outcome for each hundredth."""
+    post = schema.disposition.c
+    query = sa.select(post.post_id, post.enhet_hsa_id).where(post.batch_id == latest).order_by(post.post_id)
+    with store.database.writing() as connection:
+        found = connection.execute(query).all()
+        days, now = 760, dt.datetime.now(dt.UTC)
+        for first in range(0, len(found), 10_000):
+            part = list(enumerate(found[first : first + 10_000], first))
+            looks = [
+                {
+                    "entry_id": f"{number:032x}", "at": now - dt.timedelta(days=number % days), "acting_for": "",
+                    "user_id": f"user-{number % 97}", "action": "persons", "batch_id": latest, "posts": 1,
+                    "enhet_hsa_id": row.enhet_hsa_id or "", "post_id": row.post_id,
+                    "person_id": f"1980010{number % 10}{number % 10_000:04}",
+                }
+                for number, row in part
+            ]  # fmt: skip
+            said = [
+                {
+                    "post_id": row.post_id, "entry_no": 1, "enhet_hsa_id": row.enhet_hsa_id, "batch_id": latest,
+                    "at": now, "actor": "lead", "outcome": "booked_pmo", "about": "",
+                    "request_key": f"key-{number:020}",
+                }
+                for number, row in part
+                if number % 100 == 0 and row.enhet_hsa_id
+            ]  # fmt: skip
+            connection.execute(schema.access_log.insert(), looks)
+            connection.execute(schema.post_outcome.insert(), said)
 
 
 def _earlier(summary: Sequence[dict[str, Any]], came: float, own: dict[str, str]) -> list[dict[str, Any]]:
@@ -189,15 +221,15 @@ def measure(site: Path, database: str, url: str) -> list[dict[str, Any]]:
 
 
 def missed(row: dict[str, Any]) -> bool:
-    """Return whether a page misses the goal; a page that judges every post has no goal by its SQL."""
-    return not row["judges"] and row["seconds"] >= max(GOAL * row["sql_seconds"], AT_ONCE)
+    """Return whether a page misses the goal; what reads the snapshot has no goal by its SQL."""
+    return not row["reads_snapshot"] and row["seconds"] >= max(GOAL * row["sql_seconds"], AT_ONCE)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as Markdown."""
     lines = ["| database | page | time | its SQL alone | times | statements | size |", "| --- " * 7 + "|"]
     for row in rows:
-        ratio = "–" if row["judges"] else f"{row['seconds'] / row['sql_seconds']:.1f}"
+        ratio = "–" if row["reads_snapshot"] else f"{row['seconds'] / row['sql_seconds']:.1f}"
         lines.append(
             f"| {row['database']} | {row['page']} | {row['seconds'] * 1000:.0f} ms"
             f" | {row['sql_seconds'] * 1000:.1f} ms | {ratio}{' (missed)' if missed(row) else ''}"

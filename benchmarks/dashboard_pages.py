@@ -11,11 +11,12 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from httpx import Response
 from sqlalchemy import event
 
 from waitlist_airflow.web.app import create_app, get_user
@@ -23,6 +24,14 @@ from waitlist_airflow.web.app import create_app, get_user
 _REPEATS: Final = 5
 
 Sent = tuple[sa.Engine, str, Any]
+
+
+class Asked(NamedTuple):
+    """A request."""
+
+    page: str
+    form: dict[str, str] | None = None
+    """What is sent by POST; None for a GET."""
 
 
 class _Lead:
@@ -46,8 +55,8 @@ def main() -> None:
         print(json.dumps([_measure(client, page) for page in _pages(client)]))
 
 
-def _pages(client: TestClient) -> list[str]:
-    """Return the pages: those of the navigation, and one of each kind behind them."""
+def _pages(client: TestClient) -> list[Asked]:
+    """Return the pages: those of the navigation, and some of each kind behind them."""
     first = client.get("/migrering/").raise_for_status().text
     menu = first.partition("<nav")[2].partition("</nav>")[0]
     pages = ["", *(path for path in re.findall(r'href="\./([^"#]*)"', menu) if path)]
@@ -58,30 +67,44 @@ def _pages(client: TestClient) -> list[str]:
     pages += [f"korningar/{latest}", f"korningar/{latest}?jamfor={before}"]
     waves = client.get("/migrering/api/oversikt").raise_for_status().json()["waves"]
     unit = units[0].partition("/")[2]
-    pages += [f"vag?namn={waves[0]['wave']}", f"forfaller/{unit}", "poster?kvar=ja", "poster?regel=CATEGORY_NOT_MOVED"]
-    return [*pages, "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-01-13", "api/oversikt"]
+    wave = f"namn={waves[0]['wave']}"
+    pages += [f"vag?{wave}", f"forfaller/{unit}", "poster?kvar=ja", "poster?regel=CATEGORY_NOT_MOVED"]
+    pages += [f"enhet/{unit}?visa={show}" for show in ("nya", "klara", "atgardade", "alla")]
+    pages += [f"enhet/{unit}?alla=ja", f"enhet/{unit}/personer", "atkomstlogg?sida=2000", "atkomstlogg?post=1"]
+    pages += ["atkomstlogg/stickprov", "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-01-13", "api/oversikt"]
+    lists = [f"enhet/{unit}/arbetslista", f"vag/arbetslistor?{wave}"]
+    name = next(found["name"] for found in waves[0]["units"])
+    searches = [Asked("sok", {"q": text}) for text in ("1", name[:8], "bokning")]
+    return [*(Asked(page) for page in (*pages, *lists)), *searches]
 
 
-def _measure(client: TestClient, page: str) -> dict[str, Any]:
-    address = f"/migrering/{page}"
+def _measure(client: TestClient, asked: Asked) -> dict[str, Any]:
+    page = asked.page
+
+    def ask() -> Response:
+        # A token in the header, since a browser's way to persons goes by a link of our own.
+        headers = {"Authorization": "Bearer lead"}
+        method = "GET" if asked.form is None else "POST"
+        return client.request(method, f"/migrering/{page}", data=asked.form, headers=headers)
+
     with _listening() as sent:
-        size = len(client.get(address).raise_for_status().content)
-    times = [_timed(lambda: client.get(address)) for _ in range(_REPEATS)]
+        size = len(ask().raise_for_status().content)
+    times = [_timed(ask) for _ in range(_REPEATS)]
     alone = [_timed(lambda: _again(sent)) for _ in range(_REPEATS)]
     return {
-        "page": _without_ids(page),
+        "page": _without_ids(page) + ("" if asked.form is None else f" ({', '.join(asked.form.values())})"),
         "seconds": statistics.median(times),
         "sql_seconds": statistics.median(alone),
         "statements": len(sent),
         "kilobytes": round(size / 1024),
-        "judges": page.startswith("vad-hander-om?"),
+        "reads_snapshot": any(part in page for part in ("vad-hander-om?", "/arbetslist", "/personer")),
     }
 
 
 def _without_ids(page: str) -> str:
     """Return an address without the ids of this site."""
     named = re.sub(r"dry_run-[0-9a-f]+", "…", page)
-    return "/" + re.sub(r"((?:enhet|forfaller)/).*", r"\1…", named)
+    return "/" + re.sub(r"((?:enhet|forfaller)/)[^/?]*", r"\1…", named)
 
 
 @contextmanager
