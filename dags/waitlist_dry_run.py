@@ -4,7 +4,7 @@ Reads every waitlist post from PMO as of a date, checks it, gives it exactly one
 requests that could be migrated and proves that everything adds up. Nothing is released to Millennium.
 
 1. `open_batch` fixes the run's as-of date, units and version of the rules. After the last go-live it skips the run,
-   once no released post is open.
+   once no released post is open and none that a wave left behind lacks an outcome.
 2. `plan_extract` counts PMO's posts and divides them into partitions by `post_id`.
 3. `extract` (one task for each partition) reads a partition over ODBC into a Parquet snapshot.
 4. `check_contract` stops the run when the extract breaks its contract.
@@ -18,12 +18,13 @@ requests that could be migrated and proves that everything adds up. Nothing is r
    At the same time `reconcile` compares source, snapshot and staging.
 8. `verify` comes after all of these: only then does the batch count for readers.
 9. `report` logs each unit's readiness; `watch_gates` measures the gates and sends the leads a message when one has
-   turned red; `mark_failed` runs only when a step has failed, and closes the batch as failed.
+   turned red; `note_outcomes` writes which of the posts that a wave left behind were released later or closed in PMO;
+   `mark_failed` runs only when a step has failed, and closes the batch as failed.
 10. `conclude` ends every run: it fails unless the batch is verified, in any state of the other steps.
 11. `verify_releases` runs beside all of these, also after the last go-live. It proves that the released rows are
    still exactly what was approved.
-12. `watch_receipts` runs beside them too. It sends the leads a message about released posts that the receiver has not
-   answered, or has accepted and not booked in time.
+12. `watch_receipts` runs beside them too. It stores how many released posts are open and late, and sends the leads a
+   message about those that the receiver has not answered, or has accepted and not booked in time.
 
 **Schedule** 04:00 Europe/Stockholm, no catch-up. **Reads** connection `pmo`, the mapping files, `expectations/`.
 **Writes** connection `millennium_staging`, the snapshot folder, Data Docs. **Rerun** clear any task, or the whole
@@ -98,7 +99,7 @@ PARAMS: Final = {
 def waitlist_dry_run() -> None:
     """Wire the steps in their order."""
     night = wiring.prepare(KIND)
-    chain(night["verify"], [steps.report(KIND), steps.watch_gates(KIND)])
+    chain(night["verify"], [steps.report(KIND), steps.watch_gates(KIND), steps.note_outcomes(KIND)])
     wiring.end(KIND, night.values())
     steps.verify_releases()
     steps.watch_receipts()

@@ -144,6 +144,14 @@ def watch_gates(kind: str) -> Record:
     return pipeline.watch_gates(run, lambda notice: notify.send(notice, link))
 
 
+@task(task_display_name=STEP_LABELS["note_outcomes"])
+@guarded
+def note_outcomes(kind: str) -> Record:
+    """Write what the night has seen of posts that a wave left behind."""
+    pipeline, run = runs.opened(kind)
+    return pipeline.note_outcomes(run, now=_now())
+
+
 @task(task_display_name=STEP_LABELS["request_approval"])
 @guarded
 def request_approval(kind: str) -> Record:
@@ -263,7 +271,7 @@ def take_receipts() -> Record:
 @task(task_display_name=STEP_LABELS["watch_receipts"])
 @guarded
 def watch_receipts() -> Record:
-    """Send the leads a message about posts that are unanswered, or not booked and late."""
+    """Store the day's counts, and send the leads a message about posts that are unanswered, or not booked and late."""
     link = notify.link_to_dag(_RECEIPTS)
     return runs.pipeline().watch_receipts(lambda notice: notify.send(notice, link), now=_now())
 

@@ -11,6 +11,7 @@ millennium_staging.batch_partition,
 millennium_staging.bokningsbegaran,
 millennium_staging.disposition,
 millennium_staging.finding,
+millennium_staging.followed_day,
 millennium_staging.gate_result,
 millennium_staging.log_verdict,
 millennium_staging.person_name,
@@ -31,11 +32,13 @@ millennium_staging.batch_event,
 millennium_staging.followed_post,
 millennium_staging.freed_post,
 millennium_staging.hand_off,
+millennium_staging.ledger_post,
 millennium_staging.post_outcome,
 millennium_staging.receipt,
 millennium_staging.sample_size,
 millennium_staging.sample_verdict,
-millennium_staging.settlement
+millennium_staging.settlement,
+millennium_staging.wave_closing
 TO waitlist_loader;
 GRANT DELETE ON millennium_staging.receipt_inbox TO waitlist_loader;
 GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;

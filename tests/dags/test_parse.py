@@ -94,14 +94,15 @@ def test_a_batch_is_shown_only_after_every_check_and_no_message_is_sent_before(
         "reconcile",
     }
     assert checks <= set(after["verify"])
-    assert all("verify" in after[task] for task in {"report", "watch_gates", "request_approval"} & after.keys())
-    last = {"report", "watch_gates", "verify_releases", "watch_receipts", "mark_failed", "conclude"}
+    needs = {"report", "watch_gates", "note_outcomes", "request_approval"}
+    assert all("verify" in after[task] for task in needs & after.keys())
+    last = {"report", "watch_gates", "note_outcomes", "verify_releases", "watch_receipts", "mark_failed", "conclude"}
     assert set(after["mark_failed"]) >= after.keys() - last
 
 
 @pytest.mark.parametrize("dag", ["waitlist_dry_run", "waitlist_migration", "waitlist_withdrawal"])
 def test_a_run_ends_as_the_database_says_in_any_state_of_the_other_steps(parsed: dict[str, Any], dag: str) -> None:
     after = parsed["after"][dag]
-    beside = {"report", "watch_gates", "verify_releases", "watch_receipts", "conclude"}
+    beside = {"report", "watch_gates", "note_outcomes", "verify_releases", "watch_receipts", "conclude"}
     assert set(after["conclude"]) == after.keys() - beside
     assert parsed["ends"][dag] == {"conclude": "all_done_setup_success"}

@@ -24,14 +24,25 @@ from waitlist.judge.posts import RuleContext
 from waitlist.judge.request_columns import HASH_VERSION
 from waitlist.judge.rules import BUILT_IN_SEVERITIES, Disposition
 from waitlist.release import decisions as release
-from waitlist.release import gates
+from waitlist.release import gates, ledger
 from waitlist.reports import approval, diff, readiness
-from waitlist.reports.pages import access_log, batch, catalogue, overview, released, unit, units
+from waitlist.reports.pages import (
+    access_log,
+    after_release,
+    batch,
+    catalogue,
+    overview,
+    released,
+    unit,
+    units,
+)
+from waitlist.reports.pages import wave as wave_page
 from waitlist.reports.pages.reading import reading
 from waitlist.reports.worklist.sources import StagedPosts
 from waitlist.settings import RuleSettings
 from waitlist.staging import PIPELINE, StagingStore, changes, retention, row_hash, schema
 from waitlist.staging import access_log as log_entries
+from waitlist.staging.dry_runs import read_dry_runs
 from waitlist.staging.queries import read_sql
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 
@@ -151,6 +162,11 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
         with mock.patch("waitlist.staging.reconcile._Checks._primary_keys_hold", return_value=not thoroughly):
             return reconcile(store, batch_id, source_posts=posts, evidence=[evidence], now=NOW)
 
+    def note() -> object:
+        with reading(store, "reading") as connection:
+            latest = read_dry_runs(connection)[-1]
+        return ledger.note_outcomes(store.database, latest, NOW)
+
     return {
         "verify_released": lambda: release.verify_released(store, "vecka-1"),
         "statistics": store.refresh_statistics,
@@ -178,6 +194,12 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
         "batch": lambda: batch.read_batch(store, "natt-2", suites=SUITES, compare_with="natt-1"),
         "catalogue": lambda: catalogue.read_catalogue(store, MAPPINGS),
         "released": lambda: released.read_released(store, MAPPINGS, 1),
+        "wave": page(lambda connection: wave_page.read_wave(connection, MAPPINGS, None, approval_hours=72)),
+        "follow-up": page(lambda connection: after_release.read_followed(connection, MAPPINGS, after_release.SOME_DAY)),
+        "closing ledger": page(
+            lambda connection: after_release.read_ledger(connection, MAPPINGS, after_release.SOME_DAY, "vecka-2")
+        ),
+        "note outcomes": note,
         "access log": page(lambda connection: access_log.read_access_log(connection, MAPPINGS, page=1, size=50)),
         "work list": work_list,
         "diff": compare,

@@ -27,9 +27,10 @@ from waitlist.exceptions import ReconciliationError, RefusedError
 from waitlist.judge.booking_request import row_hashes
 from waitlist.judge.persons import ANSWERS
 from waitlist.quality import FailureSeverity, Outcome, QualityResult
+from waitlist.release import closing as closings
 from waitlist.release import decisions as release
-from waitlist.release import gates
-from waitlist.release.receipts import inbox, settling, words
+from waitlist.release import gates, ledger
+from waitlist.release.receipts import follow, inbox, settling, words
 from waitlist.release.receipts import store as receipts
 from waitlist.release.receipts.rows import Receipt
 from waitlist.settings import LEAST_LOG_DAYS
@@ -49,6 +50,7 @@ from waitlist.staging import (
     sample_verdicts,
     schema,
 )
+from waitlist.staging.dry_runs import read_dry_runs
 from waitlist.staging.states import EventName, PostOutcome
 
 RELEASED, WAITS, NIGHT = "vecka-1", "vecka-2", "natt-1"
@@ -76,12 +78,15 @@ TRAILS = (
     schema.sample_verdict,
     schema.sample_size,
     *schema.AUDIT,
+    schema.ledger_post,
+    schema.wave_closing,
 )
 OF_THE_LOG = (schema.access_log, schema.log_verdict, *schema.AUDIT)
 """Trails whose rows are of no batch."""
+WITHOUT_BATCH = (*OF_THE_LOG, schema.wave_closing)
 GUARDED = (*FIXED, *TRAILS, schema.batch, schema.released_post, schema.receipt_reason, schema.post_answer)
-EMPTIED = (schema.receipt_inbox, schema.receipt_fault)
-"""The inbox is emptied as it is read, and faulty receipts go with age."""
+EMPTIED = (schema.followed_day, schema.receipt_inbox, schema.receipt_fault)
+"""A day's counts are replaced, the inbox is emptied as it is read, and faulty receipts go with age."""
 OF_NO_BATCH = (schema.person_status, schema.person_name, schema.service_rest, schema.service_check)
 """Replaced whenever the person service is asked; what a batch was judged by is in its folder."""
 LOADER, PASSWORD = "waitlist_loader", "loader"
@@ -138,6 +143,7 @@ def fill(store: StagingStore) -> None:
         sample_sizes.add_enlarged(connection, sample_sizes.Enlarged(RELEASED, 1, 200, 1, 0, releases.NOW, "lead"))
         handoffs.record(connection, handed(RELEASED))
         receipts.keep(connection, [rejected(RELEASED)], releases.LATER)
+    close(store, RELEASED)
     add_decisions(store)
     checkpoints.make(store.database, at=releases.LATER)
 
@@ -151,6 +157,11 @@ def add_decisions(store: StagingStore) -> None:
         word = words.Word("1" * 64, words.Outcome.BOOKED, releases.LATER + dt.timedelta(1), "m1", dt.date(2025, 3, 3))
         receipts.keep(connection, [Receipt(RELEASED, post, word, None)], releases.LATER)
     settling.settle(store, said, counts="1" * 64, heard=2)
+
+
+def close(store: StagingStore, wave: str) -> None:
+    day = releases.LATER.date()
+    closings.close(store.database, wave, "lead", releases.REASON, releases.LATER, late_from=day, is_lead=True)
 
 
 def look(store: StagingStore, at: dt.datetime, post_id: int) -> None:
@@ -247,9 +258,9 @@ def listed(columns: Iterable[sa.Column[Any]]) -> str:
 def changes(table: sa.Table, batch_id: str) -> Iterator[str]:
     """Yield every change of a batch's rows in place: each column, rows removed, added, moved in and moved out."""
     name = f"{{}}{table.name}"
-    where = f"WHERE batch_id = '{batch_id}'" if table not in OF_THE_LOG else "WHERE true"
+    where = f"WHERE batch_id = '{batch_id}'" if table not in WITHOUT_BATCH else "WHERE true"
     for column in table.columns:
-        if column.name not in {"batch_id", "state"} or table in OF_THE_LOG:
+        if column.name not in {"batch_id", "state"} or table in WITHOUT_BATCH:
             yield f'UPDATE {name} SET "{column.name}" = {other(column)} {where}'
     yield f"DELETE FROM {name} {where}"
     yield f"DELETE FROM {name}"
@@ -267,7 +278,7 @@ def replacements(table: sa.Table, dialect: str) -> Iterator[str]:
     """Yield the database's statements for replacing an existing row."""
     name, where = (
         f"{{}}{table.name}",
-        f"WHERE batch_id = '{RELEASED}'" if table not in OF_THE_LOG else "WHERE true",
+        f"WHERE batch_id = '{RELEASED}'" if table not in WITHOUT_BATCH else "WHERE true",
     )
     rest = [column for column in table.columns if not column.primary_key]
     values = ", ".join(other(column) if column in rest else f'"{column.name}"' for column in table.columns)
@@ -428,7 +439,13 @@ def test_every_step_of_a_batch_works_with_the_recommended_privileges(
     moment = {"at": releases.LATER.isoformat()}
     batches.execute(site.store, schema.receipt_inbox.insert().values([{**cells, **moment}, {**cells, "at": ""}]))
     assert inbox.take(store, releases.LATER) == (1, 1)
+    with store.database.writing() as connection:
+        for _ in range(2):
+            follow.keep_day(connection, releases.LATER.date(), follow.count(connection, releases.LATER.date()))
     batches.verified(store, NIGHT)
+    with store.database.connected() as connection:
+        (run,) = read_dry_runs(connection)
+    ledger.note_outcomes(store.database, run, releases.LATER)
     batches.verified(store, NIGHT)
     for moment in (releases.NOW, releases.LATER):
         persons.keep(store.database, ANSWERS.empty_table(), persons.COMPARISONS.empty_table(), asked_at=moment)

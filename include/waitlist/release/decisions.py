@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from waitlist import __version__
 from waitlist.exceptions import ReasonError, RefusedError, StagingError
 from waitlist.facts.gates import BY_SETTING, OPTIONAL, Gate
+from waitlist.release import ledger
 from waitlist.release.gates import GateResult, measured_again, read_gates, write_gates
 from waitlist.release.proof import (
     GATES,
@@ -341,6 +342,7 @@ def _release_posts(connection: sa.Connection, batch_id: str, now: datetime) -> N
     posts = sa.select(request.batch_id, request.post_id, place.c.enhet_hsa_id, request.begart_slutdatum)
     posts = posts.outerjoin_from(schema.bokningsbegaran, place, same).where(request.batch_id == batch_id)
     connection.execute(followed.insert().from_select([column.name for column in followed.columns], posts))
+    ledger.keep_posts(connection, batch_id)
 
 
 def _released(connection: sa.Connection, batch_id: str) -> int:

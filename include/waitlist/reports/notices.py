@@ -166,7 +166,11 @@ def receipts_refused(files: int, rows: int) -> Notice:
 
 
 def not_booked(
-    unanswered: Sequence[tuple[str | None, int]], hours: int, units: Sequence[Open], mappings: Mappings
+    unanswered: Sequence[tuple[str | None, int]],
+    hours: int,
+    units: Sequence[Open],
+    lacking: Mapping[str | None, int],
+    mappings: Mappings,
 ) -> Notice:
     """Return the nightly message about released posts that are unanswered, or not booked in time.
 
@@ -174,6 +178,7 @@ def not_booked(
         unanswered: the wave of each batch that has unanswered posts, and their number.
         hours: how long ago at least those batches were released.
         units: the open posts by unit.
+        lacking: how many posts of each wave that is not closed have no outcome.
         mappings: names of the units.
     """
     silent, late = sum(posts for _, posts in unanswered), sum(unit.late for unit in units)
@@ -187,6 +192,12 @@ def not_booked(
         for unit in units
         if unit.late
     ]
+    open_posts = sum(unit.posts for unit in units)
+    lines += [f"Öppna, alltså mottagna men inte bokade, är i allt {number(open_posts)} poster."] if open_posts else []
+    lines += (
+        ["Poster som en våg lämnade kvar, eller som mottagaren avvisade, och som saknar utfall:"] if lacking else []
+    )
+    lines += [f"- {f'våg {wave}' if wave else 'utan våg'}: {number(posts)}" for wave, posts in lacking.items()]
     lines.append(f"Vad som ska göras står i {HANDBOOK}.")
     return Notice(f"Väntelistorna: {', '.join(parts)}", "\n".join(lines))
 

@@ -152,6 +152,21 @@ def read_of_posts(connection: sa.Connection, post_ids: Sequence[int]) -> dict[in
     return {post_id: tuple(entries) for post_id, entries in found.items()}
 
 
+def add_all(connection: sa.Connection, entries: Sequence[Entry]) -> None:
+    """Add rows of the pipeline, each with the next number of its post; all of them or none.
+
+    Raises:
+        IntegrityError: somebody else has got a number first.
+    """
+    if entries:
+        table = schema.post_outcome
+        rows = [
+            {"request_key": f"{entry.batch_id}:{entry.post_id}:{entry.entry_no}"[:100], **_values(entry)}
+            for entry in entries
+        ]
+        connection.execute(table.insert(), rows)
+
+
 def last_numbers(connection: sa.Connection, post_ids: Collection[int]) -> dict[int, int]:
     """Return the number of the last row of some posts, in the name of any unit; posts without rows are left out.
 

@@ -412,6 +412,52 @@ followed_post: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# What must get an outcome of each batch that was released: the posts that it read, that wait, and that it did not
+# release. It outlives the batch's rows.
+ledger_post: Final = Table(
+    "ledger_post",
+    METADATA,
+    _batch_id(),
+    _post_id(),
+    # Empty for posts without a known unit.
+    Column("enhet_hsa_id", _key(100), nullable=False),
+    Column("disposition", Unicode(32), nullable=False),
+    Column("boka_fore", Date),
+    sqlite_with_rowid=False,
+)
+Index("ledger_post_unit", ledger_post.c.enhet_hsa_id)
+
+# How many released posts of a unit had which answer at the end of a day; a day's last count replaces its earlier ones.
+followed_day: Final = Table(
+    "followed_day",
+    METADATA,
+    _batch_id(),
+    Column("enhet_hsa_id", _key(100), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("posts", BigInteger, nullable=False),
+    Column("unanswered", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("open", BigInteger, nullable=False),
+    # Of the open ones, those whose Boka före had passed or was near.
+    Column("late", BigInteger, nullable=False),
+    Column("booked", BigInteger, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+)
+
+# Append-only: closings of waves, each with the person, the reason, and what was missing then.
+wave_closing: Final = Table(
+    "wave_closing",
+    METADATA,
+    Column("wave", _key(200), primary_key=True),
+    # 1, 2, ... for each wave: a batch that is released later opens the wave's ledger again.
+    Column("closing_no", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Unicode, nullable=False),
+    Column("reason", Unicode),
+    # A JSON object of counts and of the batches that were closed; never a value of a post.
+    Column("details", Values, nullable=False),
+)
+
 # Append-only: what the receiver has said of each post, one row a word. The key is the digest of the word's content.
 receipt: Final = Table(
     "receipt",
@@ -636,6 +682,21 @@ bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",
     MetaData(schema=SCHEMA),
     *(Column(column.name, column.type) for column in bokningsbegaran.columns),
+)
+
+# A view too: every post that must get an outcome, and whether it has one.
+closing_ledger: Final = Table(
+    "closing_ledger",
+    MetaData(schema=SCHEMA),
+    Column("batch_id", Unicode),
+    Column("wave", Unicode),
+    Column("enhet_hsa_id", Unicode),
+    Column("post_id", BigInteger),
+    # The disposition, or ``rejected``: the receiver has rejected it.
+    Column("why", Unicode),
+    Column("boka_fore", Date),
+    # 1 or 0.
+    Column("has_outcome", Integer),
 )
 
 _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {

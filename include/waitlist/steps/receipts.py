@@ -1,16 +1,19 @@
-"""The steps that take receipts, and that tell the leads what is unanswered and not booked."""
+"""The steps after a release: receipts, what is followed until it is booked, and the closing ledger."""
 
 import datetime as dt
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 
 from waitlist.columns.dates import day_in_stockholm
 from waitlist.facts.receipt_columns import load_receipt_columns
-from waitlist.release.receipts import account, files, inbox
+from waitlist.release import ledger
+from waitlist.release.receipts import account, files, follow, inbox
 from waitlist.reports.notices import Notice, not_booked, receipts_refused
 from waitlist.staging import schema
 from waitlist.staging.database import refusals_named
-from waitlist.steps.run import Record, Steps
+from waitlist.staging.dry_runs import latest_for_everybody, read_dry_runs
+from waitlist.steps.run import Record, Run, Steps
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Receipts(Steps):
         }
 
     def watch_receipts(self, send: Callable[[Notice], object], *, now: dt.datetime) -> Record:
-        """Tell the leads how many posts are unanswered, and how many the receiver has not booked and are late.
+        """Store the day's counts, and tell the leads how many posts are unanswered, not booked and late.
 
         Args:
             send: sends a message to the leads.
@@ -58,18 +61,43 @@ class Receipts(Steps):
             StagingError: the database refused.
         """
         self.store.migrate()
-        late_from = day_in_stockholm(now) + dt.timedelta(days=self._settings.late_days)
-        with refusals_named("counting unanswered posts"), self.store.database.connected() as connection:
+        today = day_in_stockholm(now)
+        late_from = self._late_from(today)
+        with refusals_named("counting unanswered posts"), self.store.database.writing() as connection:
             if self._receipts is None and not account.in_use(connection):
                 return {}
             before = now - dt.timedelta(hours=self._settings.receipt_hours)
             unanswered = account.read_unanswered(connection, before)
             units = account.read_open(connection, late_from)
+            follow.keep_day(connection, today, follow.count(connection, late_from))
+            lacking = ledger.count_missing(connection)
         late = sum(unit.late for unit in units)
         if unanswered or late:
-            send(not_booked(unanswered, self._settings.receipt_hours, units, self.facts.mappings))
+            send(not_booked(unanswered, self._settings.receipt_hours, units, lacking, self.facts.mappings))
         return {
             "unanswered": sum(posts for _, posts in unanswered),
             "open": sum(unit.posts for unit in units),
             "late": late,
         }
+
+    def note_outcomes(self, run: Run, *, now: dt.datetime) -> Record:
+        """Write the outcomes of posts that the night's run sees; nothing unless it is the run that pages show.
+
+        Args:
+            run: a verified dry run.
+            now: the moment, aware.
+
+        Raises:
+            StagingError: the database refused, or somebody wrote about the same post at the same moment.
+        """
+        with refusals_named("reading dry runs"), self.store.database.connected() as connection:
+            latest = latest_for_everybody(read_dry_runs(connection))
+        if latest is None or latest.batch_id != run.batch_id:
+            log.info("batch %s is not the latest dry run: it says nothing of the closing ledger", run.batch_id)
+            return {}
+        noted = ledger.note_outcomes(self.store.database, latest, now)
+        log.info("closing ledger: %s", noted)
+        return asdict(noted)
+
+    def _late_from(self, today: dt.date) -> dt.date:
+        return today + dt.timedelta(days=self._settings.late_days)

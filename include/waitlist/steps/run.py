@@ -20,8 +20,7 @@ from waitlist.deployment import Facts
 from waitlist.exceptions import OutdatedFileError, PersonServiceSetupError, SettingsError
 from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
-from waitlist.release import gates
-from waitlist.release.receipts import account
+from waitlist.release import closing, gates
 from waitlist.reports.notices import (
     state_sentence,
 )
@@ -154,7 +153,10 @@ class Steps:
         return StagingStore(self._staging(), connections=self._settings.connections, signer=self._signer)
 
     def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
-        """Tell whether a dry run has no purpose any more: every planned unit is live, and no released post is open.
+        """Tell whether a dry run has no purpose any more.
+
+        Then every planned unit is live, no released post is open, and none lacks an outcome in a wave that is not
+        closed.
 
         It is false for a replay, which has a purpose of its own, and for a future as-of date, which is refused and not
         skipped.
@@ -271,12 +273,12 @@ class Steps:
         return bool(planned) and day > max(planned)
 
     def _follows(self) -> bool:
-        """Return whether a released post is accepted and neither booked nor cancelled."""
+        """Return whether something that was released or left behind is not settled yet."""
         if standing(self.store.database) is Standing.NONE:
             return False
         self.store.migrate()
         with refusals_named("looking for open posts"), self.store.database.connected() as connection:
-            return bool(account.read_open(connection, dt.date.min))
+            return closing.is_awaited(connection)
 
     def _require_looked_at(self, run: Run) -> None:
         """Raise where a suite looked at other rows than the batch holds.

@@ -24,15 +24,16 @@ class Upkeep(Steps):
     """Watch and retention."""
 
     def nights(self, *, now: dt.datetime) -> nights.Nights | None:
-        """Return the state of the nights; None where every unit is live, so that no night is due.
+        """Return the state of the nights; None where every unit is live and nothing is followed: no night is due.
 
         Raises:
             MappingError: ``units.csv`` is at fault.
             StagingError: the staging database cannot be queried.
         """
-        if self._is_live_on(day_in_stockholm(now)):
+        found = standing(self.store.database)
+        if self._is_live_on(day_in_stockholm(now)) and not (found is Standing.CURRENT and self._follows()):
             return None
-        if standing(self.store.database) is Standing.NONE:
+        if found is Standing.NONE:
             return nights.Nights()
         with refusals_named("looking for the last night"), self.store.database.connected() as connection:
             verified, begun = read_dry_runs(connection), read_begun(connection)

@@ -30,6 +30,7 @@ STEP_LABELS: Final[Mapping[str, str]] = {
     "verify": "Visa resultatet",
     "report": "Sammanställa läget",
     "watch_gates": "Mäta grindarna",
+    "note_outcomes": "Föra slutavräkningen",
     "mark_failed": "Stänga körningen som misslyckad",
     "conclude": "Intyga utfallet",
     "request_approval": "Begära beslut",

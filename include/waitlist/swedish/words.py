@@ -504,6 +504,15 @@ WORK_LIST_MIGRATES_ANYWAY: Final = (
 )
 """Shown for a post that its staff have given an outcome, and that migrates all the same."""
 
+WORK_LIST_OWED: Final = (
+    "Posten stod kvar när vågen överfördes, och finns inte längre på enhetens lista i PMO. Ange vad som blev av den: "
+    "bokad, flyttad eller inte längre aktuell."
+)
+"""Shown for a post that must get an outcome, and that is not at its unit any more."""
+
+WORK_LIST_OWED_GOES_AWAY: Final = "Raden försvinner när du har angett vad det blev."
+"""What makes such a row leave the list."""
+
 POST_OUTCOME_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "booked_millennium": "Bokad i Millennium",
@@ -529,6 +538,17 @@ WENT_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Why a post is no longer on the list, by ``pages.unit_posts.Went``."""
+
+CLOSING_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "no_release": "Inget av vågen är överfört, så det finns inget att avsluta.",
+        "only_a_lead": "Något saknas fortfarande, så bara en migreringsledare kan avsluta vågen.",
+        "reason_missing": "Något saknas fortfarande. Skriv varför vågen avslutas ändå, med minst 10 tecken.",
+        "reason_long": "Motiveringen är för lång. Den får ha högst 2 000 tecken.",
+        "reason_has_number": "Skriv motiveringen utan personnummer.",
+    }
+)
+"""By ``release.closing.ClosingFault``."""
 
 WORD_FAULTS: Final[Mapping[str, str]] = MappingProxyType(
     {

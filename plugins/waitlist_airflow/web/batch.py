@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from waitlist.access import Need
-from waitlist.columns.dates import day_in_stockholm
 from waitlist.reports.pages.batch import BatchList, BatchPage, Step, read_batch, read_batches, run_of
 from waitlist.staging import BatchState, StagingStore
 from waitlist_airflow.web.access import WITHDRAWAL, ReaderDep, may_begin_withdrawals
@@ -68,7 +67,7 @@ def batch(
         hands_off=site.settings.handoff_url is not None,
         receives=site.settings.receipts_url is not None,
         names=site.mappings.name_of,
-        late_from=day_in_stockholm(datetime.now(UTC)) + timedelta(days=site.settings.late_days),
+        late_from=site.today.late_from,
     )
     return dataclasses.replace(page, withdrawing=_withdrawing(session, site.store, batch_id), fault=fel or None)
 

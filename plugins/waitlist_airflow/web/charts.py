@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from waitlist.judge.rules import Disposition
+from waitlist.release.receipts.follow import Day
 from waitlist.reports.pages.history import TrendPoint
 from waitlist.reports.pages.marks import Mark
 from waitlist.reports.pages.projection import Expected
@@ -183,6 +184,7 @@ def line(
     zero_on: date | None = None,
     expected: Sequence[Expected] = (),
     marks: Sequence[Mark] = (),
+    whole: int = 0,
 ) -> Line | None:
     """Return the line of some counts over time; None without counts.
 
@@ -192,11 +194,12 @@ def line(
         zero_on: the day on which the line is expected to reach zero.
         expected: what is expected from the last day with a count on, in place of ``zero_on``.
         marks: what happened on some days.
+        whole: a count that the frame includes, when it is above every other.
     """
     if not counts:
         return None
     begin, end = counts[0][0], max(counts[-1][0], last or counts[-1][0], *(at.day for at in expected))
-    top = _round_up(max(count for _, count in counts))
+    top = _round_up(max(whole, *(count for _, count in counts)))
     days = (end - begin).days or 1
     points = tuple(
         Point(day, count, _part((day - begin).days, days), round(100 - _part(count, top), _DIGITS))
@@ -223,6 +226,11 @@ def _ahead(now: Point, begin: date, end: date, zero_on: date | None) -> str:
 def left_of(trend: Sequence[TrendPoint]) -> list[tuple[date, int]]:
     """Return the posts left to handle by day, for ``line``."""
     return [(point.as_of, point.left) for point in trend]
+
+
+def booked_of(days: Sequence[Day]) -> list[tuple[date, int]]:
+    """Return the booked posts by day, for ``line``."""
+    return [(day.day, day.counts.booked) for day in days]
 
 
 def rules_changed(trend: Sequence[TrendPoint]) -> date | None:

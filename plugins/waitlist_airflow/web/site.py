@@ -1,5 +1,6 @@
 """The sources of the pages: this deployment's settings, mapping files, snapshots and staging database."""
 
+import datetime as dt
 import functools
 import logging
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from airflow.sdk import ObjectStoragePath
 from fastapi import Depends
 from upath import UPath
 
+from waitlist.columns.dates import day_in_stockholm
 from waitlist.deployment import MappingFiles
 from waitlist.exceptions import MappingError, SnapshotError
 from waitlist.facts import readers
@@ -23,6 +25,7 @@ from waitlist.facts.risks import FILE, Risk
 from waitlist.quality import Suite, load_suites
 from waitlist.release.gates import GateResult, read_measured
 from waitlist.reports.pages import reading
+from waitlist.reports.pages.after_release import Today
 from waitlist.reports.risks import read_register
 from waitlist.settings import ConnectionSettings, Settings
 from waitlist.source.earlier_files import files_of
@@ -173,6 +176,11 @@ class Site:
     def store(self) -> StagingStore:
         """The staging database; the whole process has one engine for each connection."""
         return _store(staging_url(), self.settings.connections, self.settings.page_seconds)
+
+    @property
+    def today(self) -> Today:
+        """The day in Stockholm, and what is late on it."""
+        return Today.of(day_in_stockholm(dt.datetime.now(dt.UTC)), self.settings.late_days)
 
     def answers(self) -> bool:
         """Tell whether the staging database answers, within a few seconds."""

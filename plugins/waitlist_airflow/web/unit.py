@@ -102,7 +102,7 @@ def unit(site: SiteDep, unit: str, asked: AskedDep) -> Unit:
     """Read the posts left at a unit."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:
-        page = read_unit(connection, site.mappings, key, asked)
+        page = read_unit(connection, site.mappings, key, asked, site.today)
         notices = read_notices(site.store, connection, site.mappings, key)
     return dataclasses.replace(page, samples=tuple(notices))
 
@@ -114,7 +114,7 @@ def persons(site: SiteDep, reader: ReaderDep, unit: str, asked: AskedDep) -> Uni
     """Read the same with the patients of the posts shown, after an entry in the access log."""
     key = key_of(unit)
     with site.reading("reading a unit") as connection:
-        page = read_unit(connection, site.mappings, key, asked)
+        page = read_unit(connection, site.mappings, key, asked, site.today)
     batch_id = page.latest.batch_id
     found = read_persons(site.store, batch_id, site.snapshots, [post.post_id for post in page.posts])
     # A masked patient is not shown.

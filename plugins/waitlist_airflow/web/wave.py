@@ -51,7 +51,9 @@ def beslutsunderlag_pdf(site: SiteDep, namn: WaveName = "") -> Response:
 
 def _with_gates(site: Site, namn: str) -> WavePage:
     with site.reading("reading a wave") as connection:
-        read = read_wave(connection, site.mappings, namn or None, approval_hours=site.settings.approval_hours)
+        read = read_wave(
+            connection, site.mappings, namn or None, approval_hours=site.settings.approval_hours, today=site.today
+        )
         samples = read_told(site.store, connection, [batch.batch_id for batch in read.batches])
     batch_id = read.latest.batch_id
     units = [unit.key for unit in read.card.units]

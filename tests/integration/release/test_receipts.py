@@ -20,6 +20,7 @@ from upath import UPath
 from waitlist import paths
 from waitlist.exceptions import MappingError, ReceiptError
 from waitlist.facts.receipt_columns import load_receipt_columns
+from waitlist.release import closing, ledger
 from waitlist.release import decisions as release
 from waitlist.release.receipts import account, files, inbox
 from waitlist.release.receipts import store as receipts_store
@@ -391,6 +392,14 @@ def test_the_leads_are_told_of_unanswered_posts_after_a_day_and_of_late_ones(
     told = steps.watch_receipts(sent.append, now=dt.datetime.combine(last, dt.time(12), dt.UTC))
     assert told == {"unanswered": 0, "open": len(MIGRATING), "late": 1}
     assert sent[-1].subject == "Väntelistorna: sena att bokas: 1"
+    assert f"i allt {len(MIGRATING)} poster" in sent[-1].text
+    with of_sqlite.database.connected() as connection:
+        lacking = ledger.count_missing(connection)
+    assert f"saknar utfall:\n- våg 1: {lacking['1']}\n" in sent[-1].text
+    days = batches.rows(of_sqlite, schema.followed_day)
+    assert {row["day"]: sum(of["open"] for of in days if of["day"] == row["day"]) for row in days} == {
+        (LATER + day).date() + dt.timedelta(days=1): 0, last: len(MIGRATING),
+    }  # fmt: skip
     assert SECRET not in "".join(notice.text for notice in sent)
 
 
@@ -406,10 +415,14 @@ def test_the_nights_go_on_after_the_last_go_live_until_the_last_post_is_booked(
     )
     then = dt.datetime(2025, 3, 1, 4, tzinfo=dt.UTC)
     night = request("late", as_of=then.date())
+    assert not steps.is_past_last_go_live(night, now=then), "posts that the wave left behind have no outcome"
+    closing.close(of_sqlite.database, "1", "lead", REASON, NOW, late_from=NOW.date(), is_lead=True)
     assert steps.is_past_last_go_live(night, now=then)
+    assert steps.nights(now=then) is None
     insert(of_sqlite, row(MIGRATING[0], "accepted"))
     inbox.take(of_sqlite, NOW)
     assert not steps.is_past_last_go_live(night, now=then)
+    assert steps.nights(now=then) is not None, "a night that does not come is noticed"
     insert(of_sqlite, row(MIGRATING[0], "booked", 2))
     inbox.take(of_sqlite, NOW)
     assert steps.is_past_last_go_live(night, now=then)
@@ -450,7 +463,7 @@ def test_names_of_units_are_in_the_message() -> None:
     unit = posts.unit("SE162321000000-DEMO1", None, "Pv")
     mappings = posts.context(units=(unit,)).mappings
     open_ = account.Open("SE162321000000-DEMO1", 12, 3)
-    told = notices.not_booked([("2", 7), (None, 1)], 24, [open_], mappings)
+    told = notices.not_booked([("2", 7), (None, 1)], 24, [open_], {"2": 3}, mappings)
     assert told.subject == "Väntelistorna: obesvarade poster: 8, sena att bokas: 3"
     assert f"- {unit.enhet}: 3 av 12" in told.text
     assert "- utan våg: 1" in told.text

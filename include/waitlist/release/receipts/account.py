@@ -101,6 +101,21 @@ def in_use(connection: sa.Connection) -> bool:
     return any(connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() for table in tables)
 
 
+def is_unanswered(answer: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition that a post is unanswered, for ``post_answer`` in an outer join with ``followed_post``."""
+    return sa.or_(answer.c.answer.is_(None), answer.c.answer == Answer.CONTRADICTED.value)
+
+
+def is_open(answer: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition that the receiver has accepted a post and neither booked nor cancelled it."""
+    return answer.c.answer == Answer.ACCEPTED.value
+
+
+def is_late(followed: sa.FromClause, late_from: dt.date) -> sa.ColumnElement[bool]:
+    """Return the condition that an open post is late, given the first day of Boka före on which it is not."""
+    return followed.c.boka_fore < late_from
+
+
 def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purged: bool) -> Account:
     """Return the account of a released batch.
 
@@ -166,12 +181,11 @@ def read_unanswered(connection: sa.Connection, before: dt.datetime) -> list[tupl
     One that was withdrawn after the load counts: until the receiver answers, a post may be there.
     """
     batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
-    told = answer.c.answer.is_(None) | (answer.c.answer == Answer.CONTRADICTED.value)
     query = (
         sa.select(batch.wave, sa.func.count())
         .select_from(followed.join(schema.batch, batch.batch_id == followed.c.batch_id))
         .outerjoin(answer, _same(followed, answer))
-        .where(batch.state.in_([state.value for state in FOLLOWED]), batch.released_at < before, told)
+        .where(batch.state.in_([state.value for state in FOLLOWED]), batch.released_at < before, is_unanswered(answer))
         .group_by(batch.batch_id, batch.wave, batch.released_at)
         .order_by(batch.released_at, batch.batch_id)
     )
@@ -187,13 +201,13 @@ def read_open(connection: sa.Connection, late_from: dt.date, *batch_ids: str) ->
         batch_ids: the batches; without any, all that are released.
     """
     batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
-    late = sa.func.sum(sa.case((followed.c.boka_fore < late_from, 1), else_=0))
+    late = sa.func.sum(sa.case((is_late(followed, late_from), 1), else_=0))
     unit = sa.func.coalesce(followed.c.enhet_hsa_id, "")
     query = (
         sa.select(unit, sa.func.count(), late)
         .select_from(followed.join(answer, _same(followed, answer)))
         .join(schema.batch, batch.batch_id == followed.c.batch_id)
-        .where(batch.state == BatchState.RELEASED.value, answer.c.answer == Answer.ACCEPTED.value)
+        .where(batch.state == BatchState.RELEASED.value, is_open(answer))
         .group_by(unit)
     )
     if batch_ids:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
+from waitlist.release.closing import is_awaited
 from waitlist.release.gates import GateResult
 from waitlist.reports.pages.decisions import Awaited, Made, awaited, made
 from waitlist.reports.pages.forecast import Forecast, Outlook, forecast
@@ -188,7 +189,10 @@ def read_overview(connection: sa.Connection, mappings: Mappings, *, now: dt.date
     return Overview(
         latest=latest,
         freshness=_freshness(
-            latest, unshown(connection, latest), now, over=bool(planned) and latest.as_of >= max(planned)
+            latest,
+            unshown(connection, latest),
+            now,
+            over=bool(planned) and latest.as_of >= max(planned) and not is_awaited(connection),
         ),
         gates=None,
         red_since={},
@@ -285,5 +289,5 @@ def _freshness(latest: DryRun, missed: Unshown | None, now: dt.datetime, *, over
     if latest.finished_at is None:
         return Freshness(None, None, stale=False, missed=missed)
     hours = max(int((now - latest.finished_at).total_seconds() // 3600), 0)
-    # After the last go-live no dry run is due, so none is missed.
+    # After the last go-live no dry run is due once nothing is followed, so none is missed.
     return Freshness(latest.finished_at, hours, stale=hours >= FRESH_HOURS and not over, missed=missed)

@@ -11,6 +11,9 @@ import sqlalchemy as sa
 from waitlist.columns.forms import hsa_id
 from waitlist.facts.mappings import Mappings
 from waitlist.judge.rules import Disposition
+from waitlist.release.ledger import read_owed
+from waitlist.release.receipts.follow import count
+from waitlist.reports.pages.after_release import SOME_DAY, Followed, Today, read_followed
 from waitlist.reports.pages.history import (
     HANDLED_CODES,
     counts_by_unit,
@@ -30,6 +33,7 @@ from waitlist.reports.pages.unit_posts import (
     read_posts,
     read_reasons,
     urgency,
+    with_owed,
     with_reason,
 )
 from waitlist.reports.readiness import waves_of
@@ -54,6 +58,8 @@ class Show(StrEnum):
     """Of these, the ones that were not on the list in the dry run before."""
     DONE = "klara"
     """The staff have said what became of it, or that they have checked it."""
+    OWED = "utan-utfall"
+    """The closing ledger of a wave waits for the outcome."""
     GONE = "atgardade"
     """On the list during the last week, and not any more."""
     ALL = "alla"
@@ -160,6 +166,8 @@ class Unit:
     """The patients of ``posts`` by post id, for users with the right to see them."""
     samples: tuple[SampleNotice, ...] = ()
     """The samples in which the unit has posts that nobody has compared yet."""
+    followed: Followed | None = None
+    """Its released posts; None where none is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +200,16 @@ def runs_of(connection: sa.Connection, mappings: Mappings, key: str) -> tuple[tu
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
-        UnknownError: the unit has no posts in the latest.
+        UnknownError: the unit has no posts in the latest, and nothing of it is followed after a release.
     """
     runs = dry_runs(connection)
     counts = counts_by_unit(connection, runs[-1].batch_id, mappings)
-    if key not in counts:
+    if key not in counts and not read_owed(connection, key) and not count(connection, date.min, unit=key):
         raise UnknownError("the unit has no posts in the latest dry run")
-    return runs, counts[key]
+    return runs, counts.get(key, {})
 
 
-def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: Asked) -> Unit:
+def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: Asked, today: Today = SOME_DAY) -> Unit:
     """Read the page.
 
     Args:
@@ -209,6 +217,7 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
         mappings: names, waves and go-lives of the units.
         key: HSA-id of the unit; empty for the posts of no known unit.
         asked: the filter and the order.
+        today: the day up to which the follow-up is shown.
 
     Raises:
         NoBatchError: no dry run counts for readers yet.
@@ -217,13 +226,14 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
     runs, counts = runs_of(connection, mappings, key)
     latest = runs[-1]
     (wave,) = waves_of({key: counts}, mappings, latest.as_of)
-    names = unit_names(connection, runs, mappings)[key]
+    names = unit_names(connection, runs, mappings).get(key, (key,))
     line = unit_line(wave.units[0], unit_trends(connection, runs, {key: names})[key])
     named = _spellings(names)
     detailed = _has_rows(connection, latest)
     nights = nights_to_compare(connection, runs)
     entries = read_of_unit(connection, key)
     every = read_posts(connection, latest.batch_id, named, entries)
+    every = with_owed(every, read_owed(connection, key, asked.told), entries)
     every = _with_news(connection, nights, every)
     gone = None
     if asked.show is Show.GONE:
@@ -252,6 +262,7 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
         compared_with=nights[-2].as_of if len(nights) > 1 else None,
         told=_post_with_details(connection, every, asked.told),
         gone=None if gone is None else gone[part],
+        followed=read_followed(connection, mappings, today, unit=key),
     )
 
 
@@ -291,9 +302,11 @@ def read_post(connection: sa.Connection, mappings: Mappings, key: str, post_id: 
     """
     runs, _ = runs_of(connection, mappings, key)
     batch_id = runs[-1].batch_id
-    names = unit_names(connection, runs, mappings)[key]
-    posts = read_posts(connection, batch_id, _spellings(names), read_of_unit(connection, key), only=post_id)
-    return batch_id, next(iter(posts), None)
+    names = unit_names(connection, runs, mappings).get(key, (key,))
+    entries = read_of_unit(connection, key)
+    posts = read_posts(connection, batch_id, _spellings(names), entries, only=post_id)
+    owed = {found: one for found, one in read_owed(connection, key, post_id).items() if found == post_id}
+    return batch_id, next(iter(with_owed(posts, owed, entries)), None)
 
 
 def _spellings(names: Collection[str]) -> dict[str, Any]:
@@ -305,6 +318,7 @@ _SHOWS: Final[Mapping[Show, Callable[[Post], bool]]] = {
     Show.TODO: lambda post: post.is_open,
     Show.NEW: lambda post: post.is_open and post.is_new,
     Show.DONE: lambda post: post.done,
+    Show.OWED: lambda post: post.is_owed,
     Show.ALL: lambda _post: True,
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.judge.rules import Disposition
+from waitlist.release.ledger import REJECTED, Owed
 from waitlist.release.receipts.account import reasons, rejected_posts
 from waitlist.reports.since import Since
 from waitlist.reports.worklist.advice import (
@@ -25,7 +26,13 @@ from waitlist.staging import schema
 from waitlist.staging.dry_runs import DryRun
 from waitlist.staging.post_outcomes import BY_PEOPLE, Current, Entry, current
 from waitlist.staging.states import PostOutcome
-from waitlist.swedish.words import DISPOSITION_TEXTS, WORK_LIST_GOES_AWAY, WORK_LIST_MIGRATES_ANYWAY
+from waitlist.swedish.words import (
+    DISPOSITION_TEXTS,
+    WORK_LIST_GOES_AWAY,
+    WORK_LIST_MIGRATES_ANYWAY,
+    WORK_LIST_OWED,
+    WORK_LIST_OWED_GOES_AWAY,
+)
 
 WEEK: Final = dt.timedelta(days=7)
 
@@ -87,6 +94,8 @@ class Post:
     """Since when it has been on the list; None where no night can be compared."""
     is_new: bool = False
     """Whether it was not on the list in the dry run before."""
+    is_owed: bool = False
+    """Whether the closing ledger of its wave waits for its outcome."""
 
     @property
     def is_open(self) -> bool:
@@ -149,6 +158,60 @@ def read_posts(
     known = {post.post_id for post in posts}
     gone = [row for row in _gone(connection, batch_id, units, only) if row.post_id not in known]
     return posts + [_released(row, entries) for row in gone]
+
+
+def with_owed(posts: Sequence[Post], owed: Mapping[int, Owed], entries: Mapping[int, Sequence[Entry]]) -> list[Post]:
+    """Return the unit's posts with those for whose outcome the closing ledger waits, wherever they are now.
+
+    A post that migrates waits for its release, and gets no form. Every other one that the ledger waits for has a form:
+    also one for which nothing else is left to do, and one that is not at the unit any more.
+
+    Args:
+        posts: as ``read_posts`` returns them.
+        owed: as ``ledger.read_owed`` returns them.
+        entries: as for ``read_posts``.
+    """
+    known = {post.post_id for post in posts}
+    found = [
+        _owed(post, owed[post.post_id].why)
+        if post.post_id in owed and not owed[post.post_id].has_outcome and post.disposition != Disposition.MIGRATE
+        else post
+        for post in posts
+    ]
+    absent = (one for post_id, one in sorted(owed.items()) if post_id not in known)
+    return found + [_absent(one, current(entries.get(one.post_id, ()))) for one in absent]
+
+
+def _owed(post: Post, why: str) -> Post:
+    sheet = _sheet_of(why)
+    may = tuple(dict.fromkeys((*_may(sheet), *post.may)))
+    return replace(post, sheet=post.sheet or sheet.value, done=False, may=may, is_owed=True)
+
+
+def _absent(owed: Owed, holds: Current) -> Post:
+    """Return a post that the unit has no longer in PMO, as it was when its wave was released."""
+    sheet, said = _sheet_of(owed.why), holds.outcome
+    return Post(
+        post_id=owed.post_id,
+        list_name=None,
+        boka_from=None,
+        boka_fore=owed.boka_fore,
+        disposition=Disposition.ALREADY_RELEASED.value if owed.why == REJECTED else owed.why,
+        recommended_list=None,
+        rules=(),
+        action=WORK_LIST_OWED,
+        sheet=sheet.value,
+        goes_away=WORK_LIST_OWED_GOES_AWAY,
+        said=None if said is None else Said(said.outcome.value, said.entry_no, said.at, said.actor, said.word),
+        done=said is not None,
+        may=() if said else _may(sheet),
+        is_owed=not owed.has_outcome,
+    )
+
+
+def _sheet_of(why: str) -> Sheet:
+    """Return the kind of action for a reason of the closing ledger; its dispositions have the sheets' names."""
+    return Sheet.REJECTED_BY_MILLENNIUM if why == REJECTED else Sheet(why)
 
 
 def read_gone(
