@@ -83,7 +83,7 @@ def test_a_batch_is_as_old_as_the_last_thing_that_happened_to_it(moment: str) ->
     assert names(batch("touched", 900, **told), LATEST) == []
 
 
-@pytest.mark.parametrize("state", FOLLOWED)
+@pytest.mark.parametrize("state", sorted(FOLLOWED))
 def test_a_batch_that_a_receiver_may_have_is_as_old_as_its_release_and_stays_until_its_receipts_are_complete(
     state: BatchState,
 ) -> None:

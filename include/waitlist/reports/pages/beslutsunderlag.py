@@ -26,7 +26,8 @@ from waitlist.reports.pages.released import ReleasedBatch
 from waitlist.reports.pages.wave import WavePage
 from waitlist.reports.readiness import Progress, UnitReadiness, progress_of, waves_of
 from waitlist.reports.risks import ShownRisk, with_evidence
-from waitlist.staging import Batch, BatchState, EventName, schema
+from waitlist.staging import Batch, BatchState, EventName, checkpoints, schema
+from waitlist.staging.checkpoints import Checkpoint
 from waitlist.staging.events import read_events
 from waitlist.staging.store import find_batch
 from waitlist.swedish.formats import swedish
@@ -90,6 +91,8 @@ class Beslutsunderlag:
     rehearsals: tuple[Rehearsal, ...]
     version: str
     """Of the software that shows it."""
+    checkpoint: Checkpoint | None
+    """The ends of the chains: the one in the batch's manifest, before there is one the last; None before the first."""
 
     @property
     def failed_gates(self) -> tuple[GateResult, ...]:
@@ -154,6 +157,7 @@ def read_beslutsunderlag(
         trend=page.card.trend,
         rehearsals=_rehearsals(connection, page.card.trend),
         version=__version__,
+        checkpoint=checkpoints.of_batch(connection, batch.batch_id) or checkpoints.latest(connection),
     )
 
 
