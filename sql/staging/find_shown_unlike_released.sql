@@ -30,9 +30,11 @@ WHERE
         FROM millennium_staging.released_post AS post
         WHERE post.post_id = request.post_id AND post.batch_id = request.batch_id
     )
-    AND (
-        SELECT count(*)
+    AND request.post_id NOT IN (
+        SELECT entry.post_id
         FROM millennium_staging.freed_post AS entry
-        WHERE entry.batch_id = request.batch_id AND entry.post_id = request.post_id
-    ) % 2 = 0
+        WHERE entry.batch_id = :batch_id
+        GROUP BY entry.post_id
+        HAVING count(*) % 2 = 1
+    )
 ORDER BY post_id;

@@ -110,6 +110,7 @@ def _visited(plan: dict[str, Any]) -> int:
 
 def form(statement: str) -> str:
     """Return a statement without the parts that differ between two uses: values, their types and spaces."""
-    value = re.sub(r"%\(\w+\)s|(?<!:):\w+|\?|'[^']*'|\b\d+\b", "?", statement)
+    # A driver doubles each per cent sign.
+    value = re.sub(r"%\(\w+\)s|(?<!:):\w+|\?|'[^']*'|\b\d+\b", "?", statement.replace("%%", "%"))
     one = re.sub(r"\?::\w+(\(\?\))?", "?", value)
     return re.sub(r"\s+", " ", re.sub(r"\(\?(, \?)*\)", "?", one)).strip()
