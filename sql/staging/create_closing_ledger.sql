@@ -1,6 +1,7 @@
 -- The closing ledger: every post of a released batch that must get an outcome, and whether it has one.
 -- A unit's posts are those that its latest released batch left behind, and those that the receiver rejected. A batch
 -- that was withdrawn has none here. An undone outcome does not count, and "released_later" only while it is true.
+-- The units of outcomes and later posts are compared by an expression, so that each is looked up by its post.
 -- Created by migration 0020; to change the view, add a file and a migration.
 CREATE VIEW millennium_staging.closing_ledger AS
 SELECT
@@ -17,7 +18,7 @@ SELECT
                 FROM millennium_staging.post_outcome AS told
                 WHERE
                     told.post_id = owed.post_id
-                    AND told.enhet_hsa_id = owed.enhet_hsa_id
+                    AND coalesce(told.enhet_hsa_id, '') = owed.enhet_hsa_id
                     AND told.outcome NOT IN ('checked', 'undone')
                     AND NOT EXISTS (
                         SELECT 1
@@ -107,6 +108,6 @@ FROM (
                 later.state = 'released'
                 AND later.released_at > sent.released_at
                 AND again.post_id = followed.post_id
-                AND again.enhet_hsa_id = coalesce(followed.enhet_hsa_id, '')
+                AND coalesce(again.enhet_hsa_id, '') = coalesce(followed.enhet_hsa_id, '')
         )
 ) AS owed;

@@ -230,8 +230,9 @@ def note_outcomes(database: Database, run: DryRun, now: dt.datetime) -> Noted:
             written, and a rerun writes it.
     """
     with refusals_named("writing outcomes of posts"), database.writing() as connection:
-        later = _released_later(connection)
-        closed = _closed(connection, run) - later
+        owed = _owed(connection)
+        later = _left_and_released(connection) | _released_elsewhere(connection, owed)
+        closed = _closed(connection, owed, run) - later
         false = _no_longer_true(connection, run)
         entries = _entries(connection, run.batch_id, now, later=later, closed=closed, false=false)
         add_all(connection, entries)
@@ -256,7 +257,7 @@ def _counts() -> sa.Select[Any]:
     ).group_by(*key)
 
 
-def _released_later(connection: sa.Connection) -> set[_Key]:
+def _left_and_released(connection: sa.Connection) -> set[_Key]:
     """Return the posts that a batch left behind and a later one has released, and that have no outcome yet.
 
     The ledger of a unit is that of its latest batch. So a post of an earlier one is looked up by itself.
@@ -284,43 +285,42 @@ def _released_later(connection: sa.Connection) -> set[_Key]:
         ~sa.exists().where(undone.c.post_id == told.post_id, undone.c.undoes == told.entry_no),
     )
     query = query.where(~said)
-    found = {(row.post_id, row.enhet_hsa_id) for row in connection.execute(query)}
-    return found | _owed_and_released(connection)
-
-
-def _owed_and_released(connection: sa.Connection) -> set[_Key]:
-    """Return the posts of the ledger without outcome that another batch has released."""
-    owed, released, later = schema.closing_ledger.c, schema.released_post, schema.batch
-    query = (
-        sa.select(owed.post_id, owed.enhet_hsa_id)
-        .join_from(schema.closing_ledger, released, released.c.post_id == owed.post_id)
-        .join(later, later.c.batch_id == released.c.batch_id)
-        .where(
-            owed.has_outcome == 0,
-            released.c.batch_id != owed.batch_id,
-            later.c.state == BatchState.RELEASED.value,
-        )
-    )
     return {(row.post_id, row.enhet_hsa_id) for row in connection.execute(query)}
 
 
-def _closed(connection: sa.Connection, run: DryRun) -> set[_Key]:
-    """Return the posts of the ledger without outcome that a run over every unit did not find in PMO."""
+def _owed(connection: sa.Connection) -> list[tuple[_Key, str]]:
+    """Return the posts of the ledger without outcome, each with its batch."""
+    table = schema.closing_ledger.c
+    query = sa.select(table.post_id, table.enhet_hsa_id, table.batch_id).where(table.has_outcome == 0)
+    return [((post_id, unit), batch_id) for post_id, unit, batch_id in connection.execute(query)]
+
+
+def _released_elsewhere(connection: sa.Connection, owed: Sequence[tuple[_Key, str]]) -> set[_Key]:
+    """Return those of some posts that another batch has released."""
+    released, batch = schema.released_post.c, schema.batch.c
+    found: dict[int, str] = {}
+    for some in _some(sorted({post_id for (post_id, _), _ in owed})):
+        query = (
+            sa.select(released.post_id, released.batch_id)
+            .join(schema.batch, batch.batch_id == released.batch_id)
+            .where(released.post_id.in_(some), batch.state == BatchState.RELEASED.value)
+        )
+        found.update((row.post_id, row.batch_id) for row in connection.execute(query))
+    return {key for key, batch_id in owed if found.get(key[0], batch_id) != batch_id}
+
+
+def _closed(connection: sa.Connection, owed: Sequence[tuple[_Key, str]], run: DryRun) -> set[_Key]:
+    """Return those of some posts that a run over every unit did not find in PMO."""
     if run.units is not None:
         return set()
-    owed, found, batch = schema.closing_ledger.c, schema.disposition, schema.batch
-    query = (
-        sa.select(owed.post_id, owed.enhet_hsa_id)
-        .join_from(schema.closing_ledger, batch, batch.c.batch_id == owed.batch_id)
-        .outerjoin(found, sa.and_(found.c.batch_id == run.batch_id, found.c.post_id == owed.post_id))
-        .where(
-            owed.has_outcome == 0,
-            found.c.post_id.is_(None),
-            batch.c.as_of <= run.as_of,
-            batch.c.released_at < run.started_at,
-        )
-    )
-    return {(row.post_id, row.enhet_hsa_id) for row in connection.execute(query)}
+    batch, post = schema.batch.c, schema.disposition.c
+    before = sa.select(batch.batch_id).where(batch.as_of <= run.as_of, batch.released_at < run.started_at)
+    seen_since = set(connection.scalars(before))
+    there: set[int] = set()
+    for some in _some(sorted({post_id for (post_id, _), _ in owed})):
+        query = sa.select(post.post_id).where(post.batch_id == run.batch_id, post.post_id.in_(some))
+        there |= set(connection.scalars(query))
+    return {key for key, batch_id in owed if batch_id in seen_since and key[0] not in there}
 
 
 def _no_longer_true(connection: sa.Connection, run: DryRun) -> set[_Key]:

@@ -411,6 +411,7 @@ followed_post: Final = Table(
     Column("boka_fore", Date, nullable=False),
     sqlite_with_rowid=False,
 )
+Index("followed_post_post", followed_post.c.post_id)
 
 # What must get an outcome of each batch that was released: the posts that it read, that wait, and that it did not
 # release. It outlives the batch's rows.
@@ -426,6 +427,7 @@ ledger_post: Final = Table(
     sqlite_with_rowid=False,
 )
 Index("ledger_post_unit", ledger_post.c.enhet_hsa_id)
+Index("ledger_post_post", ledger_post.c.post_id)
 
 # How many released posts of a unit had which answer at the end of a day; a day's last count replaces its earlier ones.
 followed_day: Final = Table(
@@ -672,6 +674,7 @@ CHAINED: Final = (
     sample_size,
     sample_verdict,
     settlement,
+    wave_closing,
 )
 """The tables that are chained. A new append-only table joins by being named here. A column that one of them gets later
 must be nullable: an empty one is no part of a row's digest, so that older rows keep theirs."""

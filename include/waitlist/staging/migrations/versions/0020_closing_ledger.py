@@ -59,6 +59,8 @@ def _create_tables(schema: str | None) -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ledger_post_unit", "ledger_post", ["enhet_hsa_id"], schema=schema)
+    op.create_index("ledger_post_post", "ledger_post", ["post_id"], schema=schema)
+    op.create_index("followed_post_post", "followed_post", ["post_id"], schema=schema)
     op.create_table(
         "followed_day",
         sa.Column("batch_id", _key(200), nullable=False),
