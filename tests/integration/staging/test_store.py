@@ -411,6 +411,13 @@ def test_only_released_batches_are_seen_by_millenniums_load(store: StagingStore)
 
     assert seen() == set()
     batches.set_state(store, "released", "natt-2")
+    assert seen() == set(), "a post that is free is not seen either"
+    request, held = schema.bokningsbegaran.c, schema.released_post
+    columns = ("batch_id", "post_id", "row_hash")
+    released = sa.select(*(request[name] for name in columns), sa.literal(batches.NOW)).where(
+        request.batch_id == "natt-2"
+    )
+    batches.execute(store, held.insert().from_select([*columns, "released_at"], released))
     assert seen() == {"natt-2"}
     batches.set_state(store, "withdrawn", "natt-2")
     assert seen() == set()
