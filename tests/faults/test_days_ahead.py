@@ -19,7 +19,7 @@ BATCHES = {
     "dry-run": ("dry_run", "verified", NOW - dt.timedelta(days=10)),
     "latest-dry-run": ("dry_run", "verified", NOW - dt.timedelta(days=1)),
     "undecided": ("migration", "awaiting_approval", NOW - dt.timedelta(days=1_000)),
-    "released": ("migration", "released", NOW - dt.timedelta(days=360)),
+    "released": ("migration", "released", NOW - dt.timedelta(days=80)),
 }
 
 
