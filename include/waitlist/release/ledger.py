@@ -258,34 +258,24 @@ def _counts() -> sa.Select[Any]:
 
 
 def _left_and_released(connection: sa.Connection) -> set[_Key]:
-    """Return the posts that a batch left behind and a later one has released, and that have no outcome yet.
+    """Return the posts that a batch left behind and a later one has released, with an outcome or without.
 
     The ledger of a unit is that of its latest batch. So a post of an earlier one is looked up by itself.
     """
-    post, released = schema.ledger_post, schema.released_post
-    left, later = schema.batch.alias("leaving"), schema.batch.alias("releasing")
-    told, undone = schema.post_outcome.c, schema.post_outcome.alias("undone")
-    query = (
-        sa.select(post.c.post_id, post.c.enhet_hsa_id)
-        .distinct()
-        .select_from(post)
-        .join(left, left.c.batch_id == post.c.batch_id)
-        .join(released, released.c.post_id == post.c.post_id)
-        .join(later, later.c.batch_id == released.c.batch_id)
-        .where(
-            left.c.state == BatchState.RELEASED.value,
-            later.c.state == BatchState.RELEASED.value,
-            later.c.released_at > left.c.released_at,
-        )
-    )
-    said = sa.exists().where(
-        told.post_id == post.c.post_id,
-        told.enhet_hsa_id == post.c.enhet_hsa_id,
-        told.outcome == PostOutcome.RELEASED_LATER.value,
-        ~sa.exists().where(undone.c.post_id == told.post_id, undone.c.undoes == told.entry_no),
-    )
-    query = query.where(~said)
-    return {(row.post_id, row.enhet_hsa_id) for row in connection.execute(query)}
+    post, released = schema.ledger_post.c, schema.released_post.c
+    batch = schema.batch.c
+    moments = sa.select(batch.batch_id, batch.released_at).where(batch.state == BatchState.RELEASED.value)
+    released_at = {row.batch_id: row.released_at for row in connection.execute(moments)}
+    query = sa.select(
+        post.post_id, post.enhet_hsa_id, post.batch_id.label("left_by"), released.batch_id.label("released_by")
+    ).join_from(schema.ledger_post, schema.released_post, released.post_id == post.post_id)
+    return {
+        (row.post_id, row.enhet_hsa_id)
+        for row in connection.execute(query)
+        if row.left_by in released_at
+        and row.released_by in released_at
+        and released_at[row.left_by] < released_at[row.released_by]
+    }
 
 
 def _owed(connection: sa.Connection) -> list[tuple[_Key, str]]:
