@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from waitlist import paths
 from waitlist.columns.forms import FORMS
 from waitlist.facts.number_patterns import DIGITS, NumberPattern, PatternError, numbers_of
 from waitlist.files import read_kept
@@ -34,6 +35,12 @@ _FITS_NOTHING: Final = re.compile(r"(?!)")
 _SHOWN: Final = 40
 _AS_EXCEL_SAVES: Final = "cp1252"
 _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
+
+
+def own_or_projects(directory: Path, name: str) -> Path:
+    """Return a folder's mapping file; where it has none, the project's own."""
+    own = directory / name
+    return own if own.exists() else paths.MAPPINGS / name
 
 
 class CsvTable:

@@ -10,9 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from waitlist import paths
 from waitlist.exceptions import MappingError
-from waitlist.facts.csv_table import CsvTable, shown
+from waitlist.facts.csv_table import CsvTable, own_or_projects, shown
 
 FILE: Final = "gates.csv"
 
@@ -87,9 +86,8 @@ def load_gates(directory: Path) -> Mapping[Gate, float]:
 
 def read_gates(directory: Path) -> tuple[Mapping[Gate, float], list[str]]:
     """Read the thresholds of the rows that have no fault, and every fault (as ``mappings.read_mappings``)."""
-    own = directory / FILE
     table = CsvTable(
-        own if own.exists() else paths.MAPPINGS / FILE,
+        own_or_projects(directory, FILE),
         ["gate", "threshold", "owner", "note"],
         free_text=("owner", "note"),
     )

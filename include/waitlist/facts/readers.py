@@ -6,8 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from waitlist import paths
-from waitlist.facts.csv_table import CsvTable, shown
+from waitlist.facts.csv_table import CsvTable, own_or_projects, shown
 from waitlist.facts.mappings import is_hsa_id
 
 FILE: Final = "unit_readers.csv"
@@ -42,9 +41,8 @@ def read_readers(directory: Path) -> tuple[UnitReaders, list[str]]:
         the rows without a fault, as units by user: a row at fault gives no right, and takes none from other rows, but
         a file that cannot be read as a whole names nobody; and the faults, each as ``file:line: what is wrong``.
     """
-    own = directory / FILE
     table = CsvTable(
-        own if own.exists() else paths.MAPPINGS / FILE,
+        own_or_projects(directory, FILE),
         ["user_id", "hsa_id", "owner", "note"],
         free_text=("owner", "note"),
     )

@@ -10,8 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from waitlist import paths
-from waitlist.facts.csv_table import CsvRow, CsvTable, shown
+from waitlist.facts.csv_table import CsvRow, CsvTable, own_or_projects, shown
 
 FILE: Final = "risks.csv"
 RESIDUAL: Final = ("låg", "medel", "hög")
@@ -68,9 +67,8 @@ def read_risks(directory: Path, known: Mapping[ControlKind, Collection[str]]) ->
     Returns:
         the rows without a fault, in the file's order; and the faults, each as ``file:line: what is wrong``.
     """
-    own = directory / FILE
     table = CsvTable(
-        own if own.exists() else paths.MAPPINGS / FILE,
+        own_or_projects(directory, FILE),
         ["risk", "fara", "orsak", "kontroller", "kvar", "owner", "note"],
         free_text=("fara", "orsak", "owner", "note"),
     )

@@ -25,6 +25,7 @@ from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import read_events
 from waitlist.staging.queries import read_sql
 from waitlist.staging.reconcile import find_changed_requests
+from waitlist.staging.row_hash import lines_of_rows
 
 GATES: Final = schema.gate_result.name
 SOFTWARE: Final = "software"
@@ -89,8 +90,7 @@ def read_rows(read: Read, source: sa.FromClause, batch_id: str) -> Rows:
     digest, posts = hashlib.sha256(), 0
     query = sa.select(source.c.post_id, source.c.row_hash).where(source.c.batch_id == batch_id)
     for table in read(query.order_by(source.c.post_id), _HASHED_KEY):
-        pairs = zip(table["post_id"].to_pylist(), table["row_hash"].to_pylist(), strict=True)
-        digest.update("".join(f"{post}\x1f{row_hash}\n" for post, row_hash in pairs).encode())
+        digest.update(lines_of_rows(table["post_id"].to_pylist(), table["row_hash"].to_pylist()))
         posts += table.num_rows
     return Rows(posts, digest.hexdigest())
 

@@ -1,6 +1,6 @@
 """``row_hash`` in SQL, as ``judge.booking_request.row_hashes`` computes it, for databases that have SHA-256."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -12,6 +12,12 @@ from waitlist.staging.queries import read_sql
 _COLUMNS: Final = "canonical_columns"
 _SEPARATOR: Final[Mapping[str, str]] = MappingProxyType({"postgresql": "chr(31)", "sqlite": "char(31)"})
 _DATE: Final[Mapping[str, str]] = MappingProxyType({"postgresql": "to_char({}, 'YYYY-MM-DD')", "sqlite": "{}"})
+
+
+def lines_of_rows(post_ids: Iterable[int], row_hashes: Iterable[str]) -> bytes:
+    """Return the lines whose SHA-256 an approval binds: post id and row hash of each booking request, by post id."""
+    pairs = zip(post_ids, row_hashes, strict=True)
+    return "".join(f"{post_id}\x1f{row_hash}\n" for post_id, row_hash in pairs).encode()
 
 
 def find_changed_requests(dialect: str, schema: str | None, version: int) -> str:

@@ -243,14 +243,8 @@ class StagingStore:
 
     def quality_results(self, batch_id: str) -> list["QualityResult"]:
         """Return the results of every suite that was run on a batch."""
-        from waitlist.results import QualityResult  # noqa: PLC0415 - quality imports staging's tables
-
-        table = schema.quality_result
-        columns = [column for column in table.columns if column is not table.c.batch_id]
-        query = sa.select(*columns).where(table.c.batch_id == batch_id)
         with refusals_named(f"quality results of batch {batch_id}"), self.database.connected() as connection:
-            rows = connection.execute(query.order_by(table.c.suite, table.c.expectation, table.c.column))
-            return [QualityResult.from_dict(dict(row)) for row in rows.mappings()]
+            return read_quality_results(connection, batch_id)
 
     def mark_staged(self, batch_id: str, now: datetime | None = None) -> BatchState:
         """Record that every partition is loaded; returns the batch's state.
@@ -394,6 +388,17 @@ def _loaded(connection: sa.Connection, batch_id: str) -> dict[str, int]:
     sums = {name: sa.func.coalesce(sa.func.sum(line[name]), 0) for name in ("posts", "staged", "findings")}
     found = connection.execute(sa.select(*sums.values()).where(line.batch_id == batch_id)).one()
     return dict(zip(sums, map(int, found), strict=True))
+
+
+def read_quality_results(connection: sa.Connection, batch_id: str) -> list["QualityResult"]:
+    """Return the results of every suite that was run on a batch, by suite, expectation and column."""
+    from waitlist.results import QualityResult  # noqa: PLC0415 - quality imports staging's tables
+
+    table = schema.quality_result
+    columns = [column for column in table.columns if column is not table.c.batch_id]
+    query = sa.select(*columns).where(table.c.batch_id == batch_id)
+    rows = connection.execute(query.order_by(table.c.suite, table.c.expectation, table.c.column))
+    return [QualityResult.from_dict(dict(row)) for row in rows.mappings()]
 
 
 def find_batch(connection: sa.Connection, batch_id: str) -> Batch | None:

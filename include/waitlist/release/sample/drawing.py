@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from waitlist.judge.rules import Code
 from waitlist.staging import schema
 from waitlist.staging.database import Read
+from waitlist.staging.row_hash import lines_of_rows
 
 LOOKS: Final = 5
 """The fewest posts of each unit, and of each group at risk, that are compared; all of them where there are fewer."""
@@ -52,10 +53,7 @@ class Frame:
     @property
     def rows_hash(self) -> str:
         """The hash that an approval binds (``proof.Rows``)."""
-        digest = hashlib.sha256()
-        pairs = zip(self.post_ids, self.row_hashes, strict=True)
-        digest.update("".join(f"{post}\x1f{row_hash}\n" for post, row_hash in pairs).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(lines_of_rows(self.post_ids, self.row_hashes)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from waitlist.staging import FOLLOWED, READABLE, Batch, BatchKind, BatchState, E
 from waitlist.staging.dry_runs import DryRun, comparable, read_again, read_dry_runs
 from waitlist.staging.events import Event, read_events
 from waitlist.staging.handoffs import HandOff, read_latest
-from waitlist.staging.store import find_batch
+from waitlist.staging.store import find_batch, read_quality_results
 
 ROWS: Final = 30
 """Batches on a page of the list."""
@@ -394,10 +394,8 @@ def _account(connection: sa.Connection, batch: Batch, events: Sequence[Event], *
 def _suites(
     connection: sa.Connection, batch: Batch, suites: Iterable[Suite], runs: Sequence[DryRun]
 ) -> tuple[CheckedSuite, ...]:
-    table, batch_id = schema.quality_result, batch.batch_id
-    columns = [column for column in table.columns if column is not table.c.batch_id]
-    found = connection.execute(sa.select(*columns).where(table.c.batch_id == batch_id)).mappings()
-    results = {(row["suite"], row["expectation"], row["column"]): QualityResult.from_dict(dict(row)) for row in found}
+    found = read_quality_results(connection, batch.batch_id)
+    results = {(result.suite, result.expectation, result.column): result for result in found}
     since = _red_since(connection, batch, {key for key, result in results.items() if result.outcome in _RED}, runs)
     asked = asks_persons(batch.facts)
     return tuple(

@@ -29,7 +29,7 @@ from waitlist.reports.risks import ShownRisk, with_evidence
 from waitlist.staging import Batch, BatchState, EventName, checkpoints, schema
 from waitlist.staging.checkpoints import Checkpoint
 from waitlist.staging.events import read_events
-from waitlist.staging.store import find_batch
+from waitlist.staging.store import find_batch, read_quality_results
 from waitlist.swedish.formats import swedish
 
 SHOWN_REHEARSALS: Final = 12
@@ -132,7 +132,7 @@ def read_beslutsunderlag(
     progress = progress_of(counts.values())
     events = read_events(connection, batch.batch_id)
     asked = [event for event in events if event.event is EventName.AWAITING_APPROVAL]
-    results = _results(connection, batch.batch_id)
+    results = read_quality_results(connection, batch.batch_id)
     gates = tuple(read_gates(connection, batch.batch_id)) if final else (*page.gates, *page.shared_gates)
     found = _found(connection, batch.batch_id, None if final else counts.keys())
     asks = asks_persons(batch.facts)
@@ -168,14 +168,6 @@ def _units(counts: Mapping[str, Mapping[str, int]], mappings: Mappings, as_of: d
     return tuple(
         UnitReadiness(unit.hsa_id, name, unit.go_live, unit.days_left, unit.progress) for unit, name in ordered
     )
-
-
-def _results(connection: sa.Connection, batch_id: str) -> list[QualityResult]:
-    table = schema.quality_result
-    columns = [column for column in table.columns if column is not table.c.batch_id]
-    query = sa.select(*columns).where(table.c.batch_id == batch_id)
-    ordered = query.order_by(table.c.suite, table.c.expectation, table.c.column)
-    return [QualityResult.from_dict(dict(row)) for row in connection.execute(ordered).mappings()]
 
 
 def _suites(results: Sequence[QualityResult]) -> tuple[SuiteCount, ...]:
