@@ -239,7 +239,8 @@ def ask_for_withdrawal() -> Withdrawal:
 
 def _asking(options: tuple[str, str], asks_from: str) -> Record:
     settings = Settings.read_or_defaults()
-    reason = Param("", type="string", maxLength=LONGEST_REASON, title="Motivering", description=asks_from)
+    # Null too: else Airflow's form marks it as required, and locks every answer once a reason is written and erased.
+    reason = Param("", type=["null", "string"], maxLength=LONGEST_REASON, title="Motivering", description=asks_from)
     return {
         "subject": "",
         "options": list(options),

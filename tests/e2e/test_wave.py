@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
+from playwright.sync_api import Page, expect
 from tests.e2e.conftest import AS_OF, Site
+from tests.support import chromium
 
 from waitlist.reports.notices import RUN_LABELS
 from waitlist.staging import PIPELINE, BatchState
@@ -41,6 +43,26 @@ def answer(site: Site, user: str, step: tuple[str, str, str], option: str, reaso
     body = {"chosen_options": [option], "params_input": {"motivering": reason}}
     with closing(site.airflow.as_user(user)) as client:
         return client.patch(path, json=body).status_code
+
+
+@contextmanager
+def approver_in_a_browser(site: Site) -> Iterator[Page]:
+    """Open a browser in which the approver is logged in."""
+    with chromium.chromium() as browser:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.add_cookies([{"name": "_token", "value": site.airflow.token("lead"), "url": site.airflow.url}])
+        yield context.new_page()
+
+
+def answer_in_airflows_form(site: Site, page: Page, option: str, reason: str) -> int:
+    """Go from the notice on Översikt to Airflow's form, and answer there; return the status."""
+    page.goto(f"{site.airflow.url}/migrering/")
+    page.get_by_role("link", name="Svara i Airflow").click()
+    expect(page.get_by_text("minst tio tecken").first).to_be_visible(timeout=60_000)
+    page.locator("[name=element_motivering]").fill(reason)
+    with page.expect_response(lambda told: "hitlDetails" in told.url and told.request.method == "PATCH") as told:
+        page.get_by_role("button", name=option, exact=True).click()
+    return told.value.status
 
 
 def forge_an_answer(site: Site, step: tuple[str, str, str], option: str, follows: Sequence[str]) -> None:
@@ -105,14 +127,15 @@ def released(site: Site, rehearsed: str) -> str:
     assert deciders(site, batch_id) == set()
     site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
     asked(site, MIGRATION, run_id, "approve")
-    for times, reason in ((2, ""), (3, "för kort")):
-        assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn", reason=reason) == 200
-        asked(site, MIGRATION, run_id, "approve", times=times)
-        assert site.airflow.tasks(run_id, dag=MIGRATION)["approve", -1]["try_number"] == 2, "in the same try"
-        assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
-        assert shown(site, batch_id) == set()
-    assert "the question is asked again" in site.airflow.task_log(run_id, "approve", dag=MIGRATION)
-    assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Godkänn") == 200
+    with approver_in_a_browser(site) as page:
+        for times, reason in ((2, ""), (3, "för kort")):
+            assert answer_in_airflows_form(site, page, "Godkänn", reason) == 200
+            asked(site, MIGRATION, run_id, "approve", times=times)
+            assert site.airflow.tasks(run_id, dag=MIGRATION)["approve", -1]["try_number"] == 2, "in the same try"
+            assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
+            assert shown(site, batch_id) == set()
+        assert "the question is asked again" in site.airflow.task_log(run_id, "approve", dag=MIGRATION)
+        assert answer_in_airflows_form(site, page, "Godkänn", REASON) == 200
     assert answer(site, "lead", (MIGRATION, run_id, "approve"), "Avslå") == 409, "the first whole answer counts"
     site.airflow.ended(run_id, dag=MIGRATION)
     return batch_id
