@@ -513,6 +513,9 @@ WORK_LIST_OWED: Final = (
 WORK_LIST_OWED_GOES_AWAY: Final = "Raden försvinner när du har angett vad det blev."
 """What makes such a row leave the list."""
 
+WORK_LIST_OWED_MIGRATES: Final = "Posten får sitt utfall när den överförs i en senare körning."
+"""Shown for a post that must get an outcome, and that migrates as it is now."""
+
 POST_OUTCOME_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "booked_millennium": "Bokad i Millennium",

@@ -23,9 +23,11 @@ from waitlist.settings import Settings
 from waitlist.staging import PIPELINE, schema
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Run
+from waitlist.swedish.words import WORK_LIST_OWED_MIGRATES
 
 UNIT = f"enhet/{posts.UNIT}"
 WAVE = "vag?namn=1"
+OWED = f"{UNIT}?visa=utan-utfall"
 ORIGIN = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
 MOVE = {"kategori": "Diabetesmottagning"}
 FIRST = {"nybesok": True}
@@ -82,7 +84,7 @@ class Deployment:
 
     def say(self, post_id: int, outcome: str, word: str = "") -> httpx.Response:
         row = rf'<tr id="post-{post_id}".*?</tr>'
-        hidden = self.hidden(row, f"{UNIT}?visa=utan-utfall")
+        hidden = self.hidden(row, OWED)
         return self.send(f"{UNIT}/utfall", {**hidden, "utfall": outcome, "ord": word})
 
     def close(self, reason: str = "") -> httpx.Response:
@@ -142,6 +144,9 @@ def test_a_wave_goes_from_its_dry_run_to_its_closing(deployment: Deployment) -> 
         "posts": 6, "unanswered": 2, "rejected": 1, "open": 1, "late": 1, "booked": 1, "cancelled": 1,
     }  # fmt: skip
     assert "5 av 5 poster saknar utfall." in deployment.text()
+    # Before the next night too, the unit's page has the posts that the ledger counts.
+    assert deployment.json(OWED)["paging"]["rows"] == 5
+    assert re.search(rf'<tr id="post-{REJECTED}".*?name="utfall"', deployment.get(OWED).text, re.DOTALL)
     # A night: one post is closed in PMO, another one is at another unit now.
     kept = ({}, {}, {}, {}, {}, {}, MOVE, {"post_id": ELSEWHERE, "enhet_hsa_id": posts.UNIT_LIVE, **MOVE},
             {"post_id": TO_FIX, **EXPIRED})  # fmt: skip
@@ -149,9 +154,9 @@ def test_a_wave_goes_from_its_dry_run_to_its_closing(deployment: Deployment) -> 
     assert "4 av 5 poster saknar utfall." in deployment.text()
     assert "- våg 1: 4\n" in deployment.sent[-1].text
     # The unit says what became of the others, also of the one that it has no longer.
-    asked = {post["post_id"] for post in deployment.json(f"{UNIT}?visa=utan-utfall")["posts"]}
+    asked = {post["post_id"] for post in deployment.json(OWED)["posts"]}
     assert asked == {REJECTED, TO_MOVE, ELSEWHERE, TO_FIX}
-    assert "finns inte längre på enhetens lista i PMO" in deployment.text(f"{UNIT}?visa=utan-utfall")
+    assert "finns inte längre på enhetens lista i PMO" in deployment.text(OWED)
     for post_id, outcome, word in (
         (REJECTED, "booked_millennium", ""),
         (TO_MOVE, "booked_pmo", ""),
@@ -163,7 +168,7 @@ def test_a_wave_goes_from_its_dry_run_to_its_closing(deployment: Deployment) -> 
         assert f"Post {post_id}:" in deployment.text(f"{UNIT}?klar={post_id}")
     page = deployment.text()
     assert "Alla 5 poster har ett utfall." in page
-    assert deployment.json(f"{UNIT}?visa=utan-utfall")["posts"] == []
+    assert deployment.json(OWED)["posts"] == []
     # Two receipts are missing: a lead closes it with a reason.
     assert deployment.close().status_code == 422
     assert deployment.close(REASON).status_code == 303
@@ -180,6 +185,14 @@ def test_a_wave_goes_from_its_dry_run_to_its_closing(deployment: Deployment) -> 
     assert [row["outcome"] for row in batches.rows(deployment.staged.store, schema.post_outcome)].count(
         "closed_in_pmo"
     ) == 1
+
+
+def test_a_post_that_migrates_now_is_counted_and_waits_for_its_release(deployment: Deployment) -> None:
+    deployment.night("natt-2", 3, *GIVEN[: TO_MOVE - 1], {}, *GIVEN[TO_MOVE:])
+    found = {post["post_id"]: post for post in deployment.json(OWED)["posts"]}
+    assert len(found) == deployment.json(WAVE)["ledger"]["missing"] == 4
+    assert (found[TO_MOVE]["disposition"], found[TO_MOVE]["may"]) == ("migrate", [])
+    assert found[TO_MOVE]["goes_away"] == WORK_LIST_OWED_MIGRATES
 
 
 def test_when_nothing_is_missing_a_wave_is_closed_without_a_reason(deployment: Deployment) -> None:

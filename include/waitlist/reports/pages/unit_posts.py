@@ -32,6 +32,7 @@ from waitlist.swedish.words import (
     WORK_LIST_MIGRATES_ANYWAY,
     WORK_LIST_OWED,
     WORK_LIST_OWED_GOES_AWAY,
+    WORK_LIST_OWED_MIGRATES,
 )
 
 WEEK: Final = dt.timedelta(days=7)
@@ -163,8 +164,9 @@ def read_posts(
 def with_owed(posts: Sequence[Post], owed: Mapping[int, Owed], entries: Mapping[int, Sequence[Entry]]) -> list[Post]:
     """Return the unit's posts with those for whose outcome the closing ledger waits, wherever they are now.
 
-    A post that migrates waits for its release, and gets no form. Every other one that the ledger waits for has a form:
-    also one for which nothing else is left to do, and one that is not at the unit any more.
+    A post that migrates waits for its release, and gets no form, unless it was released after the dry run and rejected.
+    Every other one that the ledger waits for has a form: also one for which nothing else is left to do, and one that is
+    not at the unit any more. So the unit's page has as many of them as the ledger counts.
 
     Args:
         posts: as ``read_posts`` returns them.
@@ -173,9 +175,7 @@ def with_owed(posts: Sequence[Post], owed: Mapping[int, Owed], entries: Mapping[
     """
     known = {post.post_id for post in posts}
     found = [
-        _owed(post, owed[post.post_id].why)
-        if post.post_id in owed and not owed[post.post_id].has_outcome and post.disposition != Disposition.MIGRATE
-        else post
+        _owed(post, owed[post.post_id].why) if post.post_id in owed and not owed[post.post_id].has_outcome else post
         for post in posts
     ]
     absent = (one for post_id, one in sorted(owed.items()) if post_id not in known)
@@ -183,6 +183,8 @@ def with_owed(posts: Sequence[Post], owed: Mapping[int, Owed], entries: Mapping[
 
 
 def _owed(post: Post, why: str) -> Post:
+    if post.disposition == Disposition.MIGRATE and why != REJECTED:
+        return replace(post, is_owed=True, goes_away=post.goes_away or WORK_LIST_OWED_MIGRATES)
     sheet = _sheet_of(why)
     may = tuple(dict.fromkeys((*_may(sheet), *post.may)))
     return replace(post, sheet=post.sheet or sheet.value, done=False, may=may, is_owed=True)
