@@ -60,13 +60,12 @@ def _pages(client: TestClient) -> list[Asked]:
     first = client.get("/migrering/").raise_for_status().text
     menu = first.partition("<nav")[2].partition("</nav>")[0]
     pages = ["", *(path for path in re.findall(r'href="\./([^"#]*)"', menu) if path)]
-    units = re.findall(r'href="(?:\./)?(enhet/[^"#?]+)"', first)
-    pages += units[:1]
+    waves = client.get("/migrering/api/oversikt").raise_for_status().json()["waves"]
+    unit = max(waves[0]["units"], key=lambda found: found["posts"])["key"]
+    pages.append(f"enhet/{unit}")
     runs = client.get("/migrering/api/korningar").raise_for_status().json()["batches"]
     latest, before = [run["batch_id"] for run in runs if run["kind"] == "dry_run"][:2]
     pages += [f"korningar/{latest}", f"korningar/{latest}?jamfor={before}"]
-    waves = client.get("/migrering/api/oversikt").raise_for_status().json()["waves"]
-    unit = units[0].partition("/")[2]
     wave = f"namn={waves[0]['wave']}"
     pages += [f"vag?{wave}", f"forfaller/{unit}", "poster?kvar=ja", "poster?regel=CATEGORY_NOT_MOVED"]
     pages += [f"enhet/{unit}?visa={show}" for show in ("nya", "klara", "atgardade", "alla")]
@@ -74,8 +73,31 @@ def _pages(client: TestClient) -> list[Asked]:
     pages += ["atkomstlogg/stickprov", "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-01-13", "api/oversikt"]
     lists = [f"enhet/{unit}/arbetslista", f"vag/arbetslistor?{wave}"]
     name = next(found["name"] for found in waves[0]["units"])
+    pages += _decided(client)
     searches = [Asked("sok", {"q": text}) for text in ("1", name[:8], "bokning")]
     return [*(Asked(page) for page in (*pages, *lists)), *searches]
+
+
+def _decided(client: TestClient) -> list[str]:
+    """Return the pages of the waves that are decided or wait: ledger, follow-up, sample, Beslutsunderlag, back-out."""
+    batches = client.get("/migrering/api/overfort").raise_for_status().json()["batches"]
+    by_state = {batch["state"]: batch for batch in batches}
+    waits, released, back = (by_state[name] for name in ("awaiting_approval", "released", "withdrawn_after_load"))
+    shown = client.get(f"/migrering/stickprov/{waits['batch_id']}").raise_for_status().text
+    part = re.search(r'href="[^"]*?(enhet/[^"#?]+/stickprov/[^"#?]+)"', shown)
+    assert part is not None
+    posts = client.get(f"/migrering/{part[1]}").raise_for_status().text
+    one = re.search(rf'href="[^"]*?({waits["batch_id"]}/[0-9]+)"', posts)
+    assert one is not None
+    wave = f"namn={released['wave']}"
+    others = client.get(f"/migrering/api/vag?{wave}").raise_for_status().json()["card"]["units"]
+    unit = others[0]["key"]
+    pages = [f"vag?{wave}", "vag", f"enhet/{unit}", f"enhet/{unit}?visa=utan-utfall"]
+    pages += [f"korningar/{batch['batch_id']}" for batch in (waits, released, back)]
+    pages += [f"korningar/{back['batch_id']}/aterlamning", f"korningar/{released['batch_id']}/aterlamning"]
+    pages += [f"stickprov/{waits['batch_id']}", part[1], f"{part[1].rpartition('/')[0]}/{one[1]}"]
+    drafts = [f"beslutsunderlag?namn={batch['wave']}" for batch in (waits, released)]
+    return [*pages, *drafts, f"beslutsunderlag.pdf?namn={waits['wave']}"]
 
 
 def _measure(client: TestClient, asked: Asked) -> dict[str, Any]:
@@ -97,13 +119,13 @@ def _measure(client: TestClient, asked: Asked) -> dict[str, Any]:
         "sql_seconds": statistics.median(alone),
         "statements": len(sent),
         "kilobytes": round(size / 1024),
-        "reads_snapshot": any(part in page for part in ("vad-hander-om?", "/arbetslist", "/personer")),
+        "other_work": any(part in page for part in ("vad-hander-om?", "/arbetslist", "/personer", ".pdf")),
     }
 
 
 def _without_ids(page: str) -> str:
     """Return an address without the ids of this site."""
-    named = re.sub(r"dry_run-[0-9a-f]+", "…", page)
+    named = re.sub(r"(?:dry_run|migration)-(?:[0-9a-f]{16}|pilot)(?:/[0-9]+)?", "…", page)
     return "/" + re.sub(r"((?:enhet|forfaller)/)[^/?]*", r"\1…", named)
 
 
