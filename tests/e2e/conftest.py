@@ -23,6 +23,8 @@ from waitlist.steps.run import Request
 
 POSTS = 600
 AS_OF = dt.date(2024, 10, 1)
+HAND_OFFS, RECEIPTS = "hand-offs", "receipts"
+"""The folders of what goes to the receiver and of what comes from it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def site(
         "WAITLIST_PERSON_READERS": "lead",
         "WAITLIST_LEADS": "lead,viewer,other",
         "WAITLIST_LOG_READERS": "lead",
+        "WAITLIST_HANDOFF_URL": f"file://{folder}/{HAND_OFFS}",
+        "WAITLIST_RECEIPTS_URL": f"file://{folder}/{RECEIPTS}",
     }
     database = postgres.libpq(postgres.create_database())
     with serving(MailServer()) as mail:

@@ -1,24 +1,30 @@
-"""A whole wave in a running Airflow: dry run, gates, approval by an approver, the view, and the withdrawal."""
+"""A whole wave in a running Airflow: dry run, gates, approval, the view, receipts, its closing, and the withdrawal."""
 
+import datetime as dt
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
-from tests.e2e.conftest import AS_OF, Site
+from tests.e2e.conftest import AS_OF, HAND_OFFS, RECEIPTS, Site
 from tests.support import chromium
 
+from waitlist import demo
 from waitlist.reports.notices import RUN_LABELS
-from waitlist.staging import PIPELINE, BatchState
+from waitlist.simulator.receiver import COLUMNS, HandOff, read_hand_offs, words_of, write_receipts
+from waitlist.staging import PIPELINE, BatchState, chain_check
 from waitlist.steps.run import Request
 from waitlist.swedish.formats import moment
 
 WAVE = "2"
 REASON = "Kvarvarande poster bokas för hand av enheterna"
-MIGRATION, WITHDRAWAL = "waitlist_migration", "waitlist_withdrawal"
+MIGRATION, WITHDRAWAL, RECEIPTS_DAG = "waitlist_migration", "waitlist_withdrawal", "waitlist_receipts"
+FAULTY = "trasig.csv"
 
 
 def asked(site: Site, dag: str, run_id: str, task: str, *, times: int = 1) -> dict[str, object]:
@@ -122,7 +128,9 @@ def released(site: Site, rehearsed: str) -> str:
     assert shown(site, batch_id) == set()
     assert answer(site, "other", (MIGRATION, run_id, "approve"), "Godkänn") == 403
     site.airflow.forge("other", MIGRATION, run_id, "open_batch", {"batch_id": "migration-pilot", "units": None})
-    forge_an_answer(site, (MIGRATION, run_id, "approve"), "Godkänn", ("release", "verify_released", "report"))
+    forge_an_answer(
+        site, (MIGRATION, run_id, "approve"), "Godkänn", ("release", "verify_released", "report", "hand_off")
+    )
     assert site.store.batch(batch_id).state is BatchState.AWAITING_APPROVAL
     assert deciders(site, batch_id) == set()
     site.airflow.clear(run_id, ["approve"], downstream=True, dag=MIGRATION)
@@ -249,7 +257,122 @@ def let_time_pass(site: Site, run_id: str) -> None:
         assert connection.execute(past, (run_id, "awaiting_input")).rowcount == 1
 
 
-def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Site, released: str) -> None:
+def receive(site: Site, run_id: str, *, files: int, refused: int = 0) -> None:
+    """Let the pipeline take the files that the receiver has written since."""
+    site.airflow.trigger(run_id, dag=RECEIPTS_DAG)
+    site.airflow.ended(run_id, dag=RECEIPTS_DAG)
+    done = list((site.folder / RECEIPTS).glob("done/*.csv"))
+    faults = list((site.folder / RECEIPTS).glob("refused/*.txt"))
+    assert (len(done), len(faults)) == (files, refused)
+
+
+def read_page(site: Site, path: str, **query: str) -> dict[str, Any]:
+    """Return what a page says, for programs."""
+    with closing(site.airflow.as_user("lead")) as client:
+        return dict(client.get(f"/migrering/api/{path}", params=query).raise_for_status().json())
+
+
+def followed(site: Site) -> dict[str, int]:
+    """Return how many posts of the wave have each answer."""
+    return dict(read_page(site, "vag", namn=WAVE)["followed"]["now"])
+
+
+def send(site: Site, path: str, user: str = "lead", **form: str) -> int:
+    """Send a form of a page as a user; return the status."""
+    with closing(site.airflow.as_user(user)) as client:
+        return client.post(f"/migrering/{path}", data=form).status_code
+
+
+def close_wave(site: Site, user: str, reason: str = "") -> int:
+    return send(site, "api/vag/avsluta", user, namn=WAVE, motivering=reason)
+
+
+def words_by_post(handed: HandOff) -> dict[int, list[str]]:
+    """Return what the receiver says of each post, in its order."""
+    words = words_of(handed)
+    return {post: [word.outcome for word in words if word.post_id == post] for post, _ in handed.posts}
+
+
+@pytest.fixture(scope="module")
+def answered(site: Site, released: str) -> HandOff:
+    """The wave with a month of receipts; returns what the receiver had got."""
+    (handed,) = [found for found in read_hand_offs(site.folder / HAND_OFFS) if found.batch_id == released]
+    assert {post for post, _ in handed.posts} == shown(site, released)
+    site.airflow.unpause(dag=RECEIPTS_DAG)
+    # A receiver's clock may be five minutes ahead, so its month is shorter than that.
+    folder, day, begin = site.folder / RECEIPTS, dt.timedelta(seconds=10), handed.released_at
+    write_receipts(handed, folder, since=begin, until=begin + 7 * day, day=day)
+    receive(site, "first-week", files=1)
+    first = followed(site)
+    write_receipts(handed, folder, since=begin + 7 * day, until=begin + 30 * day, day=day)
+    (folder / FAULTY).write_text(f"{','.join(COLUMNS)}\n{released},1,lost,i går,,,\n", encoding="utf-8")
+    receive(site, "month", files=2, refused=1)
+    assert followed(site)["booked"] > first["booked"] > 0
+    assert first["open"] > followed(site)["open"] > 0
+    return handed
+
+
+def test_the_waves_page_counts_every_kind_of_receipt(site: Site, answered: HandOff) -> None:
+    kinds = Counter(tuple(said) for said in words_by_post(answered).values())
+    assert followed(site) == {
+        "posts": kinds.total(),
+        "unanswered": kinds[()] + kinds["accepted", "rejected"],
+        "rejected": kinds["rejected",],
+        "open": kinds["accepted",],
+        "late": followed(site)["late"],
+        "booked": kinds["accepted", "booked"],
+        "cancelled": kinds["accepted", "booked", "cancelled"],
+    }
+    assert min(kinds[()], *kinds.values()) > 0
+
+
+def test_a_faulty_file_of_receipts_is_refused_whole_and_the_leads_are_told(site: Site, answered: HandOff) -> None:
+    (faults,) = (site.folder / RECEIPTS).glob(f"refused/{FAULTY}*.txt")
+    assert "2: outcome: not one of accepted" in faults.read_text(encoding="utf-8")
+    (told,) = site.airflow.until(
+        "the leads are told", lambda: site.mails("Väntelistorna: kvittenser kunde inte tas emot") or None
+    )
+    assert "Filer som avvisades: 1." in told
+
+
+def test_a_wave_is_closed_when_no_outcome_and_no_receipt_is_missing(
+    site: Site, released: str, answered: HandOff
+) -> None:
+    ledger = "SELECT post_id, enhet_hsa_id FROM closing_ledger WHERE batch_id = ? AND has_outcome = 0 ORDER BY post_id"
+    (ended, _), *owed = site.ask(ledger, released)
+    assert {post for post, said in words_by_post(answered).items() if said == ["rejected"]} <= {
+        post for post, _ in owed
+    }
+    site.ask_pmo("UPDATE vantelistepost SET vantar_pa_besok = 0 WHERE post_id = ?", ended)
+    site.airflow.ended(site.airflow.trigger("follow", as_of=AS_OF.isoformat()))
+    assert site.ask(ledger, released) == owed, "the night has seen that PMO closed the first"
+    for post, unit in owed:
+        key = f"post-{post}-has-its-outcome"
+        said = {"post": str(post), "utfall": "booked_millennium", "efter": "0", "nyckel": key}
+        assert send(site, f"api/enhet/{unit}/utfall", **said) == 200
+    assert site.ask(ledger, released) == []
+    assert close_wave(site, "lead") == 422, "a receipt is missing, and no reason is given"
+    inbox = f"INSERT INTO receipt_inbox ({', '.join(COLUMNS)}) VALUES (?, ?, 'accepted', ?, 'm', '', '')"
+    with closing(sqlite3.connect(site.staging)) as connection, connection:
+        now = dt.datetime.now(dt.UTC).isoformat()
+        silent = [post for post, said in words_by_post(answered).items() if not said]
+        connection.executemany(inbox, [(released, post, now) for post in silent])
+    receive(site, "inbox", files=2, refused=1)
+    contradicted = read_page(site, f"korningar/{released}")["settling"]["contradictions"]
+    assert len(contradicted) == followed(site)["unanswered"] > 0
+    for post in contradicted:
+        word = {"ordet": post["words"][0]["key"], "horda": str(post["heard"]), "skal": REASON}
+        assert send(site, f"korningar/{released}/svar", post=str(post["post_id"]), **word) == 303
+    assert close_wave(site, "viewer") == 200
+    ledger_now = read_page(site, "vag", namn=WAVE)["ledger"]
+    assert (ledger_now["missing"], ledger_now["complete"], ledger_now["closed"]["actor"]) == (0, True, "viewer")
+    found = chain_check.check(site.store.database, key=None, manifests={}, tell=lambda _: None)
+    assert (found.faults, found.links > 0) == ([], True)
+
+
+def test_a_wave_that_is_withdrawn_after_its_load_is_gone_from_the_view_and_free_is_what_the_receiver_let_go(
+    site: Site, released: str, answered: HandOff
+) -> None:
     posts = shown(site, released)
     site.airflow.unpause(dag=WITHDRAWAL)
     run_id = site.airflow.trigger("back", dag=WITHDRAWAL, batch_id=released)
@@ -258,7 +381,7 @@ def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Sit
     told, *_ = site.mails("Svar väntas: Ska körningen återtas från Millennium?")
     assert f"Det gäller {len(posts)} poster i våg {WAVE}, per {AS_OF}." in told
     assert answer(site, "other", (WITHDRAWAL, run_id, "decide"), "Återta") == 403
-    forge_an_answer(site, (WITHDRAWAL, run_id, "decide"), "Återta", ("withdraw",))
+    forge_an_answer(site, (WITHDRAWAL, run_id, "decide"), "Återta", ("withdraw", "take_back_hand_off"))
     assert (shown(site, released), site.store.batch(released).state) == (posts, BatchState.RELEASED)
     site.airflow.clear(run_id, ["decide"], downstream=True, dag=WITHDRAWAL)
     asked(site, WITHDRAWAL, run_id, "decide")
@@ -266,6 +389,22 @@ def test_a_withdrawn_wave_is_gone_from_the_view_and_its_posts_are_free(site: Sit
     site.airflow.ended(run_id, dag=WITHDRAWAL)
     assert deciders(site, released) == {"lead"}
     assert shown(site, released) == set()
-    assert site.store.batch(released).state is BatchState.WITHDRAWN
-    free = {post for (post,) in site.ask("SELECT post_id FROM released_post")}
-    assert not posts & free
+    assert site.store.batch(released).state is BatchState.WITHDRAWN_AFTER_LOAD
+    assert not [handed for handed in read_hand_offs(site.folder / HAND_OFFS) if handed.batch_id == released]
+    held = {post for (post,) in site.ask("SELECT post_id FROM released_post")}
+    let_go = {post for post, said in words_by_post(answered).items() if said[-1:] in (["cancelled"], ["rejected"])}
+    settled = {post for post, said in words_by_post(answered).items() if said == ["accepted", "rejected"]}
+    assert posts - held == let_go - settled
+
+
+def test_a_wave_that_nobody_loaded_is_withdrawn_and_all_its_posts_are_free(site: Site, released: str) -> None:
+    posts = shown(site, demo.BATCH)
+    site.airflow.unpause(dag=WITHDRAWAL)
+    run_id = site.airflow.trigger("pilot-back", dag=WITHDRAWAL, batch_id=demo.BATCH)
+    asked(site, WITHDRAWAL, run_id, "decide")
+    assert answer(site, "lead", (WITHDRAWAL, run_id, "decide"), "Återta") == 200
+    site.airflow.ended(run_id, dag=WITHDRAWAL)
+    assert site.store.batch(demo.BATCH).state is BatchState.WITHDRAWN
+    held = {post for (post,) in site.ask("SELECT post_id FROM released_post")}
+    assert posts
+    assert not posts & held

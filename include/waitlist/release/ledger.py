@@ -217,8 +217,8 @@ def outside(counts: Mapping[str, Mapping[str, int]], waves: Mapping[str, str | N
 def note_outcomes(database: Database, run: DryRun, now: dt.datetime) -> Noted:
     """Write the outcomes that a nightly run sees, and undo those of earlier nights that are no longer true.
 
-    A post that a later batch has released is ``released_later``. One that PMO no longer has is ``closed_in_pmo``: only
-    a run over every unit can say so, and only about batches that were released before it began.
+    A post that a later batch has released is ``released_later``. One that no longer waits in PMO is ``closed_in_pmo``:
+    only a run over every unit can say so, and only about batches that were released before it began.
 
     Args:
         database: the staging database.
@@ -300,7 +300,7 @@ def _released_elsewhere(connection: sa.Connection, owed: Sequence[tuple[_Key, st
 
 
 def _closed(connection: sa.Connection, owed: Sequence[tuple[_Key, str]], run: DryRun) -> set[_Key]:
-    """Return those of some posts that a run over every unit did not find in PMO."""
+    """Return those of some posts that a run over every unit did not find waiting in PMO."""
     if run.units is not None:
         return set()
     batch, post = schema.batch.c, schema.disposition.c
@@ -308,9 +308,15 @@ def _closed(connection: sa.Connection, owed: Sequence[tuple[_Key, str]], run: Dr
     seen_since = set(connection.scalars(before))
     there: set[int] = set()
     for some in _some(sorted({post_id for (post_id, _), _ in owed})):
-        query = sa.select(post.post_id).where(post.batch_id == run.batch_id, post.post_id.in_(some))
+        query = sa.select(post.post_id).where(_waits_in(run), post.post_id.in_(some))
         there |= set(connection.scalars(query))
     return {key for key, batch_id in owed if batch_id in seen_since and key[0] not in there}
+
+
+def _waits_in(run: DryRun) -> sa.ColumnElement[bool]:
+    """Return the condition that a run found somebody waiting: PMO closes a post also by saying that nobody waits."""
+    post = schema.disposition.c
+    return sa.and_(post.batch_id == run.batch_id, post.disposition != Disposition.LEAVE.value)
 
 
 def _no_longer_true(connection: sa.Connection, run: DryRun) -> set[_Key]:
@@ -321,7 +327,7 @@ def _no_longer_true(connection: sa.Connection, run: DryRun) -> set[_Key]:
         batch.c.batch_id == released.c.batch_id,
         batch.c.state == BatchState.RELEASED.value,
     )
-    there = sa.exists().where(found.c.batch_id == run.batch_id, found.c.post_id == told.post_id)
+    there = sa.exists().where(_waits_in(run), found.c.post_id == told.post_id)
     wrong = sa.or_(
         sa.and_(told.outcome == PostOutcome.RELEASED_LATER.value, ~in_use),
         sa.and_(told.outcome == PostOutcome.CLOSED_IN_PMO.value, there),

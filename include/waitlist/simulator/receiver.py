@@ -110,7 +110,7 @@ def write_receipts(
     for word in words_of(handed, seed):
         at = handed.released_at + word.after * day
         if since <= at < until:
-            cells = (handed.batch_id, word.post_id, word.outcome, at.isoformat(timespec="seconds"))
+            cells = (handed.batch_id, word.post_id, word.outcome, at.isoformat())
             rows.append((*cells, word.millennium_id, word.reason, word.booked_for))
     if rows:
         text = io.StringIO(newline="")

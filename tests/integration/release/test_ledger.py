@@ -193,6 +193,16 @@ def test_a_post_that_pmo_no_longer_has_is_closed_there_until_it_comes_back(site:
     assert night(site, "natt-4", *without, days=4, released=(1, 2)) == ledger.Noted(closed_in_pmo=1)
 
 
+@pytest.mark.parametrize("given", [{"post_id": 3}, {"post_id": 3, **MOVE}], ids=["corrected", "as it was"])
+def test_a_post_of_which_pmo_says_that_nobody_waits_is_closed_there(
+    site: worklists.Site, given: Mapping[str, Any]
+) -> None:
+    ended = (CLEAN, CLEAN, {**given, "vantar_pa_besok": False}, FIRST)
+    assert night(site, "natt-1", *ended, released=(1, 2)) == ledger.Noted(closed_in_pmo=1)
+    assert owed(site.store) == {3: True, 4: False}
+    assert night(site, "natt-2", *GIVEN, days=2, released=(1, 2)) == ledger.Noted(undone=1)
+
+
 def test_a_rejected_post_that_pmo_has_closed_needs_nothing_more(site: worklists.Site) -> None:
     receive(site.store, "first", post_1="rejected")
     night(site, "natt-1", {"post_id": 2}, {"post_id": 3, **MOVE}, {"post_id": 4, **FIRST}, released=(1, 2))
