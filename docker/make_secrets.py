@@ -41,14 +41,24 @@ def make(folder: Path, pmo: dict[str, Any]) -> list[str]:
     keep("fernet_key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
     for name in ("api_secret_key", "jwt_secret", "admin_password"):
         keep(name, secrets.token_urlsafe(32))
-    metadata, staging = (keep(f"{name}_db_password", secrets.token_urlsafe(32)) for name in ("metadata", "staging"))
+    metadata, _ = (keep(f"{name}_db_password", secrets.token_urlsafe(32)) for name in ("metadata", "staging"))
     queue = keep("redis.conf", f'requirepass {secrets.token_urlsafe(32)}\nsave ""\ndir /tmp\n').split()[1]
     keep("sql_alchemy_conn", f"postgresql+psycopg2://airflow:{metadata}@metadata-db/airflow")
     keep("result_backend", f"db+postgresql+psycopg2://airflow:{metadata}@metadata-db/airflow")
     keep("broker_url", f"redis://:{queue}@redis:6379/0")
-    connection = {"conn_type": "postgres", "host": "staging-db", "port": 5432, "schema": "staging", "login": "waitlist"}
-    connections = {"pmo": pmo, "millennium_staging": {**connection, "password": staging}}
-    keep("connections.json", json.dumps(connections, indent=2, ensure_ascii=False) + "\n")
+    database = {"conn_type": "postgres", "host": "staging-db", "port": 5432, "schema": "staging"}
+
+    def of(account: str) -> dict[str, Any]:
+        password = keep(f"staging_{account}_password", secrets.token_urlsafe(32))
+        return {f"staging_{account}": {**database, "login": f"waitlist_{account}", "password": password}}
+
+    files = {
+        "connections.json": {"pmo": pmo, **of("loader"), **of("releaser"), **of("receipts")},
+        "connections_dashboard.json": of("dashboard"),
+        "connections_owner.json": of("owner"),
+    }
+    for name, connections in files.items():
+        keep(name, json.dumps(connections, indent=2, ensure_ascii=False) + "\n")
     return made
 
 

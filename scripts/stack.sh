@@ -56,7 +56,6 @@ chmod -R a+rX "$folder/site"
 
 say "3/4  Airflow"
 docker-compose up --detach
-docker-compose exec -T airflow-worker python -m waitlist_airflow.migrate
 
 say "4/4  A dry run, and a wave"
 python docker/stack/walk.py "http://127.0.0.1:$AIRFLOW_PORT" "$SECRETS_DIR/admin_password" $as_of 2

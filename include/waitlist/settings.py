@@ -19,6 +19,10 @@ from waitlist.exceptions import SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 
+STAGING: Final = "millennium_staging"
+"""The Airflow connection to the staging database that counts where no other is set."""
+_CONNECTION_ID: Final = Field(STAGING, pattern=r"^[A-Za-z0-9_.-]{1,200}$")
+
 MOST_DAYS_KEPT: Final = 3_653
 """Ten years: personal data is never kept longer."""
 LEAST_LOG_DAYS: Final = 5 * 365 + 2 + 31
@@ -84,6 +88,35 @@ class Tls(StrEnum):
     PREFER = "prefer"
     """Encrypted if the server supports it; otherwise a warning in the log."""
     REQUIRE = "require"
+
+
+class Account(StrEnum):
+    """An account of the staging database, by the work that it does (``sql/staging/roles.sql``)."""
+
+    OWNER = "owner"
+    """Owns the tables: migrations, backup and restore."""
+    LOADER = "loader"
+    """Nights, and waves up to the question to the approver."""
+    RELEASER = "releaser"
+    """Decisions, hand-offs and retention."""
+    RECEIPTS = "receipts"
+    DASHBOARD = "dashboard"
+
+
+class AccountSettings(BaseSettings):
+    """The Airflow connection of each account; by default one connection does all the work."""
+
+    model_config = SettingsConfigDict(env_prefix="WAITLIST_", frozen=True)
+
+    staging_owner: str = _CONNECTION_ID
+    staging_loader: str = _CONNECTION_ID
+    staging_releaser: str = _CONNECTION_ID
+    staging_receipts: str = _CONNECTION_ID
+    staging_dashboard: str = _CONNECTION_ID
+
+    def of(self, account: Account) -> str:
+        """Return the id of an account's connection."""
+        return str(getattr(self, f"staging_{account}"))
 
 
 class ConnectionSettings(BaseSettings):
@@ -188,6 +221,7 @@ class Settings(BaseSettings):
     rules: RuleSettings = Field(default_factory=RuleSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
     person_service: PersonServiceSettings = Field(default_factory=PersonServiceSettings)
+    accounts: AccountSettings = Field(default_factory=AccountSettings)
 
     @field_validator("keep_log_days", mode="before")
     @classmethod
@@ -228,12 +262,14 @@ class Settings(BaseSettings):
         rules = _read(RuleSettings, faults)
         connections = _read(ConnectionSettings, faults)
         person_service = _read(PersonServiceSettings, faults)
+        accounts = _read(AccountSettings, faults)
         # Defaults replace the settings at fault, so that the others are still checked.
         settings = _read(
             lambda: cls(
                 rules=rules or RuleSettings.model_construct(),
                 connections=connections or ConnectionSettings.model_construct(),
                 person_service=person_service or PersonServiceSettings.model_construct(),
+                accounts=accounts or AccountSettings.model_construct(),
             ),
             faults,
         )
@@ -255,6 +291,7 @@ class Settings(BaseSettings):
                 rules=RuleSettings.model_construct(),
                 connections=CONNECTION_DEFAULTS,
                 person_service=PersonServiceSettings.model_construct(),
+                accounts=AccountSettings.model_construct(),
             )
 
 
@@ -272,7 +309,7 @@ def _read(make: Callable[[], S], faults: list[str]) -> S | None:
     except UnreadableError:
         # Pydantic would read a group of settings as JSON.
         faults.append(
-            "WAITLIST_RULES, WAITLIST_CONNECTIONS, WAITLIST_PERSON_SERVICE: no settings; "
+            "WAITLIST_RULES, WAITLIST_CONNECTIONS, WAITLIST_PERSON_SERVICE, WAITLIST_ACCOUNTS: no settings; "
             "each part has a variable of its own"
         )
     return None

@@ -23,7 +23,7 @@ from airflow.sdk.exceptions import AirflowException, TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser
 
 from waitlist.exceptions import ReasonError, RefusedError, StagingError
-from waitlist.settings import Settings
+from waitlist.settings import Account, Settings
 from waitlist.swedish.steps import STEP_LABELS
 from waitlist_airflow import runs
 from waitlist_airflow.guard import guarded
@@ -184,12 +184,12 @@ class Approval(_HumanStep):
 
     def question(self) -> "Question | None":
         """Return what is asked; None where it has been decided."""
-        pipeline, run = runs.opened(self.kind)
+        pipeline, run = runs.opened(self.kind, Account.RELEASER)
         return pipeline.approval_question(run)
 
     def take(self, answer: Answer, asked: int | None) -> Record:
         """Release the wave, or close its batch as rejected."""
-        pipeline, run = runs.opened(self.kind)
+        pipeline, run = runs.opened(self.kind, Account.RELEASER)
         if answer.option == APPROVE:
             return pipeline.release(run, answer.person, answer.reason, asked=asked, now=_now())
         if answer.option == REJECT:
@@ -202,11 +202,11 @@ class Withdrawal(_HumanStep):
 
     def question(self) -> "Question | None":
         """Return the question; None where the release is already withdrawn."""
-        return runs.pipeline().withdrawal_question(runs.named_batch(), loaded=runs.is_loaded())
+        return runs.pipeline(Account.RELEASER).withdrawal_question(runs.named_batch(), loaded=runs.is_loaded())
 
     def take(self, answer: Answer, asked: int | None) -> Record:
         """Withdraw the release, or record that it is kept."""
-        pipeline, batch_id = runs.pipeline(), runs.named_batch()
+        pipeline, batch_id = runs.pipeline(Account.RELEASER), runs.named_batch()
         if answer.option == WITHDRAW:
             loaded = runs.is_loaded()
             return pipeline.withdraw(batch_id, answer.person, answer.reason, asked=asked, now=_now(), loaded=loaded)

@@ -28,14 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.read()
         if given.act == "sign":
-            store = StagingStore(staging_url(), connections=settings.connections, signer=audit_signer(settings))
+            store = StagingStore(
+                staging_url(settings.accounts.staging_releaser),
+                connections=settings.connections,
+                signer=audit_signer(settings),
+            )
             made = sign(store, now=dt.datetime.now(tz=dt.UTC))
             how = UNSIGNED if made.signature is None else f"signed with key {made.key_id}"
             sys.stdout.write(f"checkpoint {made.checkpoint_no}: {how}\n")
             return 0
         key = given.key or settings.audit_public_key
         hand_offs = UPath(settings.handoff_url) if settings.handoff_url else None
-        store = StagingStore(staging_url(), connections=settings.connections)
+        store = StagingStore(staging_url(settings.accounts.staging_dashboard), connections=settings.connections)
         found = verify(store, hand_offs, key, _tell)
     except WaitlistError as error:
         sys.stderr.write(f"{error}\n")

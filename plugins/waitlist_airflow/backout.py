@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from waitlist.exceptions import SettingsError
 from waitlist.reports.backout import __main__ as command
+from waitlist.settings import Settings
 from waitlist_airflow.connections import staging_url
 
 
@@ -13,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         # Passed on within the process: on a command line every user of the machine could read the password.
-        staging = staging_url()
+        staging = staging_url(Settings.read().accounts.staging_dashboard)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1

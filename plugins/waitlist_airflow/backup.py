@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the backup's folder; a new one to back up")
     given = parser.parse_args(arguments)
     try:
-        store, snapshots = StagingStore(staging_url()), UPath(Settings.read().snapshot_url)
+        settings = Settings.read()
+        store, snapshots = StagingStore(staging_url(settings.accounts.staging_owner)), UPath(settings.snapshot_url)
         if given.act == "restore":
             manifest = restore(store, snapshots, given.folder, tell=_tell)
         else:

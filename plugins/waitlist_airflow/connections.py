@@ -1,9 +1,10 @@
 """Converts Airflow connections into the forms that ``waitlist`` takes.
 
-``pmo`` (type ``odbc``) becomes an ODBC connection string through ``OdbcHook``; ``millennium_staging`` (type
-``postgres``, ``sqlite`` with the file as host, or ``mssql``) becomes an SQLAlchemy URL. ``pu`` (type ``http``) becomes
-the address of the person service: its URL as host, the key's password as password, and the files in the extras. The
-connection that ``WAITLIST_AUDIT_KEY`` may name (type ``generic``) has a private key as password.
+``pmo`` (type ``odbc``) becomes an ODBC connection string through ``OdbcHook``; ``millennium_staging``, or the
+connection of one account (type ``postgres``, ``sqlite`` with the file as host, or ``mssql``), becomes an SQLAlchemy
+URL. ``pu`` (type ``http``) becomes the address of the person service: its URL as host, the key's password as password,
+and the files in the extras. The connection that ``WAITLIST_AUDIT_KEY`` may name (type ``generic``) has a private key as
+password.
 """
 
 from pathlib import Path
@@ -15,12 +16,11 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import URL
 
 from waitlist.exceptions import SettingsError
-from waitlist.settings import Settings
+from waitlist.settings import STAGING, Settings
 from waitlist.source.pu import Address, Credentials
 from waitlist.staging.signing import Signer, by_command, by_file, by_key
 
 PMO: Final = "pmo"
-STAGING: Final = "millennium_staging"
 PERSON_SERVICE: Final = "pu"
 _CONNECTION: Final = "connection"
 
@@ -45,16 +45,19 @@ def pmo_connection_string() -> str:
     return str(_Hook(odbc_conn_id=PMO, driver=driver).odbc_connection_string)
 
 
-def staging_url() -> str:
-    """Return the SQLAlchemy URL of the connection ``millennium_staging``.
+def staging_url(conn_id: str = STAGING) -> str:
+    """Return the SQLAlchemy URL of a connection to the staging database.
+
+    Args:
+        conn_id: its id; ``settings.accounts`` has that of each account.
 
     Raises:
         SettingsError: there is no such connection, or it is of another type.
     """
-    connection = _connection(STAGING, "postgres", "sqlite", "mssql")
+    connection = _connection(conn_id, "postgres", "sqlite", "mssql")
     if connection.conn_type == "sqlite":
         if not connection.host:
-            raise SettingsError(f"Airflow connection {STAGING!r} has no file: give the SQLite file as its host")
+            raise SettingsError(f"Airflow connection {conn_id!r} has no file: give the SQLite file as its host")
         return URL.create("sqlite", database=connection.host).render_as_string(hide_password=False)
     extra = {name: str(value) for name, value in connection.extra_dejson.items()}
     scheme = "postgresql"

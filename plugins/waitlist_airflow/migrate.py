@@ -1,19 +1,24 @@
-"""``python -m waitlist_airflow.migrate``: brings the staging schema of ``millennium_staging`` up to date.
+"""``python -m waitlist_airflow.migrate``: brings the staging schema up to date, as the account that owns its tables.
 
-For the account that owns the tables, where the account that runs the pipeline does not own them.
+Where the accounts of ``sql/staging/roles.sql`` exist, they get their rights as they are in this release.
 """
 
 import sys
 
 from waitlist.exceptions import WaitlistError
+from waitlist.settings import Settings
 from waitlist.staging import StagingStore
+from waitlist.staging.migrate import grant
 from waitlist_airflow.connections import staging_url
 
 
 def main() -> int:
     """Migrate; return 0, or 1 with the reason on standard error."""
     try:
-        StagingStore(staging_url()).migrate()
+        settings = Settings.read()
+        store = StagingStore(staging_url(settings.accounts.staging_owner), connections=settings.connections)
+        store.migrate()
+        grant(store.database)
     except WaitlistError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
 
 from waitlist.exceptions import SettingsError
-from waitlist.settings import Settings
+from waitlist.settings import Account, Settings
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -87,8 +87,8 @@ def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
     return sorted(failed - {CONCLUDE} or failed)
 
 
-def pipeline() -> "Pipeline":
-    """Return the pipeline over this deployment's settings and connections."""
+def pipeline(account: Account = Account.LOADER) -> "Pipeline":
+    """Return the pipeline over this deployment's settings and connections, with an account of the staging database."""
     from waitlist.steps.pipeline import Pipeline
     from waitlist_airflow.connections import audit_signer, person_service, pmo_connection_string, staging_url
 
@@ -98,7 +98,7 @@ def pipeline() -> "Pipeline":
         # Airflow's path is a proxy of a UPath, but its class is not a subclass.
         snapshots=cast("UPath", ObjectStoragePath(settings.snapshot_url)),
         pmo=pmo_connection_string,
-        staging=staging_url,
+        staging=lambda: staging_url(settings.accounts.of(account)),
         receipts=cast("UPath", ObjectStoragePath(settings.receipts_url)) if settings.receipts_url else None,
         hand_offs=cast("UPath", ObjectStoragePath(settings.handoff_url)) if settings.handoff_url else None,
         person_service=person_service,
@@ -106,13 +106,13 @@ def pipeline() -> "Pipeline":
     )
 
 
-def opened(kind: str) -> "tuple[Pipeline, Run]":
-    """Return the pipeline, and the running task's run as its batch was opened.
+def opened(kind: str, account: Account = Account.LOADER) -> "tuple[Pipeline, Run]":
+    """Return the pipeline as ``pipeline`` does, and the running task's run as its batch was opened.
 
     Raises:
         RefusedError: the run has opened no batch.
     """
     from waitlist.steps.run import batch_id_of
 
-    dag_run, steps = get_current_context()["dag_run"], pipeline()
+    dag_run, steps = get_current_context()["dag_run"], pipeline(account)
     return steps, steps.opened(batch_id_of(kind, dag_run.dag_id, dag_run.run_id))

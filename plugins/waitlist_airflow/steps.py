@@ -14,6 +14,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from waitlist.settings import Account
 from waitlist.swedish.steps import STEP_LABELS
 from waitlist_airflow import notify, runs
 from waitlist_airflow.guard import guarded
@@ -185,7 +186,7 @@ def verify_released(kind: str) -> Record:
 @guarded
 def hand_off(kind: str) -> Record:
     """Write the released batch for its receiver; skip where the settings name no place for that."""
-    pipeline, run = runs.opened(kind)
+    pipeline, run = runs.opened(kind, Account.RELEASER)
     handed = pipeline.hand_off(run, now=_now())
     if handed is None:
         raise AirflowSkipException(_NOT_HANDED_OFF)
@@ -203,7 +204,7 @@ def verify_releases() -> Record:
 @guarded
 def describe_release() -> None:
     """Check that there is a release to withdraw, and that the settings name an approver."""
-    runs.pipeline().withdrawal_question(runs.named_batch(), loaded=runs.is_loaded())
+    runs.pipeline(Account.RELEASER).withdrawal_question(runs.named_batch(), loaded=runs.is_loaded())
 
 
 @task(task_display_name=STEP_LABELS["withdraw"])
@@ -219,7 +220,7 @@ def withdraw() -> Record:
 @guarded
 def take_back_hand_off() -> Record:
     """Remove the files of a withdrawn batch, so that no receiver loads them."""
-    taken = runs.pipeline().take_back_hand_off(runs.named_batch())
+    taken = runs.pipeline(Account.RELEASER).take_back_hand_off(runs.named_batch())
     if taken is None:
         raise AirflowSkipException(_NOT_HANDED_OFF)
     return taken
@@ -265,7 +266,7 @@ def watch_nights() -> Record:
 def take_receipts() -> Record:
     """Take the receiver's words from files and from the inbox; send the leads a message about what is faulty."""
     link = notify.link_to_dag(_RECEIPTS)
-    return runs.pipeline().take_receipts(lambda notice: notify.send(notice, link), now=_now())
+    return runs.pipeline(Account.RECEIPTS).take_receipts(lambda notice: notify.send(notice, link), now=_now())
 
 
 @task(task_display_name=STEP_LABELS["watch_receipts"])
@@ -273,7 +274,7 @@ def take_receipts() -> Record:
 def watch_receipts() -> Record:
     """Store the day's counts, and send the leads a message about posts that are unanswered, or not booked and late."""
     link = notify.link_to_dag(_RECEIPTS)
-    return runs.pipeline().watch_receipts(lambda notice: notify.send(notice, link), now=_now())
+    return runs.pipeline(Account.RECEIPTS).watch_receipts(lambda notice: notify.send(notice, link), now=_now())
 
 
 @task(task_display_name=STEP_LABELS["remove_expired"])
@@ -282,7 +283,7 @@ def remove_expired() -> Record:
     """Remove the personal data of batches whose retention period is over."""
     context = get_current_context()
     params = context["params"]
-    return runs.pipeline().remove_expired(
+    return runs.pipeline(Account.RELEASER).remove_expired(
         runs.as_of(context), keep_days=params["keep_days"], only_tell=params["only_tell"], now=_now()
     )
 

@@ -14,7 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         # Passed on within the process: on a command line every user of the machine could read the password.
-        staging, snapshots = staging_url(), Settings.read().snapshot_url
+        settings = Settings.read()
+        staging, snapshots = staging_url(settings.accounts.staging_dashboard), settings.snapshot_url
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -219,7 +219,9 @@ def let_loader_in(owner: Callable[[], Any]) -> None:
     grants = (paths.SQL / "staging" / "grant_loader.postgresql.sql").read_text(encoding="utf-8")
     with closing(owner()) as connection:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [LOADER]).fetchone():
-            connection.execute(f"CREATE ROLE {LOADER} LOGIN PASSWORD '{PASSWORD}'")
+            connection.execute(f"CREATE ROLE {LOADER}")
+        # Other tests on the same server give the account another password.
+        connection.execute(f"ALTER ROLE {LOADER} LOGIN PASSWORD '{PASSWORD}'")
         connection.execute(grants)
 
 

@@ -1,15 +1,21 @@
 """The compose file has no secret, few rights and few open ports, and the files of secrets fit each other."""
 
 import json
+import os
 import runpy
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
+from tests.support.postgres import PostgresServer
 
 from waitlist import paths
+from waitlist.settings import Account
+from waitlist.staging import migrate
 
 FILES = ("docker-compose.yaml", "docker-compose.stack.yaml")
 SERVICES: dict[str, dict[str, Any]] = {
@@ -18,7 +24,12 @@ SERVICES: dict[str, dict[str, Any]] = {
     for name, service in yaml.safe_load((paths.PROJECT / file).read_text(encoding="utf-8"))["services"].items()
 }
 MAIN = yaml.safe_load((paths.PROJECT / FILES[0]).read_text(encoding="utf-8"))
-REACH_PMO = {"airflow-worker", "airflow-apiserver"}
+ACCOUNTS = {
+    "airflow-worker": "connections.json",
+    "airflow-apiserver": "connections_dashboard.json",
+    "staging-migrate": "connections_owner.json",
+}
+"""The services that reach the staging database, and the file with the accounts of each."""
 make = runpy.run_path(str(paths.PROJECT / "docker" / "make_secrets.py"))["make"]
 
 
@@ -51,16 +62,61 @@ def test_a_port_is_open_on_this_machine_alone(name: str) -> None:
     assert bool(SERVICES[name].get("ports")) == (name in {"airflow-apiserver", "pmo-db"})
 
 
-def test_only_what_runs_tasks_or_shows_pages_gets_the_connections() -> None:
-    given = {name for name, service in SERVICES.items() if "connections.json" in service.get("secrets", ())}
-    assert given == REACH_PMO
-    assert {name for name in REACH_PMO if "AIRFLOW__SECRETS__BACKEND" in SERVICES[name]["environment"]} == REACH_PMO
+def names(service: dict[str, Any]) -> dict[str, str]:
+    """Return the name in the container of each secret of a service."""
+    return {
+        secret if isinstance(secret, str) else secret["source"]: secret if isinstance(secret, str) else secret["target"]
+        for secret in service.get("secrets", ())
+    }
+
+
+def test_each_service_gets_the_connections_of_its_own_accounts_alone() -> None:
+    given = {name: [file for file in names(service) if "connections" in file] for name, service in SERVICES.items()}
+    assert {name: files for name, files in given.items() if files} == {name: [own] for name, own in ACCOUNTS.items()}
+    for name, own in ACCOUNTS.items():
+        assert names(SERVICES[name])[own] == "connections.json"
+        assert "/run/secrets/connections.json" in SERVICES[name]["environment"]["AIRFLOW__SECRETS__BACKEND_KWARGS"]
+    passwords = {
+        name: [secret for secret in names(service) if "staging" in secret] for name, service in SERVICES.items()
+    }
+    assert [name for name, found in passwords.items() if found] == ["staging-db"]
+
+
+def test_each_accounts_connection_is_in_the_file_of_the_service_that_uses_it(tmp_path: Path) -> None:
+    make(tmp_path, {"conn_type": "odbc"})
+    worker = SERVICES["airflow-worker"]["environment"]
+    used = {account: worker[f"WAITLIST_STAGING_{account.name}"] for account in Account}
+    found = {service: json.loads((tmp_path / file).read_text(encoding="utf-8")) for service, file in ACCOUNTS.items()}
+    assert found["airflow-worker"].keys() - {"pmo"} == {
+        used[account] for account in (Account.LOADER, Account.RELEASER, Account.RECEIPTS)
+    }
+    assert found["airflow-apiserver"].keys() == {used[Account.DASHBOARD]}
+    assert found["staging-migrate"].keys() == {used[Account.OWNER]}
+    logins = {connection["login"] for file in found.values() for name, connection in file.items() if name != "pmo"}
+    assert logins == {"waitlist_owner", *migrate.ACCOUNTS}
+
+
+def test_the_accounts_are_made_at_the_first_start(postgres: PostgresServer, tmp_path: Path) -> None:
+    database = postgres.create_database()
+    make(tmp_path, {"conn_type": "odbc"})
+    (tmp_path / "password").write_text(postgres.password, encoding="utf-8")
+    script = (paths.PROJECT / "docker" / "staging" / "accounts.sh").read_text(encoding="utf-8")
+    script = script.replace("/run/secrets", str(tmp_path)).replace("/staging/roles", f"{paths.SQL}/staging/roles")
+    server = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "POSTGRES_USER": "postgres"}
+    named = {"POSTGRES_DB": database, "POSTGRES_PASSWORD_FILE": str(tmp_path / "password")}
+    subprocess.run(["bash"], input=script, text=True, check=True, env={**os.environ, **server, **named})
+    for connections in map(json.loads, ((tmp_path / file).read_text(encoding="utf-8") for file in ACCOUNTS.values())):
+        for name, known in connections.items():
+            if name != "pmo":
+                asked = {"user": known["login"], "password": known["password"], "dbname": database}
+                with psycopg.connect(host="127.0.0.1", port=postgres.port, **asked) as connection:
+                    assert connection.execute("SELECT current_user").fetchone() == (known["login"],)
 
 
 def test_every_secret_is_made_and_every_made_secret_is_used(tmp_path: Path) -> None:
     made = make(tmp_path / "secrets", {"conn_type": "odbc"})
     assert set(made) == set(MAIN["secrets"])
-    used = {secret for service in SERVICES.values() for secret in service.get("secrets", ())}
+    used = {secret for service in SERVICES.values() for secret in names(service)}
     assert set(made) == used - {"pmo_password"}
 
 
@@ -73,12 +129,9 @@ def test_secrets_fit_each_other_are_kept_and_are_for_their_owner_alone(tmp_path:
     queue = text["redis.conf"].split()[1]
     assert text["broker_url"] == f"redis://:{queue}@redis:6379/0"
     connections = json.loads(text["connections.json"])
-    assert connections["millennium_staging"]["password"] == text["staging_db_password"]
+    assert connections["staging_loader"]["password"] == text["staging_loader_password"]
     assert connections["pmo"]["password"] == "hemligt"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert make(folder, {}) == []
     assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == text
-    assert (
-        len({text[name] for name in ("metadata_db_password", "staging_db_password", "admin_password", "jwt_secret")})
-        == 4
-    )
+    assert len({text[name] for name in text if name.endswith("password") or name == "jwt_secret"}) == 9

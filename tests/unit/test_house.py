@@ -17,7 +17,7 @@ import waitlist
 from waitlist import exceptions
 from waitlist.judge.rules import DISPOSITIONS, RULES, Disposition, Severity
 from waitlist.paths import PROJECT
-from waitlist.settings import ConnectionSettings, PersonServiceSettings, RuleSettings, Settings
+from waitlist.settings import AccountSettings, ConnectionSettings, PersonServiceSettings, RuleSettings, Settings
 from waitlist.swedish.words import DISPOSITION_LABELS, RULE_TEXTS
 
 DAGS = sorted((PROJECT / "dags").glob("*.py"))
@@ -79,9 +79,9 @@ def texts_of_the_code() -> str:
 
 def variables_of_the_settings() -> dict[str, str]:
     """The variables that the code reads and their defaults, as a reader would write them."""
-    groups = (RuleSettings, ConnectionSettings, PersonServiceSettings, Settings)
+    groups = (RuleSettings, ConnectionSettings, PersonServiceSettings, AccountSettings, Settings)
     fields = {field: info for group in groups for field, info in group.model_fields.items()}
-    del fields["rules"], fields["connections"], fields["person_service"]
+    del fields["rules"], fields["connections"], fields["person_service"], fields["accounts"]
     variables = {}
     for field, info in fields.items():
         default = info.default

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the cluster, its user and its database at the first start; then serves.
+# Makes the cluster, its user and its database at the first start, and runs the scripts of /docker-entrypoint-initdb.d;
+# then serves.
 set -euo pipefail
 
 if [[ ! -s $PGDATA/PG_VERSION ]]; then
@@ -7,6 +8,13 @@ if [[ ! -s $PGDATA/PG_VERSION ]]; then
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     if [[ $POSTGRES_DB != postgres ]]; then
         echo "CREATE DATABASE \"$POSTGRES_DB\"" | postgres --single -D "$PGDATA" postgres >/dev/null
+    fi
+    scripts=(/docker-entrypoint-initdb.d/*.sh)
+    if [[ -e ${scripts[0]} ]]; then
+        # Nobody else reaches it until they are done.
+        pg_ctl start --wait --silent --log=/tmp/first-start.log --options="-c listen_addresses='' -k /tmp"
+        for script in "${scripts[@]}"; do PGHOST=/tmp bash "$script"; done
+        pg_ctl stop --wait --silent --mode=fast
     fi
 fi
 exec "$@" -c listen_addresses='*' -k /tmp

@@ -12,10 +12,13 @@ from alembic.script import ScriptDirectory
 
 from waitlist.exceptions import RefusedError
 from waitlist.staging.database import Database, refusals_named
-from waitlist.staging.schema import VERSION_TABLE
+from waitlist.staging.queries import read_sql
+from waitlist.staging.schema import SCHEMA, VERSION_TABLE
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 7_712_024_001
+ACCOUNTS: Final = ("waitlist_loader", "waitlist_releaser", "waitlist_receipts", "waitlist_dashboard")
+"""The accounts that get their rights from the owner."""
 
 
 class Standing(Enum):
@@ -63,6 +66,20 @@ def migrate(database: Database, revision: str = "head") -> None:
         _refuse_unknown_revision(connection, database.schema, config)
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def grant(database: Database) -> None:
+    """Give the accounts of ``sql/staging/roles.sql`` their rights, where they exist; as the owner of the tables.
+
+    Raises:
+        StagingError: the database cannot be reached, or refused.
+    """
+    if database.dialect != "postgresql":
+        return
+    with refusals_named("granting the accounts their rights"), database.writing() as connection:
+        if all(connection.exec_driver_sql("SELECT to_regrole(%s) IS NOT NULL", (name,)).scalar() for name in ACCOUNTS):
+            _take_turns(connection)
+            connection.exec_driver_sql(read_sql("grant_roles.postgresql", SCHEMA))
 
 
 def _take_turns(connection: sa.Connection) -> None:

@@ -175,7 +175,9 @@ class Site:
     @cached_property
     def store(self) -> StagingStore:
         """The staging database; the whole process has one engine for each connection."""
-        return _store(staging_url(), self.settings.connections, self.settings.page_seconds)
+        return _store(
+            staging_url(self.settings.accounts.staging_dashboard), self.settings.connections, self.settings.page_seconds
+        )
 
     @property
     def today(self) -> Today:
@@ -184,7 +186,9 @@ class Site:
 
     def answers(self) -> bool:
         """Tell whether the staging database answers, within a few seconds."""
-        return reading.answers(_looked_at(staging_url(), self.settings.connections))
+        return reading.answers(
+            _looked_at(staging_url(self.settings.accounts.staging_dashboard), self.settings.connections)
+        )
 
     @property
     def snapshots(self) -> UPath:
