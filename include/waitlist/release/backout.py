@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from waitlist.exceptions import RefusedError
 from waitlist.release.proof import plain
+from waitlist.release.receipts.answers import answered
 from waitlist.release.receipts.holding import free_posts
 from waitlist.release.receipts.words import Answer
 from waitlist.staging import FOLLOWED, Batch, schema
@@ -135,27 +136,19 @@ def read_backout(connection: sa.Connection, batch: Batch) -> BackOut:
         run = None
     changes = {} if run is None else _changes(connection, run.batch_id)
     free = set(connection.scalars(sa.select(free_posts(batch.batch_id).subquery().c.post_id)))
-    followed, answer = schema.followed_post, schema.post_answer
-    same = sa.and_(answer.c.batch_id == followed.c.batch_id, answer.c.post_id == followed.c.post_id)
-    query = (
-        sa.select(
-            followed.c.post_id, followed.c.enhet_hsa_id, followed.c.boka_fore, answer.c.answer, answer.c.booked_for
-        )
-        .select_from(followed.outerjoin(answer, same))
-        .where(followed.c.batch_id == batch.batch_id)
-    )
+    post = answered()
     order = [*ToDo]
     posts = [
         Return(
             row.post_id,
-            row.enhet_hsa_id or "",
+            row.unit,
             row.boka_fore,
-            Answer(row.answer or Answer.UNANSWERED),
+            Answer(row.answer),
             row.booked_for,
             row.post_id in free,
             *changes.get(row.post_id, ((), False)),
         )
-        for row in connection.execute(query)
+        for row in connection.execute(sa.select(post).where(post.c.batch_id == batch.batch_id))
     ]
     ordered = sorted(posts, key=lambda post: (post.unit, order.index(post.to_do), post.post_id))
     return BackOut(batch, tuple(ordered), run)

@@ -44,10 +44,8 @@ class ClosingFault(StrEnum):
 class Standing:
     """What a wave is waiting for."""
 
-    posts: int
-    """Posts that must get an outcome."""
-    missing: int
-    """Of these, posts without one."""
+    lines: tuple[ledger.Line, ...]
+    """Its ledger, by unit and batch."""
     followed: follow.Counts
     """Its released posts by answer."""
     batches: tuple[str, ...]
@@ -55,14 +53,19 @@ class Standing:
     closed: Closing | None
 
     @property
+    def posts(self) -> int:
+        """Posts that must get an outcome."""
+        return sum(line.posts for line in self.lines)
+
+    @property
+    def missing(self) -> int:
+        """Of these, posts without one."""
+        return sum(line.missing for line in self.lines)
+
+    @property
     def complete(self) -> bool:
         """Whether no outcome and no receipt is missing."""
         return not self.missing and not self.followed.unanswered
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left of it: it is closed, and every accepted post is booked or cancelled."""
-        return self.closed is not None and not self.followed.open
 
 
 def is_awaited(connection: sa.Connection) -> bool:
@@ -81,13 +84,7 @@ def read_standing(connection: sa.Connection, wave: str, late_from: dt.date) -> S
     lines = ledger.read_lines(connection, wave=wave)
     counts = follow.Counts.sum(of_unit.counts for of_unit in follow.count(connection, late_from, wave=wave))
     batches = ledger.released_batches(connection).get(wave, ())
-    return Standing(
-        sum(line.posts for line in lines),
-        sum(line.missing for line in lines),
-        counts,
-        batches,
-        ledger.read_closed(connection).get(wave),
-    )
+    return Standing(lines, counts, batches, ledger.read_closed(connection).get(wave))
 
 
 def close(

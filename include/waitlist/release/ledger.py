@@ -56,6 +56,8 @@ class Owed:
     """A disposition, or ``REJECTED``."""
     boka_fore: dt.date | None
     has_outcome: bool
+    since: dt.datetime | None
+    """The moment since which an outcome counts: of a rejected post that of its release; None for any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +151,16 @@ def read_owed(connection: sa.Connection, unit: str, also: int | None = None) -> 
         also: a post that is returned with an outcome too.
     """
     table = schema.closing_ledger.c
-    query = sa.select(table.post_id, table.why, table.boka_fore, table.has_outcome, table.wave)
-    query = query.where(table.enhet_hsa_id == unit, sa.or_(table.has_outcome == 0, table.post_id == also))
-    rows = connection.execute(query).all()
-    closed = read_closed(connection) if rows else {}
-    return {
-        row.post_id: Owed(row.post_id, row.why, row.boka_fore, bool(row.has_outcome))
-        for row in rows
-        if row.has_outcome or row.wave not in closed
-    }
+    found = _read_owed(connection, table.enhet_hsa_id == unit, sa.or_(table.has_outcome == 0, table.post_id == also))
+    return {owed.post_id: owed for _, owed in found}
+
+
+def read_every_owed(connection: sa.Connection) -> dict[str, dict[int, Owed]]:
+    """Return what ``read_owed`` returns, of every unit with such posts, by unit."""
+    found: dict[str, dict[int, Owed]] = {}
+    for unit, owed in _read_owed(connection, schema.closing_ledger.c.has_outcome == 0):
+        found.setdefault(unit, {})[owed.post_id] = owed
+    return found
 
 
 def is_missing(connection: sa.Connection) -> bool:
@@ -244,6 +247,19 @@ _Key = tuple[int, str]
 """Post and unit."""
 
 
+def _read_owed(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> list[tuple[str, Owed]]:
+    """Return some posts of the ledger with their units; those without outcome of closed waves are left out."""
+    table = schema.closing_ledger.c
+    names = ("enhet_hsa_id", "post_id", "why", "boka_fore", "has_outcome", "since", "wave")
+    rows = connection.execute(sa.select(*(table[name] for name in names)).where(*which)).all()
+    closed = read_closed(connection) if rows else {}
+    return [
+        (row.enhet_hsa_id, Owed(row.post_id, row.why, row.boka_fore, bool(row.has_outcome), row.since))
+        for row in rows
+        if row.has_outcome or row.wave not in closed
+    ]
+
+
 def _counts() -> sa.Select[Any]:
     table = schema.closing_ledger.c
     missing, rejected = 1 - table.has_outcome, sa.case((table.why == REJECTED, 1), else_=0)
@@ -253,7 +269,8 @@ def _counts() -> sa.Select[Any]:
         sa.func.count().label("posts"),
         sa.func.sum(missing).label("missing"),
         sa.func.sum(rejected).label("rejected"),
-        sa.func.sum(rejected * missing).label("rejected_missing"),
+        # A database looks for the outcome of a post where it is named: here of rejected ones alone.
+        sa.func.sum(sa.case((table.why == REJECTED, missing), else_=0)).label("rejected_missing"),
     ).group_by(*key)
 
 

@@ -101,10 +101,16 @@ class Overtaken:
     """The post's rows as they are now."""
 
 
-def current(entries: Iterable[Entry]) -> Current:
-    """Return what holds by the rows of one post at one unit: the last outcome and the last mark that are not undone."""
+def current(entries: Iterable[Entry], *, since: dt.datetime | None = None) -> Current:
+    """Return what holds by the rows of one post at one unit: the last outcome and the last mark that are not undone.
+
+    Args:
+        entries: the rows.
+        since: rows from before this moment do not count; None for all rows.
+    """
     standing: dict[int, Entry] = {}
-    for entry in sorted(entries, key=lambda entry: entry.entry_no):
+    counted = (entry for entry in entries if since is None or entry.at >= since)
+    for entry in sorted(counted, key=lambda entry: entry.entry_no):
         if entry.outcome is not PostOutcome.UNDONE:
             standing[entry.entry_no] = entry
         elif entry.undoes is not None:
@@ -179,7 +185,9 @@ def last_numbers(connection: sa.Connection, post_ids: Collection[int]) -> dict[i
     return {row[0]: row[1] for row in connection.execute(query.group_by(table.post_id))}
 
 
-def record(database: Database, entry: Entry, *, key: str, is_allowed: bool = True) -> Recorded | Overtaken:
+def record(
+    database: Database, entry: Entry, *, key: str, is_allowed: bool = True, since: dt.datetime | None = None
+) -> Recorded | Overtaken:
     """Add a row.
 
     Args:
@@ -188,6 +196,7 @@ def record(database: Database, entry: Entry, *, key: str, is_allowed: bool = Tru
         key: the request's own key. A second request with the same key and content adds nothing and succeeds.
         is_allowed: whether the post may get this outcome as it is now. If not, only a request that has been kept
             before succeeds.
+        since: outcomes from before this moment do not count, as for ``current``.
 
     Raises:
         ValueError: the word is refused, or a row undoes nothing.
@@ -203,7 +212,7 @@ def record(database: Database, entry: Entry, *, key: str, is_allowed: bool = Tru
         again = _same_request(connection, entry, key)
         if again is not None:
             return again
-        if not is_allowed or entry.entry_no != len(before) + 1 or not _follows(before, entry):
+        if not is_allowed or entry.entry_no != len(before) + 1 or not _follows(before, entry, since):
             return Overtaken(before)
         try:
             with connection.begin_nested():
@@ -215,12 +224,12 @@ def record(database: Database, entry: Entry, *, key: str, is_allowed: bool = Tru
     return Recorded(entry)
 
 
-def _follows(before: tuple[Entry, ...], entry: Entry) -> bool:
-    """Tell whether a row can come after others: an outcome where none holds, an undoing of what holds."""
-    holds = current(row for row in before if row.unit == entry.unit)
+def _follows(before: tuple[Entry, ...], entry: Entry, since: dt.datetime | None) -> bool:
+    """Tell whether a row can come after others: an outcome where none of people holds, an undoing of what holds."""
+    holds = current((row for row in before if row.unit == entry.unit), since=since)
     if entry.outcome is PostOutcome.UNDONE:
         return entry.undoes in {row.entry_no for row in (holds.outcome, holds.mark) if row is not None}
-    return entry.outcome is PostOutcome.CHECKED or entry.outcome not in BY_PEOPLE or holds.outcome is None
+    return entry.outcome not in BY_PEOPLE or holds.outcome is None or holds.outcome.outcome not in BY_PEOPLE
 
 
 def _same_request(connection: sa.Connection, entry: Entry, key: str) -> Recorded | Overtaken | None:

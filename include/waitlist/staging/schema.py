@@ -700,6 +700,8 @@ closing_ledger: Final = Table(
     Column("boka_fore", Date),
     # 1 or 0.
     Column("has_outcome", Integer),
+    # The moment since which an outcome counts; null for any.
+    Column("since", UtcDateTime),
 )
 
 _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {

@@ -107,7 +107,7 @@ def say(request: Request, site: SiteDep, reader: ReaderDep, unit: str, said: Sta
         about=post.about,
     )
     allowed = said.outcome is PostOutcome.UNDONE or said.outcome.value in post.may
-    kept = record(site.store.database, entry, key=said.key, is_allowed=allowed)
+    kept = record(site.store.database, entry, key=said.key, is_allowed=allowed, since=post.said_since)
     if isinstance(kept, Overtaken):
         return _answer(request, post, said, kept)
     if wants_json(request):

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from upath import UPath
 
 from waitlist.exceptions import ReasonError, ReconciliationError, RefusedError
 from waitlist.release import decisions as release
+from waitlist.release import ledger
+from waitlist.release.backout import read_backout
 from waitlist.release.handoff import writing
-from waitlist.release.receipts import holding, inbox, settling
+from waitlist.release.receipts import account, follow, holding, inbox, settling
 from waitlist.release.receipts import store as receipts_store
 from waitlist.release.receipts.settling import Decided
-from waitlist.release.receipts.words import Answer
-from waitlist.staging import BatchState, EventName, StagingStore, schema
-from waitlist.staging.post_outcomes import Entry, record
+from waitlist.release.receipts.words import Answer, fold
+from waitlist.staging import FOLLOWED, BatchState, EventName, StagingStore, schema
+from waitlist.staging.post_outcomes import Entry, add_all, current, read_of_posts, record
 from waitlist.staging.states import PostOutcome
 
 LEAD = "Lena Lead"
@@ -374,15 +378,35 @@ class AfterTheLoad(RuleBasedStateMachine):
     def withdraw(self, loaded: bool) -> None:
         tried(lambda: withdraw(self.store, loaded=loaded))
 
-    @rule(post=posts)
-    def release_later(self, post: int) -> None:
+    @rule(post=posts, withdrawn=st.booleans())
+    def release_later(self, post: int, withdrawn: bool) -> None:
         taken = post in {row["post_id"] for row in batches.rows(self.store, schema.released_post)}
         if not taken:
             self.waves += 1
             name = f"senare-{self.waves}"
             releases.awaiting(self.store, name, [post], wave=name)
             release.release(self.store, name, "Eva Öberg", None, NOW)
-            release.withdraw(self.store, name, "Eva Öberg", REASON, NOW)
+            if withdrawn:
+                release.withdraw(self.store, name, "Eva Öberg", REASON, NOW)
+
+    @rule(
+        post=posts,
+        outcome=st.sampled_from([PostOutcome.BOOKED_PMO, PostOutcome.CHECKED, PostOutcome.RELEASED_LATER, None]),
+        early=st.booleans(),
+        unit=st.sampled_from([None, batches.UNITS[0]]),
+    )
+    def tell(self, post: int, outcome: PostOutcome | None, early: bool, unit: str | None) -> None:
+        """Say what became of a post, before its release or after it, at its unit or another one; None undoes."""
+        here = (batches.UNITS[post % 3] or "") if unit is None else unit
+        with self.store.database.writing() as connection:
+            said = read_of_posts(connection, [post]).get(post, ())
+            holds = current(entry for entry in said if entry.unit == here).outcome
+            if outcome is None and holds is None:
+                return
+            undoes = holds.entry_no if outcome is None and holds is not None else None
+            at = LATER - dt.timedelta(hours=1) if early else NOW
+            told = Entry(post, len(said) + 1, here, "natt", at, "nurse", outcome or PostOutcome.UNDONE, undoes)
+            add_all(connection, [told])
 
     @invariant()
     def no_post_is_free_unless_the_receiver_says_that_it_is_not_there(self) -> None:
@@ -395,6 +419,121 @@ class AfterTheLoad(RuleBasedStateMachine):
         if state is BatchState.RELEASED:
             release.verify_released(self.store, WAVE)
             assert counted(self.store).adds_up
+
+    def teardown(self) -> None:
+        """Compare what every place says, once at the end of each order: that takes longer than the steps."""
+        require_same_everywhere(self.store)
+
+
+def require_same_everywhere(store: StagingStore) -> None:
+    """Require that account, follow-up, lists, ledger, message and back-out agree with what the rows say."""
+    batch = store.batch(WAVE)
+    released = batch.state is BatchState.RELEASED
+    units = {post: batches.UNITS[post % 3] or "" for post in (ONE, TWO)}
+    with store.database.connected() as connection:
+        settled = receipts_store.settled_of(connection, WAVE, [ONE, TWO])
+        said = receipts_store.words_of(connection, WAVE, [ONE, TWO])
+        held_by = {row["post_id"]: row["batch_id"] for row in batches.rows(store, schema.released_post)}
+        told = {
+            post: fold(said.get(post, ()), settled[post][1] if post in settled else None).answer for post in (ONE, TWO)
+        }
+        rejected = {post for post, answer in told.items() if answer is Answer.REJECTED}
+        later = {
+            row["post_id"]
+            for row in batches.rows(store, schema.followed_post)
+            if row["batch_id"] != WAVE and store.batch(row["batch_id"]).state is BatchState.RELEASED
+        }
+        owed = rejected - later if released else set()
+        outcomes = {post: _has_outcome(store, connection, post, held_by) for post in owed}
+        lacking = {post for post in owed if not outcomes[post]}
+
+        # The closing ledger, its lines, the unit's list and the message of the night.
+        table = schema.closing_ledger.c
+        query = sa.select(table.post_id, table.has_outcome, table.enhet_hsa_id).where(table.batch_id == WAVE)
+        assert {tuple(row) for row in connection.execute(query)} == {
+            (post, int(outcomes[post]), units[post]) for post in owed
+        }
+        lines = ledger.read_lines(connection, batch_id=WAVE)
+        assert (sum(line.rejected for line in lines), sum(line.missing for line in lines)) == (
+            len(owed),
+            len(lacking),
+        )
+        assert {post for unit in units.values() for post in ledger.read_owed(connection, unit)} == lacking
+        assert ledger.count_missing(connection) == ({"1": len(lacking)} if lacking else {})
+
+        # Rejected posts.
+        listed = {row.post_id for row in connection.execute(account.rejected_posts())}
+        assert listed == {post for post in rejected if released and held_by.get(post) == WAVE}
+        assert {row.post_id for row in connection.execute(account.reasons())} == listed
+        if batch.state in FOLLOWED:
+            found = account.read_rejected(connection, batch)
+            assert {(post.post_id, post.free, post.owed, post.outcome is not None) for post in found} == {
+                (post, held_by.get(post) != WAVE, post in owed, post in owed - lacking) for post in rejected
+            }
+
+        # The account, the follow-up and the back-out.
+        counts = Counter(told.values())
+        of_wave = follow.Counts.sum(one.counts for one in follow.count(connection, batches.BEGIN, wave="1"))
+        silent = counts[Answer.UNANSWERED] + counts[Answer.CONTRADICTED]
+        if batch.state in FOLLOWED:
+            made = counted(store)
+            assert {answer: posts for answer, posts in made.answers.items() if posts} == dict(counts)
+            assert made.no_outcome == len(lacking)
+            assert made.acknowledged == (not silent and not lacking)
+            assert {post.post_id: post.answer for post in read_backout(connection, batch).posts} == told
+            assert account.is_complete(connection, batch) == (not silent and (released or not counts[Answer.ACCEPTED]))
+        if released:
+            assert (of_wave.unanswered, of_wave.rejected, of_wave.open, of_wave.booked, of_wave.cancelled) == (
+                silent, counts[Answer.REJECTED], counts[Answer.ACCEPTED], counts[Answer.BOOKED],
+                counts[Answer.CANCELLED],
+            )  # fmt: skip
+        else:
+            assert of_wave == follow.Counts()
+        of_units = account.read_open(connection, batches.BEGIN, WAVE)
+        assert sum(unit.posts for unit in of_units) == (counts[Answer.ACCEPTED] if released else 0)
+        unanswered = dict(account.read_unanswered(connection, NOW))
+        assert unanswered.get("1", 0) == (silent if batch.state in FOLLOWED else 0)
+
+
+def _has_outcome(store: StagingStore, connection: sa.Connection, post: int, held_by: Mapping[int, str]) -> bool:
+    """Tell from the rows whether a rejected post has an outcome: given since its release, and still true."""
+    unit = batches.UNITS[post % 3] or ""
+    entries = [entry for entry in read_of_posts(connection, [post]).get(post, ()) if entry.unit == unit]
+    undone = {entry.undoes for entry in entries}
+    elsewhere = held_by.get(post, WAVE) != WAVE
+    return any(
+        entry.entry_no not in undone
+        and entry.at >= LATER
+        and entry.outcome not in {PostOutcome.CHECKED, PostOutcome.UNDONE}
+        and (
+            entry.outcome is not PostOutcome.RELEASED_LATER
+            or (elsewhere and store.batch(held_by[post]).state is BatchState.RELEASED)
+        )
+        for entry in entries
+    )
+
+
+def test_every_place_says_the_same_of_each_post_at_each_moment_of_its_life(empty: StagingStore) -> None:
+    releases.awaiting(empty, WAVE, [ONE, TWO], wave="1")
+    release.release(empty, WAVE, "Eva Öberg", None, LATER)
+    outcome = Entry(TWO, 1, batches.UNITS[TWO % 3] or "", "natt", NOW, "nurse", PostOutcome.BOOKED_PMO)
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: say(empty, row(ONE, "accepted"), row(TWO, "rejected")),
+        lambda: record(empty.database, outcome, key="a request 1"),
+        lambda: record(empty.database, replace(outcome, entry_no=2, outcome=PostOutcome.UNDONE, undoes=1), key="2"),
+        lambda: settling.free(empty, decided(TWO)),
+        lambda: releases.awaiting(empty, "senare", [TWO], wave="2"),
+        lambda: release.release(empty, "senare", "Eva Öberg", None, NOW),
+        lambda: release.withdraw(empty, "senare", "Eva Öberg", REASON, NOW),
+        lambda: say(empty, row(TWO, "booked", 2)),
+        lambda: settle(empty, TWO, "rejected"),
+        lambda: withdraw(empty),
+        lambda: say(empty, row(ONE, "cancelled", 3)),
+    )
+    require_same_everywhere(empty)
+    for step in steps:
+        step()
+        require_same_everywhere(empty)
 
 
 def tried(step: Callable[[], object]) -> None:
@@ -425,7 +564,7 @@ def test_in_no_order_a_post_is_both_free_and_booked_or_unanswered(empty: Staging
     )
 
 
-@pytest.fixture
+@pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
     return batches.empty_store(request, tmp_path)
 

@@ -1,6 +1,7 @@
 """Överfört: the decisions with their approvers and reasons, and the posts that PMO has changed since."""
 
 import datetime as dt
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import load_mappings
 from waitlist.judge.rules import BUILT_IN_SEVERITIES
 from waitlist.release import decisions as release
+from waitlist.reports.pages.find import find
 from waitlist.reports.pages.released import Released, read_released
+from waitlist.reports.pages.unit_posts import read_posts
+from waitlist.reports.worklist.advice import Sheet
+from waitlist.reports.worklist.sources import StagedPosts
 from waitlist.staging import BatchState, StagingStore, schema
 from waitlist.staging.states import EventName
 
@@ -28,7 +33,7 @@ def page(store: StagingStore, number: int = 1) -> Released:
     return read_released(store, MAPPINGS, number)
 
 
-def released(store: StagingStore, batch_id: str, posts: range, *, failed: tuple[Gate, ...] = ()) -> list[int]:
+def released(store: StagingStore, batch_id: str, posts: Collection[int], *, failed: tuple[Gate, ...] = ()) -> list[int]:
     """Release a wave; return its posts."""
     releases.verified(store, batch_id, posts, wave=batch_id)
     release.request_approval(store, batch_id, releases.failing(*failed), "pipeline", releases.NOW)
@@ -50,6 +55,37 @@ def dry_run(store: StagingStore, changes: dict[int, tuple[str, str]], batch_id: 
 def test_before_the_first_release_there_is_nothing_to_show(store: StagingStore) -> None:
     found = page(store)
     assert (found.batches, found.seen_by, found.changes, found.posts, found.paging.rows) == ((), None, (), (), 0)
+
+
+def test_nothing_of_a_batch_that_was_withdrawn_after_its_load_is_corrected_in_millennium(store: StagingStore) -> None:
+    """One post has been changed, and one is not in the night any more."""
+    posts = released(store, "vecka-1", (*range(1, 10), *range(9_000, 9_010)))
+    changed, gone = posts[0], posts[-1]
+    dry_run(store, {changed: ("changed", "beskrivning"), gone: ("gone", "")})
+    unit = {"units": tuple(filter(None, batches.UNITS)), "with_null": 1}
+
+    def corrected() -> tuple[set[int], ...]:
+        """Return the posts to correct by Överfört, by the unit pages and by the work lists."""
+        with store.database.connected() as connection:
+            listed = [post for one in (changed, gone) for post in read_posts(connection, "natt-1", unit, {}, only=one)]
+        with store.database.reading() as read:
+            staged = StagedPosts(read, "natt-1", knows_changes=True)
+            lists = {
+                *staged.changes(1, 9_999),
+                *(post for part in staged.gone() for post in part["post_id"].to_pylist()),
+            }
+        of_units = {post.post_id for post in listed if post.sheet == Sheet.CORRECT_IN_MILLENNIUM}
+        return {post.post_id for post in page(store).posts}, of_units, lists
+
+    assert corrected() == ({changed, gone},) * 3
+    release.withdraw(store, "vecka-1", "Eva Öberg", releases.REASON, releases.LATER, loaded=True)
+    assert corrected() == (set(),) * 3
+    found = page(store)
+    assert (found.changes, found.paging.rows) == ((), 0)
+    assert [(batch.changed, batch.gone) for batch in found.batches] == [(0, 0)]
+    with store.database.connected() as connection:
+        (post,) = find(connection, MAPPINGS, str(changed), lambda _: True, everywhere=True).posts
+    assert (post.released_in, post.withdrawn) == ("vecka-1", True), "the receiver has not said that it is gone"
 
 
 def test_a_release_has_its_approver_and_the_reason(store: StagingStore) -> None:

@@ -1,25 +1,23 @@
 """The three-way account of a released batch, and the posts that are followed until they are booked.
 
-By key: approved = shown in the view = accepted + rejected + unanswered. Nothing here is a state of the batch.
+By key: approved = shown in the view = accepted + rejected + unanswered. Nothing here is a state of the batch. What the
+receiver has said of a post is read by ``answers``; whether a rejected post has an outcome, from the closing ledger.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from waitlist.release.ledger import REJECTED
+from waitlist.release.receipts.answers import OPEN, UNANSWERED, answered, is_late, is_one_of, number_of
 from waitlist.release.receipts.holding import count_free, free_posts
 from waitlist.release.receipts.words import ACCEPTED, Answer
-from waitlist.staging import FOLLOWED, Batch, BatchState, EventName, schema
-from waitlist.staging.post_outcomes import BY_PEOPLE, Entry, current, read_of_posts
-from waitlist.staging.states import PostOutcome
+from waitlist.staging import Batch, BatchState, EventName, schema
+from waitlist.staging.post_outcomes import Entry, current, read_of_posts
 
-UNANSWERED: Final = frozenset({Answer.UNANSWERED, Answer.CONTRADICTED})
-"""Answers that count as unanswered."""
-
-_SAID: Final = frozenset({*BY_PEOPLE, PostOutcome.RELEASED_LATER, PostOutcome.CLOSED_IN_PMO})
 _INCOMPLETE: Final = {
     BatchState.RELEASED: UNANSWERED,
     # Until the receiver has given it back, or somebody takes care of it by hand.
@@ -43,7 +41,8 @@ class Account:
     free: int = 0
     """Posts that are free: a later wave may release them."""
     no_outcome: int = 0
-    """Rejected posts without an outcome; one that is free gets one when a later wave releases it."""
+    """Rejected posts for whose outcome the closing ledger waits; one that is free gets one when a later wave releases
+    it."""
 
     @property
     def accepted(self) -> int:
@@ -83,6 +82,8 @@ class Rejected:
     """What became of it since, as its unit's staff or the pipeline say."""
     free: bool
     """A later wave may release it, and the nights judge it again."""
+    owed: bool
+    """It must get an outcome: it was not withdrawn, and no later release of its unit has taken it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +102,6 @@ def in_use(connection: sa.Connection) -> bool:
     return any(connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() for table in tables)
 
 
-def is_unanswered(answer: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Return the condition that a post is unanswered, for ``post_answer`` in an outer join with ``followed_post``."""
-    return sa.or_(answer.c.answer.is_(None), answer.c.answer == Answer.CONTRADICTED.value)
-
-
-def is_open(answer: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Return the condition that the receiver has accepted a post and neither booked nor cancelled it."""
-    return answer.c.answer == Answer.ACCEPTED.value
-
-
-def is_late(followed: sa.FromClause, late_from: dt.date) -> sa.ColumnElement[bool]:
-    """Return the condition that an open post is late, given the first day of Boka före on which it is not."""
-    return followed.c.boka_fore < late_from
-
-
 def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purged: bool) -> Account:
     """Return the account of a released batch.
 
@@ -130,7 +116,8 @@ def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purg
     for answer, posts in connection.execute(_by_answer(batch.batch_id)):
         answers[Answer(answer)] = int(posts)
     free = count_free(connection, batch.batch_id)
-    no_outcome = sum(post.outcome is None for post in read_rejected(connection, batch))
+    lacking = sa.select(sa.func.count()).where(*_rejected_of(batch), schema.closing_ledger.c.has_outcome == 0)
+    no_outcome = int(connection.scalar(lacking) or 0)
     if purged or batch.state is not BatchState.RELEASED:
         return Account(approved, None, 0, answers, free, no_outcome)
     shown = sa.select(sa.func.count()).select_from(view).where(view.c.batch_id == batch.batch_id)
@@ -147,32 +134,27 @@ def read_account(connection: sa.Connection, batch: Batch, approved: int, *, purg
 
 
 def read_rejected(connection: sa.Connection, batch: Batch) -> list[Rejected]:
-    """Return the rejected posts of a released batch by post; an outcome of before the release does not count."""
-    followed, answer = schema.followed_post, schema.post_answer
-    query = (
-        sa.select(followed.c.post_id, sa.func.coalesce(followed.c.enhet_hsa_id, ""))
-        .select_from(followed.join(answer, _same(followed, answer)))
-        .where(followed.c.batch_id == batch.batch_id, answer.c.answer == Answer.REJECTED.value)
-        .order_by(followed.c.post_id)
-    )
-    rows = connection.execute(query).all()
+    """Return the rejected posts of a batch that a receiver may have, by post.
+
+    The closing ledger says which of them must get an outcome, and whether each has one.
+    """
+    post, ledger = answered(), schema.closing_ledger.c
+    of_batch = (post.c.batch_id == batch.batch_id, is_one_of(post, {Answer.REJECTED}))
+    rows = connection.execute(sa.select(post.c.post_id, post.c.unit).where(*of_batch).order_by(post.c.post_id)).all()
+    owed = sa.select(ledger.post_id, ledger.has_outcome, ledger.since).where(*_rejected_of(batch))
+    standing = {row.post_id: row for row in connection.execute(owed)}
     free = set(connection.scalars(sa.select(free_posts(batch.batch_id).subquery().c.post_id)))
-    said = read_of_posts(connection, [post_id for post_id, _ in rows])
-    return [Rejected(post_id, unit, _outcome(said.get(post_id, ()), batch), post_id in free) for post_id, unit in rows]
+    with_outcome = [post_id for post_id, row in standing.items() if row.has_outcome]
+    said = read_of_posts(connection, with_outcome)
 
+    def outcome(post_id: int, unit: str) -> Entry | None:
+        own = [entry for entry in said.get(post_id, ()) if entry.unit == unit]
+        return current(own, since=standing[post_id].since).outcome if post_id in standing else None
 
-def _outcome(entries: Sequence[Entry], batch: Batch) -> Entry | None:
-    """Return the outcome that holds for a post since its release, at any unit."""
-    by_unit: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_unit.setdefault(entry.unit, []).append(entry)
-    found = [
-        outcome
-        for told in by_unit.values()
-        if (outcome := current(told).outcome) is not None and outcome.outcome in _SAID
+    return [
+        Rejected(post_id, unit, outcome(post_id, unit), free=post_id in free, owed=post_id in standing)
+        for post_id, unit in rows
     ]
-    since = [outcome for outcome in found if batch.released_at is None or outcome.at >= batch.released_at]
-    return max(since, key=lambda entry: entry.entry_no, default=None)
 
 
 def read_unanswered(connection: sa.Connection, before: dt.datetime) -> list[tuple[str | None, int]]:
@@ -180,14 +162,12 @@ def read_unanswered(connection: sa.Connection, before: dt.datetime) -> list[tupl
 
     One that was withdrawn after the load counts: until the receiver answers, a post may be there.
     """
-    batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
+    post = answered()
     query = (
-        sa.select(batch.wave, sa.func.count())
-        .select_from(followed.join(schema.batch, batch.batch_id == followed.c.batch_id))
-        .outerjoin(answer, _same(followed, answer))
-        .where(batch.state.in_([state.value for state in FOLLOWED]), batch.released_at < before, is_unanswered(answer))
-        .group_by(batch.batch_id, batch.wave, batch.released_at)
-        .order_by(batch.released_at, batch.batch_id)
+        sa.select(post.c.wave, sa.func.count())
+        .where(post.c.released_at < before, is_one_of(post, UNANSWERED))
+        .group_by(post.c.batch_id, post.c.wave, post.c.released_at)
+        .order_by(post.c.released_at, post.c.batch_id)
     )
     return [(wave, int(posts)) for wave, posts in connection.execute(query)]
 
@@ -200,18 +180,14 @@ def read_open(connection: sa.Connection, late_from: dt.date, *batch_ids: str) ->
         late_from: the first day of Boka före on which a post is not late.
         batch_ids: the batches; without any, all that are released.
     """
-    batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
-    late = sa.func.sum(sa.case((is_late(followed, late_from), 1), else_=0))
-    unit = sa.func.coalesce(followed.c.enhet_hsa_id, "")
+    post = answered({BatchState.RELEASED})
     query = (
-        sa.select(unit, sa.func.count(), late)
-        .select_from(followed.join(answer, _same(followed, answer)))
-        .join(schema.batch, batch.batch_id == followed.c.batch_id)
-        .where(batch.state == BatchState.RELEASED.value, is_open(answer))
-        .group_by(unit)
+        sa.select(post.c.unit, sa.func.count(), number_of(is_late(post, late_from)))
+        .where(is_one_of(post, OPEN))
+        .group_by(post.c.unit)
     )
     if batch_ids:
-        query = query.where(batch.batch_id.in_(batch_ids))
+        query = query.where(post.c.batch_id.in_(batch_ids))
     found = [Open(key, int(posts), int(near)) for key, posts, near in connection.execute(query)]
     return sorted(found, key=lambda unit: (-unit.late, -unit.posts, unit.enhet_hsa_id))
 
@@ -226,21 +202,24 @@ def is_complete(connection: sa.Connection, batch: Batch) -> bool:
     return not any(Answer(answer) in missing for answer, _ in connection.execute(_by_answer(batch.batch_id)))
 
 
-def rejected_posts() -> sa.Select[int]:
-    """Return the query for the released posts that the receiver rejected last.
+def rejected_posts() -> sa.Select[Any]:
+    """Return the query for the released posts that the receiver rejected last, with the columns of ``answered``.
 
     A post that was withdrawn meanwhile, or is free, is left out: it is judged again.
     """
-    answer, released = schema.post_answer, schema.released_post
-    query = sa.select(answer.c.post_id).join(released, _same(released, answer))
-    return query.where(answer.c.answer == Answer.REJECTED.value)
+    post, held = answered({BatchState.RELEASED}), schema.released_post.c
+    same = sa.and_(held.batch_id == post.c.batch_id, held.post_id == post.c.post_id)
+    return sa.select(post).join_from(post, schema.released_post, same).where(is_one_of(post, {Answer.REJECTED}))
 
 
 def reasons() -> sa.Select[int, str | None]:
-    """Return the query for the same posts with the receiver's reason, personal data; None where it was removed."""
-    answer, reason = schema.post_answer, schema.receipt_reason
-    told = sa.and_(reason.c.batch_id == answer.c.batch_id, reason.c.receipt_key == answer.c.receipt_key)
-    return rejected_posts().add_columns(reason.c.reason).join(reason, told, isouter=True)
+    """Return the query for the same posts (``post_id``) with the receiver's ``reason``, personal data.
+
+    The reason is None where retention has removed it.
+    """
+    post, reason = rejected_posts().subquery(), schema.receipt_reason.c
+    told = sa.and_(reason.batch_id == post.c.batch_id, reason.receipt_key == post.c.receipt_key)
+    return sa.select(post.c.post_id, reason.reason).join_from(post, schema.receipt_reason, told, isouter=True)
 
 
 def approved_posts(events: Any) -> int:  # noqa: ANN401 - the entries of the audit trail
@@ -250,10 +229,14 @@ def approved_posts(events: Any) -> int:  # noqa: ANN401 - the entries of the aud
 
 
 def _by_answer(batch_id: str) -> sa.Select[str, int]:
-    followed, answer = schema.followed_post, schema.post_answer
-    told = sa.func.coalesce(answer.c.answer, Answer.UNANSWERED.value)
-    query = sa.select(told, sa.func.count()).select_from(followed.outerjoin(answer, _same(followed, answer)))
-    return query.where(followed.c.batch_id == batch_id).group_by(told)
+    post = answered()
+    return sa.select(post.c.answer, sa.func.count()).where(post.c.batch_id == batch_id).group_by(post.c.answer)
+
+
+def _rejected_of(batch: Batch) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the condition for the posts of a batch that are in the closing ledger since the receiver rejected them."""
+    ledger = schema.closing_ledger.c
+    return ledger.batch_id == batch.batch_id, ledger.why == REJECTED
 
 
 def _same(one: sa.Table, other: sa.Table) -> sa.ColumnElement[bool]:

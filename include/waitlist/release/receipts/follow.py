@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from waitlist.release.receipts.account import is_late, is_open, is_unanswered
+from waitlist.release.receipts.answers import OPEN, UNANSWERED, answered, is_late, is_one_of, number_of
 from waitlist.release.receipts.words import Answer
 from waitlist.staging import BatchState, schema
 
@@ -70,29 +70,21 @@ def count(
         wave: the wave of the batches; None for every batch.
         unit: the unit; None for every unit.
     """
-    batch, followed, answer = schema.batch.c, schema.followed_post, schema.post_answer
-    here = sa.func.coalesce(followed.c.enhet_hsa_id, "")
+    post = answered({BatchState.RELEASED})
     conditions = {
-        "unanswered": is_unanswered(answer),
-        "rejected": answer.c.answer == Answer.REJECTED.value,
-        "open": is_open(answer),
-        "late": sa.and_(is_open(answer), is_late(followed, late_from)),
-        "booked": answer.c.answer == Answer.BOOKED.value,
-        "cancelled": answer.c.answer == Answer.CANCELLED.value,
+        "unanswered": is_one_of(post, UNANSWERED),
+        "rejected": is_one_of(post, {Answer.REJECTED}),
+        "open": is_one_of(post, OPEN),
+        "late": is_late(post, late_from),
+        "booked": is_one_of(post, {Answer.BOOKED}),
+        "cancelled": is_one_of(post, {Answer.CANCELLED}),
     }
-    sums = [sa.func.sum(sa.case((condition, 1), else_=0)) for condition in conditions.values()]
-    query = (
-        sa.select(followed.c.batch_id, here, sa.func.count(), *sums)
-        .select_from(followed.join(schema.batch, batch.batch_id == followed.c.batch_id))
-        .outerjoin(answer, sa.and_(answer.c.batch_id == followed.c.batch_id, answer.c.post_id == followed.c.post_id))
-        .where(batch.state == BatchState.RELEASED.value)
-        .group_by(followed.c.batch_id, here)
-        .order_by(followed.c.batch_id, here)
-    )
+    key = (post.c.batch_id, post.c.unit)
+    query = sa.select(*key, sa.func.count(), *map(number_of, conditions.values())).group_by(*key).order_by(*key)
     if wave is not None:
-        query = query.where(batch.wave == wave)
+        query = query.where(post.c.wave == wave)
     if unit is not None:
-        query = query.where(here == unit)
+        query = query.where(post.c.unit == unit)
     return tuple(OfUnit(row[0], row[1], Counts(*map(int, row[2:]))) for row in connection.execute(query))
 
 

@@ -71,6 +71,17 @@ def free_posts(batch_id: str) -> sa.Select[Any]:
     return query.group_by(table.post_id, table.row_hash, table.released_at).having(is_free())
 
 
+def still_released() -> sa.Subquery:
+    """Return the rows of ``released_post`` whose batch is released: the posts that Millennium is to have.
+
+    A post of a release that was withdrawn after its load keeps its row until the receiver has confirmed that it is
+    gone. It must return, and nothing is corrected in Millennium about it: the back-out has it.
+    """
+    held, batch = schema.released_post, schema.batch.c
+    released = batch.state == BatchState.RELEASED.value
+    return sa.select(held).join(schema.batch, batch.batch_id == held.c.batch_id).where(released).subquery()
+
+
 def count_free(connection: sa.Connection, batch_id: str) -> int:
     """Return how many posts of a batch are free."""
     return int(connection.scalar(sa.select(sa.func.count()).select_from(free_posts(batch_id).subquery())) or 0)

@@ -125,7 +125,7 @@ def read_ledger(connection: sa.Connection, mappings: Mappings, today: Today, wav
     if not found.batches:
         return None
     by_unit: dict[str, list[ledger.Line]] = {}
-    for line in ledger.read_lines(connection, wave=wave):
+    for line in found.lines:
         by_unit.setdefault(line.unit, []).append(line)
     lines = [
         LedgerLine(

@@ -14,7 +14,7 @@ from waitlist.facts.mappings import Mappings, list_key
 from waitlist.judge.rules import RULES
 from waitlist.reports.pages.history import dry_runs, unit_name
 from waitlist.reports.worklist.posts import UNKNOWN, unit_key
-from waitlist.staging import schema
+from waitlist.staging import WITHDRAWN, BatchState, schema
 from waitlist.staging.dry_runs import DryRun
 from waitlist.swedish.formats import swedish
 from waitlist.swedish.words import rule_label
@@ -44,7 +44,9 @@ class FoundPost:
     unit_name: str | None
     disposition: str | None
     released_in: str | None
-    """The batch in which it was released; None where it was not."""
+    """The batch in which it was released; None where it was not, or where it is free again."""
+    withdrawn: bool
+    """Whether that release was withdrawn after its load, and the receiver has not confirmed that the post is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,26 @@ def _posts(connection: sa.Connection, batch_id: str, mappings: Mappings, wanted:
     post, released = schema.disposition.c, schema.released_post.c
     query = sa.select(post.enhet_hsa_id, post.disposition).where(post.batch_id == batch_id, post.post_id == post_id)
     row = connection.execute(query).one_or_none()
-    batch = connection.scalar(sa.select(released.batch_id).where(released.post_id == post_id))
-    if row is None and batch is None:
+    batch = schema.batch.c
+    held = connection.execute(
+        sa.select(batch.batch_id, batch.state)
+        .join_from(schema.released_post, schema.batch, batch.batch_id == released.batch_id)
+        .where(released.post_id == post_id)
+    ).one_or_none()
+    if row is None and held is None:
         return ()
     key = None if row is None else unit_key(row.enhet_hsa_id, mappings)
     name = None if key is None else unit_name(key, mappings)
-    return (FoundPost(post_id, key, name, row.disposition if row else None, batch),)
+    return (
+        FoundPost(
+            post_id,
+            key,
+            name,
+            row.disposition if row else None,
+            None if held is None else held.batch_id,
+            withdrawn=held is not None and BatchState(held.state) in WITHDRAWN,
+        ),
+    )
 
 
 def _lists(connection: sa.Connection, batch_id: str, wanted: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.facts.mappings import Mappings
+from waitlist.release.receipts.holding import still_released
 from waitlist.reports.pages.history import dry_runs
 from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import NoBatchError, ask, reading
@@ -188,8 +189,9 @@ def _decision(event: Event) -> Decision:
 
 
 def _changes(connection: sa.Connection, dry_run: str, mappings: Mappings) -> tuple[ChangeCount, ...]:
-    key = (schema.released_post.c.batch_id, schema.disposition.c.enhet_hsa_id, *_WHAT)
-    query = _since(dry_run).with_only_columns(*key, sa.func.count().label("posts")).group_by(*key).order_by(*key)
+    found = _since(dry_run).subquery().c
+    key = (found.batch_id, found.enhet_hsa_id, found.change, found.columns)
+    query = sa.select(*key, sa.func.count().label("posts")).group_by(*key).order_by(*key)
     counts = (
         ChangeCount(
             row.batch_id,
@@ -217,8 +219,11 @@ def _posts(connection: sa.Connection, dry_run: str, mappings: Mappings, paging: 
 
 
 def _since(dry_run: str) -> sa.Select[Any]:
-    """Return the query of the posts that a dry run found changed or gone, with their released batch and unit."""
-    changed, released, unit = schema.released_change, schema.released_post, schema.disposition
+    """Return the query of the posts that a dry run found changed or gone, with their released batch and unit.
+
+    Posts of a batch that was withdrawn after its load are left out: its list of what must return has them.
+    """
+    changed, released, unit = schema.released_change, still_released(), schema.disposition
     same = sa.and_(unit.c.batch_id == released.c.batch_id, unit.c.post_id == released.c.post_id)
     return (
         sa.select(changed.c.post_id, *_WHAT, released.c.batch_id, unit.c.enhet_hsa_id)

@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from waitlist.release.receipts.account import Rejected, read_rejected
+from waitlist.release.receipts.answers import answered, is_one_of
 from waitlist.release.receipts.store import settled_of, words_of
 from waitlist.release.receipts.words import Answer, Outcome
 from waitlist.staging import FOLLOWED, Batch, schema
@@ -54,6 +55,8 @@ class RejectedPost:
     unit_name: str
     outcome: PostOutcome | None
     free: bool
+    owed: bool
+    """The closing ledger has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Settling:
     contradictions: tuple[Contradiction, ...]
     contradicted: int
     rejected: tuple[RejectedPost, ...]
-    """Those without an outcome that are not free, then the others."""
+    """Those that lack an outcome and are not free, then the others."""
     rejected_posts: int
     settlements: tuple[Settlement, ...]
     """The latest first."""
@@ -109,7 +112,9 @@ def read_settling(connection: sa.Connection, batch: Batch, names: Callable[[str]
     if batch.state not in FOLLOWED:
         return None
     contradictions, contradicted = _contradictions(connection, batch, names)
-    rejected = sorted(read_rejected(connection, batch), key=lambda post: post.free or post.outcome is not None)
+    rejected = sorted(
+        read_rejected(connection, batch), key=lambda post: post.free or not post.owed or post.outcome is not None
+    )
     settlements, settled = _settlements(connection, batch)
     freed, entries = _freed(connection, batch)
     if not (contradicted or rejected or settled or entries):
@@ -121,21 +126,15 @@ def read_settling(connection: sa.Connection, batch: Batch, names: Callable[[str]
 def _contradictions(
     connection: sa.Connection, batch: Batch, names: Callable[[str], str]
 ) -> tuple[tuple[Contradiction, ...], int]:
-    followed, answer, held = schema.followed_post, schema.post_answer, schema.released_post
-    same = sa.and_(answer.c.batch_id == followed.c.batch_id, answer.c.post_id == followed.c.post_id)
-    elsewhere = sa.and_(held.c.post_id == followed.c.post_id, held.c.batch_id != followed.c.batch_id)
+    post, held = answered(), schema.released_post
+    elsewhere = sa.and_(held.c.post_id == post.c.post_id, held.c.batch_id != post.c.batch_id)
     query = (
-        sa.select(
-            followed.c.post_id,
-            sa.func.coalesce(followed.c.enhet_hsa_id, "").label("unit"),
-            answer.c.contradictions,
-            held.c.batch_id.label("released_in"),
-        )
-        .select_from(followed.join(answer, same).outerjoin(held, elsewhere))
-        .where(followed.c.batch_id == batch.batch_id, answer.c.answer == Answer.CONTRADICTED.value)
+        sa.select(post.c.post_id, post.c.unit, post.c.contradictions, held.c.batch_id.label("released_in"))
+        .join_from(post, held, elsewhere, isouter=True)
+        .where(post.c.batch_id == batch.batch_id, is_one_of(post, {Answer.CONTRADICTED}))
     )
     posts = int(connection.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0)
-    rows = connection.execute(query.order_by(followed.c.post_id).limit(SHOWN)).all()
+    rows = connection.execute(query.order_by(post.c.post_id).limit(SHOWN)).all()
     ids = [row.post_id for row in rows]
     words, settled = words_of(connection, batch.batch_id, ids), settled_of(connection, batch.batch_id, ids)
     found = tuple(
@@ -159,7 +158,12 @@ def _contradictions(
 def _rejected(post: Rejected, names: Callable[[str], str]) -> RejectedPost:
     unit = post.enhet_hsa_id
     return RejectedPost(
-        post.post_id, unit, names(unit), None if post.outcome is None else post.outcome.outcome, post.free
+        post.post_id,
+        unit,
+        names(unit),
+        None if post.outcome is None else post.outcome.outcome,
+        free=post.free,
+        owed=post.owed,
     )
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from waitlist.judge.rules import Disposition
 from waitlist.release.ledger import REJECTED, Owed
 from waitlist.release.receipts.account import reasons, rejected_posts
+from waitlist.release.receipts.holding import still_released
 from waitlist.reports.since import Since
 from waitlist.reports.worklist.advice import (
     Advice,
@@ -97,6 +98,8 @@ class Post:
     """Whether it was not on the list in the dry run before."""
     is_owed: bool = False
     """Whether the closing ledger of its wave waits for its outcome."""
+    said_since: dt.datetime | None = None
+    """The moment since which an outcome counts: of a rejected post that of its release; None for any moment."""
 
     @property
     def is_open(self) -> bool:
@@ -151,9 +154,7 @@ def read_posts(
     found = _findings(connection, batch_id, units, only)
     changes, rejected = _changes(connection, batch_id), _rejected(connection)
     posts = [
-        _post(
-            row, tuple(found.get(row.post_id, ())), changes.get(row.post_id), entries, rejected=row.post_id in rejected
-        )
+        _post(row, tuple(found.get(row.post_id, ())), changes.get(row.post_id), entries, rejected.get(row.post_id))
         for row in connection.execute(_dispositions(batch_id, units, only))
     ]
     known = {post.post_id for post in posts}
@@ -175,24 +176,27 @@ def with_owed(posts: Sequence[Post], owed: Mapping[int, Owed], entries: Mapping[
     """
     known = {post.post_id for post in posts}
     found = [
-        _owed(post, owed[post.post_id].why) if post.post_id in owed and not owed[post.post_id].has_outcome else post
+        _owed(post, owed[post.post_id]) if post.post_id in owed and not owed[post.post_id].has_outcome else post
         for post in posts
     ]
     absent = (one for post_id, one in sorted(owed.items()) if post_id not in known)
-    return found + [_absent(one, current(entries.get(one.post_id, ()))) for one in absent]
+    return found + [_absent(one, current(entries.get(one.post_id, ()), since=one.since)) for one in absent]
 
 
-def _owed(post: Post, why: str) -> Post:
-    if post.disposition == Disposition.MIGRATE and why != REJECTED:
+def _owed(post: Post, owed: Owed) -> Post:
+    if post.disposition == Disposition.MIGRATE and owed.why != REJECTED:
         return replace(post, is_owed=True, goes_away=post.goes_away or WORK_LIST_OWED_MIGRATES)
-    sheet = _sheet_of(why)
+    sheet = _sheet_of(owed.why)
     may = tuple(dict.fromkeys((*_may(sheet), *post.may)))
-    return replace(post, sheet=post.sheet or sheet.value, done=False, may=may, is_owed=True)
+    # What has been said does not count, or is no outcome: the form is shown in its place.
+    return replace(
+        post, sheet=post.sheet or sheet.value, done=False, said=None, may=may, is_owed=True, said_since=owed.since
+    )
 
 
 def _absent(owed: Owed, holds: Current) -> Post:
     """Return a post that the unit has no longer in PMO, as it was when its wave was released."""
-    sheet, said = _sheet_of(owed.why), holds.outcome
+    sheet, said = _sheet_of(owed.why), holds.outcome if owed.has_outcome else None
     return Post(
         post_id=owed.post_id,
         list_name=None,
@@ -208,6 +212,7 @@ def _absent(owed: Owed, holds: Current) -> Post:
         done=said is not None,
         may=() if said else _may(sheet),
         is_owed=not owed.has_outcome,
+        said_since=owed.since,
     )
 
 
@@ -255,7 +260,8 @@ def read_gone(
 
 def read_reasons(connection: sa.Connection, post_ids: Sequence[int]) -> dict[int, str]:
     """Return the receiver's reason for each of some posts that it rejected last; personal data."""
-    query = reasons().where(schema.post_answer.c.post_id.in_(post_ids))
+    found = reasons().subquery()
+    query = sa.select(found).where(found.c.post_id.in_(post_ids))
     return {post_id: reason_line(reason) for post_id, reason in connection.execute(query)}
 
 
@@ -287,12 +293,12 @@ def _post(
     findings: tuple[Finding, ...],
     change: str | None,
     entries: Mapping[int, Sequence[Entry]],
-    *,
-    rejected: bool,
+    rejected: dt.datetime | None,
 ) -> Post:
+    """Return a post of a batch; ``rejected`` is the moment of the release that the receiver rejected."""
     disposition = Disposition(row.disposition)
     advice: Advice | None
-    if rejected:
+    if rejected is not None:
         advice = advise_rejected("", Withheld.WITHOUT_PERSONS)
     else:
         advice = advise(disposition, findings) if change is None else advise_change("changed", change)
@@ -308,9 +314,10 @@ def _post(
             rules=rules,
             action=advice.action if advice else DISPOSITION_TEXTS[disposition].action,
             about=rules if change is None else _columns(change, row),
+            said_since=rejected,
         ),
         advice,
-        current(entries.get(row.post_id, ())),
+        current(entries.get(row.post_id, ()), since=rejected),
     )
 
 
@@ -420,7 +427,7 @@ def _findings(
 
 def _changes(connection: sa.Connection, batch_id: str) -> dict[int, str]:
     """Return the names of the columns that PMO has changed, for posts that are in Millennium."""
-    change, released = schema.released_change, schema.released_post
+    change, released = schema.released_change, still_released()
     query = (
         sa.select(change.c.post_id, change.c.columns)
         .join(released, released.c.post_id == change.c.post_id)
@@ -429,16 +436,20 @@ def _changes(connection: sa.Connection, batch_id: str) -> dict[int, str]:
     return {row.post_id: row.columns for row in connection.execute(query)}
 
 
-def _rejected(connection: sa.Connection) -> frozenset[int]:
-    """Return the released posts that the receiver has rejected; its reason is personal data, and is not read here."""
-    return frozenset(connection.scalars(rejected_posts()))
+def _rejected(connection: sa.Connection) -> dict[int, dt.datetime]:
+    """Return the released posts that the receiver has rejected, each with the moment of its release.
+
+    The receiver's reason is personal data, and is not read here.
+    """
+    post = rejected_posts().subquery()
+    return {row.post_id: row.released_at for row in connection.execute(sa.select(post.c.post_id, post.c.released_at))}
 
 
 def _gone(
     connection: sa.Connection, batch_id: str, units: Mapping[str, Any], only: int | None
 ) -> tuple[sa.Row[Any], ...]:
     """Return the unit's posts in Millennium that PMO no longer has, as they were released."""
-    change, released = schema.released_change, schema.released_post
+    change, released = schema.released_change, still_released()
     request, post = schema.bokningsbegaran, schema.disposition
     query = (
         sa.select(

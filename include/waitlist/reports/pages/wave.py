@@ -97,7 +97,7 @@ class WavePage:
     @property
     def released(self) -> int:
         """The posts that Millennium can read now."""
-        return sum(batch.shown for batch in self.batches)
+        return sum(batch.shown for batch in self.batches if batch.state is BatchState.RELEASED)
 
 
 def read_wave(
