@@ -172,7 +172,7 @@ def not_booked(
     lacking: Mapping[str | None, int],
     mappings: Mappings,
 ) -> Notice:
-    """Return the nightly message about released posts that are unanswered, or not booked in time.
+    """Return the nightly message about posts after their release: unanswered, open, late, or without an outcome.
 
     Args:
         unanswered: the wave of each batch that has unanswered posts, and their number.
@@ -182,18 +182,21 @@ def not_booked(
         mappings: names of the units.
     """
     silent, late = sum(posts for _, posts in unanswered), sum(unit.late for unit in units)
+    open_posts, owed = sum(unit.posts for unit in units), sum(lacking.values())
     parts = [f"obesvarade poster: {number(silent)}"] if silent else []
     parts += [f"sena att bokas: {number(late)}"] if late else []
+    parts += [f"utan utfall: {number(owed)}"] if owed else []
     lines = [f"Överförda för mer än {hours} timmar sedan och obesvarade av mottagaren:"] if silent else []
     lines += [f"- {f'våg {wave}' if wave else 'utan våg'}: {number(posts)}" for wave, posts in unanswered]
-    lines += ["Mottagna men inte bokade, fast Boka före är nära eller passerat:"] if late else []
+    lines += (
+        ["Öppna, alltså mottagna men inte bokade. Sena är de vars Boka före är nära eller passerat:"] if units else []
+    )
     lines += [
-        f"- {mappings.name_of(unit.enhet_hsa_id) or UNKNOWN_UNIT_NAME}: {number(unit.late)} av {number(unit.posts)}"
+        f"- {mappings.name_of(unit.enhet_hsa_id) or UNKNOWN_UNIT_NAME}: {number(unit.posts)}"
+        f"{f', varav {number(unit.late)} sena' if unit.late else ''}"
         for unit in units
-        if unit.late
     ]
-    open_posts = sum(unit.posts for unit in units)
-    lines += [f"Öppna, alltså mottagna men inte bokade, är i allt {number(open_posts)} poster."] if open_posts else []
+    lines += [f"Öppna är i allt {number(open_posts)} poster, varav {number(late)} sena."] if units else []
     lines += (
         ["Poster som en våg lämnade kvar, eller som mottagaren avvisade, och som saknar utfall:"] if lacking else []
     )
@@ -215,7 +218,7 @@ def persons_after_release(batch: Batch, posts: int) -> Notice:
         f"Personuppgiftstjänsten säger något nytt om patienten på {which}, enligt torrkörningen per {batch.as_of}: "
         "avliden, nytt personnummer, avregistrerad eller skyddade uppgifter. Skicka ingen kallelse förrän "
         "bokningsbegäran i Millennium är rättad. Posterna står först under Överfört och under Rätta i Millennium i "
-        "enheternas arbetslistor.",
+        "enheternas arbetslistor; de som ingår i en återtagen körning står på sidan Vad som ska tillbaka.",
     )
 
 

@@ -51,7 +51,9 @@ class Receipts(Steps):
         }
 
     def watch_receipts(self, send: Callable[[Notice], object], *, now: dt.datetime) -> Record:
-        """Store the day's counts, and tell the leads how many posts are unanswered, not booked and late.
+        """Store the day's counts, and tell the leads how many posts are unanswered, open, late and without outcome.
+
+        There is a message when a post is unanswered or late, or lacks an outcome after the last go-live of its wave.
 
         Args:
             send: sends a message to the leads.
@@ -64,20 +66,22 @@ class Receipts(Steps):
         today = day_in_stockholm(now)
         late_from = self._late_from(today)
         with refusals_named("counting unanswered posts"), self.store.database.writing() as connection:
-            if self._receipts is None and not account.in_use(connection):
-                return {}
-            before = now - dt.timedelta(hours=self._settings.receipt_hours)
-            unanswered = account.read_unanswered(connection, before)
-            units = account.read_open(connection, late_from)
-            follow.keep_day(connection, today, follow.count(connection, late_from))
             lacking = ledger.count_missing(connection)
+            unanswered, units = [], []
+            if self._receipts is not None or account.in_use(connection):
+                before = now - dt.timedelta(hours=self._settings.receipt_hours)
+                unanswered = account.read_unanswered(connection, before)
+                units = account.read_open(connection, late_from)
+                follow.keep_day(connection, today, follow.count(connection, late_from))
         late = sum(unit.late for unit in units)
-        if unanswered or late:
+        overdue = any(self._has_gone_live(wave, today) for wave in lacking)
+        if unanswered or late or overdue:
             send(not_booked(unanswered, self._settings.receipt_hours, units, lacking, self.facts.mappings))
         return {
             "unanswered": sum(posts for _, posts in unanswered),
             "open": sum(unit.posts for unit in units),
             "late": late,
+            "without_outcome": sum(lacking.values()),
         }
 
     def note_outcomes(self, run: Run, *, now: dt.datetime) -> Record:
@@ -98,6 +102,11 @@ class Receipts(Steps):
         noted = ledger.note_outcomes(self.store.database, latest, now)
         log.info("closing ledger: %s", noted)
         return asdict(noted)
+
+    def _has_gone_live(self, wave: str | None, day: dt.date) -> bool:
+        """Tell whether every unit of a wave is live on a day."""
+        days = (unit.driftstart for unit in self.facts.mappings.units.values() if unit.vag == wave)
+        return all(driftstart is not None and driftstart <= day for driftstart in days)
 
     def _late_from(self, today: dt.date) -> dt.date:
         return today + dt.timedelta(days=self._settings.late_days)

@@ -368,8 +368,24 @@ WORK_LIST_TEXTS: Final[Mapping[str, WorkListText]] = MappingProxyType(
             DISPOSITION_LABELS[Disposition.PLAN_UNIT],
             "De här posterna kan rättas redan nu, medan migreringsledningen lägger in enhetens driftstart.",
         ),
+        "owed": WorkListText(
+            "Utan utfall",
+            "De här posterna stod kvar när enhetens våg överfördes, eller avvisades av Millennium, och saknar utfall. "
+            "Inget annat ska göras med dem, och de står inte på någon annan flik. Ange på enhetens sida vad det blev.",
+        ),
     }
 )
+
+WORK_LIST_SAY_OUTCOME: Final = (
+    "Ange på enhetens sida, under Utan utfall, vad som blev av posten: bokad, flyttad eller inte längre aktuell."
+)
+"""Shown in a work list for a post that only lacks its outcome."""
+
+WORK_LIST_OWED_MEANING: Final = (
+    "Poster som stod kvar när vågen överfördes, eller som Millennium avvisade, och som saknar utfall. De flesta står "
+    "också på en annan flik. De ingår inte i summan."
+)
+"""Beside their number in a workbook's summary."""
 
 WORK_LIST_FIX_WHEN_LIVE: Final = DispositionText(
     "Något i posten måste rättas innan patienten kan bokas.",
@@ -491,6 +507,7 @@ WORK_LIST_GOES_AWAY: Final[Mapping[str, str]] = MappingProxyType(
         "take_off_sdv_list": "Raden försvinner när posten inte längre ligger på SDV-väntelistan.",
         "rejected_by_millennium": "Klarmarkera raden när patienten är bokad: nattens körning ser inte vad som bokas i "
         "Millennium.",
+        "owed": "Raden försvinner när du har angett vad det blev.",
         "correct_in_millennium": "Markera raden som kontrollerad när det är rättat i Millennium: det ser inte "
         "nattens körning.",
         "plan_unit": "Raden försvinner när posten är rättad i PMO.",

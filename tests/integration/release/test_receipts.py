@@ -100,6 +100,8 @@ def counted(store: StagingStore) -> account.Account:
         return account.read_account(connection, batch, account.approved_posts(store.events(WAVE)), purged=False)
 
 
+NOTHING = {"unanswered": 0, "open": 0, "late": 0, "without_outcome": 0}
+
 # Files
 
 
@@ -380,22 +382,23 @@ def test_the_leads_are_told_of_unanswered_posts_after_a_day_and_of_late_ones(
     of_sqlite: StagingStore, tmp_path: Path
 ) -> None:
     steps, sent = pipeline(of_sqlite, tmp_path)
+    with of_sqlite.database.connected() as connection:
+        owed = ledger.count_missing(connection)["1"]
     day = dt.timedelta(hours=24)
-    assert steps.watch_receipts(sent.append, now=LATER + day) == {"unanswered": 0, "open": 0, "late": 0}
-    assert sent == []
+    assert steps.watch_receipts(sent.append, now=LATER + day) == {**NOTHING, "without_outcome": owed}
+    told = [notice.subject for notice in sent]
+    assert told == [f"Väntelistorna: utan utfall: {owed}"], "no unit is planned to go live with the wave any more"
     assert steps.watch_receipts(sent.append, now=LATER + day + dt.timedelta(seconds=1))["unanswered"] == len(MIGRATING)
-    assert sent[-1].subject == f"Väntelistorna: obesvarade poster: {len(MIGRATING)}"
+    assert sent[-1].subject == f"Väntelistorna: obesvarade poster: {len(MIGRATING)}, utan utfall: {owed}"
     assert f"- våg 1: {len(MIGRATING)}" in sent[-1].text
     put(tmp_path, "a.csv", [row(post, "accepted") for post in MIGRATING])
     steps.take_receipts(sent.append, now=NOW)
     last = batches.BEGIN + dt.timedelta(days=30 + MIGRATING[0] - 13)
     told = steps.watch_receipts(sent.append, now=dt.datetime.combine(last, dt.time(12), dt.UTC))
-    assert told == {"unanswered": 0, "open": len(MIGRATING), "late": 1}
-    assert sent[-1].subject == "Väntelistorna: sena att bokas: 1"
-    assert f"i allt {len(MIGRATING)} poster" in sent[-1].text
-    with of_sqlite.database.connected() as connection:
-        lacking = ledger.count_missing(connection)
-    assert f"saknar utfall:\n- våg 1: {lacking['1']}\n" in sent[-1].text
+    assert told == {**NOTHING, "open": len(MIGRATING), "late": 1, "without_outcome": owed}
+    assert sent[-1].subject == f"Väntelistorna: sena att bokas: 1, utan utfall: {owed}"
+    assert f"i allt {len(MIGRATING)} poster, varav 1 sena" in sent[-1].text
+    assert f"saknar utfall:\n- våg 1: {owed}\n" in sent[-1].text
     days = batches.rows(of_sqlite, schema.followed_day)
     assert {row["day"]: sum(of["open"] for of in days if of["day"] == row["day"]) for row in days} == {
         (LATER + day).date() + dt.timedelta(days=1): 0, last: len(MIGRATING),
@@ -428,10 +431,27 @@ def test_the_nights_go_on_after_the_last_go_live_until_the_last_post_is_booked(
     assert steps.is_past_last_go_live(night, now=then)
 
 
-def test_without_a_receiver_nobody_is_told(of_sqlite: StagingStore, tmp_path: Path) -> None:
+def test_without_a_receiver_leads_are_told_of_outcomes_alone_and_after_the_last_go_live_of_the_wave(
+    of_sqlite: StagingStore, tmp_path: Path
+) -> None:
+    shutil.copytree(paths.MAPPINGS, tmp_path / "mappings")
+    units = tmp_path / "mappings" / "units.csv"
+    header = units.read_text(encoding="utf-8").splitlines()[0]
+    row_of = "SE162321000000-DEMO{},Demo,Pv,2024-11-0{},1,,,,,,"
+    units.write_text("\n".join([header, row_of.format(1, 4), row_of.format(2, 6), ""]), encoding="utf-8")
     url = of_sqlite.engine.url.render_as_string(hide_password=False)
-    steps = Pipeline(Settings(), snapshots=UPath(tmp_path), pmo=str, staging=lambda: url)
-    assert steps.watch_receipts(pytest.fail, now=NOW) == {}
+    steps = Pipeline(
+        Settings(mappings_dir=tmp_path / "mappings"), snapshots=UPath(tmp_path), pmo=str, staging=lambda: url
+    )
+    last = dt.datetime(2024, 11, 6, 4, tzinfo=dt.UTC)
+    told = steps.watch_receipts(pytest.fail, now=last - dt.timedelta(days=1))
+    assert told == {**NOTHING, "without_outcome": told["without_outcome"]}
+    assert batches.rows(of_sqlite, schema.followed_day) == [], "nobody knows what is booked"
+    sent: list[notices.Notice] = []
+    assert steps.watch_receipts(sent.append, now=last) == told
+    assert [notice.subject for notice in sent] == [f"Väntelistorna: utan utfall: {told['without_outcome']}"]
+    closing.close(of_sqlite.database, "1", "lead", REASON, NOW, late_from=NOW.date(), is_lead=True)
+    assert steps.watch_receipts(pytest.fail, now=last) == NOTHING
 
 
 def test_a_batch_with_unanswered_posts_keeps_its_rows(of_sqlite: StagingStore, tmp_path: Path) -> None:
@@ -464,6 +484,6 @@ def test_names_of_units_are_in_the_message() -> None:
     mappings = posts.context(units=(unit,)).mappings
     open_ = account.Open("SE162321000000-DEMO1", 12, 3)
     told = notices.not_booked([("2", 7), (None, 1)], 24, [open_], {"2": 3}, mappings)
-    assert told.subject == "Väntelistorna: obesvarade poster: 8, sena att bokas: 3"
-    assert f"- {unit.enhet}: 3 av 12" in told.text
+    assert told.subject == "Väntelistorna: obesvarade poster: 8, sena att bokas: 3, utan utfall: 3"
+    assert f"- {unit.enhet}: 12, varav 3 sena" in told.text
     assert "- utan våg: 1" in told.text

@@ -173,12 +173,12 @@ def test_a_wave_goes_from_its_dry_run_to_its_closing(deployment: Deployment) -> 
     assert deployment.close().status_code == 422
     assert deployment.close(REASON).status_code == 303
     page = deployment.text()
-    assert "Avslutad, 1 obokad" in page
+    assert "Avslutad, 1 obokad, 2 obesvarade" in page.replace("\u00a0", " ")
     assert REASON in page
     assert "vag/avsluta" not in deployment.get().text
     # The follow-up goes on.
     deployment.receive((ACCEPTED, "booked", 4), name="mer.csv")
-    assert "Avslutad, inget obokat" in deployment.text()
+    assert "Avslutad, 2 obesvarade" in deployment.text().replace("\u00a0", " ")
     days = [(day["day"], day["counts"]["booked"]) for day in deployment.json(WAVE)["followed"]["days"]]
     assert days[0] == (day_in_stockholm(LATER + dt.timedelta(3)).isoformat(), 1)
     assert days[-1][1] == 2
@@ -215,6 +215,8 @@ def test_nobody_but_a_lead_is_asked_for_a_reason_or_closes_a_wave_that_lacks_som
     answer = deployment.send("api/vag/avsluta", {"namn": form["namn"], "motivering": REASON}, **token)
     assert (answer.status_code, answer.json()["error"]) == (409, "closing_only_a_lead")
     assert batches.rows(deployment.staged.store, schema.wave_closing) == []
+    assert deployment.close(REASON).status_code == 303
+    assert re.search(r"Avslutad, \d+\sobesvarade", deployment.text()), "what nobody has answered is not booked"
 
 
 @pytest.mark.parametrize("reason", ["", "kort", "   o t y d l "])

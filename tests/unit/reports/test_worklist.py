@@ -402,7 +402,18 @@ def released(place: Site, *post_ids: int, unit: str = UNIT) -> None:
         {"post_id": post_id, "batch_id": "pilot", "row_hash": "0" * 64, "released_at": batches.NOW}
         for post_id in post_ids
     ]
-    batches.execute(place.store, schema.released_post.insert().values(rows))
+    followed = [
+        {"batch_id": "pilot", "post_id": post_id, "enhet_hsa_id": unit, "boka_fore": batches.BEGIN}
+        for post_id in post_ids
+    ]
+    with batches.unguarded(place.store) as connection:
+        connection.execute(schema.released_post.insert(), rows)
+        connection.execute(schema.followed_post.insert(), followed)
+        connection.execute(
+            schema.batch.update()
+            .where(schema.batch.c.batch_id == "pilot")
+            .values(state="released", released_at=batches.NOW)
+        )
 
 
 def changed(place: Site, **changes: str) -> None:

@@ -19,8 +19,11 @@ from waitlist.swedish.words import (
     PERSON,
     REQUEST_LABELS,
     WORK_LIST_CHANGES,
+    WORK_LIST_OWED_MIGRATES,
     WORK_LIST_REASON,
     WORK_LIST_REJECTED,
+    WORK_LIST_SAY_OUTCOME,
+    WORK_LIST_TEXTS,
     WORK_LIST_WITHHELD,
     finding_text,
     rule_label,
@@ -45,6 +48,8 @@ class Sheet(StrEnum):
     """Released posts that have since been changed or closed in PMO."""
     PLAN_UNIT = "plan_unit"
     """Posts of a unit without go-live that can be corrected meanwhile."""
+    OWED = "owed"
+    """Posts for whose outcome the closing ledger waits, and about which nothing else has to be done."""
 
 
 class Withheld(StrEnum):
@@ -218,6 +223,16 @@ def advise_rejected(reason: str, withheld: Withheld | None = None) -> Advice:
     told = WORK_LIST_WITHHELD[withheld.value] if withheld else WORK_LIST_REASON.format(detail=reason)
     action = text.action.format(reason=told)
     return Advice(Sheet.REJECTED_BY_MILLENNIUM, text.label, action, "", recommends=False, names_branch=False)
+
+
+def advise_owed(*, migrates: bool) -> Advice:
+    """Return the texts of the row of a post that is in the list for its outcome alone.
+
+    Args:
+        migrates: whether it migrates now, so that a later release will be its outcome.
+    """
+    text, action = WORK_LIST_TEXTS[Sheet.OWED], WORK_LIST_OWED_MIGRATES if migrates else WORK_LIST_SAY_OUTCOME
+    return Advice(Sheet.OWED, text.title, action, "", recommends=False, names_branch=False)
 
 
 def reason_line(reason: str | None) -> str:

@@ -18,10 +18,27 @@ import pyarrow.compute as pc
 from waitlist.exceptions import WorkListError
 from waitlist.facts.mappings import Mappings, SdvList, is_hsa_id
 from waitlist.judge.rules import Code, Disposition
+from waitlist.release.ledger import REJECTED, Owed
 from waitlist.reports.readiness import Readiness
-from waitlist.reports.worklist.advice import Advice, Finding, Sheet, Withheld, advise, advise_change, advise_rejected
+from waitlist.reports.worklist.advice import (
+    Advice,
+    Finding,
+    Sheet,
+    Withheld,
+    advise,
+    advise_change,
+    advise_owed,
+    advise_rejected,
+)
 from waitlist.reports.worklist.rows import Aside, make_rows, one_line
-from waitlist.reports.worklist.sources import Snapshot, StagedPosts, knows_changes, knows_receipts
+from waitlist.reports.worklist.sources import (
+    Snapshot,
+    StagedPosts,
+    absent_posts,
+    find_owed,
+    knows_changes,
+    knows_receipts,
+)
 from waitlist.staging import READABLE, Batch, StagingStore
 from waitlist.staging.database import refusals_named
 
@@ -51,6 +68,8 @@ class UnitFacts:
     rows: dict[Sheet, int] = field(default_factory=dict)
     gone: int = 0
     """Rows of posts that PMO no longer has; ``posts`` does not count them."""
+    owed: set[int] = field(default_factory=set)
+    """Posts for whose outcome the closing ledger waits, here or not."""
     planned_name: str = ""
     """The name in ``units.csv``; empty for a unit without a row."""
     lists: tuple[SdvList, ...] = ()
@@ -83,6 +102,7 @@ class Gathering:
         self._only = only
         self._aside = aside
         self._indices: dict[str, int] = {}
+        self._owed: dict[str, dict[int, Owed]] = {}
         self.units: list[UnitFacts] = []
         # In a fixed order, so that the same batch gives the same files.
         for key in sorted(self._expected()):
@@ -98,6 +118,7 @@ class Gathering:
         """
         batch = self._readiness.batch
         done = 0
+        self._read_owed(store)
         knows = {"knows_changes": knows_changes(store), "knows_receipts": knows_receipts(store)}
         with self._aside:
             with refusals_named(f"reading batch {batch.batch_id}"), store.database.reading() as read:
@@ -108,6 +129,7 @@ class Gathering:
                     progress("posts read", done, batch.posts_extracted or 0)
                 for gone in staged.gone():
                     self._add_gone(gone)
+                self._add_owed()
             self._require_accounts()
             _require_same(batch, store.batch(batch.batch_id))
 
@@ -139,6 +161,9 @@ class Gathering:
                 advice: Advice | None = advise_rejected(rejected[post_id], Withheld.PROTECTED if hidden else None)
             else:
                 advice = advise(disposition, found) if change is None else advise_change("changed", change)
+            owed = self._owed.get(self.units[unit].key, {}).pop(post_id, None)
+            if owed is not None and advice is None:
+                advice = advise_owed(migrates=disposition is Disposition.MIGRATE and owed.why != REJECTED)
             if advice is not None:
                 self._note_row(unit, advice, found)
                 if self._wants(unit):
@@ -173,6 +198,29 @@ class Gathering:
             protected=np.zeros(len(rows), dtype=np.bool_),
             recommended=pa.nulls(len(rows), pa.string()),
         )
+
+    def _read_owed(self, store: StagingStore) -> None:
+        for hsa_id, posts in find_owed(store, self._readiness.batch).items():
+            key = unit_key(hsa_id, self._mappings)
+            self._owed.setdefault(key, {}).update(posts)
+            self.units[self._index_of(key)].owed.update(posts)
+
+    def _add_owed(self) -> None:
+        """Add the posts of the ledger that their unit no longer has in PMO: the id and Boka före are known of them."""
+        advice = advise_owed(migrates=False)
+        for key, posts in sorted(self._owed.items()):
+            unit = self._index_of(key)
+            for _ in posts:
+                self._note_row(unit, advice)
+            if posts and self._wants(unit):
+                absent = absent_posts(key, [posts[post_id] for post_id in sorted(posts)])
+                self._set_aside(
+                    absent,
+                    np.full(len(posts), unit, dtype=np.int64),
+                    [advice] * len(posts),
+                    protected=np.zeros(len(posts), dtype=np.bool_),
+                    recommended=pa.nulls(len(posts), pa.string()),
+                )
 
     def _set_aside(
         self,

@@ -1,6 +1,6 @@
 """The rows of work lists, and the unnamed temporary files that store them by unit until they are written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from io import BytesIO
@@ -131,13 +131,19 @@ def one_line(column: pa.ChunkedArray) -> pa.StringArray:
     return pc.if_else(huge, cut, folded)
 
 
-def annotated(rows: pa.Table, since: Mapping[int, Since], entries: Mapping[int, Sequence[Entry]]) -> pa.Table:
+def annotated(
+    rows: pa.Table,
+    since: Mapping[int, Since],
+    entries: Mapping[int, Sequence[Entry]],
+    lacking: Collection[int] = frozenset(),
+) -> pa.Table:
     """Return a unit's rows with since when they have been on the list, and with what its staff have written.
 
     Args:
         rows: of ``ROWS``.
         since: by post; posts that are left out have no day.
         entries: the rows of ``post_outcome`` in the unit's name, by post.
+        lacking: the posts that lack an outcome by the closing ledger: none that they have counts.
     """
     days: list[date | None] = []
     done: list[str | None] = []
@@ -146,7 +152,8 @@ def annotated(rows: pa.Table, since: Mapping[int, Since], entries: Mapping[int, 
         told = since.get(post_id)
         days.append(told.day if told else None)
         holds = current(entries.get(post_id, ()))
-        entry = holds.mark if SHEETS[sheet] in {Sheet.CHECK, Sheet.CORRECT_IN_MILLENNIUM} else holds.outcome
+        outcome = None if post_id in lacking else holds.outcome
+        entry = holds.mark if SHEETS[sheet] in {Sheet.CHECK, Sheet.CORRECT_IN_MILLENNIUM} else outcome
         done.append(POST_OUTCOME_LABELS[entry.outcome] if entry else None)
         notes.append(", ".join(filter(None, (entry.word, entry.actor, moment(entry.at)))) if entry else None)
     columns = {

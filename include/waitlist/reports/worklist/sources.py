@@ -1,6 +1,6 @@
 """The sources of work lists: a batch's snapshot, and the rows of its posts in staging."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,14 +10,18 @@ import sqlalchemy as sa
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
+from waitlist.release.ledger import Owed, read_every_owed
 from waitlist.release.receipts.account import reasons
+from waitlist.release.receipts.holding import still_released
 from waitlist.reports.worklist.advice import reason_line
 from waitlist.reports.worklist.rows import POSTS
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.earlier_files import files_of
 from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import Batch, StagingStore, schema
-from waitlist.staging.database import Read
+from waitlist.staging.database import Read, refusals_named
+from waitlist.staging.dry_runs import latest_for_everybody, read_dry_runs
+from waitlist.staging.migrate import Standing, standing
 
 _DISPOSITIONS: Final = pa.schema(
     {
@@ -115,7 +119,7 @@ class StagedPosts:
         """Return the names of the columns that PMO changed, for these posts that are in Millennium."""
         if not self._knows_changes:
             return {}
-        change, post = schema.released_change, schema.released_post
+        change, post = schema.released_change, still_released()
         query = (
             sa.select(change.c.post_id, change.c.columns)
             # A post that was withdrawn meanwhile is not in Millennium.
@@ -130,14 +134,15 @@ class StagedPosts:
         """Return the receiver's reason for each of these posts that it rejected last; personal data."""
         if not self._knows_receipts:
             return {}
-        found = self._whole(reasons().where(schema.post_answer.c.post_id.between(first, last)), _REASONS)
+        told = reasons().subquery()
+        found = self._whole(sa.select(told).where(told.c.post_id.between(first, last)), _REASONS)
         return dict(zip(found["post_id"].to_pylist(), map(reason_line, found["reason"].to_pylist()), strict=True))
 
     def gone(self) -> Iterator[pa.Table]:
         """Yield the posts in Millennium that PMO no longer has, with the columns ``rows.POSTS`` as released."""
         if not self._knows_changes:
             return
-        change, post = schema.released_change, schema.released_post
+        change, post = schema.released_change, still_released()
         request, unit = schema.bokningsbegaran, schema.disposition
         query = (
             sa.select(
@@ -182,6 +187,31 @@ class StagedPosts:
 
     def _whole(self, query: sa.Executable, columns: pa.Schema) -> pa.Table:
         return pa.concat_tables([columns.empty_table(), *self._read(query, columns)])
+
+
+def find_owed(store: StagingStore, batch: Batch) -> dict[str, dict[int, Owed]]:
+    """Return the posts for whose outcome the closing ledger waits, by unit and post.
+
+    The ledger is as it is now: only the list of the latest dry run has its posts.
+    """
+    if not knows_receipts(store) or standing(store.database) is not Standing.CURRENT:
+        # A database of an earlier release has no ledger, or another one, until its next run.
+        return {}
+    with refusals_named("reading the closing ledger"), store.database.connected() as connection:
+        latest = latest_for_everybody(read_dry_runs(connection))
+        return read_every_owed(connection) if latest is not None and latest.batch_id == batch.batch_id else {}
+
+
+def absent_posts(unit: str, posts: Sequence[Owed]) -> pa.Table:
+    """Return posts that their unit no longer has in PMO, with the columns ``rows.POSTS``: nobody is named."""
+    none = pa.nulls(len(posts), pa.string())
+    known: dict[str, pa.Array] = {
+        "post_id": pa.array([post.post_id for post in posts], pa.int64()),
+        "sekretess": pa.array([False] * len(posts), pa.bool_()),
+        "enhet_hsa_id": pa.array([unit] * len(posts), pa.string()),
+        "boka_fore": pa.array([post.boka_fore.isoformat() if post.boka_fore else None for post in posts], pa.string()),
+    }
+    return pa.table({name: known.get(name, none) for name in POSTS})
 
 
 def knows_changes(store: StagingStore) -> bool:

@@ -37,7 +37,9 @@ from waitlist.swedish.words import (
     WORK_LIST_HOW_TO_READ,
     WORK_LIST_LIST_COLUMNS,
     WORK_LIST_MASKED,
+    WORK_LIST_OWED_MEANING,
     WORK_LIST_OWN_LISTS,
+    WORK_LIST_SAY_OUTCOME,
     WORK_LIST_TEXTS,
 )
 
@@ -305,6 +307,15 @@ class _Layout:
             sheet = Sheet.CORRECT_IN_MILLENNIUM
             meaning = "Överförda poster som har avslutats eller tagits bort i PMO. De ingår inte i summan."
             self._line(page, row, ("Finns inte längre i PMO", unit.gone, meaning, WORK_LIST_TEXTS[sheet].action), sheet)
+        if unit.owed:
+            row += 1
+            text, rows = WORK_LIST_TEXTS[Sheet.OWED], unit.rows.get(Sheet.OWED, 0)
+            self._line(
+                page,
+                row,
+                (text.title, len(unit.owed), WORK_LIST_OWED_MEANING, WORK_LIST_SAY_OUTCOME),
+                Sheet.OWED if rows else None,
+            )
         return row
 
     def _rows_of(self, sheet: Sheet) -> int:

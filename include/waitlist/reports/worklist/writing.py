@@ -132,7 +132,7 @@ def write_work_lists(
             unit = gathering.units[place]
             if only is not None and unit.key not in only:
                 continue
-            told = _annotated(store, readiness.batch, unit.key, rows)
+            told = _annotated(store, readiness.batch, unit, rows)
             with open_new(folder / file_name(unit.key, as_of, "xlsx", name=unit.planned_name)) as file:
                 write_workbook(file, readiness.batch, unit, told, beside=folder)
             if with_csv:
@@ -181,7 +181,7 @@ def make_work_list(
         unit = gathering.units[place]
         if unit.key == key:
             file = BytesIO()
-            write_workbook(file, readiness.batch, unit, _annotated(store, readiness.batch, key, rows))
+            write_workbook(file, readiness.batch, unit, _annotated(store, readiness.batch, unit, rows))
             name = file_name(key, readiness.batch.as_of, "xlsx", name=unit.planned_name)
             return WorkList(name, file.getvalue(), rows.num_rows, named(rows))
     raise WorkListError(f"unit {key} has no posts in batch {readiness.batch.batch_id}")
@@ -215,7 +215,7 @@ def make_archive(
         unit = gathering.units[place]
         if unit.key in keys:
             file = BytesIO()
-            write_workbook(file, batch, unit, _annotated(store, batch, unit.key, rows))
+            write_workbook(file, batch, unit, _annotated(store, batch, unit, rows))
             made[file_name(unit.key, batch.as_of, "xlsx", name=unit.planned_name)] = file.getvalue()
             patients[unit.key] = named(rows)
     if not made:
@@ -225,7 +225,7 @@ def make_archive(
     return Archive(archive_name(wave, batch.as_of), content.getvalue(), patients)
 
 
-def _annotated(store: StagingStore, batch: Batch, key: str, rows: pa.Table) -> pa.Table:
+def _annotated(store: StagingStore, batch: Batch, unit: UnitFacts, rows: pa.Table) -> pa.Table:
     """Return a unit's rows with since when they have been on the list, and with what its staff have written."""
     ruled = zip(rows["post_id"].to_pylist(), rows["rule"].to_pylist(), strict=True)
     rules = {post_id: rule for post_id, rule in ruled if rule is not None}
@@ -233,12 +233,12 @@ def _annotated(store: StagingStore, batch: Batch, key: str, rows: pa.Table) -> p
     with refusals_named("reading what is known of a unit's posts"), database.connected() as connection:
         # A database of an earlier release lacks the table until its next run.
         has_table = sa.inspect(connection).has_table(schema.post_outcome.name, schema=database.schema)
-        entries = read_of_unit(connection, key) if has_table else {}
+        entries = read_of_unit(connection, unit.key) if has_table else {}
         runs = [run for run in comparable(read_dry_runs(connection)) if run.as_of <= batch.as_of]
         is_night = bool(runs) and runs[-1].batch_id == batch.batch_id
         nights = nights_to_compare(connection, runs) if is_night else ()
         since = read_since(connection, nights, rules) if len(nights) > 1 else {}
-    return annotated(rows, since, entries)
+    return annotated(rows, since, entries, unit.owed)
 
 
 def _write_archives(folder: Path, units: Sequence[UnitFacts], as_of: date) -> None:
