@@ -9,7 +9,9 @@ from waitlist.settings import Account, Settings
 from waitlist_airflow import approval, runs, steps
 from waitlist_airflow.connections import staging_url
 
-RELEASER = ("hand_off", "describe_release", "take_back_hand_off", "remove_expired", "approve", "decide")
+RELEASER = (
+    "hand_off", "verify_releases", "describe_release", "take_back_hand_off", "remove_expired", "approve", "decide",
+)  # fmt: skip
 RECEIPTS = ("take_receipts", "watch_receipts")
 WITHOUT_KIND = (
     "verify_releases", "describe_release", "withdraw", "take_back_hand_off", "conclude_withdrawal", "watch_nights",

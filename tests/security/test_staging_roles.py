@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from fastapi.testclient import TestClient
+from tests.integration.staging.test_chain import KEY, signed_by
 from tests.security import test_access as addresses
 from tests.security import test_staging_guards as guards
 from tests.support import batches, dashboards, releases, runs, worklists
@@ -172,7 +173,6 @@ def test_the_loader_takes_every_step_of_a_night_and_of_a_wave_up_to_its_question
     keep_persons(store)
     releases.awaiting(store, WAVE, releases.POSTS)
     release.release(staging.store("releaser"), WAVE, "lead", None, releases.LATER)
-    assert steps.verify_releases()["batches"] == 1
     assert steps.decided(WAVE) is BatchState.RELEASED
     with store.database.connected() as connection:
         assert guards.closings.is_awaited(connection)
@@ -213,6 +213,17 @@ def test_the_releaser_decides_hands_off_and_removes_what_is_old(staging: Staging
     assert access_log.remove_older(store.database, long_ago, now=releases.LATER) == 0
     persons.remove_older(store.database, releases.LATER)
     checkpoints.make(store.database, at=releases.LATER)
+
+
+def test_the_releaser_signs_the_chains_and_proves_the_releases_of_a_night(staging: Staging, tmp_path: Path) -> None:
+    releases.awaiting(staging.store("loader"), WAVE, releases.POSTS)
+    release.release(staging.store("releaser"), WAVE, "lead", None, releases.LATER)
+    steps = runs.pipeline(
+        tmp_path, pmo="", staging=staging.url("releaser"), mappings=paths.MAPPINGS, signer=signed_by(KEY)
+    )
+    assert steps.verify_releases(now=releases.LATER)["batches"] == 1
+    (made,) = batches.rows(staging.store("releaser"), schema.audit_checkpoint)
+    assert made["signature"] is not None
 
 
 def test_retention_runs_as_the_releaser(staging: Staging, tmp_path: Path) -> None:

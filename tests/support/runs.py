@@ -13,6 +13,7 @@ from waitlist.quality import Looks
 from waitlist.settings import Settings
 from waitlist.source.batch_files import BatchFiles
 from waitlist.source.snapshot import SnapshotPart
+from waitlist.staging.signing import Signer
 from waitlist.steps import looked_at
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request, Run
@@ -26,10 +27,13 @@ def request(run_id: str = "run", *, as_of: dt.date = AS_OF, **asked: Any) -> Req
     return Request("waitlist_dry_run", run_id, "dry_run", as_of, **asked)
 
 
-def pipeline(folder: Path | UPath, *, pmo: str, staging: str, mappings: Path, **settings: object) -> Pipeline:
+def pipeline(
+    folder: Path | UPath, *, pmo: str, staging: str, mappings: Path, signer: Signer | None = None, **settings: object
+) -> Pipeline:
     """Return a pipeline with its snapshots in a folder."""
     chosen = Settings(mappings_dir=mappings, **settings)
-    return Pipeline(chosen, snapshots=UPath(folder / "snapshots"), pmo=lambda: pmo, staging=lambda: staging)
+    snapshots = UPath(folder / "snapshots")
+    return Pipeline(chosen, snapshots=snapshots, pmo=lambda: pmo, staging=lambda: staging, signer=signer)
 
 
 def planned(folder: Path, units: Mapping[str, str]) -> Path:

@@ -2,7 +2,8 @@
 
 An owner of the database can write every chain again. A signature binds the ends: with the public key alone, anybody
 can prove that what was there then is there now. A checkpoint has the SHA-256 of the one before, and is made before
-rows are removed, with what will be removed; for each batch that is handed off, in its manifest; and on request.
+rows are removed, with what will be removed; for each batch that is handed off, in its manifest; every night where the
+deployment has a key; and on request.
 Without a key it is made too, and says that it is unsigned.
 """
 
@@ -26,6 +27,7 @@ FORMAT: Final = 1
 REMOVAL: Final = "removal"
 """Why a checkpoint is made: rows are removed."""
 HAND_OFF: Final = "hand_off"
+NIGHT: Final = "night"
 ASKED: Final = "asked"
 
 _CHAIN: Final = "checkpoints"

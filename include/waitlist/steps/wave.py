@@ -28,7 +28,7 @@ from waitlist.reports.notices import (
     withdrawal_waits,
 )
 from waitlist.source.pu import asking
-from waitlist.staging import DECIDED, WITHDRAWN, Batch, BatchKind, BatchState, EventName
+from waitlist.staging import DECIDED, WITHDRAWN, Batch, BatchKind, BatchState, EventName, checkpoints
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import posts_by_disposition
 from waitlist.staging.events import PIPELINE
@@ -213,13 +213,23 @@ class Wave(Steps):
         handoff.remove(self._hand_offs, batch_id)
         return {"taken_back": True}
 
-    def verify_releases(self) -> Record:
+    def verify_releases(self, *, now: dt.datetime) -> Record:
         """Prove for every released batch whose rows are still there that the view shows exactly what was approved.
+
+        The ends of the audit chains are signed first, where the deployment has a key: also when a proof fails, the
+        trails up to now cannot be written again.
+
+        Args:
+            now: the moment, aware.
 
         Raises:
             ReconciliationError: with every batch that differs, and each check that failed.
+            SettingsError: the ends of the audit chains could not be signed.
         """
         self.store.migrate()
+        if self.store.database.signer is not None:
+            made = checkpoints.make(self.store.database, at=now, why=checkpoints.NIGHT)
+            log.info("checkpoint %d of the audit chains is signed", made.checkpoint_no)
         faults, batches, posts = list[str](), 0, 0
         for batch_id in release.provable(self.store):
             try:

@@ -93,6 +93,8 @@ class Beslutsunderlag:
     """Of the software that shows it."""
     checkpoint: Checkpoint | None
     """The ends of the chains: the one in the batch's manifest, before there is one the last; None before the first."""
+    last_checkpoint: Checkpoint | None
+    """The last one; None before the first."""
 
     @property
     def failed_gates(self) -> tuple[GateResult, ...]:
@@ -158,6 +160,7 @@ def read_beslutsunderlag(
         rehearsals=_rehearsals(connection, page.card.trend),
         version=__version__,
         checkpoint=checkpoints.of_batch(connection, batch.batch_id) or checkpoints.latest(connection),
+        last_checkpoint=checkpoints.latest(connection),
     )
 
 
