@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from waitlist.access import Need
@@ -95,13 +95,26 @@ def enlarge_sample(site: SiteDep, reader: ReaderDep, batch_id: str, sent: FormDe
     template="sample_unit.html",
 )
 def sample_unit(
-    site: SiteDep, reader: ReaderDep, unit: str, batch_id: str, klar: PostId | Literal[""] = ""
+    site: SiteDep,
+    reader: ReaderDep,
+    *,
+    unit: str,
+    batch_id: str,
+    klar: PostId | Literal[""] = "",
+    sida: Annotated[int, Query(ge=1, lt=2**31)] = 1,
 ) -> SampleUnitPage:
     """Read a unit's part of a sample, without patients."""
     told = None if klar == "" else klar
     with site.reading("reading a sample") as connection:
         return read_sample_unit(
-            site.store, connection, site.mappings, batch_id, key=key_of(unit), actor=reader.user_id, told=told
+            site.store,
+            connection,
+            site.mappings,
+            batch_id,
+            key=key_of(unit),
+            actor=reader.user_id,
+            told=told,
+            page=sida,
         )
 
 

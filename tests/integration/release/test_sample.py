@@ -25,7 +25,7 @@ from waitlist.release.gates import GateResult, evaluate, read_gates
 from waitlist.release.sample.drawing import Drawn
 from waitlist.release.sample.state import State, enlarge, measure, read_sample, read_state
 from waitlist.settings import Settings
-from waitlist.staging import PIPELINE, EventName, StagingStore, schema
+from waitlist.staging import PIPELINE, BatchState, EventName, StagingStore, schema
 from waitlist.staging.post_outcomes import Entry, record
 from waitlist.staging.sample_sizes import read_enlarged
 from waitlist.staging.sample_verdicts import FIELDS, Answer, Judged, Stage, Verdict, add, read_judged
@@ -375,6 +375,48 @@ def test_the_sample_is_measured_when_the_answer_arrives(steps: Pipeline) -> None
     judge_all(steps.store)
     assert steps.release(run, "Eva", None, asked=entry, now=LATER) == {"decided": "released", "posts": 53}
     assert steps.release(run, "Eva", None, asked=entry, now=LATER) == {"decided": "released", "posts": 53}
+
+
+def test_the_whole_way_of_a_sample_from_its_drawing_to_the_same_posts_after_the_load(steps: Pipeline) -> None:
+    run, store = steps.opened(WAVE), steps.store
+    question = steps.approval_question(run)
+    assert question is not None
+
+    def answered() -> object:
+        return steps.release(run, "Eva", None, asked=question.entry, now=LATER)
+
+    first = drawn(store)
+    wrong = next(post for post in first if post.is_random)
+    judge_all(store, but=[wrong.post_id])
+    with pytest.raises(ReasonError, match="of the sample 1 posts or faults are missing"):
+        answered()
+    # One fault, and the bound is too high: the sample is enlarged by the next posts of the same order.
+    assert add(store, judgement(wrong, Verdict.WRONG)) is Answer.KEPT
+    with pytest.raises(ReasonError, match="of the sample"):
+        answered()
+    assert store.batch(WAVE).state is BatchState.AWAITING_APPROVAL
+    assert releases.shown(store) == []
+    wanted = state(store).enlarge_to
+    assert wanted is not None
+    assert enlarge(store, WAVE, "lead", LATER, seen=wanted)
+    assert {post.post_id for post in first} <= {post.post_id for post in drawn(store)}
+    more = [post for post in drawn(store) if post.post_id not in {post.post_id for post in first}]
+    with pytest.raises(ReasonError, match=f"of the sample {len(more)} posts or faults are missing"):
+        answered()
+    for post in more:
+        assert add(store, judgement(post)) is Answer.KEPT
+    assert answered() == {"decided": "released", "posts": 53}
+    assert gate(store) == (0, True)
+    assert state(store).random.wrong == 1
+
+    # After the load the same posts, larger part included, are compared with Millennium.
+    seen = {post.post_id for post in drawn(store)}
+    assert seen == {post.post_id for post in (*first, *more)}
+    for post in drawn(store):
+        assert add(store, judgement(post, number=2, batch_id=WAVE)) is Answer.CLOSED, "the first round is over"
+        assert add(store, judgement(post, stage=Stage.AFTER)) is Answer.KEPT
+    assert state(store, stage=Stage.AFTER).passes
+    assert state(store).random.wrong == 1
 
 
 def test_the_question_stays_the_same_while_people_compare(steps: Pipeline) -> None:

@@ -16,6 +16,7 @@ from tests.support.releases import LATER, PASSED
 from waitlist.facts.gates import Gate
 from waitlist.release import decisions as release
 from waitlist.release.gates import GateResult
+from waitlist.reports.pages import sample as sample_page
 from waitlist.staging import PIPELINE, schema
 from waitlist.staging.post_outcomes import Entry, record
 from waitlist.staging.sample_verdicts import FIELDS
@@ -96,6 +97,20 @@ def test_the_unit_is_told_and_led_to_its_posts(browser: Browser) -> None:
     listed = browser.page(SAMPLE)
     assert "0 av 2" in listed
     assert NAME not in listed, "the list has no patient"
+
+
+def test_a_long_list_is_shown_in_parts_and_its_figures_are_of_the_whole(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_page, "ROWS", 1)
+    first, second = browser.page(SAMPLE), browser.page(f"{SAMPLE}?sida=2")
+    assert [f'id="post-{post}"' in first for post in (OPEN, PROTECTED)] == [True, False]
+    assert [f'id="post-{post}"' in second for post in (OPEN, PROTECTED)] == [False, True]
+    assert "sida=2" in first
+    assert browser.send(browser.form()).status_code == 303
+    for number in (1, 2):
+        assert "1 av 2" in browser.page(f"{SAMPLE}?sida={number}")
+    assert f'id="post-{PROTECTED}"' in browser.page(SAMPLE), "those that are left come first"
 
 
 def test_a_post_is_shown_with_the_fields_of_chapter_6_in_their_order(browser: Browser) -> None:

@@ -14,6 +14,7 @@ from waitlist.release.gates import read_gates
 from waitlist.release.sample.drawing import Drawn
 from waitlist.release.sample.state import Sample, State, assess, last_verdict, read_sample
 from waitlist.reports.pages.history import unit_name
+from waitlist.reports.pages.paging import Paging
 from waitlist.reports.pages.reading import UnknownError
 from waitlist.reports.sample_words import state_sentence
 from waitlist.reports.worklist.posts import unit_key
@@ -23,6 +24,9 @@ from waitlist.staging.sample_verdicts import OPEN_IN, Judged, Stage, Verdict, ha
 from waitlist.staging.store import find_batch
 from waitlist.swedish.formats import swedish
 from waitlist.swedish.words import SAMPLE_OFF
+
+ROWS: Final = 50
+"""Posts of a unit on a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ class SampleUnitPage:
     key: str
     unit_name: str
     posts: tuple[SamplePost, ...]
-    """Those that nobody has judged first, then by post id."""
+    """A part of its posts: those that nobody has judged first, then by post id."""
+    paging: Paging
+    judged: int
+    """How many of all its posts are judged, in the round that is open or the first one."""
     purged: bool
     told: int | None = None
     """The post that has just been judged."""
@@ -204,6 +211,7 @@ def read_sample_unit(
     key: str,
     actor: str,
     told: int | None = None,
+    page: int = 1,
 ) -> SampleUnitPage:
     """Read the page of a unit's part of a sample.
 
@@ -215,6 +223,7 @@ def read_sample_unit(
         key: the unit's key.
         actor: the reader's user id.
         told: the post that has just been judged.
+        page: the page of its posts.
 
     Raises:
         UnknownError: there is no such batch, or the unit has no post in its sample.
@@ -224,16 +233,21 @@ def read_sample_unit(
     drawn = [post for post in read.sample.drawn if unit_key(post.unit, mappings) == key]
     if not drawn and read.sample.posts:
         raise UnknownError("the unit has no post in the sample")
-    posts = _posts(connection, batch_id, drawn, actor)
     stage = read.shown.stage or Stage.BEFORE
-    posts.sort(key=lambda post: (post.verdicts[stage] is not None, post.post_id))
+    verdicts = read_judged(connection, batch_id, stage, {post.post_id: post.row_hash for post in drawn})
+    judged = {post.post_id for post in drawn if last_verdict(verdicts.get(post.post_id, ())) is not None}
+    drawn.sort(key=lambda post: (post.post_id in judged, post.post_id))
+    paging = Paging.of(page, ROWS, len(drawn))
+    posts = _posts(connection, batch_id, drawn[paging.offset : paging.offset + ROWS], actor)
     return SampleUnitPage(
         batch=read.shown,
         key=key,
         unit_name=unit_name(key, mappings),
         posts=tuple(posts),
+        paging=paging,
+        judged=len(judged),
         purged=not read.sample.posts,
-        told=told if told in {post.post_id for post in posts} else None,
+        told=told if told in judged else None,
     )
 
 
