@@ -442,3 +442,13 @@ def test_the_name_of_a_wave_is_quoted_in_the_query(site: worklists.Site) -> None
         text = ledger.as_text(ledger.count_of_wave(wave), connection)
         assert connection.execute(sa.text(text.replace(":", "\\:"))).all() == []
     assert "= '1'' OR ''100%''=''100%'" in text
+
+
+def test_later_batches_of_a_unit_are_not_looked_for_in_the_counts_of_every_night(tmp_path: Path) -> None:
+    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
+    store.migrate()
+    with store.engine.connect() as connection:
+        asked = ledger.as_text(ledger.count_of_wave("1"), connection)
+        plan = [step for *_, step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}")]
+    assert any("recounted" in step for step in plan)
+    assert [step for step in plan if step.startswith("SCAN recounted")] == []
