@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from tests.e2e.conftest import AS_OF, Site
 from tests.support import chromium, runs
 
+from waitlist import demo
 from waitlist.simulator import MAPPINGS
 from waitlist.staging.access_log import Action, record
 
@@ -21,6 +22,7 @@ POSTS = 2_000
 NIGHTS = (dt.date(2024, 9, 21), dt.date(2024, 9, 28), AS_OF)
 UNIT = "SE9999999999-DEMO0024"
 WAVE_1 = "SE2120009999-DEMO0001"
+PILOT = demo.BATCH
 BATCH, BEFORE = (runs.request(f"scheduled__{night}").batch_id for night in (NIGHTS[2], NIGHTS[1]))
 
 PAGES = {
@@ -45,6 +47,9 @@ PAGES = {
     "vad-hander-om-svar": "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-03-03&grans=review",
     "vad-hander-om-fel": "vad-hander-om?enhet=x&dagar=x",
     "overfort": "overfort",
+    "overford-korning": f"korningar/{PILOT}",
+    "aterlamning": f"korningar/{PILOT}/aterlamning",
+    "stickprov-vag": f"stickprov/{PILOT}",
     "handbok": "handbok",
     "atkomstlogg": "atkomstlogg",
     "stickprov": "atkomstlogg/stickprov",

@@ -1,10 +1,11 @@
 """The day of a unit's staff, and of a reader of the access log, in a browser over the pages alone."""
 
+import dataclasses
 import datetime as dt
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +13,17 @@ from types import SimpleNamespace
 import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
-from tests.support import chromium, dashboards, runs
+from tests.support import chromium, dashboards, posts, releases, runs, worklists
 from tests.support.dashboards import Server
+from upath import UPath
 
+from waitlist.facts.gates import Gate
 from waitlist.facts.mappings import load_mappings
 from waitlist.judge.rules import BUILT_IN_SEVERITIES
+from waitlist.release import decisions
+from waitlist.release.receipts import files, follow
 from waitlist.simulator import MAPPINGS, Order, generate
-from waitlist.staging import StagingStore, log_verdicts
+from waitlist.staging import PIPELINE, StagingStore, log_verdicts, schema
 from waitlist.staging.access_log import Action, record
 from waitlist.steps.pipeline import Pipeline
 from waitlist_airflow.web import errors
@@ -238,3 +243,89 @@ def test_every_view_of_a_units_list_is_accessible_and_fits(clinic: Clinic, size:
         faults |= {view: wrong} if wrong else {}
     page.context.close()
     assert faults == {}
+
+
+def test_the_overview_of_150_units_fits_three_screens(clinic: Clinic, tmp_path: Path) -> None:
+    waves = {"1": (40, 48), "2": (45, 125), "3": (50, 216), "0": (5, -15), "": (10, None)}
+    units = tuple(
+        dataclasses.replace(
+            posts.unit(
+                f"SE2120009999-V{wave}N{number}",
+                None if days is None else AS_OF + dt.timedelta(days),
+                "Pv",
+                vag=wave or None,
+            ),
+            enhet=f"Familjecentralen Strandvägen {number}",
+        )
+        for wave, (many, days) in waves.items()
+        for number in range(many)
+    )
+    assert len(units) == 150
+    context = posts.context(units=units)
+    staged = dataclasses.replace(worklists.site(tmp_path), context=context)
+    left = [{"enhet_hsa_id": unit.hsa_id, "enhet": unit.enhet, "kategori": "Diabetesmottagning"} for unit in units]
+    for days in (9, 5, 0):
+        at = dataclasses.replace(context, as_of=AS_OF - dt.timedelta(days))
+        dataclasses.replace(staged, context=at).stage(*left, batch_id=f"natt-{days}")
+    staged.stage({"enhet_hsa_id": units[0].hsa_id}, batch_id="wave", kind="migration", wave="1")
+    decisions.request_approval(staged.store, "wave", releases.failing(Gate.UNHANDLED_SHARE), PIPELINE, releases.NOW)
+
+    with beside(clinic, staged) as many:
+        page = many.open("", "lead")
+        expect(page.get_by_text("40 enheter hinner inte")).to_be_visible()
+        expect(page.get_by_text("10 enheter saknar driftstart")).to_be_visible()
+        expect(page.get_by_text("väntar på beslut")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollHeight") <= 3 * WIDE["height"]
+        page.context.close()
+
+
+def test_every_page_of_a_released_wave_is_accessible_and_fits(clinic: Clinic, tmp_path: Path) -> None:
+    staged, unit = worklists.site(tmp_path), f"enhet/{posts.UNIT}"
+    given = (*({} for _ in range(5)), {"kategori": "Diabetesmottagning"}, {"nybesok": True})
+    staged.stage(*given, batch_id="natt-1")
+    staged.stage(*given, batch_id="wave", kind="migration", wave="1")
+    decisions.request_approval(staged.store, "wave", releases.PASSED, PIPELINE, releases.NOW)
+    decisions.release(staged.store, "wave", "lead", None, releases.LATER)
+    at = (releases.LATER + dt.timedelta(hours=1)).isoformat()
+    rows = ["1,accepted,{at},m1,,", "2,rejected,{at},,finns redan,", "3,booked,{at},m3,,2025-03-01"]
+    lines = [",".join(schema.RECEIPT_COLUMNS), *(f"wave,{row.format(at=at)}" for row in rows)]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "svar.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    files.take(staged.store, UPath(tmp_path / "in"), {}, releases.LATER + dt.timedelta(days=1))
+    with staged.store.database.writing() as connection:
+        follow.keep_day(connection, AS_OF, follow.count(connection, AS_OF))
+    paths = (
+        "vag?namn=1", f"{unit}?visa=utan-utfall", "korningar/wave", "korningar/wave/aterlamning", "stickprov/wave",
+        f"{unit}/stickprov/wave", "beslutsunderlag?namn=1", "overfort",
+    )  # fmt: skip
+    faults: dict[tuple[str, str, int], object] = {}
+    with beside(clinic, staged) as after:
+        for size, theme in ((WIDE, "light"), (NARROW, "dark"), (ZOOMED, "light")):
+            page = after.open("", "lead", size=size, theme=theme)
+            for path in (*paths, "the post, by its link"):
+                if path in paths:
+                    page.goto(after.url + path)
+                else:
+                    page.goto(f"{after.url}{unit}/stickprov/wave")
+                    page.get_by_role("link", name="Jämför post 1", exact=True).click()
+                    expect(page.get_by_text("Personuppgifter visas", exact=True)).to_be_visible()
+                page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+                wrong = [*chromium.violations(page), *([over] if (over := chromium.sideways(page)) > 0 else [])]
+                faults |= {(path, theme, size["width"]): wrong} if wrong else {}
+            page.context.close()
+    assert faults == {}
+
+
+@contextmanager
+def beside(clinic: Clinic, staged: worklists.Site) -> Iterator[Clinic]:
+    """Serve the pages over another site, for the same browser."""
+
+    class Site(dashboards.Site):
+        def __init__(self) -> None:
+            super().__init__(staged.store, staged.snapshots)
+            self.mappings = staged.context.mappings
+
+    made = dashboards.over(staged)
+    made.dependency_overrides[site_module.site] = Site
+    with dashboards.serving(made) as server:
+        yield dataclasses.replace(clinic, server=server)
