@@ -31,7 +31,6 @@ from waitlist.swedish.words import (
     GATE_LABELS,
     OUTCOME_LABELS,
     PERSONS_NOT_ASKED,
-    PERSONS_SUITE,
     PERSONS_SUITE_NOT_APPLICABLE,
     UNKNOWN_UNIT_NAME,
     rule_label,
@@ -159,8 +158,8 @@ def _persons(readiness: Readiness, results: Iterable[QualityResult]) -> list[str
         f"{OUTCOME_LABELS[outcome].lower()} {outcomes[outcome]}" for outcome in _WORST_FIRST if outcomes[outcome]
     )
     return [
-        f"Kontroll mot Personuppgiftstjänsten, poster: {', '.join(found) or 'inga anmärkningar'}. "
-        f"{PERSONS_SUITE}, krav: {counted or OUTCOME_LABELS[None].lower()}.",
+        f"Antal poster med anmärkning efter kontrollen mot Personuppgiftstjänsten: {', '.join(found) or 'inga'}. "
+        f"Krav på Personuppgiftstjänstens svar: {counted or OUTCOME_LABELS[None].lower()}.",
         "",
     ]
 

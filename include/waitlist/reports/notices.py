@@ -196,7 +196,7 @@ def not_booked(
         f"{f', varav {number(unit.late)} sena' if unit.late else ''}"
         for unit in units
     ]
-    lines += [f"Öppna är i allt {number(open_posts)} poster, varav {number(late)} sena."] if units else []
+    lines += [f"Öppna: totalt {number(open_posts)} poster, varav {number(late)} sena."] if units else []
     lines += (
         ["Poster som en våg lämnade kvar, eller som mottagaren avvisade, och som saknar utfall:"] if lacking else []
     )

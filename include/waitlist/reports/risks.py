@@ -11,7 +11,7 @@ from waitlist.judge.rules import RULES
 from waitlist.quality import SUITES, Outcome, QualityResult
 from waitlist.release.gates import GateResult
 from waitlist.swedish.formats import number
-from waitlist.swedish.words import GATE_LABELS, OUTCOME_LABELS, RISK_EVIDENCE, rule_label
+from waitlist.swedish.words import GATE_LABELS, OUTCOME_LABELS, RISK_EVIDENCE, SUITE_LABELS, rule_label
 
 _KNOWN: Final = {
     ControlKind.GATE: tuple(gate.value for gate in Gate),
@@ -94,7 +94,7 @@ def _of_gate(control: Control, result: GateResult | None) -> Evidence:
 
 
 def _of_suite(control: Control, outcomes: list[Outcome]) -> Evidence:
-    label = RISK_EVIDENCE["suite"].format(suite=control.name)
+    label = RISK_EVIDENCE["suite"].format(suite=SUITE_LABELS.get(control.name, control.name))
     applying = [outcome for outcome in outcomes if outcome is not Outcome.NOT_APPLICABLE]
     if not applying:
         return Evidence(control, label, OUTCOME_LABELS[Outcome.NOT_APPLICABLE], None)

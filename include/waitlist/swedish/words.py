@@ -483,11 +483,11 @@ WORK_LIST_WITHHELD: Final[Mapping[str, str]] = MappingProxyType(
 
 WORK_LIST_HOW_TO_READ: Final = (
     "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
-    "Överst på varje flik står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
+    "Överst på varje blad står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
     "Boka före, tidigast först. Röda datum har passerat.",
     "Sök upp posten i PMO med personnummer eller Post-id. Det som enheten har klarmarkerat på sin sida står i "
     "kolumnerna Klart och Anteckning. Det som skrivs här i filen når inte sidan: klarmarkera där.",
-    "På listan sedan säger vilken natts körning som posten först stod på listan av samma anledning. Kolumnerna till "
+    "På listan sedan: den första natten då posten stod på listan av samma anledning. Kolumnerna till "
     "höger om Anteckning skrivs inte ut.",
     "Sekretess: patientens namn och personnummer visas inte i listan. Sök upp posten i PMO med Post-id.",
     "Listan innehåller personuppgifter. Hantera den med samma sekretess som en journal.",
@@ -698,6 +698,18 @@ LOG_VERDICTS: Final[Mapping[str, str]] = {
 }
 """What a reader of the access log says of an entry."""
 
+SUITE_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "booking_requests": "Bokningsbegäran",
+        "categories": "Kategorier och listor",
+        "dates": "Datum",
+        "extract_contract": "Utdraget ur PMO",
+        "identity": "Identitet",
+        "persons": "Personuppgiftstjänstens svar",
+    }
+)
+"""The names of our expectation suites, for readers of Beslutsunderlag; a region may have others."""
+
 RISK_EVIDENCE: Final[Mapping[str, str]] = {
     "gate_passed": "Godkänd",
     "gate_failed": "Underkänd",
@@ -705,7 +717,7 @@ RISK_EVIDENCE: Final[Mapping[str, str]] = {
     "posts": "Hittade {posts} poster",
     "no_posts": "Hittade inga poster",
     "not_asked": "Ingen kontroll gjord",
-    "suite": "Kraven {suite}",
+    "suite": "Krav ({suite})",
     "suite_counts": "{good} av {every} uppfyllda",
     "test": "Körs innan en ny version tas i bruk",
 }

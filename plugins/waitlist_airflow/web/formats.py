@@ -37,6 +37,7 @@ from waitlist.swedish.words import (
     SAMPLE_UNIT_AIM,
     SAMPLE_VERDICTS,
     SEVERITY_LABELS,
+    SUITE_LABELS,
     UNKNOWN_UNIT_NAME,
     WENT_LABELS,
     WORK_LIST_TEXTS,
@@ -234,6 +235,7 @@ GLOBALS: Final[Mapping[str, Any]] = {
     "LOG_VERDICTS": LOG_VERDICTS,
     "SAMPLE_SOURCES": SAMPLE_SOURCES,
     "SAMPLE_STAGES": SAMPLE_STAGES,
+    "SUITE_LABELS": SUITE_LABELS,
     "SAMPLE_VERDICTS": SAMPLE_VERDICTS,
     "sample_aim": sample_aim,
 }

@@ -397,7 +397,7 @@ def test_the_leads_are_told_of_unanswered_posts_after_a_day_and_of_late_ones(
     told = steps.watch_receipts(sent.append, now=dt.datetime.combine(last, dt.time(12), dt.UTC))
     assert told == {**NOTHING, "open": len(MIGRATING), "late": 1, "without_outcome": owed}
     assert sent[-1].subject == f"Väntelistorna: sena att bokas: 1, utan utfall: {owed}"
-    assert f"i allt {len(MIGRATING)} poster, varav 1 sena" in sent[-1].text
+    assert f"totalt {len(MIGRATING)} poster, varav 1 sena" in sent[-1].text
     assert f"saknar utfall:\n- våg 1: {owed}\n" in sent[-1].text
     days = batches.rows(of_sqlite, schema.followed_day)
     assert {row["day"]: sum(of["open"] for of in days if of["day"] == row["day"]) for row in days} == {

@@ -593,7 +593,7 @@ class TestAfterwards:
         run = awaiting(site)
         question = site.steps.approval_question(run)
         assert question is not None
-        assert "Kontroll mot Personuppgiftstjänsten, poster: " in question.body
+        assert "Antal poster med anmärkning efter kontrollen mot Personuppgiftstjänsten: " in question.body
         assert "Avliden" in question.body
         assert Gate.PERSONS_NOT_ASKED in {result.gate for result in stored(site.store, run.batch_id)}
         site.pu = PersonCheck.OFF
