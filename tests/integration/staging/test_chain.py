@@ -446,8 +446,17 @@ def test_rows_from_before_come_in_under_a_first_link(tmp_path: Path) -> None:
     assert [(row["act"], row["rows"]) for row in links(store)] == [("before", 2)]
     assert faults(store) == []
     with unguarded(store) as connection:
+        # As a process of the release before adds it: it knows no links.
+        run(
+            connection,
+            "INSERT INTO {}access_log (entry_id, at, user_id, action, batch_id, enhet_hsa_id, posts)"
+            " VALUES ('e3', '2024-10-02 00:00:00', 'x', 'persons', 'natt-1', '', 1)",
+        )
+    late = "access_log, row e3, no link: the row is in no link"
+    assert faults(store) == [late]
+    with unguarded(store) as connection:
         run(connection, "UPDATE {}access_log SET user_id = 'other' WHERE entry_id = 'e2'")
-    assert faults(store) == ["access_log, row e2, link 1: the row is not as it was added"]
+    assert faults(store) == [late, "access_log, row e2, link 1: the row is not as it was added"]
 
 
 def test_rows_from_before_come_in_on_postgresql(postgres: Any) -> None:
