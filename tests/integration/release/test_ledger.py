@@ -218,6 +218,8 @@ def test_the_work_list_has_the_posts_of_the_ledger_that_are_on_no_other_sheet(
     assert worklists.counts_of(book)["Utan utfall"] == 4
     listed = worklists.csv_of(tmp_path / "first")
     assert sorted(row["Post-id"] for row in listed if row["Lista"] == "Utan utfall") == ["3", "4", "7"]
+    site.write(tmp_path / "alone", units=(posts.UNIT,))
+    assert worklists.post_ids_of(worklists.book_of(tmp_path / "alone")) == worklists.post_ids_of(book)
     say(site.store, 3, PostOutcome.MOVED)
     site.write(tmp_path / "second")
     assert worklists.post_ids_of(worklists.book_of(tmp_path / "second"))["Utan utfall"] == [4, 7]

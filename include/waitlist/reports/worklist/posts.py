@@ -200,7 +200,9 @@ class Gathering:
         )
 
     def _read_owed(self, store: StagingStore) -> None:
-        for hsa_id, posts in find_owed(store, self._readiness.batch).items():
+        # Texts that are no HSA-ids are of the unknown unit: its posts are found among all.
+        only = None if self._only is None or UNKNOWN in self._only else self._only
+        for hsa_id, posts in find_owed(store, self._readiness.batch, only).items():
             key = unit_key(hsa_id, self._mappings)
             self._owed.setdefault(key, {}).update(posts)
             self.units[self._index_of(key)].owed.update(posts)

@@ -1,6 +1,6 @@
 """The sources of work lists: a batch's snapshot, and the rows of its posts in staging."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from upath import UPath
 
 from waitlist.exceptions import SnapshotError
-from waitlist.release.ledger import Owed, read_every_owed
+from waitlist.release.ledger import Owed, read_every_owed, read_owed
 from waitlist.release.receipts.account import reasons
 from waitlist.release.receipts.holding import still_released
 from waitlist.reports.worklist.advice import reason_line
@@ -189,17 +189,27 @@ class StagedPosts:
         return pa.concat_tables([columns.empty_table(), *self._read(query, columns)])
 
 
-def find_owed(store: StagingStore, batch: Batch) -> dict[str, dict[int, Owed]]:
+def find_owed(store: StagingStore, batch: Batch, units: Collection[str] | None) -> dict[str, dict[int, Owed]]:
     """Return the posts for whose outcome the closing ledger waits, by unit and post.
 
     The ledger is as it is now: only the list of the latest dry run has its posts.
+
+    Args:
+        store: the staging database.
+        batch: the batch of the list.
+        units: HSA-ids of the units that are wanted; None for all.
     """
     if not knows_receipts(store) or standing(store.database) is not Standing.CURRENT:
         # A database of an earlier release has no ledger, or another one, until its next run.
         return {}
     with refusals_named("reading the closing ledger"), store.database.connected() as connection:
         latest = latest_for_everybody(read_dry_runs(connection))
-        return read_every_owed(connection) if latest is not None and latest.batch_id == batch.batch_id else {}
+        if latest is None or latest.batch_id != batch.batch_id:
+            return {}
+        if units is None:
+            return read_every_owed(connection)
+        found = {unit: read_owed(connection, unit) for unit in sorted(units)}
+    return {unit: posts for unit, posts in found.items() if posts}
 
 
 def absent_posts(unit: str, posts: Sequence[Owed]) -> pa.Table:
