@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from tests.support import batches, dashboards, posts, worklists
 
@@ -306,16 +307,31 @@ def test_a_word_is_in_no_log_and_no_address(browser: Browser, caplog: pytest.Log
 
 
 REASON = "Lindqvist, Åsa finns redan"
+PILOT = "pilot"
+
+
+def put_released(connection: sa.Connection, post_id: int) -> None:
+    """Let an earlier wave have released a post."""
+    wave = {
+        "batch_id": PILOT, "dag_id": "waitlist_migration", "run_id": PILOT, "kind": "migration", "wave": "0",
+        "as_of": batches.AS_OF, "state": "released", "rules_version": "0", "started_at": batches.NOW,
+        "released_at": batches.NOW,
+    }  # fmt: skip
+    if connection.scalar(sa.select(schema.batch.c.batch_id).where(schema.batch.c.batch_id == PILOT)) is None:
+        connection.execute(schema.batch.insert().values(wave))
+    followed = {"batch_id": PILOT, "post_id": post_id, "enhet_hsa_id": posts.UNIT, "boka_fore": batches.BEGIN}
+    held = {"post_id": post_id, "batch_id": PILOT, "row_hash": "0" * 64, "released_at": batches.NOW}
+    connection.execute(schema.followed_post.insert().values(followed))
+    connection.execute(schema.released_post.insert().values(held))
 
 
 def reject(browser: Browser, *post_ids: int) -> None:
     for post_id in post_ids:
         key = f"{post_id:064d}"
-        told = {"batch_id": worklists.BATCH, "post_id": post_id, "answer": "rejected", "at": batches.NOW}
-        said = {"batch_id": worklists.BATCH, "receipt_key": key, "reason": f"{REASON}\n {post_id}"}
-        released = {"post_id": post_id, "batch_id": worklists.BATCH, "row_hash": "0" * 64, "released_at": batches.NOW}
+        told = {"batch_id": PILOT, "post_id": post_id, "answer": "rejected", "at": batches.NOW}
+        said = {"batch_id": PILOT, "receipt_key": key, "reason": f"{REASON}\n {post_id}"}
         with batches.unguarded(browser.staged.store) as connection:
-            connection.execute(schema.released_post.insert().values(released))
+            put_released(connection, post_id)
             connection.execute(schema.post_answer.insert().values(**told, receipt_key=key, contradictions=""))
             connection.execute(schema.receipt_reason.insert().values(said))
 
@@ -353,9 +369,8 @@ def test_a_reason_about_a_protected_identity_is_shown_to_its_unit_alone(
 
 def test_a_released_patient_who_must_be_looked_at_comes_first(browser: Browser) -> None:
     reject(browser, BOOK)
-    released = {"post_id": CLEAN, "batch_id": "pilot", "row_hash": "0" * 64, "released_at": batches.NOW}
     change = {"batch_id": worklists.BATCH, "post_id": CLEAN, "change": "changed", "columns": "PU_DECEASED"}
     with batches.unguarded(browser.staged.store) as connection:
-        connection.execute(schema.released_post.insert().values(released))
+        put_released(connection, CLEAN)
         connection.execute(schema.released_change.insert().values(change))
     assert browser.ids()[:2] == [CLEAN, BOOK]
