@@ -29,9 +29,7 @@ RUN_ID = "manual__1"
 
 @pytest.fixture
 def store(tmp_path: Path) -> StagingStore:
-    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
-    store.migrate()
-    return store
+    return batches.migrated_file(tmp_path / "staging.sqlite")
 
 
 def steps(store: StagingStore, approvers: str = LEAD) -> Pipeline:

@@ -2,10 +2,8 @@
 
 import csv
 import datetime as dt
-import functools
 import io
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,18 +99,10 @@ def unrecorded(_unit: str, _patients: Mapping[int, str | None]) -> None:
     """Take the patients of a work list, and write no entry in the access log."""
 
 
-@functools.cache
-def _migrated() -> bytes:
-    # Migrating takes far longer than copying.
-    with tempfile.TemporaryDirectory() as folder:
-        StagingStore(f"sqlite:///{folder}/staging.sqlite").migrate()
-        return Path(folder, "staging.sqlite").read_bytes()
-
-
 def site(folder: Path, context: RuleContext | None = None, *, url: str | None = None) -> Site:
     """Return an empty site in a folder; its staging database is at ``url``, in a file of the folder unless given."""
     if url is None:
-        (folder / "staging.sqlite").write_bytes(_migrated())
+        batches.migrated_file(folder / "staging.sqlite")
         return replace(open_site(folder), context=context or posts.context())
     store = StagingStore(url)
     store.migrate()

@@ -58,8 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
 
 @pytest.fixture
 def of_sqlite(tmp_path: Path) -> StagingStore:
-    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
-    store.migrate()
+    store = batches.migrated_file(tmp_path / "staging.sqlite")
     releases.awaiting(store, WAVE, POSTS, wave="1")
     release.release(store, WAVE, "Eva Öberg", None, LATER)
     return store

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.integration.release.test_hand_off import FILES, MIGRATING, WAVE, WHOLE
 from tests.integration.release.test_receipts import NOW, row, text, with_wave
+from tests.support import batches
 from tests.support.releases import LATER
 from tests.support.servers import ObjectStore
 from upath import UPath
@@ -17,8 +18,7 @@ from waitlist.staging import StagingStore
 
 @pytest.fixture
 def store(tmp_path: Path) -> StagingStore:
-    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
-    store.migrate()
+    store = batches.migrated_file(tmp_path / "staging.sqlite")
     return with_wave(store)
 
 

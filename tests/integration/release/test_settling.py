@@ -44,8 +44,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
 
 @pytest.fixture
 def of_sqlite(tmp_path: Path) -> StagingStore:
-    found = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
-    found.migrate()
+    found = batches.migrated_file(tmp_path / "staging.sqlite")
     return with_wave(found)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from tests.support import batches
 from tests.support.errors import texts_of
 from tests.support.person_service import address, serving
 from tests.support.pmo import UNITS, SmallPmo, official_number, post, sqlite_pmo
@@ -190,7 +191,7 @@ def service(certificates: Certificates) -> Iterator[PersonService]:
 def site(service: PersonService, certificates: Certificates, tmp_path: Path) -> Site:
     planned(tmp_path, {UNITS[1][0]: "1"})
     site = Site(tmp_path, sqlite_pmo(tmp_path, rows()), service, certificates)
-    site.store.migrate()
+    batches.migrated_file(tmp_path / "staging.sqlite")
     persons.record_check(site.store.database, "P1", deceased_seen_at=site.now)
     return site
 

@@ -60,8 +60,7 @@ def mappings() -> Mappings:
 @pytest.fixture
 def store(tmp_path: Path) -> StagingStore:
     """A verified batch with the summary above; the ready-made rows give the findings."""
-    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
-    store.migrate()
+    store = batches.migrated_file(tmp_path / "staging.sqlite")
     batches.put_verified(store)
     batches.execute(store, unit_summary.delete())
     rows = [
