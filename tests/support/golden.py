@@ -1,4 +1,4 @@
-"""The result of a dry run over 100,000 posts with every fault, as digests that a faster way must not change.
+"""The result of a dry run over posts with every fault, as digests that a faster way must not change.
 
 ``python -m tests.support.golden``, from the repository's root, writes them again: after an intended change of a rule, a
 mapping file or the synthetic PMO, never to make a faster way pass.
@@ -24,8 +24,8 @@ from waitlist.staging import StagingStore, schema
 from waitlist.steps.pipeline import Pipeline
 
 FILE = Path(__file__).parents[1] / "integration" / "data" / "golden.json"
-POSTS = 100_000
-PARTITION_POSTS = 30_000
+SUITE_POSTS, ATTACK_POSTS = 20_000, 100_000
+"""The suite compares the smaller run, which has every finding and every disposition; `make attacks` the larger too."""
 _ROWS = 10_000
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -47,22 +47,27 @@ _KEYED_BY_TEXT = {"quality_result", "unit_summary"}
 _COUNTED = {"disposition": "disposition", "finding": "rule"}
 
 
-def order() -> Order:
-    """Return the order for the synthetic PMO."""
-    return Order(POSTS, seed=5, as_of=AS_OF)
+def order(posts: int) -> Order:
+    """Return the order for a synthetic PMO of so many posts."""
+    return Order(posts, seed=5, as_of=AS_OF)
 
 
-def prepare(folder: Path, *, pmo: str, staging: str) -> Pipeline:
+def settings(posts: int) -> dict[str, int]:
+    """Return the settings of the run: four partitions, the last of them not full."""
+    return {"partition_posts": posts * 3 // 10}
+
+
+def prepare(folder: Path, posts: int, *, pmo: str, staging: str) -> Pipeline:
     """Release the pilot of the synthetic PMO in a folder, and return a pipeline over both."""
     store = StagingStore(staging)
     store.migrate()
     demo.release_pilot(PmoSource(pmo, Settings()), store, folder)
-    return pipeline(folder, pmo=pmo, staging=staging, mappings=folder / MAPPINGS, partition_posts=PARTITION_POSTS)
+    return pipeline(folder, pmo=pmo, staging=staging, mappings=folder / MAPPINGS, **settings(posts))
 
 
-def extracted(pmo: str) -> dict[str, object]:
+def extracted(pmo: str, posts: int) -> dict[str, object]:
     """Digest the posts that are read: when this differs, the synthetic PMO has changed; other digests say nothing."""
-    source, selection = PmoSource(pmo, Settings(partition_posts=PARTITION_POSTS)), Selection(AS_OF)
+    source, selection = PmoSource(pmo, Settings(**settings(posts))), Selection(AS_OF)
     rows = (
         row
         for partition in source.plan(selection)
@@ -101,20 +106,23 @@ def _digest(rows: Iterable[tuple[Any, ...]]) -> dict[str, object]:
     return {"rows": count, "sha256": digest.hexdigest()}
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(folder: Path, posts: int) -> dict[str, Any]:
     """Make the synthetic PMO in a folder, run the dry run over SQLite, and return the digests."""
-    generate(order(), folder, sqlite=folder / "pmo.sqlite")
+    generate(order(posts), folder, sqlite=folder / "pmo.sqlite")
     pmo = f"Driver={{SQLite3}};Database={folder / 'pmo.sqlite'}"
-    steps = prepare(folder, pmo=pmo, staging=f"sqlite:///{folder / 'staging.sqlite'}")
-    return {"extract": extracted(pmo), "staged": staged(steps.store, dry_run(steps, request()))}
+    steps = prepare(folder, posts, pmo=pmo, staging=f"sqlite:///{folder / 'staging.sqlite'}")
+    return {"extract": extracted(pmo, posts), "staged": staged(steps.store, dry_run(steps, request()))}
 
 
-def expected() -> dict[str, Any]:
-    """Return the stored digests."""
-    return dict(json.loads(FILE.read_text(encoding="utf-8")))
+def expected(posts: int) -> dict[str, Any]:
+    """Return the stored digests of the run over so many posts."""
+    return dict(json.loads(FILE.read_text(encoding="utf-8"))[f"{posts} posts"])
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
-        FILE.write_text(json.dumps(measure(Path(made)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    found = {}
+    for size in (SUITE_POSTS, ATTACK_POSTS):
+        with tempfile.TemporaryDirectory() as made:
+            found[f"{size} posts"] = measure(Path(made), size)
+    FILE.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     sys.stdout.write(f"{FILE} was written\n")
