@@ -37,7 +37,8 @@ from waitlist.steps.run import Request
 
 POSTS = 300
 PARTITION_POSTS = 150
-MOST_MOMENTS = {"sqlite": 5, "postgresql": 3}
+MOST_MOMENTS = {"sqlite": 3, "postgresql": 2}
+"""Of each step, spread over it: the first and the last are among them. `make attacks` kills at every moment."""
 WAVE = Request("waitlist_migration", "wave", "migration", AS_OF, waves=("2",))
 SERVICE = "person_service.json"
 REASON = "Avstämt med enheterna i vågen"
@@ -286,25 +287,38 @@ def prepare(folder: Path, staging: str) -> None:
     work_list.write_bytes(b"patient")
 
 
-def chosen(moments: list[str], *, on_postgres: bool) -> list[int]:
-    """Choose the moments to kill at, all or a spread of them; on PostgreSQL only the commits."""
-    places = [at for at, moment in enumerate(moments) if not on_postgres or "commit" in moment]
-    most = MOST_MOMENTS["postgresql" if on_postgres else "sqlite"]
-    if len(places) <= most:
-        return places
-    return sorted({places[round(at * (len(places) - 1) / (most - 1))] for at in range(most)})
+def places(moments: list[str], *, on_postgres: bool) -> list[int]:
+    """Return the moments to kill at; on PostgreSQL only the commits, since the files are the same."""
+    return [at for at, moment in enumerate(moments) if not on_postgres or "commit" in moment]
+
+
+def spread(found: list[int], most: int | None) -> list[int]:
+    """Choose so many of the moments, the first and the last among them."""
+    if most is None or len(found) <= most:
+        return found
+    return sorted({found[round(at * (len(found) - 1) / (most - 1))] for at in range(most)})
 
 
 @pytest.mark.parametrize(("database", "name"), CASES)
 def test_a_step_that_is_killed_shows_nothing_half_and_run_again_ends_as_if_undisturbed(
     walks: Callable[[str], Walk], database: str, name: str
 ) -> None:
-    walk = walks(database)
+    kill_at(walks(database), name, MOST_MOMENTS[database])
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(("database", "name"), CASES)
+def test_a_step_may_be_killed_at_every_moment(walks: Callable[[str], Walk], database: str, name: str) -> None:
+    kill_at(walks(database), name, None)
+
+
+def kill_at(walk: Walk, name: str, most: int | None) -> None:
+    """Kill a step at so many of its moments, or at all; look, and run it again."""
     site, step, start = walk.site, walk.site.step(name, walk.handed[name]), ASIDE.get(name, name)
     done, state, seen = walk.undisturbed[name]
     site.put_back(start)
     before = site.seen()
-    moments = chosen(done.moments, on_postgres=site.on_postgres)
+    moments = spread(places(done.moments, on_postgres=site.on_postgres), most)
     assert moments
     for at in moments:
         site.put_back(start)
