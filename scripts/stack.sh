@@ -25,7 +25,7 @@ rm -rf "$folder"
 mkdir -p "$folder"
 # FAB numbers its users: the administrator is 1, and the lead comes next.
 export ENV_FILE="$folder/env"
-printf '%s\n' WAITLIST_PU=off WAITLIST_LEADS=2 WAITLIST_APPROVERS=2 >"$ENV_FILE"
+printf '%s\n' WAITLIST_PU=off WAITLIST_WITHOUT_TLS=pmo,staging WAITLIST_LEADS=2 WAITLIST_APPROVERS=2 >"$ENV_FILE"
 
 say "1/4  Secrets, and a synthetic PMO of 2,000 posts"
 mkdir -m 0700 "$SECRETS_DIR"

@@ -82,12 +82,15 @@ class RuleSettings(BaseSettings):
         return self.pu is PersonCheck.REQUIRED
 
 
-class Tls(StrEnum):
-    """Whether a connection to the staging database over a network must be encrypted."""
+class Peer(StrEnum):
+    """What a connection leads to, for ``WAITLIST_WITHOUT_TLS``."""
 
-    PREFER = "prefer"
-    """Encrypted if the server supports it; otherwise a warning in the log."""
-    REQUIRE = "require"
+    PMO = "pmo"
+    STAGING = "staging"
+    STORE = "store"
+    """The object store of snapshots, hand-offs and receipts."""
+    MESSAGES = "messages"
+    """The mail server, or the webhook."""
 
 
 class Account(StrEnum):
@@ -130,8 +133,21 @@ class ConnectionSettings(BaseSettings):
     """For a lock of another session."""
     answer_seconds: int = Field(600, ge=1, le=86_400)
     """For the next answer: the end of a statement, or the next rows of a result, however large the result is."""
-    staging_tls: Tls = Tls.PREFER
-    """For the staging database only, and not for connections within one machine."""
+    without_tls: str | None = None
+    """Peers (``Peer``), separated by commas, that may be reached without TLS, or without a check of their certificate:
+    there the connection's own options count. If empty, there are none."""
+
+    @field_validator("without_tls")
+    @classmethod
+    def _known_peers(cls, named: str | None) -> str | None:
+        if not set(_ids(named)) <= set(Peer):
+            raise ValueError(f"one or several of {', '.join(Peer)}, separated by commas")
+        return named
+
+    @property
+    def plain_peers(self) -> tuple[Peer, ...]:
+        """The peers to which TLS, or the check of the certificate, may be missing."""
+        return tuple(peer for peer in Peer if peer in _ids(self.without_tls))
 
 
 class PersonServiceSettings(BaseSettings):

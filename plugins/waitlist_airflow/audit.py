@@ -10,13 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from upath import UPath
-
 from waitlist.exceptions import WaitlistError
 from waitlist.settings import Settings
 from waitlist.staging import StagingStore
 from waitlist.steps.audit import UNSIGNED, sign, summary, verify
-from waitlist_airflow.connections import audit_signer, staging_url
+from waitlist_airflow.connections import audit_signer, place, staging_url
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"checkpoint {made.checkpoint_no}: {how}\n")
             return 0
         key = given.key or settings.audit_public_key
-        hand_offs = UPath(settings.handoff_url) if settings.handoff_url else None
+        hand_offs = place(settings.handoff_url, settings) if settings.handoff_url else None
         store = StagingStore(staging_url(settings.accounts.staging_dashboard), connections=settings.connections)
         found = verify(store, hand_offs, key, _tell)
     except WaitlistError as error:

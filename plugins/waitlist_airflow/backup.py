@@ -6,14 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from upath import UPath
-
 from waitlist.columns.dates import STOCKHOLM
 from waitlist.exceptions import WaitlistError
 from waitlist.settings import Settings
 from waitlist.staging import StagingStore
 from waitlist.steps.backup import back_up, restore
-from waitlist_airflow.connections import staging_url
+from waitlist_airflow.connections import place, staging_url
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = Settings.read()
-        store, snapshots = StagingStore(staging_url(settings.accounts.staging_owner)), UPath(settings.snapshot_url)
+        store, snapshots = (
+            StagingStore(staging_url(settings.accounts.staging_owner)),
+            place(settings.snapshot_url, settings),
+        )
         if given.act == "restore":
             manifest = restore(store, snapshots, given.folder, tell=_tell)
         else:

@@ -8,17 +8,19 @@ password.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from airflow.providers.odbc.hooks.odbc import OdbcHook
-from airflow.sdk import BaseHook, Connection
+from airflow.sdk import BaseHook, Connection, ObjectStoragePath
 from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy import URL
+from upath import UPath
 
 from waitlist.exceptions import SettingsError
-from waitlist.settings import STAGING, Settings
+from waitlist.settings import STAGING, Peer, Settings
 from waitlist.source.pu import Address, Credentials
 from waitlist.staging.signing import Signer, by_command, by_file, by_key
+from waitlist.tls import checked
 
 PMO: Final = "pmo"
 PERSON_SERVICE: Final = "pu"
@@ -73,6 +75,17 @@ def staging_url(conn_id: str = STAGING) -> str:
         extra,
     )
     return url.render_as_string(hide_password=False)
+
+
+def place(url: str, settings: Settings) -> UPath:
+    """Return the path of a folder or of an object store, by a URL that may name a connection.
+
+    Raises:
+        SettingsError: the store would be reached without TLS, and the settings do not allow it.
+    """
+    # Airflow's path is a proxy of a UPath, but its class is not a subclass.
+    path = cast("UPath", ObjectStoragePath(url))
+    return checked(path, may_be_plain=Peer.STORE in settings.connections.plain_peers)
 
 
 def person_service() -> Address:

@@ -17,6 +17,7 @@ from airflow.sdk import BaseHook, BaseNotifier, Connection
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from waitlist.settings import Peer, Settings
 from waitlist_airflow import runs
 
 if TYPE_CHECKING:
@@ -34,11 +35,21 @@ log = logging.getLogger(__name__)
 
 def send(notice: "Notice", link: str) -> bool:
     """Send a message with a link and tell whether it was sent; a failure is logged without the server's text."""
+    from waitlist.tls import WITHOUT_TLS
+
     try:
         connection = BaseHook.get_connection(CONNECTION)
         way = _WAYS.get(connection.conn_type or "")
         if way is None:
             log.warning("connection %r is not of type %s: no message is sent", CONNECTION, " or ".join(sorted(_WAYS)))
+            return False
+        if _is_plain(connection) and Peer.MESSAGES not in Settings.read_or_defaults().connections.plain_peers:
+            log.warning(
+                "connection %r would send without TLS, or to a server whose certificate is not checked: no message is "
+                "sent. Change its extras, or set %s=messages",
+                CONNECTION,
+                WITHOUT_TLS,
+            )
             return False
         way(connection, notice, link)
         log.info("message sent by %s: %s", connection.conn_type, notice.subject)
@@ -166,6 +177,17 @@ def _now() -> dt.datetime:
 
 def _base_url() -> str:
     return str(conf.get("api", "base_url", fallback=None) or _FALLBACK_URL).rstrip("/")
+
+
+def _is_plain(connection: Connection) -> bool:
+    """Return whether a message would cross a network without TLS, or to a server whose certificate is not checked."""
+    from waitlist.tls import is_local, is_plain_address
+
+    if connection.conn_type == "http":
+        return is_plain_address(_url(connection))
+    told = connection.extra_dejson
+    plain = bool(told.get("disable_ssl")) and bool(told.get("disable_tls"))
+    return not is_local(connection.host) and (plain or told.get("ssl_context") == "none")
 
 
 def _by_mail(connection: Connection, notice: "Notice", link: str) -> None:

@@ -5,16 +5,14 @@ DAG files import this module, so its top imports little: the logic is imported w
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow.sdk import ObjectStoragePath, TaskInstanceState, get_current_context
+from airflow.sdk import TaskInstanceState, get_current_context
 
 from waitlist.exceptions import SettingsError
 from waitlist.settings import Account, Settings
 
 if TYPE_CHECKING:
-    from upath import UPath
-
     from waitlist.steps.pipeline import Pipeline
     from waitlist.steps.run import Request, Run
 
@@ -90,17 +88,16 @@ def failed_steps(context: Mapping[str, Any] | None = None) -> list[str]:
 def pipeline(account: Account = Account.LOADER) -> "Pipeline":
     """Return the pipeline over this deployment's settings and connections, with an account of the staging database."""
     from waitlist.steps.pipeline import Pipeline
-    from waitlist_airflow.connections import audit_signer, person_service, pmo_connection_string, staging_url
+    from waitlist_airflow.connections import audit_signer, person_service, place, pmo_connection_string, staging_url
 
     settings = Settings.read()
     return Pipeline(
         settings,
-        # Airflow's path is a proxy of a UPath, but its class is not a subclass.
-        snapshots=cast("UPath", ObjectStoragePath(settings.snapshot_url)),
+        snapshots=place(settings.snapshot_url, settings),
         pmo=pmo_connection_string,
         staging=lambda: staging_url(settings.accounts.of(account)),
-        receipts=cast("UPath", ObjectStoragePath(settings.receipts_url)) if settings.receipts_url else None,
-        hand_offs=cast("UPath", ObjectStoragePath(settings.handoff_url)) if settings.handoff_url else None,
+        receipts=place(settings.receipts_url, settings) if settings.receipts_url else None,
+        hand_offs=place(settings.handoff_url, settings) if settings.handoff_url else None,
         person_service=person_service,
         signer=audit_signer(settings),
     )

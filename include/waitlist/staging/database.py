@@ -7,6 +7,7 @@ with a server.
 
 import hashlib
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from waitlist.exceptions import RefusedError, StagingError
-from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
+from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings, Peer
 from waitlist.staging import chain
 from waitlist.staging.driver_errors import (
     DRIVER_ERRORS,
@@ -41,6 +42,7 @@ from waitlist.staging.driver_errors import (
 from waitlist.staging.encryption import warn_of_plain, with_tls
 from waitlist.staging.schema import SCHEMA, schema_of
 from waitlist.staging.signing import Signer
+from waitlist.tls import WITHOUT_TLS
 from waitlist.waiting import LockedError, SilentError, WaitedError, Watch, Watched
 
 Read = Callable[[sa.Executable, pa.Schema], Iterator[pa.Table]]
@@ -56,6 +58,7 @@ _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**2
 _KEEPALIVES: Final = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 # The time after which the server ends a transaction whose client is idle, and so releases its locks.
 _IDLE_SECONDS: Final = 1800
+_OF_TLS: Final = re.compile(r"\bSSL\b|certificate")
 _SQLITE_RETRY_SECONDS: Final = 0.02
 # ADBC wants $1, $2, ...: SQLAlchemy's base dialect for PostgreSQL writes them.
 _NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -209,6 +212,8 @@ class Database:
     def _unreachable(self, driver: BaseException) -> StagingError:
         # Before a connection is established no row has been sent, so the driver's own message has no values.
         reason = " ".join(str(driver).split())
+        if _OF_TLS.search(reason):
+            reason += f" (TLS with a certificate that is checked; {WITHOUT_TLS} takes that back)"
         if "timeout expired" in reason:
             reason = f"no answer for {self._limits.connect_seconds} s (WAITLIST_CONNECT_SECONDS)"
         place = self.engine.url.set(query={}).render_as_string()
@@ -269,7 +274,7 @@ def _engine(address: str, *, pooled: bool, limits: ConnectionSettings) -> sa.Eng
     url = sa.make_url(address)
     name = url.get_backend_name()
     if name in {"postgresql", "mssql"}:
-        url = with_tls(url, limits.staging_tls)
+        url = with_tls(url, may_be_plain=Peer.STAGING in limits.plain_peers)
     if name == "postgresql":
         engine = sa.create_engine(_within_limits(url, limits), **common)
         event.listen(engine, "do_connect", partial(_connect_watched, limits.answer_seconds))

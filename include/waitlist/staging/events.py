@@ -19,6 +19,10 @@ PIPELINE: Final = "pipeline"
 """The actor of an event that no human decided."""
 
 
+WITHOUT_TLS: Final = "without_tls"
+"""In the details of an entry ``open``: what the settings let be reached without TLS."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One row of ``batch_event``; its time is aware, in UTC."""

@@ -1,6 +1,6 @@
 """``StagingStore``: the staging database for the pipeline's steps."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import date, datetime
@@ -17,7 +17,7 @@ from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
 from waitlist.staging import schema
 from waitlist.staging.chain import runner
 from waitlist.staging.database import Database, refusals_named
-from waitlist.staging.events import Event, entry, read_events
+from waitlist.staging.events import WITHOUT_TLS, Event, entry, read_events
 from waitlist.staging.loading import (
     AssessedChunk,
     KeyRange,
@@ -93,6 +93,7 @@ class StagingStore:
         facts: Mapping[str, str] | None = None,
         units: Collection[str] | None = None,
         reuse_snapshot: str | None = None,
+        without_tls: Sequence[str] = (),
     ) -> BatchState:
         """Open a batch, or open it again; returns its state.
 
@@ -112,6 +113,7 @@ class StagingStore:
             units: HSA-ids of the units that are read; None for every unit.
             reuse_snapshot: the batch whose snapshot is replayed; None if PMO is read.
             facts: the inputs of ``rules_version``, by file and setting.
+            without_tls: what the settings let be reached without TLS, for the audit trail.
 
         Raises:
             StagingError: the batch is immutable.
@@ -124,7 +126,8 @@ class StagingStore:
             "reuse_snapshot": reuse_snapshot,
             "rules_version": rules_version,
         }
-        begun = entry(batch_id, BatchState.OPEN, at=started_at, details={**deciding, "as_of": as_of.isoformat()})
+        told = {**deciding, "as_of": as_of.isoformat(), **({WITHOUT_TLS: list(without_tls)} if without_tls else {})}
+        begun = entry(batch_id, BatchState.OPEN, at=started_at, details=told)
         deciding["row_hash_version"] = HASH_VERSION
         values = {"dag_id": dag_id, "run_id": run_id, "started_at": started_at, "facts": facts, **deciding}
         with refusals_named(f"opening batch {batch_id}"), self.database.writing() as connection:

@@ -41,6 +41,7 @@ from waitlist.staging import IMMUTABLE, Batch, BatchKind, changes, persons
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 from waitlist.steps import looked_at
 from waitlist.steps.run import Record, Request, Run, Steps
+from waitlist.tls import WITHOUT_TLS
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,10 @@ class Night(Steps):
             started_at=now,
             units=run.units,
             reuse_snapshot=run.reuse_snapshot,
+            without_tls=self._settings.connections.plain_peers,
         )
+        for peer in self._settings.connections.plain_peers:
+            log.warning("%s lets %s be reached without TLS", WITHOUT_TLS, peer)
         log.info("batch %s opened as of %s", run.batch_id, run.as_of)
         return run
 

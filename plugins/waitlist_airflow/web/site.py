@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 import sqlalchemy as sa
-from airflow.sdk import ObjectStoragePath
 from fastapi import Depends
 from upath import UPath
 
@@ -30,7 +29,7 @@ from waitlist.reports.risks import read_register
 from waitlist.settings import ConnectionSettings, Settings
 from waitlist.source.earlier_files import files_of
 from waitlist.staging import StagingStore
-from waitlist_airflow.connections import staging_url
+from waitlist_airflow.connections import place, staging_url
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +192,7 @@ class Site:
     @property
     def snapshots(self) -> UPath:
         """The folder in which each batch has its snapshot."""
-        # Airflow's path is a proxy of a UPath, but its class is not a subclass.
-        return cast(UPath, ObjectStoragePath(self.settings.snapshot_url))
+        return place(self.settings.snapshot_url, self.settings)
 
     def measured_gates(self, batch_id: str) -> tuple[GateResult, ...] | None:
         """Return the gates' results stored beside a dry run's snapshot, the failed first; None without such results."""

@@ -391,13 +391,12 @@ def test_the_address_without_its_slash_leads_to_the_page(root_path: str) -> None
 
 
 def test_pages_reach_the_database_as_the_settings_say_and_wait_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WAITLIST_STAGING_TLS", "require")
     monkeypatch.setenv("AIRFLOW_CONN_MILLENNIUM_STAGING", "postgres://a:b@staging.example.invalid/c")
     site = site_module.Site()
     for url in (
         site.store.engine.url,
         site_module._looked_at(site_module.staging_url(), site.settings.connections).engine.url,
     ):
-        assert url.query["sslmode"] == "require"
+        assert url.query["sslmode"] == "verify-full"
         assert url.query["connect_timeout"] == "2"
         assert "lock_timeout=2s" in str(url.query["options"])

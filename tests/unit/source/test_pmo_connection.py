@@ -47,10 +47,10 @@ LIMITS = ConnectionSettings(connect_seconds=5, lock_seconds=20, answer_seconds=6
         ),
         (
             "Driver={ODBC Driver 18 for SQL Server};Server=pmo",
-            "Driver={ODBC Driver 18 for SQL Server};Server=pmo;ConnectRetryCount=0",
+            "Driver={ODBC Driver 18 for SQL Server};Server=pmo;"
+            "ConnectRetryCount=0;Encrypt=yes;TrustServerCertificate=no",
         ),
-        ("Driver=FreeTDS;Server=pmo", "Driver=FreeTDS;Server=pmo"),
-        ("DSN=pmo;Uid=sqlite", "DSN=pmo;Uid=sqlite"),
+        ("Driver=FreeTDS;Server=localhost", "Driver=FreeTDS;Server=localhost"),
     ],
 )
 def test_a_known_driver_gets_its_options_where_they_are_not_given(written: str, used: str) -> None:

@@ -20,7 +20,7 @@ from waitlist.reports.pages.reading import UnknownError, reading
 from waitlist.reports.pages.settling import Settling, read_settling
 from waitlist.staging import FOLLOWED, READABLE, Batch, BatchKind, BatchState, EventName, StagingStore, schema
 from waitlist.staging.dry_runs import DryRun, comparable, read_again, read_dry_runs
-from waitlist.staging.events import Event, read_events
+from waitlist.staging.events import WITHOUT_TLS, Event, read_events
 from waitlist.staging.handoffs import HandOff, read_latest
 from waitlist.staging.store import find_batch, read_quality_results
 
@@ -160,6 +160,8 @@ class BatchPage:
     units: tuple[str, ...] | None
     """HSA-ids that the batch was opened for; None for all."""
     reuse_snapshot: str | None
+    without_tls: tuple[str, ...]
+    """What the settings let be reached without TLS when the batch was last opened."""
     """The batch whose snapshot it judged again; None where it read PMO."""
     read_again: bool
     """Its date had been read before, so it is no part of the trend."""
@@ -284,6 +286,7 @@ def read_batch(
             batch=batch,
             units=batch.units,
             reuse_snapshot=batch.reuse_snapshot,
+            without_tls=_without_tls(events),
             accounting=_accounting(connection, batch),
             suites=_suites(connection, batch, suites, runs),
             read_again=batch_id in read_again(runs),
@@ -305,6 +308,11 @@ def read_batch(
             handed=read_latest(connection, batch_id),
             hands_off=hands_off,
         )
+
+
+def _without_tls(events: Sequence[Event]) -> tuple[str, ...]:
+    opened = [event for event in events if event.event is EventName.OPEN][-1:]
+    return tuple(peer for event in opened for peer in event.details.get(WITHOUT_TLS, ()))
 
 
 def _batch(connection: sa.Connection, batch_id: str) -> Batch:

@@ -22,10 +22,11 @@ from waitlist.reports.readiness import LATEST, Readiness, read_readiness
 from waitlist.reports.worklist.folder import OutFolder
 from waitlist.reports.worklist.sources import Snapshot, find_snapshot
 from waitlist.reports.worklist.writing import unit_keys, write_work_lists
-from waitlist.settings import Settings
+from waitlist.settings import Peer, Settings
 from waitlist.staging import StagingStore
 from waitlist.staging.access_log import Action, numbers_of, record
 from waitlist.swedish.formats import number
+from waitlist.tls import checked
 
 _NO_MAPPINGS: Final = Mappings((), (), {}, (), {}, {})
 ACTOR: Final = "WAITLIST_ACTOR"
@@ -153,9 +154,10 @@ def _whose_to_remove(place: Path, batch_id: str) -> str:
 
 def _folder(url: str) -> UPath:
     try:
-        return UPath(url)
+        path = UPath(url)
     except (ValueError, ImportError):
         raise SnapshotError("--snapshots is not a folder, and not a URL of a kind that can be read here") from None
+    return checked(path, may_be_plain=Peer.STORE in Settings.read().connections.plain_peers)
 
 
 @contextmanager

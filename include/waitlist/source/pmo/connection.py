@@ -20,8 +20,9 @@ import pyodbc  # type: ignore[import-not-found]  # mypy does not find its stub
 from arrow_odbc import TextEncoding
 
 from waitlist.exceptions import SourceError, SourceRefusedError
-from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings
+from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings, Peer
 from waitlist.source.pmo.query import SourceQuery
+from waitlist.tls import WITHOUT_TLS, authorities, is_local
 from waitlist.waiting import LockedError, SilentError, Watch, Watched
 
 log: Final = logging.getLogger(__name__)
@@ -118,8 +119,8 @@ _POSTGRES_PORT: Final = 5432
 _LIBPQ: Final = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
 
 
-def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
-    """Return the default options for a driver's connection string."""
+def _options(driver: str, limits: ConnectionSettings, *, trusted: Path | None = None) -> dict[str, str]:
+    """Return the default options for a driver's connection string; ``trusted`` is a file of certificate authorities."""
     if _SQLITE_DRIVER.search(driver):
         return {"StepAPI": "1", "NoCreat": "1", "Timeout": str(1000 * limits.lock_seconds)}
     if _SQL_SERVER_DRIVER.search(driver):
@@ -135,6 +136,7 @@ def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
         "lock_timeout": f"{limits.lock_seconds}s",
     }
     settings = " ".join(f"-c {name}={value}" for name, value in server.items())
+    libpq = _LIBPQ if trusted is None else f"{_LIBPQ} sslrootcert={trusted}"
     return {
         "UseDeclareFetch": "1",
         "Fetch": "10000",
@@ -146,8 +148,45 @@ def _options(driver: str, limits: ConnectionSettings) -> dict[str, str]:
         # Debian's driver writes each statement to a file in /tmp unless this option turns it off.
         "Debug": "0",
         "CommLog": "0",
-        "pqopt": f"{{{_LIBPQ} tcp_user_timeout={1000 * limits.answer_seconds} options='{settings}'}}",
+        "pqopt": f"{{{libpq} tcp_user_timeout={1000 * limits.answer_seconds} options='{settings}'}}",
     }
+
+
+# What an option may be without ``WAITLIST_WITHOUT_TLS``, and what it becomes where it is missing.
+_TlsOptions = Mapping[str, tuple[tuple[str, ...], str]]
+_TLS_OF_POSTGRES: Final[_TlsOptions] = {"sslmode": (("verify-full",), "verify-full")}
+_TLS_OF_SQL_SERVER: Final[_TlsOptions] = {
+    "encrypt": (("yes", "mandatory", "true", "strict"), "yes"),
+    "trustservercertificate": (("no", "false"), "no"),
+}
+_OPTION_NAMES: Final = {"sslmode": "SSLmode", "encrypt": "Encrypt", "trustservercertificate": "TrustServerCertificate"}
+_SERVERS: Final = ("server", "servername", "addr", "address", "host")
+
+
+def _asked_for_tls(driver: str, pairs: Mapping[str, str], limits: ConnectionSettings) -> dict[str, str]:
+    """Return the options that ask for TLS; none for a file, for this machine, and where the setting takes that back."""
+    named = (pairs.get(name, "").strip("{}") for name in _SERVERS)
+    server = next(filter(None, named), "").lower().removeprefix("tcp:").partition(",")[0].partition("\\")[0]
+    if _SQLITE_DRIVER.search(driver) or Peer.PMO in limits.plain_peers or ("dsn" not in pairs and is_local(server)):
+        return {}
+    if _POSTGRES_DRIVER.search(driver):
+        wanted = _TLS_OF_POSTGRES
+    elif _SQL_SERVER_DRIVER.search(driver):
+        wanted = _TLS_OF_SQL_SERVER
+    else:
+        raise SourceRefusedError(
+            f"whether the ODBC driver {driver.strip('{}') or 'of a data source'} encrypts is not known here: name a "
+            f"driver of PostgreSQL or SQL Server in the connection `pmo`, or set {WITHOUT_TLS}=pmo"
+        )
+    weak = [
+        name for name, (strong, _) in wanted.items() if pairs.get(name, strong[0]).strip("{}").lower() not in strong
+    ]
+    if weak:
+        raise SourceRefusedError(
+            f"the connection `pmo` would be without TLS, or with a certificate that is not checked: take "
+            f"{', '.join(f'`{_OPTION_NAMES[name]}`' for name in weak)} out of it, or set {WITHOUT_TLS}=pmo"
+        )
+    return {_OPTION_NAMES[name]: missing for name, (_, missing) in wanted.items()}
 
 
 _PAIR: Final = re.compile(r"\s*(?P<key>[^=;]+?)\s*=\s*(?P<value>\{(?:[^}]|\}\})*\}|[^;]*?)\s*(?:;|$)")
@@ -201,9 +240,16 @@ class TextTooLongError(BulkReadError):
 
 
 def with_options(connection_string: str, limits: ConnectionSettings = CONNECTION_DEFAULTS) -> str:
-    """Add the driver's options and the time limits, unless the connection string sets them."""
+    """Add the driver's options and the time limits, unless the connection string sets them; and TLS in any case.
+
+    Raises:
+        SourceRefusedError: the connection string asks for less than TLS with a certificate that is checked, to a server
+            beyond this machine, and ``WAITLIST_WITHOUT_TLS`` does not name ``pmo``.
+    """
     pairs = _pairs(connection_string)
-    options = _options(pairs.get("driver", ""), limits)
+    driver = pairs.get("driver", "")
+    encrypted = _asked_for_tls(driver, pairs, limits)
+    options = {**_options(driver, limits, trusted=authorities() if encrypted else None), **encrypted}
     added = "".join(f";{key}={value}" for key, value in options.items() if key.lower() not in pairs)
     return connection_string.rstrip("; ") + added
 
