@@ -5,6 +5,7 @@ import os
 import runpy
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,25 @@ def test_secrets_fit_each_other_are_kept_and_are_for_their_owner_alone(tmp_path:
     assert make(folder, {}) == []
     assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == text
     assert len({text[name] for name in text if name.endswith("password") or name == "jwt_secret"}) == 9
+
+
+def test_only_logs_that_nothing_has_written_to_for_some_days_are_removed(tmp_path: Path) -> None:
+    script = paths.PROJECT / "docker" / "airflow" / "remove_logs.sh"
+    folder = tmp_path / "logs"
+    days = {"dag_id=a/run_id=1/attempt=1.log": 31, "dag_id=a/run_id=2/attempt=1.log": 29, "dag_id=a/other.txt": 99}
+    for name, age in days.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (time.time() - age * 86_400 - 60,) * 2)
+    asked = {**os.environ, "LOG_FOLDER": str(folder), "LOG_DAYS": "30"}
+    for _ in range(2):
+        subprocess.run(["bash", script, "once"], check=True, env=asked, stdout=subprocess.DEVNULL)
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == set(days) - {
+        "dag_id=a/run_id=1/attempt=1.log"
+    }
+    for wrong in ("0", "-1", "x", ""):
+        done = subprocess.run(
+            ["bash", script, "once"], check=False, env={**asked, "LOG_DAYS": wrong}, capture_output=True
+        )
+        assert (done.returncode == 1) == bool(wrong), "empty is the default"

@@ -58,7 +58,7 @@ _IN_BATCHES: Final = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(2 * 2**2
 _KEEPALIVES: Final = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 # The time after which the server ends a transaction whose client is idle, and so releases its locks.
 _IDLE_SECONDS: Final = 1800
-_OF_TLS: Final = re.compile(r"\bSSL\b|certificate")
+_OF_TLS: Final = re.compile(r"certificate|does not support SSL|SSL error: (?!.*(EOF|closed))")
 _SQLITE_RETRY_SECONDS: Final = 0.02
 # ADBC wants $1, $2, ...: SQLAlchemy's base dialect for PostgreSQL writes them.
 _NUMBERED: Final[Dialect] = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]

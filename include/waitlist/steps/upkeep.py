@@ -2,15 +2,17 @@
 
 import datetime as dt
 import logging
+from dataclasses import dataclass
 from functools import partial
 
 from upath import UPath
 
 from waitlist.columns.dates import STOCKHOLM, day_in_stockholm
-from waitlist.exceptions import SettingsError
+from waitlist.exceptions import SettingsError, WaitlistError
 from waitlist.release.receipts import account, inbox
 from waitlist.reports import nights
 from waitlist.settings import MOST_DAYS_KEPT
+from waitlist.source.pmo import PmoSource
 from waitlist.staging import Batch, BatchState, access_log, checkpoints, persons, retention
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import read_begun, read_dry_runs
@@ -20,8 +22,55 @@ from waitlist.steps.run import Record, Steps
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a monitor asks; ``faults`` is empty where all is well."""
+
+    schema: str
+    """The name of a ``Standing``, or ``unreachable``."""
+    night_hours: float | None
+    """Hours since the last night was verified; None where none was, or staging does not answer."""
+    night_due: bool
+    """Whether nights are due: some unit is not live yet, or something that was released is followed."""
+    pmo: str
+    faults: tuple[str, ...]
+
+
 class Upkeep(Steps):
-    """Watch and retention."""
+    """Watch, health and retention."""
+
+    def health(self, *, now: dt.datetime, ask_pmo: bool) -> Health:
+        """Look at staging and its last night, and whether PMO lets us log in; nothing is changed.
+
+        Args:
+            now: the moment.
+            ask_pmo: whether to log in to PMO; without a query.
+        """
+        faults = list[str]()
+        schema, hours, due, pmo = "unreachable", None, True, "not asked"
+        try:
+            found = standing(self.store.database)
+            schema = found.name.lower()
+            if found is not Standing.CURRENT:
+                faults.append(f"the staging schema is not this release's: {schema}")
+            seen = self.nights(now=now)
+        except WaitlistError as error:
+            faults.append(str(error))
+        else:
+            due = seen is not None
+            if seen is not None:
+                hours = None if seen.verified is None else round((now - seen.verified).total_seconds() / 3600, 1)
+                since = seen.verified or seen.begun
+                if since is not None and now - since > nights.LONGEST:
+                    faults.append(f"no night was verified since {since.isoformat(timespec='minutes')}")
+        if ask_pmo:
+            try:
+                PmoSource(self._pmo(), self._settings).log_in()
+                pmo = "reachable"
+            except WaitlistError as error:
+                pmo = "unreachable"
+                faults.append(str(error))
+        return Health(schema, hours, due, pmo, tuple(faults))
 
     def nights(self, *, now: dt.datetime) -> nights.Nights | None:
         """Return the state of the nights; None where every unit is live and nothing is followed: no night is due.

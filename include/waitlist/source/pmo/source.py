@@ -93,6 +93,15 @@ class PmoSource:
         self._query = SourceQuery.load(settings.sql_dir)
         self._odbc = OdbcSource(connection_string, self._query, settings.connections)
 
+    def log_in(self) -> None:
+        """Log in, and ask nothing.
+
+        Raises:
+            SourceError: PMO cannot be reached, or refuses the login.
+        """
+        with self._odbc.rows():
+            pass
+
     def count(self, selection: Selection) -> int:
         """Count the posts of a selection in PMO.
 
