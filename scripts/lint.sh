@@ -23,8 +23,8 @@ compose_config() {
 # A line that may has "pragma: allowlist secret". High entropy alone says nothing here: locks, digests and numbers have it.
 detect_secrets() {
     local hook=(detect-secrets-hook --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString)
-    # The name of a file of a secret is no secret.
-    hook+=(--exclude-lines '/run/secrets/|LocalFilesystemBackend')
+    # The name of a secret, or of its file, is no secret.
+    hook+=(--exclude-lines '/run/secrets/|LocalFilesystemBackend|[sS]ecretName: "?waitlist-')
     git ls-files -z -- . ':!*requirements*.txt' ':!tests' | xargs -0 "${hook[@]}" &&
         git ls-files -z -- tests ':!tests/*/data' |
         xargs -0 "${hook[@]}" --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector

@@ -135,7 +135,7 @@ class ConnectionSettings(BaseSettings):
     """For the next answer: the end of a statement, or the next rows of a result, however large the result is."""
     without_tls: str | None = None
     """Peers (``Peer``), separated by commas, that may be reached without TLS, or without a check of their certificate:
-    there the connection's own options count. If empty, there are none."""
+    there the connection's own options count. If empty, TLS is needed everywhere."""
 
     @field_validator("without_tls")
     @classmethod
