@@ -2,7 +2,8 @@
 
     python scripts/sbom.py <environment.json> <lock> <folder>
 
-The folder gets ``sbom.cdx.json`` and ``licences.csv``. The environment has tools for tests too; they are left out.
+The folder gets ``sbom.cdx.json`` and ``licences.csv``. The environment has tools for tests too; they are left out. A
+package that nobody may hand on with this project is a fault: ``is_allowed`` says which licences those are.
 """
 
 import csv
@@ -10,12 +11,27 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 _UNKNOWN = "unknown"
+# Licences that ask more of a region that runs or changes this project than a notice, or that do not say what they ask.
+_FORBIDDEN = re.compile(
+    r"\bAGPL|\bAffero|(?<![A-Z])GPL|General Public License|\bSSPL|Server Side Public|\bBUSL|Business Source"
+    r"|Commons Clause|\bElastic|NonCommercial|-NC\b|Proprietary|^unknown$",
+    re.IGNORECASE,
+)
+_LESSER = re.compile(r"LGPL|Lesser General Public License", re.IGNORECASE)
+CHOSEN = {
+    # They list licences of which one may be chosen, and a list does not say so.
+    "pyphen": "Mozilla Public License 1.1",
+    "text-unidecode": "Artistic License",
+    # CycloneDX knows no such name.
+    "protobuf": "3-Clause BSD License",
+}
+"""The licence that is taken, by the package's canonical name; what the package declares was read."""
 
 
 def locked_names(lock: str) -> set[str]:
@@ -51,8 +67,26 @@ def licences_of(component: Mapping[str, Any]) -> list[str]:
     return sorted(found - {""}) or [_UNKNOWN]
 
 
+def is_allowed(name: str, licences: Collection[str]) -> bool:
+    """Return whether this project may be handed on with a package of these licences, all of which apply.
+
+    Of "A OR B" one is enough. LGPL is allowed: nothing is linked into a package or changed in it.
+    """
+    chosen = CHOSEN.get(canonical(name))
+    told = licences if chosen is None else [chosen]
+    return all(any(_is_free(one) for one in re.split(r"\s+OR\s+", licence.strip("()"))) for licence in told)
+
+
+def _is_free(licence: str) -> bool:
+    return not _FORBIDDEN.search(_LESSER.sub("", licence))
+
+
 def main(environment: str, lock: str, folder: str) -> int:
-    """Write the files and print the licences, the most frequent first; return 1 where no package was found."""
+    """Write the files and print the licences, the most frequent first.
+
+    Returns:
+        1 where no package was found, or one with a licence that is not allowed.
+    """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     names = locked_names(Path(lock).read_text(encoding="utf-8"))
@@ -66,7 +100,12 @@ def main(environment: str, lock: str, folder: str) -> int:
     sys.stdout.write(f"{len(rows)} packages, in {place}: sbom.cdx.json and licences.csv\n")
     for licence, packages in Counter(licence for _, _, licences in rows for licence in licences).most_common():
         sys.stdout.write(f"{packages:5}  {licence}\n")
-    return 0 if rows else 1
+    refused = [
+        f"{name} {version}: {'; '.join(licences)}" for name, version, licences in rows if not is_allowed(name, licences)
+    ]
+    if refused:
+        sys.stderr.write("licences that this project may not be handed on with:\n" + "\n".join(refused) + "\n")
+    return 1 if refused or not rows else 0
 
 
 if __name__ == "__main__":
