@@ -15,14 +15,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the files whose tests start an Airflow among the others.
 
     Such a test mostly waits, and is slow while several Airflows run at once. Test processes take the files in this
-    order, so that one of them waits for an Airflow while the others work.
+    order, so that one of them waits for an Airflow while the others work. The last ones are short: no process works
+    alone at the end.
     """
     files: dict[object, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
     slow = [tests for tests in files.values() if _starts_airflow(tests[0])]
     quick = [tests for tests in files.values() if not _starts_airflow(tests[0])]
-    between = len(quick) // (len(slow) + 1)
+    between = len(quick) * 3 // 4 // (len(slow) + 1)
     ordered = []
     for number, tests in enumerate(slow):
         ordered += [tests, *quick[number * between : (number + 1) * between]]
