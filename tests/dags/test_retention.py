@@ -1,6 +1,5 @@
 """The retention DAG as Airflow runs it: what it removes, and that its log has only counts."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
 
 
 def run(home: AirflowHome, **params: object) -> str:
-    done = home.cli("dags", "test", "waitlist_retention", "--conf", json.dumps(params))
+    done = home.test("waitlist_retention", **params)
     return done.stdout + done.stderr
 
 

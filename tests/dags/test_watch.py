@@ -86,8 +86,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     mappings.mkdir()
     for file in paths.MAPPINGS.glob("*.csv"):
         (mappings / file.name).write_bytes(file.read_bytes())
-    store = StagingStore(f"sqlite:///{tmp_path / 'staging.sqlite'}")
-    store.migrate()
+    store = batches.migrated_file(tmp_path / "staging.sqlite")
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
     with serving(Webhook()) as webhook:
         given = {
@@ -107,10 +106,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def test_as_airflow_runs_it_an_outage_gives_one_message_and_is_kept_in_a_variable(site: Site) -> None:
     home = AirflowHome(site.folder / "airflow", site.environment)
     last = site.night(28 * HOUR)
-    (subject,) = site.subjects(lambda: home.cli("dags", "test", "waitlist_watch"))
+    (subject,) = site.subjects(lambda: home.test("waitlist_watch"))
     assert subject == f"Väntelistorna: ingen torrkörning är klar sedan {moment(last)}"
     assert site.webhook.posts[-1][2]["link"].endswith("/dags/waitlist_dry_run")
-    assert site.subjects(lambda: home.cli("dags", "test", "waitlist_watch")) == []
+    assert site.subjects(lambda: home.test("waitlist_watch")) == []
     ((kept,),) = home.query(f"SELECT count(*) FROM variable WHERE key = '{KEPT}'")
     assert kept == 1
 

@@ -36,7 +36,7 @@ def test_every_dag_is_still_there(home: AirflowHome) -> None:
 
 
 def test_a_run_fails_at_its_first_step_and_names_every_setting_but_no_value(home: AirflowHome) -> None:
-    done = home.cli("dags", "test", "waitlist_retention", check=False)
+    done = home.test("waitlist_retention", check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "settings at fault" in said

@@ -1,10 +1,14 @@
 """A real Airflow in a folder of its own, driven by its command line as a data engineer would."""
 
+import functools
 import json
 import os
+import select
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _KEPT = (
     "PATH", "HOME", "LANG", "TMPDIR", "ARROW_DEFAULT_MEMORY_POOL", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
 )  # fmt: skip
+_DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+_PATIENCE_SECONDS = 600
 
 
 def odbc_sqlite(file: Path) -> str:
@@ -44,7 +50,7 @@ class AirflowHome:
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}",
+            _DATABASE: f"sqlite:///{self.folder / 'airflow.db'}",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "GX_ANALYTICS_ENABLED": "false",
             "WAITLIST_SNAPSHOT_URL": f"file://{self.folder / 'snapshots'}",
@@ -52,13 +58,45 @@ class AirflowHome:
             **self.given,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.cli("db", "migrate")
+        if _DATABASE in self.given:
+            self.cli("db", "migrate")
+        else:
+            (self.folder / "airflow.db").write_bytes(_migrated())
 
     def cli(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an ``airflow`` command; its output is kept in the result and in ``cli.log``."""
         done = subprocess.run(
-            ["airflow", *command], env=self.env, cwd=ROOT, text=True, capture_output=True, check=False, timeout=600
-        )
+            ["airflow", *command], env=self.env, cwd=ROOT, text=True, capture_output=True, check=False,
+            timeout=_PATIENCE_SECONDS,
+        )  # fmt: skip
+        return self._kept(done, check=check)
+
+    def test(self, dag: str, *logical_date: str, check: bool = True, **params: Any) -> subprocess.CompletedProcess[str]:
+        """Run a DAG synchronously by ``airflow dags test``, in the one process of this home for such commands."""
+        arguments = ["dags", "test", dag, *logical_date, "--conf", json.dumps(params)]
+        output, errors = self.folder / "test.out", self.folder / "test.err"
+        asked = {"arguments": arguments, "environment": self.env, "output": str(output), "errors": str(errors)}
+        process = self._commands
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        if not select.select([process.stdout.fileno()], [], [], _PATIENCE_SECONDS)[0]:
+            process.kill()
+        code = process.stdout.readline()
+        said = (file.read_text(encoding="utf-8") if file.exists() else "" for file in (output, errors))
+        done = subprocess.CompletedProcess(["airflow", *arguments], int(code or -1), *said)
+        return self._kept(done, check=check)
+
+    @functools.cached_property
+    def _commands(self) -> subprocess.Popen[str]:
+        # If the tests themselves are killed, nothing else ends it in the middle of a command.
+        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "tests.support.airflow_commands"]
+        env = {**self.env, "PYTHONPATH": f"{self.env['PYTHONPATH']}:{ROOT}"}
+        process = subprocess.Popen(command, env=env, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        weakref.finalize(self, _end, process)
+        return process
+
+    def _kept(self, done: subprocess.CompletedProcess[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        command = done.args[1:]
         with (self.folder / "cli.log").open("a", encoding="utf-8") as log:
             log.write(f"$ airflow {' '.join(command)}\n{done.stdout}\n{done.stderr}\n")
         if check and done.returncode:
@@ -74,11 +112,24 @@ class AirflowHome:
 
     def dry_run(self, *, as_of: str, check: bool = True, **params: Any) -> subprocess.CompletedProcess[str]:
         """Run the dry-run DAG synchronously."""
-        return self.cli(
-            "dags", "test", "waitlist_dry_run", "--conf", json.dumps({"as_of": as_of, **params}), check=check
-        )
+        return self.test("waitlist_dry_run", check=check, as_of=as_of, **params)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Query Airflow's own database."""
         with sqlite3.connect(self.folder / "airflow.db") as connection:
             return connection.execute(sql).fetchall()
+
+
+@functools.cache
+def _migrated() -> bytes:
+    """Return Airflow's own database, new: making it takes far longer than copying it."""
+    with tempfile.TemporaryDirectory(prefix="waitlist-airflow-") as folder:
+        file = Path(folder, "airflow.db")
+        AirflowHome(Path(folder), {_DATABASE: f"sqlite:///{file}"})
+        return file.read_bytes()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(_PATIENCE_SECONDS)
