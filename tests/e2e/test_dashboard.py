@@ -400,34 +400,63 @@ def test_a_chart_tells_its_figures_to_the_mouse_and_to_the_keyboard(dashboard: D
 # Accessibility
 
 
-@pytest.mark.parametrize(
-    ("size", "theme"),
-    [
-        ("wide", "light"), ("wide", "dark"), ("narrow", "light"), ("zoomed", "light"),
-        pytest.param("narrow", "dark", marks=pytest.mark.attack),
-    ],
-)  # fmt: skip
-def test_every_page_is_accessible_and_fits(dashboard: Dashboard, size: str, theme: str) -> None:
-    page = dashboard.open("", "lead", size=size, theme=theme)
-    faults: dict[str, object] = {}
-    # The themes differ by their colours alone, and the zoomed page from the narrow one by its width.
-    whole = theme == "light" and size != "zoomed"
-    rules = () if whole else ("color-contrast", "link-in-text-block", "scrollable-region-focusable")
-    for name, path in (*PAGES.items(), ("personer", None)):
-        if path is None:
-            dashboard.show_persons(page)
-        else:
-            page.goto(dashboard.url + path)
-        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
-        wrong = [
-            *chromium.violations(page, *rules),
-            *([f"{over} px too wide"] if (over := chromium.sideways(page)) > 0 else []),
-        ]
-        if wrong:
-            faults[name] = wrong
-        assert page.locator("html").get_attribute("lang") == "sv"
+OF_COLOURS = ("color-contrast", "link-in-text-block", "scrollable-region-focusable")
+LOOKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("wide", "light", ()),
+    # The themes differ by their colours alone.
+    ("wide", "dark", OF_COLOURS),
+    # Here some parts of a page are hidden, and others are shown.
+    ("narrow", "light", ()),
+    # What is wrong with a page of this width is wrong with a narrower one too.
+    ("zoomed", "light", ("scrollable-region-focusable",)),
+)
+"""Each size and theme, and the rules that axe judges there: all where none is named."""
+
+
+@pytest.fixture(scope="module")
+def one_page(dashboard: Dashboard) -> Iterator[Page]:
+    page = dashboard.open("", "lead")
+    yield page
     page.context.close()
-    assert faults == {}
+
+
+@pytest.mark.parametrize("name", [*PAGES, "personer"])
+def test_every_page_is_accessible_and_fits(dashboard: Dashboard, one_page: Page, name: str) -> None:
+    _open(dashboard, one_page, name)
+    assert one_page.locator("html").get_attribute("lang") == "sv"
+    assert _faults(one_page, *LOOKS) == {}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", [*PAGES, "personer"])
+def test_every_page_is_accessible_and_fits_a_narrow_window_in_the_dark(
+    dashboard: Dashboard, one_page: Page, name: str
+) -> None:
+    _open(dashboard, one_page, name)
+    assert _faults(one_page, ("narrow", "dark", OF_COLOURS)) == {}
+
+
+def _open(dashboard: Dashboard, page: Page, name: str) -> None:
+    """Open one of ``PAGES``, or the page with persons, with all that it can unfold."""
+    if name in PAGES:
+        page.goto(dashboard.url + PAGES[name])
+    else:
+        dashboard.show_persons(page)
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+
+
+def _faults(page: Page, *looks: tuple[str, str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Look at a page at several sizes and in both themes; it is loaded once, since only its style changes."""
+    faults: dict[str, list[str]] = {}
+    for size, theme, rules in looks:
+        page.set_viewport_size(SIZES[size])
+        page.emulate_media(color_scheme=theme)
+        wrong = chromium.violations(page, *rules)
+        if (over := chromium.sideways(page)) > 0:
+            wrong.append(f"{over} px too wide")
+        if wrong:
+            faults[f"{size} {theme}"] = wrong
+    return faults
 
 
 @pytest.mark.parametrize("name", ["oversikt", "vag", "enhet", "korning", "vad-hander-om-svar"])
