@@ -483,7 +483,7 @@ WORK_LIST_WITHHELD: Final[Mapping[str, str]] = MappingProxyType(
 
 WORK_LIST_HOW_TO_READ: Final = (
     "Listan visar läget den dag som står ovan. Det som rättas eller avslutas i PMO försvinner ur nästa lista.",
-    "Överst på varje blad står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
+    "Överst på varje flik står poster där ett datum saknas eller inte går att läsa. Därefter kommer de i ordning efter "
     "Boka före, tidigast först. Röda datum har passerat.",
     "Sök upp posten i PMO med personnummer eller Post-id. Det som enheten har klarmarkerat på sin sida står i "
     "kolumnerna Klart och Anteckning. Det som skrivs här i filen når inte sidan: klarmarkera där.",
