@@ -401,7 +401,7 @@ WORK_LIST_COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "post_id": "Post-id",
         "personnummer": "Personnummer",
         "patient": "Namn",
-        "kategori": "Kategori",
+        "kategori": "Kategori i PMO",
         "boka_from": "Boka fr.o.m.",
         "boka_fore": "Boka före",
         "kontaktform": "Kontaktform",

@@ -196,7 +196,7 @@ def test_every_cell_is_as_in_pmo(deployment: Deployment, listed: dict[int, Liste
             "Klart": None,
             "Personnummer": "Sekretess" if protected else shown(number),
             "Namn": "Sekretess" if protected else shown(name),
-            "Kategori": shown(category),
+            "Kategori i PMO": shown(category),
             "Kontaktform": FORMS.get(form, shown(form)),
             "Boka fr.o.m.": date_shown(begin),
             "Boka före": date_shown(end),

@@ -57,7 +57,7 @@ ATTACHED = {"har_bilaga": True}
 FORMULA = '=HYPERLINK("http://example.invalid";"Klicka")'
 
 COLUMNS = [
-    "Klart", "Post-id", "Personnummer", "Namn", "Kategori", "Boka fr.o.m.", "Boka före", "Anmärkning", "Gör så här",
+    "Klart", "Post-id", "Personnummer", "Namn", "Kategori i PMO", "Boka fr.o.m.", "Boka före", "Anmärkning", "Gör så här",
     "Anteckning", "På listan sedan", "Kontaktform", "Användare",
 ]  # fmt: skip
 
@@ -126,7 +126,7 @@ def test_row_has_what_staff_need_to_find_the_post_and_what_to_do(place: Site, ou
         "Post-id": 70,
         "Personnummer": PERSON,
         "Namn": "Lindqvist, Åsa",
-        "Kategori": DIABETES,
+        "Kategori i PMO": DIABETES,
         "Boka fr.o.m.": day("2024-08-01"),
         "Boka före": day("2024-09-01"),
         "Kontaktform": "Hembesök",
@@ -235,7 +235,7 @@ def test_text_that_begins_like_a_formula_stays_text(place: Site, out: Path) -> N
     place.write(out, with_csv=True)
     book = book_of(out)
     for number, sign in enumerate(signs):
-        for column in ("Namn", "Kategori", "Användare", "Boka fr.o.m."):
+        for column in ("Namn", "Kategori i PMO", "Användare", "Boka fr.o.m."):
             found = cell(book, "Åtgärda i PMO", column, number)
             assert (found.value, found.data_type, found.number_format) == (sign, "s", "@")
     with zipfile.ZipFile(file_of(out)) as inside:
