@@ -57,8 +57,8 @@ ATTACHED = {"har_bilaga": True}
 FORMULA = '=HYPERLINK("http://example.invalid";"Klicka")'
 
 COLUMNS = [
-    "Klart", "Post-id", "Personnummer", "Namn", "Kategori i PMO", "Boka fr.o.m.", "Boka före", "Anmärkning", "Gör så här",
-    "Anteckning", "På listan sedan", "Kontaktform", "Användare",
+    "Klart", "Post-id", "Personnummer", "Namn", "Kategori i PMO", "Boka fr.o.m.", "Boka före", "Anmärkning",
+    "Gör så här", "Anteckning", "På listan sedan", "Kontaktform", "Användare",
 ]  # fmt: skip
 
 
