@@ -37,8 +37,8 @@ def pipeline(airflow_home: None, monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     runs, approval = (importlib.import_module(f"waitlist_airflow.{name}") for name in ("runs", "approval"))
     stand_in = mock.Mock()
     stand_in.approval_question.return_value = stand_in.withdrawal_question.return_value = QUESTION
-    monkeypatch.setattr(runs, "pipeline", lambda: stand_in)
-    monkeypatch.setattr(runs, "opened", lambda _: (stand_in, "run"))
+    monkeypatch.setattr(runs, "pipeline", lambda _: stand_in)
+    monkeypatch.setattr(runs, "opened", lambda *_: (stand_in, "run"))
     monkeypatch.setattr(runs, "named_batch", lambda: "batch")
     monkeypatch.setattr(runs, "is_loaded", lambda: False)
     monkeypatch.setattr(approval, "get_current_context", lambda: {"dag_run": SimpleNamespace(run_id=RUN_ID)})
