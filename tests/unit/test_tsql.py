@@ -17,7 +17,9 @@ from waitlist.source.pmo.connection import SQL_SERVER
 from waitlist.source.pmo.query import Scope, SourceQuery
 from waitlist.staging import schema
 
-FILES = sorted(file for file in paths.SQL.rglob("*.sql") if not file.name.endswith((".postgresql.sql", ".sqlite.sql")))
+OF_OTHERS = (".postgresql.sql", ".sqlite.sql", "roles.sql")
+"""Ends of the names of files for other databases; accounts are made in PostgreSQL alone."""
+FILES = sorted(file for file in paths.SQL.rglob("*.sql") if not file.name.endswith(OF_OTHERS))
 LISTS = re.compile(r":(units|handled|categories|batch_ids)\b")
 """Parameters that SQLAlchemy writes as lists, with their parentheses."""
 

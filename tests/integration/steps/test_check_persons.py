@@ -38,7 +38,7 @@ from waitlist.source.pu import asking
 from waitlist.staging import StagingStore, persons, schema
 from waitlist.steps.pipeline import Pipeline
 from waitlist.steps.run import Request, Run
-from waitlist.swedish.words import PERSONS_SUITE, PERSONS_SUITE_NOT_APPLICABLE
+from waitlist.swedish.words import PERSONS_SUITE_NOT_APPLICABLE
 
 BIRTHS = [dt.date(1984, 3, 1) + dt.timedelta(days) for days in range(40)]
 NUMBERS = [official_number(birth, 239) for birth in BIRTHS]
@@ -367,7 +367,7 @@ class TestSuite:
         assert self.of_persons(site, run)[Code.PU_DECEASED].unexpected == before + 1
         site.steps.verify(run, now=site.now)
         text = summary(site.store, run.batch_id, site.steps.facts.mappings, None)
-        assert f"{PERSONS_SUITE}, krav: inte uppfyllt 5, uppfyllt 2.\n" in text
+        assert "Krav på Personuppgiftstjänstens svar: inte uppfyllt 5, uppfyllt 2.\n" in text
         shown = read_batch(site.store, run.batch_id, suites=site.steps.facts.suites.values()).suites
         assert {len(suite.checks) for suite in shown if suite.name == "persons"} == {len(OF_PERSONS)}
 
