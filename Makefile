@@ -1,6 +1,6 @@
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore verify-audit sign-audit test attacks bench scale-out clean-machine docs pictures release lint lock sbom stack clean
+.PHONY: .connections help setup demo up dry-run check-mappings diff worklists back-out migrate backup restore verify-audit sign-audit test attacks bench scale-out clean-machine docs pictures release lint lock sbom stack stack-faults clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ sbom: setup ## List the packages that run, with licences, as CycloneDX: make sbo
 
 stack: setup ## Build and start the compose stack with a synthetic PMO, release a wave over its API, take it down; KEEP=1 leaves it
 	@KEEP="$(KEEP)" PORT="$(PORT)" scripts/stack.sh
+
+stack-faults: setup ## The same, and then kill, cut off and restart its parts while dry runs load; FAULTS="kill-redis ..." for some alone
+	@PORT="$(PORT)" scripts/stack.sh faults $(FAULTS)
 
 clean: ## Remove the demo's data and the tools' caches; .venv stays
 	@rm -rf .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

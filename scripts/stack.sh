@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
+# stack.sh [faults [<fault> ...]]
 # The compose stack with a synthetic PMO: built, started, a dry run and a wave released over its API, and taken down again.
+# With faults, each service is killed and more while dry runs load (docker/stack/faults.py); all of them, or those named.
 # Needs a Docker daemon and docker-compose. Where no base image can be pulled, docker/base makes stand-ins.
 # KEEP=1 leaves it running; PORT= sets Airflow's port.
 set -euo pipefail
@@ -11,6 +13,12 @@ docker info >/dev/null 2>&1 || die "No Docker daemon answers. On Debian, as root
 folder="$ROOT/.stack"
 as_of=2024-10-01
 export COMPOSE_PROJECT_NAME=waitlist-stack COMPOSE_FILE=docker-compose.yaml:docker-compose.stack.yaml
+trial=walk
+if [[ ${1:-} == faults ]]; then
+    trial=faults
+    COMPOSE_FILE+=:docker-compose.faults.yaml
+    shift
+fi
 export SECRETS_DIR="$folder/secrets" MAPPINGS_DIR="$folder/site/mappings" AIRFLOW_PORT=${PORT:-18080} PMO_PORT=15432
 export AIRFLOW_PACKAGES=odbc-postgresql AIRFLOW_BASE_URL="http://127.0.0.1:$AIRFLOW_PORT"
 
@@ -58,5 +66,5 @@ say "3/4  Airflow"
 docker-compose up --detach
 
 say "4/4  A dry run, and a wave"
-python docker/stack/walk.py "http://127.0.0.1:$AIRFLOW_PORT" "$SECRETS_DIR/admin_password" $as_of 2
+python docker/stack/$trial.py "http://127.0.0.1:$AIRFLOW_PORT" "$SECRETS_DIR/admin_password" $as_of 2 "$@"
 say "The stack works."

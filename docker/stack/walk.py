@@ -131,8 +131,8 @@ def until(what: str, look: Callable[[], T | None]) -> T:
     return found
 
 
-def main(url: str, password_file: str, as_of: str, wave: str) -> None:
-    """Walk."""
+def walk(url: str, password_file: str, as_of: str, wave: str) -> Stack:
+    """Walk; return the stack, on which the wave is released."""
     stack = Stack(url, Path(password_file).read_text(encoding="utf-8"))
     stack.log_in(ADMIN)
     stack.add_user(LEAD, "Op")
@@ -161,7 +161,8 @@ def main(url: str, password_file: str, as_of: str, wave: str) -> None:
     require(account["released"] == account["migrate"] > 0, f"released {account['released']} of {account['migrate']}")
     sys.stdout.write(f"  {account['released']} posts of wave {wave} are released\n")
     look(stack, LEAD)
+    return stack
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    walk(*sys.argv[1:])
