@@ -91,7 +91,7 @@ def restarted(service: str) -> Iterator[None]:
 
 @contextmanager
 def cut_off(service: str) -> Iterator[None]:
-    """Take a service off the network for a while; nobody is told."""
+    """Take a service off the network for a while, without a word to it."""
     name = container(service)
     command("docker", "network", "disconnect", NETWORK, name)
     time.sleep(CUT_OFF_SECONDS)
