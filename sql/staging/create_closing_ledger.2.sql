@@ -3,7 +3,8 @@
 -- that was withdrawn has none here. An undone outcome does not count, and "released_later" only while it is true. Of a
 -- rejected post, an outcome counts since its release ("since"): an earlier one is about a post that waited in PMO.
 -- The units of outcomes and later posts are compared by an expression, so that each is looked up by its post. Rejected
--- posts are few: they are found first, since a database does not move a DISTINCT.
+-- posts are few: they are found first, since a database does not move a DISTINCT. Whether a later batch counted a unit
+-- is asked batch by batch: a join is made the other way round, over the counts of every night.
 -- Created by migration 0022; to change the view, add a file and a migration.
 CREATE VIEW millennium_staging.closing_ledger AS
 SELECT
@@ -71,11 +72,16 @@ FROM (
             AND NOT EXISTS (
                 SELECT 1
                 FROM millennium_staging.batch AS later
-                INNER JOIN millennium_staging.unit_summary AS recounted ON later.batch_id = recounted.batch_id
                 WHERE
                     later.state = 'released'
                     AND later.released_at > released.released_at
-                    AND recounted.enhet_hsa_id = counted.enhet_hsa_id
+                    AND EXISTS (
+                        SELECT 1
+                        FROM millennium_staging.unit_summary AS recounted
+                        WHERE
+                            recounted.batch_id = later.batch_id
+                            AND recounted.enhet_hsa_id = counted.enhet_hsa_id
+                    )
             )
     ) AS latest
     INNER JOIN millennium_staging.ledger_post AS post

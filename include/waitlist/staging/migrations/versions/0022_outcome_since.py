@@ -1,4 +1,7 @@
-"""The closing ledger counts an outcome of a rejected post since its release alone, and says since when."""
+"""The closing ledger counts an outcome of a rejected post since its release alone, and says since when.
+
+It looks for later batches of a unit batch by batch, instead of in the counts of every night.
+"""
 
 from alembic import op
 
