@@ -41,7 +41,8 @@ def make(folder: Path, pmo: dict[str, Any]) -> list[str]:
     keep("fernet_key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
     for name in ("api_secret_key", "jwt_secret", "admin_password"):
         keep(name, secrets.token_urlsafe(32))
-    metadata, _ = (keep(f"{name}_db_password", secrets.token_urlsafe(32)) for name in ("metadata", "staging"))
+    metadata = keep("metadata_db_password", secrets.token_urlsafe(32))
+    keep("staging_db_password", secrets.token_urlsafe(32))
     queue = keep("redis.conf", f'requirepass {secrets.token_urlsafe(32)}\nsave ""\ndir /tmp\n').split()[1]
     keep("sql_alchemy_conn", f"postgresql+psycopg2://airflow:{metadata}@metadata-db/airflow")
     keep("result_backend", f"db+postgresql+psycopg2://airflow:{metadata}@metadata-db/airflow")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 WITHOUT_TLS = "WAITLIST_WITHOUT_TLS"
 """The setting that names the peers to which a connection may be without TLS."""
+SQL_SERVER_ENCRYPTED = ("yes", "mandatory", "true", "strict")
+"""Values of ``Encrypt`` with which SQL Server's driver encrypts, the usual one first."""
+SQL_SERVER_CHECKED = ("no", "false")
+"""Values of ``TrustServerCertificate`` with which it checks the certificate, the usual one first."""
 
 
 def is_local(host: str | None) -> bool:

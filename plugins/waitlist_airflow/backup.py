@@ -22,10 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = Settings.read()
-        store, snapshots = (
-            StagingStore(staging_url(settings.accounts.staging_owner)),
-            place(settings.snapshot_url, settings),
-        )
+        store = StagingStore(staging_url(settings.accounts.staging_owner))
+        snapshots = place(settings.snapshot_url, settings)
         if given.act == "restore":
             manifest = restore(store, snapshots, given.folder, tell=_tell)
         else:

@@ -1,6 +1,6 @@
 """Run ``airflow`` commands one after the other in one process: starting Airflow takes longer than most commands do.
 
-Each line of the standard input is a JSON object with a command's ``arguments``, its whole ``environment``, and the file
+Each line of the standard input is a JSON object with a command's ``arguments``, its whole ``environment``, and the
 files for its ``output`` and its ``errors``; its exit code is written as a line when it has ended.
 """
 

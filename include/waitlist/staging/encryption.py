@@ -11,12 +11,9 @@ from typing import Final
 import psycopg
 import sqlalchemy as sa
 
-from waitlist.tls import WITHOUT_TLS, authorities, is_local
+from waitlist.tls import SQL_SERVER_CHECKED, SQL_SERVER_ENCRYPTED, WITHOUT_TLS, authorities, is_local
 
 log: Final = logging.getLogger(__name__)
-
-_ENCRYPTED: Final = {"yes", "mandatory", "true", "strict"}
-_CHECKED: Final = {"no", "false"}
 
 
 def with_tls(url: sa.URL, *, may_be_plain: bool) -> sa.URL:
@@ -44,8 +41,8 @@ def with_tls(url: sa.URL, *, may_be_plain: bool) -> sa.URL:
 
 def _with_tls_of_sql_server(url: sa.URL, *, may_be_plain: bool) -> sa.URL:
     told = {name.lower(): values[0].lower() for name, values in url.normalized_query.items()}
-    encrypted = told.get("encrypt", "yes") in _ENCRYPTED
-    if is_local(url.host) or (encrypted and told.get("trustservercertificate", "no") in _CHECKED):
+    encrypted = told.get("encrypt", "yes") in SQL_SERVER_ENCRYPTED
+    if is_local(url.host) or (encrypted and told.get("trustservercertificate", "no") in SQL_SERVER_CHECKED):
         return url
     if may_be_plain:
         if not encrypted:

@@ -160,9 +160,9 @@ class BatchPage:
     units: tuple[str, ...] | None
     """HSA-ids that the batch was opened for; None for all."""
     reuse_snapshot: str | None
+    """The batch whose snapshot it judged again; None where it read PMO."""
     without_tls: tuple[str, ...]
     """What the settings let be reached without TLS when the batch was last opened."""
-    """The batch whose snapshot it judged again; None where it read PMO."""
     read_again: bool
     """Its date had been read before, so it is no part of the trend."""
     accounting: Accounting

@@ -138,6 +138,7 @@ def read_beslutsunderlag(
     gates = tuple(read_gates(connection, batch.batch_id)) if final else (*page.gates, *page.shared_gates)
     found = _found(connection, batch.batch_id, None if final else counts.keys())
     asks = asks_persons(batch.facts)
+    last_checkpoint = checkpoints.latest(connection)
     answers = batch.state is BatchState.RELEASED and in_use(connection)
     purged = any(event.event is EventName.PURGED for event in events)
     return Beslutsunderlag(
@@ -159,8 +160,8 @@ def read_beslutsunderlag(
         trend=page.card.trend,
         rehearsals=_rehearsals(connection, page.card.trend),
         version=__version__,
-        checkpoint=checkpoints.of_batch(connection, batch.batch_id) or checkpoints.latest(connection),
-        last_checkpoint=checkpoints.latest(connection),
+        checkpoint=checkpoints.of_batch(connection, batch.batch_id) or last_checkpoint,
+        last_checkpoint=last_checkpoint,
     )
 
 

@@ -22,7 +22,7 @@ from arrow_odbc import TextEncoding
 from waitlist.exceptions import SourceError, SourceRefusedError
 from waitlist.settings import CONNECTION_DEFAULTS, ConnectionSettings, Peer
 from waitlist.source.pmo.query import SourceQuery
-from waitlist.tls import WITHOUT_TLS, authorities, is_local
+from waitlist.tls import SQL_SERVER_CHECKED, SQL_SERVER_ENCRYPTED, WITHOUT_TLS, authorities, is_local
 from waitlist.waiting import LockedError, SilentError, Watch, Watched
 
 log: Final = logging.getLogger(__name__)
@@ -152,12 +152,12 @@ def _options(driver: str, limits: ConnectionSettings, *, trusted: Path | None = 
     }
 
 
-# What an option may be without ``WAITLIST_WITHOUT_TLS``, and what it becomes where it is missing.
-_TlsOptions = Mapping[str, tuple[tuple[str, ...], str]]
-_TLS_OF_POSTGRES: Final[_TlsOptions] = {"sslmode": (("verify-full",), "verify-full")}
+# What an option may be without ``WAITLIST_WITHOUT_TLS``; where it is missing, it becomes the first of them.
+_TlsOptions = Mapping[str, tuple[str, ...]]
+_TLS_OF_POSTGRES: Final[_TlsOptions] = {"sslmode": ("verify-full",)}
 _TLS_OF_SQL_SERVER: Final[_TlsOptions] = {
-    "encrypt": (("yes", "mandatory", "true", "strict"), "yes"),
-    "trustservercertificate": (("no", "false"), "no"),
+    "encrypt": SQL_SERVER_ENCRYPTED,
+    "trustservercertificate": SQL_SERVER_CHECKED,
 }
 _OPTION_NAMES: Final = {"sslmode": "SSLmode", "encrypt": "Encrypt", "trustservercertificate": "TrustServerCertificate"}
 _SERVERS: Final = ("server", "servername", "addr", "address", "host")
@@ -178,15 +178,13 @@ def _asked_for_tls(driver: str, pairs: Mapping[str, str], limits: ConnectionSett
             f"whether the ODBC driver {driver.strip('{}') or 'of a data source'} encrypts is not known here: name a "
             f"driver of PostgreSQL or SQL Server in the connection `pmo`, or set {WITHOUT_TLS}=pmo"
         )
-    weak = [
-        name for name, (strong, _) in wanted.items() if pairs.get(name, strong[0]).strip("{}").lower() not in strong
-    ]
+    weak = [name for name, strong in wanted.items() if pairs.get(name, strong[0]).strip("{}").lower() not in strong]
     if weak:
         raise SourceRefusedError(
             f"the connection `pmo` would be without TLS, or with a certificate that is not checked: take "
             f"{', '.join(f'`{_OPTION_NAMES[name]}`' for name in weak)} out of it, or set {WITHOUT_TLS}=pmo"
         )
-    return {_OPTION_NAMES[name]: missing for name, (_, missing) in wanted.items()}
+    return {_OPTION_NAMES[name]: strong[0] for name, strong in wanted.items()}
 
 
 _PAIR: Final = re.compile(r"\s*(?P<key>[^=;]+?)\s*=\s*(?P<value>\{(?:[^}]|\}\})*\}|[^;]*?)\s*(?:;|$)")
