@@ -162,7 +162,6 @@ def night(steps: Pipeline, asked: Request) -> str:
     steps.check_contract(run)
     steps.find_changes(run)
     steps.check_snapshot(run)
-    steps.check_staged(run)
     steps.reconcile(run, now=_at(day))
     steps.verify(run, now=_at(day))
     if asked.kind == "dry_run":

@@ -13,9 +13,9 @@ requests that could be migrated and proves that everything adds up. Nothing is r
    `WAITLIST_PU` is `required`; it goes on without an answer.
 6. `assess` (one task for each partition) gives findings and dispositions, and replaces the partition in staging.
    `find_changes` finds released posts that have since been changed or closed in PMO, for staff to correct by hand.
-7. `check_snapshot` (once the person service was asked) and `check_staged` run the other expectation suites; they decide
-   the outcome that is shown.
-   At the same time `reconcile` compares source, snapshot and staging.
+7. `check_snapshot` runs the other suites on the snapshot, once the person service was asked; they decide the outcome
+   that is shown. At the same time `reconcile` reads the staged rows back, compares source, snapshot and staging, and
+   runs the suite on booking requests over the same rows.
 8. `verify` comes after all of these: only then does the batch count for readers.
 9. `report` logs each unit's readiness; `watch_gates` measures the gates and sends the leads a message when one has
    turned red; `note_outcomes` writes which of the posts that a wave left behind were released later or closed in PMO;

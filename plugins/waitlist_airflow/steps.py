@@ -101,18 +101,10 @@ def check_snapshot(kind: str) -> Record:
     return pipeline.check_snapshot(run)
 
 
-@task(task_display_name=STEP_LABELS["check_staged"])
-@guarded
-def check_staged(kind: str) -> Record:
-    """Run the suite on the staged booking requests."""
-    pipeline, run = runs.opened(kind)
-    return pipeline.check_staged(run)
-
-
 @task(task_display_name=STEP_LABELS["reconcile"])
 @guarded
 def reconcile(kind: str) -> Record:
-    """Prove that source, snapshot and staging add up."""
+    """Prove that source, snapshot and staging add up, and run the suite on the staged booking requests."""
     pipeline, run = runs.opened(kind)
     return pipeline.reconcile(run, now=_now())
 

@@ -90,7 +90,6 @@ def test_a_batch_is_shown_only_after_every_check_and_no_message_is_sent_before(
         "assess",
         "find_changes",
         "check_snapshot",
-        "check_staged",
         "reconcile",
     }
     assert checks <= set(after["verify"])

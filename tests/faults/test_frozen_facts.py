@@ -102,7 +102,6 @@ STEPS: dict[str, Callable[[Pipeline, Run], Any]] = {
     "assess": lambda steps, run: steps.assess(run, 0, now=NOW),
     "find_changes": lambda steps, run: steps.find_changes(run),
     "check_snapshot": lambda steps, run: steps.check_snapshot(run),
-    "check_staged": lambda steps, run: steps.check_staged(run),
     "reconcile": lambda steps, run: steps.reconcile(run, now=NOW),
     "verify": lambda steps, run: steps.verify(run, now=NOW),
     "watch_gates": lambda steps, run: steps.watch_gates(run, lambda _: None),

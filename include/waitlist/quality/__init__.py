@@ -4,7 +4,7 @@ Great Expectations takes seconds to import. So it is imported only when a suite 
 """
 
 from waitlist.quality.docs import write_data_docs
-from waitlist.quality.run import check_snapshot, check_staged, merge, over_some_units, require_contract
+from waitlist.quality.run import StagedCheck, check_snapshot, check_staged, merge, over_some_units, require_contract
 from waitlist.quality.suites import CONTRACT, SUITES, Looks, Suite, columns_needed, digest, load_suites
 from waitlist.results import FailureSeverity, Outcome, QualityResult
 
@@ -15,6 +15,7 @@ __all__ = [
     "Looks",
     "Outcome",
     "QualityResult",
+    "StagedCheck",
     "Suite",
     "check_snapshot",
     "check_staged",

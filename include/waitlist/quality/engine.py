@@ -1,7 +1,6 @@
-"""Runs Great Expectations over a chunk of posts or over a batch's staged rows, and keeps only counts.
+"""Runs Great Expectations over a chunk of posts or of staged rows, and keeps only counts.
 
-Great Expectations' validator is used directly, not through a data context. So the staged rows can be given as a
-statement with bound values instead of a query text and a connection string, and a chunk takes half the time.
+Great Expectations' validator is used directly, not through a data context: a chunk takes half the time.
 
 Results have no values and no row numbers (``RESULT_FORMAT``): even a failing value is not fetched. When an
 expectation raises an exception, the log has the exception's type and place: its text may quote values.
@@ -14,19 +13,15 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import sqlalchemy as sa
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.core.batch import Batch
 from great_expectations.exceptions.exceptions import GreatExpectationsError
-from great_expectations.execution_engine.execution_engine import ExecutionEngine
 from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
-from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
-from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity as GxSeverity
 from great_expectations.validator.validator import Validator
@@ -34,11 +29,8 @@ from great_expectations.validator.validator import Validator
 from waitlist.exceptions import SuiteError
 from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
-from waitlist.quality.expectations import GO_LIVE, IS_PERSONNUMMER, IS_SDV_LIST, Judgement, judge, judging
+from waitlist.quality.expectations import IS_PERSONNUMMER, IS_SDV_LIST, Judgement, judge, judging
 from waitlist.quality.suites import ROW_COUNT_TYPE, RULE_TYPE, Expectation, Suite
-
-if TYPE_CHECKING:
-    from waitlist.staging.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -165,62 +157,18 @@ class Validation:
             if collects:
                 gc.enable()
 
-    def of_staged(self, database: "Database", batch_id: str) -> list[Count]:
-        """Check a batch's booking requests in the staging database.
+    def of_rows(self, rows: pa.Table) -> list[Count]:
+        """Check some staged booking requests, at least one, and return a count per expectation as ``of_posts`` does.
+
+        Args:
+            rows: the booking request's columns, and the disposition's go-live beside them.
 
         Raises:
             SuiteError: an expectation got lost.
-            StagingError: the database could not be queried, or failed before the last expectation.
         """
-        # Imported late: these modules import database drivers, which a check of a snapshot does not need.
-        from waitlist.staging.database import refusals_named  # noqa: PLC0415
-        from waitlist.staging.driver_errors import ended_connection  # noqa: PLC0415
-        from waitlist.staging.schema import bokningsbegaran, disposition, schema_of  # noqa: PLC0415
+        return self.of_posts(JudgedPosts(rows, {}))
 
-        engine = database.engine
-        # PostgreSQL compares texts several times faster byte by byte than by the language of the database.
-        in_bytes = engine.dialect.name == "postgresql"
-        columns = [
-            sa.collate(column, "C").label(column.name) if in_bytes and isinstance(column.type, sa.Unicode) else column
-            for column in bokningsbegaran.columns
-        ]
-        rows = (
-            sa.select(*columns, disposition.c.driftstart.label(GO_LIVE))
-            .select_from(
-                bokningsbegaran.outerjoin(
-                    disposition,
-                    sa.and_(
-                        disposition.c.batch_id == bokningsbegaran.c.batch_id,
-                        disposition.c.post_id == bokningsbegaran.c.post_id,
-                    ),
-                )
-            )
-            .where(bokningsbegaran.c.batch_id == batch_id)
-        )
-        with refusals_named(f"checking the staged rows of batch {batch_id}"), database.waits_named():
-            with database.connected() as connection:
-                connection.execute(rows.limit(0))
-            execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
-            data = SqlAlchemyBatchData(
-                execution_engine=execution,
-                selectable=rows,
-                create_temp_table=False,
-                source_table_name=bokningsbegaran.name,
-                source_schema_name=schema_of(engine),
-            )
-            try:
-                with judging(self._context):
-                    return self._counts(execution, data, ended_connection)
-            finally:
-                execution.close()
-
-    def _counts(
-        self,
-        execution: ExecutionEngine[Any],
-        data: Any,  # noqa: ANN401 - as its engine
-        fatal: Callable[[BaseException], BaseException | None] = lambda _: None,
-    ) -> list[Count]:
-        """Count; ``fatal`` returns the error that makes any further expectation impossible, or None."""
+    def _counts(self, execution: PandasExecutionEngine, data: Any) -> list[Count]:  # noqa: ANN401 - a data frame
         if not self._asked:
             return []
         validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
@@ -235,26 +183,18 @@ class Validation:
             raise SuiteError(
                 f"{len(self._asked)} expectations were run, {len(results)} gave a result; lost: {named or 'none'}"
             )
-        return [self._count(validator, place, found[place], fatal) for place in range(len(self._asked))]
+        return [self._count(validator, place, found[place]) for place in range(len(self._asked))]
 
-    def _count(
-        self,
-        validator: Validator,
-        place: int,
-        result: ExpectationValidationResult,
-        fatal: Callable[[BaseException], BaseException | None],
-    ) -> Count:
+    def _count(self, validator: Validator, place: int, result: ExpectationValidationResult) -> Count:
         suite, expectation = self._asked[place]
         if _raised(result):
-            # One statement serves many expectations: when one of them fails, all of them fail. So run it alone.
+            # A metric serves several expectations, and all of them report its failure. So run it alone.
             try:
                 (result,) = validator.graph_validate(
                     configurations=[self._configurations[place]],
                     runtime_configuration={"result_format": RESULT_FORMAT, "catch_exceptions": False},
                 )
             except Exception as error:  # noqa: BLE001 - of any error, only the type and place are logged
-                if (cause := fatal(error)) is not None:
-                    raise cause from None
                 raised = _place_of(error)
                 on = expectation.column or "the table"
                 log.error("%s: %s on %s could not be evaluated: %s", suite.name, expectation.name, on, raised)  # noqa: TRY400
@@ -264,8 +204,7 @@ class Validation:
             return Count(evaluated=int(counted["observed_value"]))
         if "element_count" not in counted:
             return Count(evaluated=1, unexpected=int(not result.success))
-        # A sum over no rows is null in SQL.
-        unexpected = int(counted["unexpected_count"] or 0)
+        unexpected = int(counted["unexpected_count"])
         return Count(int(counted["element_count"]) - int(counted.get("missing_count") or 0), unexpected)
 
 

@@ -1,4 +1,4 @@
-"""The project's own expectations and their metrics, for pandas and SQL.
+"""The project's own expectations and their metrics, for pandas.
 
 Importing this module imports Great Expectations, which takes seconds: only ``engine`` does, when a suite is run.
 Great Expectations registers a class when it is defined. When a suite names an unregistered class, Great Expectations
@@ -11,7 +11,7 @@ from kwargs: those are stored and shown.
 # mypy: disable-error-code="untyped-decorator"
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Literal
@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import sqlalchemy as sa
+import pyarrow.compute as pc
 from great_expectations.compatibility import pydantic
 from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
-from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import ColumnMapExpectation, MulticolumnMapExpectation
 from great_expectations.expectations.metrics.map_metric_provider.column_condition_partial import (
     column_condition_partial,
@@ -37,15 +36,13 @@ from great_expectations.expectations.metrics.map_metric_provider.multicolumn_con
 from great_expectations.expectations.metrics.map_metric_provider.multicolumn_map_metric_provider import (
     MulticolumnMapMetricProvider,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from waitlist.columns import dates
 from waitlist.judge.identity import Kind, classify
 from waitlist.judge.persons import Persons
 from waitlist.judge.posts import Posts, RuleContext
 from waitlist.judge.rules import RULES, Code
+from waitlist.quality.suites import STAGED_COLUMNS
 from waitlist.settings import StraddlePolicy
 
 Judgement = npt.NDArray[np.bool_] | Exception
@@ -193,20 +190,18 @@ class _Personnummer(ColumnMapMetricProvider):
     def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
         if column.name == "personnummer":
             return _answer(IS_PERSONNUMMER, column.index)
-        context = _CONTEXT.get()
-        kinds = classify(pa.array(column, pa.string()), context.as_of, context.mappings.reserve_numbers).kind
+        context, numbers = _CONTEXT.get(), _texts(column)
+        if column.name in STAGED_COLUMNS:
+            return pd.Series(is_person_id(numbers, context.as_of), index=column.index)
+        kinds = classify(numbers, context.as_of, context.mappings.reserve_numbers).kind
         return pd.Series(kinds == Kind.PERSONNUMMER, index=column.index)
-
-    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
-    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
-        return is_person_id(column, _CONTEXT.get().as_of)
 
 
 class ExpectColumnValuesToBePersonnummer(ColumnMapExpectation):
     """Expect every number to be a personnummer at the as-of date.
 
-    In the snapshot the number has PMO's form, and ``identity.classify`` judges it. In SQL it is a Person-ID of twelve
-    digits, and a statement of its own judges it, so that a fault of the module does not hide itself.
+    In the snapshot the number has PMO's form, and ``identity.classify`` judges it. In the staged rows it is a Person-ID
+    of twelve digits, and ``is_person_id`` judges it by other means, so that a fault of the module does not hide itself.
     """
 
     map_metric = "column_values.personnummer"
@@ -263,9 +258,9 @@ class ExpectPostsToPassRule(MulticolumnMapExpectation):
 class _NotBlank(ColumnMapMetricProvider):
     condition_metric_name = "column_values.not_blank"
 
-    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
-    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
-        return sa.func.trim(column) != sa.literal_column("''")
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        return _series(pc.not_equal(pc.utf8_trim(_texts(column), " "), ""), column.index)
 
 
 class ExpectColumnValuesToNotBeBlank(ColumnMapExpectation):
@@ -277,9 +272,10 @@ class ExpectColumnValuesToNotBeBlank(ColumnMapExpectation):
 class _VisitTypes(ColumnMapMetricProvider):
     condition_metric_name = "column_values.visit_types"
 
-    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
-    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
-        return column.in_(sorted({row.visit_type for row in _CONTEXT.get().mappings.sdv_lists}))
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        known = sorted({row.visit_type for row in _CONTEXT.get().mappings.sdv_lists})
+        return _series(pc.is_in(_texts(column), pa.array(known, pa.string())), column.index)
 
 
 class ExpectColumnValuesToBeVisitTypes(ColumnMapExpectation):
@@ -291,9 +287,10 @@ class ExpectColumnValuesToBeVisitTypes(ColumnMapExpectation):
 class _FitDescription(ColumnMapMetricProvider):
     condition_metric_name = "column_values.fit_description"
 
-    @column_condition_partial(engine=SqlAlchemyExecutionEngine)
-    def _sqlalchemy(cls, column: sa.ColumnClause[str], **_: object) -> sa.ColumnElement[bool]:
-        return sa.func.char_length(column) <= _CONTEXT.get().rules.description_limit
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: "pd.Series[Any]", **_: object) -> "pd.Series[bool]":
+        limit = _CONTEXT.get().rules.description_limit
+        return _series(pc.less_equal(pc.utf8_length(_texts(column)), limit), column.index)
 
 
 class ExpectColumnValuesToFitDescription(ColumnMapExpectation):
@@ -305,25 +302,20 @@ class ExpectColumnValuesToFitDescription(ColumnMapExpectation):
 class _ClearCutoff(MulticolumnMapMetricProvider):
     condition_metric_name = "multicolumn_values.clear_cutoff"
 
-    @multicolumn_condition_partial(engine=SqlAlchemyExecutionEngine)
-    def _sqlalchemy(cls, column_list: Sequence[sa.ColumnClause[dt.date]], **_: object) -> sa.ColumnElement[bool]:
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, **_: object) -> "pd.Series[bool]":
         context = _CONTEXT.get()
-        starts, ends = column_list
         migrates = context.rules.straddle_policy is StraddlePolicy.MIGRATE
-        cutoffs = {
-            unit.driftstart: unit.driftstart + dt.timedelta(days=context.rules.cutoff_days)
+        planned = {
+            unit.driftstart
             for unit in context.mappings.units.values()
             if unit.driftstart is not None and unit.driftstart > context.as_of
         }
-        if not cutoffs:
-            return sa.false()
-        # A comparison for each go-live instead of date arithmetic, which every database writes differently.
-        go_live = sa.column(GO_LIVE, sa.Date)
-        later = [
-            sa.and_(go_live == day, sa.type_coerce(ends if migrates else starts, sa.Date) > cutoff)
-            for day, cutoff in sorted(cutoffs.items())
-        ]
-        return sa.case((sa.or_(*later), 1), else_=0) == 1
+        go_live = pa.array(column_list[GO_LIVE], pa.date32()).to_numpy(zero_copy_only=False)
+        later = pa.array(column_list["begart_slutdatum" if migrates else "begart_startdatum"], pa.date32())
+        # A comparison with a date that is missing is false.
+        clears = later.to_numpy(zero_copy_only=False) > go_live + np.timedelta64(context.rules.cutoff_days, "D")
+        return pd.Series(clears & np.isin(go_live, np.array(sorted(planned), "datetime64[D]")), index=column_list.index)
 
 
 class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
@@ -334,62 +326,50 @@ class ExpectBookingWindowsToClearCutoff(MulticolumnMapExpectation):
     date.
     """
 
-    column_list: list[str] = ["begart_startdatum", "begart_slutdatum"]  # noqa: RUF012 - a field of the model
+    column_list: list[str] = ["begart_startdatum", "begart_slutdatum", GO_LIVE]  # noqa: RUF012 - a field of the model
     map_metric = "multicolumn_values.clear_cutoff"
     ignore_row_if: Literal["never"] = "never"
 
 
-def is_person_id(column: sa.ColumnElement[str], as_of: dt.date) -> sa.ColumnElement[bool]:
-    """Return SQL that says whether a text is a Person-ID of twelve digits.
+def is_person_id(texts: pa.StringArray, as_of: dt.date) -> npt.NDArray[np.bool_]:
+    """Tell which texts are a Person-ID of twelve digits.
 
     It has a real date that is not after the as-of date, a year that a sign (- or +) could express, a birth number and
-    the right check digit.
-    The SQL is portable: no regular expression, and no cast that could fail on a letter. It compares texts as texts
-    where that is enough, since a row has many digits.
+    the right check digit. ``judge.identity`` is not used, and its tables of dates and bytes are not either: here a
+    number is one whole number, and its parts are its quotients and remainders.
+
+    Args:
+        texts: shape (n,), without nulls.
+        as_of: the as-of date.
     """
-    # Luhn over the nine digits after the century and the check digit; NULL when one of them is not a digit. In the
-    # first order, a digit's position is the sum of the digits of its double.
-    terms = [
-        _digit(sa.func.substring(column, place, 1), "0516273849" if place % 2 else "0123456789")
-        for place in range(3, 13)
-    ]
-    checksum = sum(terms[1:], terms[0])
-    century, year, month, day = (sa.func.substring(column, place, 2) for place in (1, 3, 5, 7))
-    tens, ones = (_digit(sa.func.substring(column, place, 1), "0123456789") for place in (3, 4))
-    centuries = range((as_of.year - 199) // 100, as_of.year // 100 + 1)
-    with_leap_year = [str(number) for number in centuries if number % 4 == 0]
-    leap = sa.and_((tens * 10 + ones) % 4 == 0, sa.or_(year != "00", century.in_(with_leap_year)))
-    last_day = sa.case((month.in_(["04", "06", "09", "11"]), "30"), (month == "02", "29"), else_="31")
-    holds = sa.and_(
-        sa.func.char_length(column) == 12,
-        century.in_([str(number) for number in centuries]),
-        checksum % 10 == 0,
-        sa.func.substring(column, 9, 3) != "000",
-        month.between("01", "12"),
-        day.between("01", last_day),
-        sa.or_(month != "02", day != "29", leap),
-        sa.func.substring(column, 1, 8).between(f"{as_of.year - 199:04}0101", as_of.strftime("%Y%m%d")),
+    twelve_digits = pc.match_substring_regex(texts, r"\A[0-9]{12}\z")
+    numbers = pc.cast(pc.if_else(twelve_digits, texts, "0" * 12), pa.int64()).to_numpy()
+    date, birth_number = numbers // 10_000, numbers // 10 % 1000
+    year, month, day = date // 10_000, date // 100 % 100, date % 100
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    last_day = np.where(np.isin(month, [4, 6, 9, 11]), 30, np.where(month == 2, 28 + leap, 31))
+    checksum = np.zeros(len(numbers), np.int64)
+    for place in range(10):
+        digit = numbers // 10**place % 10
+        doubled = 2 * digit
+        checksum += doubled // 10 + doubled % 10 if place % 2 else digit
+    holds: npt.NDArray[np.bool_] = (
+        twelve_digits.to_numpy(zero_copy_only=False)
+        & (date >= (as_of.year - 199) * 10_000 + 101)
+        & (date <= int(as_of.strftime("%Y%m%d")))
+        & (month >= 1)
+        & (month <= 12)
+        & (day >= 1)
+        & (day <= last_day)
+        & (birth_number != 0)
+        & (checksum % 10 == 0)
     )
-    return sa.case((holds, 1), else_=0) == 1
+    return holds
 
 
-class _Position(FunctionElement[int]):
-    """The position of a character's first occurrence in a text, from 1; 0 where there is no occurrence."""
-
-    name = "place"
-    type = sa.Integer()
-    inherit_cache = True
+def _texts(column: "pd.Series[Any]") -> pa.StringArray:
+    return pa.array(column, pa.string())
 
 
-@compiles(_Position)
-def _compile_position(element: _Position, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
-    text, character = (compiler.process(clause, **given) for clause in element.clauses)
-    if compiler.dialect.name == "mssql":
-        return f"CHARINDEX({character}, {text})"
-    return f"{'INSTR' if compiler.dialect.name == 'sqlite' else 'STRPOS'}({text}, {character})"
-
-
-def _digit(character: sa.ColumnElement[str], order: str) -> sa.ColumnElement[int]:
-    """Return a digit's position in an order of the ten digits, from 0; NULL for any other character."""
-    # A literal in the text: as bound values they would be dozens in a statement, and SQL Server accepts 2,100.
-    return sa.func.nullif(_Position(sa.literal_column(f"'{order}'"), character), 0) - 1
+def _series(holds: pa.BooleanArray, index: "pd.Index[Any]") -> "pd.Series[bool]":
+    return pd.Series(holds.to_numpy(zero_copy_only=False), index=index)

@@ -1,5 +1,6 @@
 """Checks a snapshot or a staged batch with suites, adds up the counts of its chunks, and judges the sums."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,15 @@ from waitlist.judge.persons import Persons
 from waitlist.judge.posts import RuleContext
 from waitlist.judge.rules import OF_PERSONS
 from waitlist.quality.quiet import quieten
-from waitlist.quality.suites import CONTRACT, HOLDS_DATES_TYPE, ROW_COUNT_TYPE, Expectation, Looks, Suite
+from waitlist.quality.suites import (
+    CONTRACT,
+    HOLDS_DATES_TYPE,
+    ROW_COUNT_TYPE,
+    UNIQUE_TYPES,
+    Expectation,
+    Looks,
+    Suite,
+)
 from waitlist.results import FailureSeverity, Outcome, QualityResult
 
 if TYPE_CHECKING:
@@ -26,6 +35,8 @@ The number of checks is stored: another figure here gives another result.
 
 _CHUNKS_A_LOOK: Final = 4
 """Such chunks before the expectations on rows are checked: every check takes each some 6 ms, however few the rows."""
+
+_STAGED_ROWS_A_LOOK: Final = 50_000
 
 Progress = Callable[[int], None]
 
@@ -103,10 +114,85 @@ def check_snapshot(
     return _judge_all(wanted, tallies)
 
 
+class StagedCheck:
+    """Checks the booking requests of one batch with suites while they are read back from the staging database.
+
+    Whether values are unique in the batch is proven from what was read. Where it is not proven, the database counts.
+
+    Args:
+        suites: those that look at the staged rows.
+        batch_id: the batch.
+        context: as-of date, mappings, rule settings.
+
+    Attributes:
+        rows: the rows seen so far.
+
+    Raises:
+        SuiteError: an expectation is not known.
+    """
+
+    def __init__(self, suites: Iterable[Suite], batch_id: str, context: RuleContext) -> None:
+        from waitlist.quality.uniqueness import Uniqueness  # noqa: PLC0415 - imports pandas
+
+        self.rows = 0
+        self._suites = _those_that_look_at((Looks.STAGED,), suites)
+        self._batch_id = batch_id
+        self._on_rows = _validation(self._suites, context, lambda expectation: expectation.type not in UNIQUE_TYPES)
+        every = [expectation for suite in self._suites for expectation in suite.expectations]
+        self._names_batch = any("batch_id" in expectation.columns for expectation in every)
+        self._tallies = [_Tally() for _ in every]
+        self._unique = {
+            place: Uniqueness(expectation.columns)
+            for place, expectation in enumerate(every)
+            if expectation.type in UNIQUE_TYPES
+        }
+        self._waiting: list[pa.Table] = []
+        self._turn = threading.Lock()
+
+    def look(self, rows: pa.Table) -> None:
+        """See some rows, of the columns ``read_back.REQUESTS``; threads may call this at the same time.
+
+        Raises:
+            SuiteError: an expectation got lost.
+        """
+        if not rows.num_rows:
+            return
+        if self._names_batch:
+            rows = rows.append_column("batch_id", pa.repeat(self._batch_id, rows.num_rows))
+        with self._turn:
+            self.rows += rows.num_rows
+            for uniqueness in self._unique.values():
+                uniqueness.look(rows)
+            self._waiting.append(rows)
+            if sum(part.num_rows for part in self._waiting) >= _STAGED_ROWS_A_LOOK:
+                self._look_at_waiting()
+
+    def results(self, database: "Database") -> list[QualityResult]:
+        """Return one result per expectation, in the suites' order, after all rows were seen.
+
+        Raises:
+            SuiteError: an expectation got lost.
+            StagingError: the database could not be queried.
+        """
+        from waitlist.staging.read_back import count_repeated  # noqa: PLC0415 - imports database drivers
+
+        if self._waiting:
+            self._look_at_waiting()
+        for place, uniqueness in self._unique.items():
+            repeated = 0 if uniqueness.is_proven() else count_repeated(database, self._batch_id, uniqueness.columns)
+            self._tallies[place] = _Tally(uniqueness.evaluated, repeated)
+        return _judge_all(self._suites, [_Tally(raised=True) if it.raised else it for it in self._tallies])
+
+    def _look_at_waiting(self) -> None:
+        rows, self._waiting = pa.concat_tables(self._waiting), []
+        for place, count in zip(self._on_rows.places, self._on_rows.of_rows(rows), strict=True):
+            self._tallies[place].add(count.evaluated, count.unexpected, raised=bool(count.raised))
+
+
 def check_staged(
     suites: Iterable[Suite], database: "Database", batch_id: str, context: RuleContext
 ) -> list[QualityResult]:
-    """Check the booking requests of one batch with suites, in the staging database.
+    """Read the booking requests of one batch back from the staging database, and check them with suites.
 
     Args:
         suites: those that look at the staged rows.
@@ -116,11 +202,17 @@ def check_staged(
 
     Raises:
         SuiteError: an expectation got lost or is not known.
-        StagingError: the database could not be queried, or failed before the last expectation.
+        StagingError: the database could not be queried, or failed before the last row.
     """
-    wanted = _those_that_look_at((Looks.STAGED,), suites)
-    counts = _validation(wanted, context).of_staged(database, batch_id)
-    return _judge_all(wanted, [_Tally(count.evaluated, count.unexpected, bool(count.raised)) for count in counts])
+    # Imported late: these modules import database drivers, which a check of a snapshot does not need.
+    from waitlist.staging.database import refusals_named  # noqa: PLC0415
+    from waitlist.staging.read_back import read_requests  # noqa: PLC0415
+
+    check = StagedCheck(suites, batch_id, context)
+    with refusals_named(f"checking the staged rows of batch {batch_id}"), database.reading() as read:
+        for rows in read_requests(read, batch_id):
+            check.look(rows)
+    return check.results(database)
 
 
 def merge(suites: Iterable[Suite], parts: Iterable[Sequence[QualityResult]]) -> list[QualityResult]:

@@ -214,6 +214,9 @@ ROW_COUNT_TYPE: Final = "expect_table_row_count_to_be_between"
 HOLDS_DATES_TYPE: Final = "expect_column_to_hold_dates"
 TABLE_COLUMNS_TYPE: Final = "expect_table_columns_to_match_ordered_list"
 
+UNIQUE_TYPES: Final = frozenset({"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"})
+"""The types that compare rows with each other."""
+
 TYPES: Final[Mapping[str, _Type]] = MappingProxyType(
     {
         TABLE_COLUMNS_TYPE: _Type(_TableColumns, _SNAPSHOT),

@@ -50,17 +50,6 @@ def refusal(doing: str, error: BaseException) -> StagingError:
     return refused(f"{doing}: the database refused ({_explain(driver)})")
 
 
-def ended_connection(error: BaseException | None) -> BaseException | None:
-    """Return an error, or the cause of it, after which every other statement would fail too; None for other errors."""
-    while error is not None:
-        driver = of_driver(error)
-        over = isinstance(driver, WaitedError) or waited_for_lock(driver) or was_stopped(driver) or _is_lost(driver)
-        if over and isinstance(driver, DRIVER_ERRORS):
-            return driver
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def of_driver(error: BaseException) -> BaseException:
     """Return the driver's own error if SQLAlchemy has wrapped it."""
     return error.orig if isinstance(error, DBAPIError) and error.orig else error

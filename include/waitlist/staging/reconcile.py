@@ -35,13 +35,14 @@ from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
 from waitlist.staging.loading import KeyRange
 from waitlist.staging.queries import read_sql
+from waitlist.staging.read_back import GO_LIVE, with_go_live
 from waitlist.staging.states import NOT_RECONCILED
 
 _NAMED: Final = 20
 _AT_A_TIME: Final = 2
 """Partitions that are read back at the same time."""
 _KEY: Final = pa.schema({"post_id": pa.int64()})
-_MIGRATES: Final = pa.schema({"post_id": pa.int64(), "migrates": pa.bool_()})
+_POST: Final = pa.schema([pa.field("post_id", pa.int64()), pa.field("migrates", pa.bool_()), GO_LIVE])
 _HASHED_KEY: Final = pa.schema({"post_id": pa.int64(), "row_hash": pa.string()})
 _FAULTY_KEY: Final = pa.schema({"place": pa.string(), "post_id": pa.int64(), "copies": pa.int64()})
 _LINE: Final = pa.schema(
@@ -52,6 +53,9 @@ _LINE: Final = pa.schema(
         )
     }
 )  # fmt: skip
+
+Look = Callable[[pa.Table], None]
+"""Is called with rows."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,13 @@ class Reconciliation:
 
 
 def reconcile(
-    store: StagingStore, batch_id: str, *, source_posts: int, evidence: Sequence[PartitionEvidence], now: datetime
+    store: StagingStore,
+    batch_id: str,
+    *,
+    source_posts: int,
+    evidence: Sequence[PartitionEvidence],
+    now: datetime,
+    look: Look | None = None,
 ) -> Reconciliation:
     """Compare source, snapshot and staging, and summarise the batch per unit if all agree.
 
@@ -108,6 +118,8 @@ def reconcile(
         source_posts: posts counted at the source.
         evidence: one for each partition of the snapshot.
         now: the current time, aware.
+        look: is called with the booking requests that are read back, ``read_back.REQUESTS``, from several threads:
+            with each of the batch once where all are read back and agree, otherwise with some or none.
 
     Raises:
         ReconciliationError: something differs; the message has every check that failed, with counts
@@ -124,7 +136,7 @@ def reconcile(
         with store.database.connected() as connection:
             digests = _digests(connection, batch_id)
         with store.database.reading() as read:
-            checks = _Checks(store.database, read, batch_id, opened.row_hash_version)
+            checks = _Checks(store.database, read, batch_id, opened.row_hash_version, look)
             result = checks.run(source_posts, evidence)
     with store.changing(doing, batch_id) as (connection, state):
         if _digests(connection, batch_id) != digests or state is BatchState.OPEN:
@@ -193,6 +205,7 @@ class _Checks:
     read: Read
     batch_id: str
     hash_version: int
+    look: Look | None
     faults: list[str] = field(default_factory=list)
     hashes_compared: int = 0
     keys_compared: int = 0
@@ -255,8 +268,9 @@ class _Checks:
         keys = KeyRange(part.lower, part.upper)
         kept, made = schema.disposition.c, schema.bokningsbegaran
         migrates = (kept.disposition == Disposition.MIGRATE.value).label("migrates")
-        query = sa.select(kept.post_id, migrates).where(kept.batch_id == self.batch_id, keys.holds(kept.post_id))
-        posts = pa.concat_tables([_MIGRATES.empty_table(), *read(query, _MIGRATES)]).sort_by("post_id")
+        query = sa.select(kept.post_id, migrates, kept.driftstart)
+        query = query.where(kept.batch_id == self.batch_id, keys.holds(kept.post_id))
+        posts = pa.concat_tables([_POST.empty_table(), *read(query, _POST)]).sort_by("post_id")
         post_ids, migrating = posts["post_id"].to_numpy(), posts["migrates"].to_numpy()
         extracted = np.concatenate([np.empty(0, np.int64), *part.post_ids()])
         if not (np.array_equal(np.sort(extracted), post_ids) and np.all(post_ids[1:] > post_ids[:-1])):
@@ -269,6 +283,8 @@ class _Checks:
             content.update(made.name, rows)
             # A view of the keys would keep every column of the batch in memory.
             requests.append(rows["post_id"].to_numpy().copy())
+            if self.look is not None:
+                self.look(with_go_live(rows, posts))
         request_ids = np.concatenate(requests)
         if len(request_ids) and content.hexdigest() != digest:
             return None

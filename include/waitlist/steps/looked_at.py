@@ -19,7 +19,7 @@ from waitlist.staging import StagedRange
 _STEPS: Final[Mapping[Looks, str]] = {
     Looks.SNAPSHOT: "check_snapshot",
     Looks.ANSWERS: "check_snapshot",
-    Looks.STAGED: "check_staged",
+    Looks.STAGED: "reconcile",
 }
 
 

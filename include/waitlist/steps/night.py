@@ -17,7 +17,7 @@ from rich.console import Console
 from waitlist import quality
 from waitlist.columns import forms
 from waitlist.columns.dates import day_in_stockholm
-from waitlist.exceptions import PersonServiceError, SettingsError
+from waitlist.exceptions import PersonServiceError, ReconciliationError, SettingsError
 from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
@@ -298,23 +298,17 @@ class Night(Steps):
         more = self._keep(run, suites, seen, results)
         return {outcome: count + more[outcome] for outcome, count in counts.items()}
 
-    def check_staged(self, run: Run) -> Record:
-        """Run the suites that check the staged booking requests."""
-        suites = self._looking_at(quality.Looks.STAGED)
-        self.store.refresh_statistics()
-        staged = looked_at.of_staged(self.store.staged_ranges(run.batch_id), run.rules_version)
-        results = quality.check_staged(suites, self.store.database, run.batch_id, self._context(run))
-        return self._keep(run, suites, staged, results)
-
     def reconcile(self, run: Run, *, now: dt.datetime) -> Record:
-        """Prove that source, snapshot and staging add up.
+        """Prove that source, snapshot and staging add up, and run the suites that check the staged booking requests.
+
+        Both look at the rows that are read back from the database. What the suites say never stops a run.
 
         Raises:
             SnapshotError: a part, or the assessment's file for it, is missing or from an earlier try.
-            ReconciliationError: with every check that failed and the post ids.
+            ReconciliationError: with every check that failed and the post ids; the suites have been run.
             SettingsError: the facts have changed since the batch was opened.
         """
-        self._same_facts(run)
+        context, suites = self._context(run), self._looking_at(quality.Looks.STAGED)
         plan, files = self._plan(run), self._files(run)
         parts = files.parts(plan)
         self.store.mark_staged(run.batch_id, now)
@@ -331,9 +325,24 @@ class Night(Steps):
         ]
         planned, counted = sum(partition.posts for partition in plan.partitions), sum(part.counted for part in parts)
         log.info("%d posts were counted when the work was divided, %d when they were read", planned, counted)
-        result = reconcile(self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now)
+        staged = looked_at.of_staged(self.store.staged_ranges(run.batch_id), run.rules_version)
+        check = quality.StagedCheck(suites, run.batch_id, context)
+
+        def keep_apart() -> Record:
+            results = quality.check_staged(suites, self.store.database, run.batch_id, context)
+            return self._keep(run, suites, staged, results)
+
+        try:
+            result = reconcile(
+                self.store, run.batch_id, source_posts=counted, evidence=evidence, now=now, look=check.look
+            )
+        except ReconciliationError:
+            keep_apart()
+            raise
         log.info("batch %s adds up: %d posts, %d booking requests", run.batch_id, result.posts, result.staged)
-        return {"posts": result.posts, "staged": result.staged, "findings": result.findings}
+        saw_all = check.rows == result.staged
+        outcomes = self._keep(run, suites, staged, check.results(self.store.database)) if saw_all else keep_apart()
+        return {"posts": result.posts, "staged": result.staged, "findings": result.findings, **outcomes}
 
     def verify(self, run: Run, *, now: dt.datetime) -> None:
         """Make the batch visible to readers, after it has added up and every suite has been run.

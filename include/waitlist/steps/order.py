@@ -31,8 +31,7 @@ NIGHT: Final = (
     Step("assess", ("check_contract", "find_duplicates", "check_persons"), mapped=True, timed=True),
     Step("find_changes", ("assess",)),
     Step("check_snapshot", ("check_contract", "check_persons")),
-    Step("check_staged", ("assess",)),
     Step("reconcile", ("assess",), timed=True),
-    Step("verify", ("check_snapshot", "check_staged", "reconcile", "find_changes"), timed=True),
+    Step("verify", ("check_snapshot", "reconcile", "find_changes"), timed=True),
 )
 """The steps from an empty batch to one that readers see; each step comes after the steps that it needs."""

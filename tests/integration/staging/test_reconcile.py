@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from tests.support.batches import POSTS, disposition_of, evidence, execute, pers
 
 from waitlist.exceptions import ReconciliationError, StagingError
 from waitlist.staging import BatchState, StagingStore
+from waitlist.staging.digest import ContentDigest
+from waitlist.staging.read_back import read_requests, with_go_live
 from waitlist.staging.reconcile import PartitionEvidence, reconcile
 from waitlist.staging.schema import batch_partition, bokningsbegaran, disposition, finding, unit_summary
 
@@ -65,6 +67,44 @@ def test_batch_that_adds_up_is_summed_up_by_unit(store: StagingStore) -> None:
         of_unit = [post_id for post_id in everyone if post_id % 3 == place]
         assert summary[unit or "", "migrate"] == sum(disposition_of(post_id) == "migrate" for post_id in of_unit)
         assert summary[unit or "", "leave"] == sum(disposition_of(post_id) == "leave" for post_id in of_unit)
+
+
+def digest_of_requests(posts: Sequence[int]) -> str:
+    """Return the digest that the assessment of a partition would leave."""
+    digest = ContentDigest()
+    for part in batches.chunks(posts, 30):
+        digest.update("bokningsbegaran", part.bokningsbegaran)
+    return digest.hexdigest()
+
+
+def test_each_request_that_is_read_back_is_looked_at_once_with_its_go_live(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    request.param = "postgresql"
+    store = batches.empty_store(request, tmp_path)
+    batches.put_staged(store)
+    execute(store, disposition.update().where(at(disposition, 9)).values(driftstart=dt.date(2025, 12, 24)))
+    execute(store, disposition.update().where(at(disposition, 204)).values(driftstart=None))
+    seen: list[pa.Table] = []
+    parts = [
+        dataclasses.replace(part, requests_digest=lambda posts=posts: digest_of_requests(posts))
+        for part, (_, _, posts) in zip(evidence(), batches.PARTITIONS, strict=True)
+    ]
+    reconcile(store, "natt-1", source_posts=POSTS, evidence=parts, now=LATER, look=seen.append)
+    with store.database.reading() as read:
+        kept = pa.concat_tables(read_requests(read, "natt-1"))
+    assert pa.concat_tables(seen).sort_by("post_id").to_pylist() == kept.to_pylist()
+    go_live = dict(zip(*(kept[name].to_pylist() for name in ("post_id", "driftstart")), strict=True))
+    assert list(go_live) == MIGRATING
+    assert (go_live[9], go_live[204]) == (dt.date(2025, 12, 24), None)
+
+
+def test_the_go_live_of_a_request_without_a_post_is_not_known() -> None:
+    day = dt.date(2025, 12, 24)
+    posts = pa.table({"post_id": [2, 4, 6], "driftstart": pa.array([day, None, day], pa.date32())})
+    found = with_go_live(pa.table({"post_id": [1, 2, 3, 4, 6, 7]}), posts)
+    assert found["driftstart"].to_pylist() == [None, day, None, None, day, None]
+    assert with_go_live(pa.table({"post_id": [1]}), posts.slice(0, 0))["driftstart"].to_pylist() == [None]
 
 
 def test_a_comparison_without_its_data_is_not_reported_as_made(store: StagingStore) -> None:

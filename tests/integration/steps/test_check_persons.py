@@ -340,7 +340,6 @@ class TestSuite:
         assert self.of_persons(site, run) == {}
         assert site.steps.store.quality_results(run.batch_id)
         site.steps.check_contract(run)
-        site.steps.check_staged(run)
         site.steps.reconcile(run, now=site.now)
         site.steps.verify(run, now=site.now)
         text = summary(site.store, run.batch_id, site.steps.facts.mappings, None)
@@ -358,7 +357,6 @@ class TestSuite:
             connection.execute(schema.person_status.delete())
         assert site.check(run, numbers)["asked"] == WAITING
         assert site.findings(run, numbers)[ALIVE] == {"PU_DECEASED"}
-        site.steps.check_staged(run)
         site.steps.reconcile(run, now=site.now)
         with pytest.raises(RefusedError, match=r"not what it holds now: persons; clear check_snapshot, and what"):
             site.steps.verify(run, now=site.now)

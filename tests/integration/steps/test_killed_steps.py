@@ -72,7 +72,6 @@ def take(folder: Path, staging: str, name: str, numbers: list[int]) -> Any:
         "assess": lambda: [steps.assess(run, number, now=NOW) for number in numbers],
         "find_changes": lambda: steps.find_changes(run),
         "check_snapshot": lambda: steps.check_snapshot(run),
-        "check_staged": lambda: steps.check_staged(run),
         "reconcile": lambda: steps.reconcile(run, now=NOW),
         "verify": lambda: steps.verify(run, now=NOW),
         "report": lambda: steps.report(run, lambda _: None),
