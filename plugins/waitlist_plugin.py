@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from airflow.plugins_manager import AirflowPlugin
 
+from waitlist_airflow import lineage_guard
+
 PREFIX: Final = "/migrering"
 
 Message = MutableMapping[str, Any]
@@ -47,9 +49,15 @@ class SlashAtTheEnd:
 
 
 class WaitlistPlugin(AirflowPlugin):
-    """Registers the dashboard."""
+    """Registers the dashboard, and turns OpenLineage off where it would tell too much."""
 
     name = "waitlist"
+
+    @classmethod
+    def on_load(cls, *_: Any, **__: Any) -> None:  # noqa: ANN401 - as Airflow has it
+        """Airflow loads the plugins of this folder before those of providers, OpenLineage's among them."""
+        lineage_guard.close()
+
     fastapi_apps = [{"app": dashboard, "url_prefix": PREFIX, "name": "Migrering"}]  # noqa: RUF012 - as Airflow has it
     fastapi_root_middlewares = [{"middleware": SlashAtTheEnd, "name": "Migrering"}]  # noqa: RUF012 - as Airflow has it
     external_views = [  # noqa: RUF012 - as Airflow has it

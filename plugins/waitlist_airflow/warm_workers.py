@@ -8,8 +8,10 @@ import gc
 import importlib
 
 from waitlist.quality import quiet
+from waitlist_airflow import lineage_guard
 
 quiet.quieten()
+_LINEAGE = ("airflow.providers.openlineage.plugins.listener", "waitlist_airflow.lineage")
 for name in (
     "adbc_driver_postgresql.dbapi",
     "airflow.dag_processing.dagbag",
@@ -22,6 +24,7 @@ for name in (
     "waitlist_airflow.connections",
     "waitlist_airflow.runs",
     "waitlist_airflow.steps",
+    *(_LINEAGE if lineage_guard.close() else ()),
 ):
     importlib.import_module(name)
 # Airflow's own executor does this too before it forks: the children then share these memory pages.

@@ -5,14 +5,18 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.airflow_home import AirflowHome, odbc_sqlite, sqlite_connection
 from tests.support.posts import luhn, official
 
 from waitlist import paths
+from waitlist.judge.request_columns import COLUMNS
 from waitlist.reports.worklist.__main__ import main as work_lists
 from waitlist.simulator import MAPPINGS, Order, generate
+from waitlist.steps.order import NIGHT
+from waitlist_airflow import lineage_guard
 
 AS_OF = dt.date(2024, 10, 1)
 PERSON = official(dt.date(1987, 6, 5))
@@ -26,6 +30,7 @@ MARKERS = {
     "boka_from": "datummarkör",
 }
 """Planted in the synthetic PMO; each may be in the snapshot and in staging, and nowhere else."""
+EVENTS = "lineage.ndjson"
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     pmo, staging = folder / "pmo.sqlite", folder / "staging.sqlite"
     generate(Order(600, seed=3, as_of=AS_OF), folder, sqlite=pmo)
     _plant(pmo)
+    to = {"type": "file", "log_file_path": str(folder / "airflow" / EVENTS), "append": True}
     given = {
         "AIRFLOW_CONN_PMO": odbc_sqlite(pmo),
         "AIRFLOW_CONN_MILLENNIUM_STAGING": sqlite_connection(staging),
         "WAITLIST_MAPPINGS_DIR": str(folder / MAPPINGS),
         "WAITLIST_PARTITION_POSTS": "200",
+        # Its events are in the folder that is searched for planted texts.
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": lineage_guard.TRANSPORT, "to": to}),
+        "AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD": "True",
     }
     return Site(AirflowHome(folder / "airflow", given), pmo, staging)
 
@@ -112,6 +121,37 @@ def test_personal_data_is_in_the_snapshot_and_in_staging_alone(site: Site, first
     assert searched > 5
     assert site.home.query("SELECT count(*) FROM xcom WHERE task_id = 'extract'")[0][0] > 1
     assert (site.home.folder / "data_docs").is_dir()
+
+
+def test_the_events_say_which_column_of_pmo_each_field_of_a_request_comes_from(site: Site, first_run: str) -> None:
+    lines = (site.home.folder / EVENTS).read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    ended = {event["job"]["name"]: event for event in events if event["eventType"] == "COMPLETE"}
+    assert {f"waitlist_dry_run.{step.name}" for step in NIGHT} | {"waitlist_dry_run"} <= set(ended)
+    assert {event["run"]["facets"]["parent"]["job"]["name"] for event in events if "." in event["job"]["name"]} == {
+        "waitlist_dry_run"
+    }
+    read, assessed = ended["waitlist_dry_run.extract"], ended["waitlist_dry_run.assess"]
+    assert [(one["namespace"], one["name"]) for one in read["inputs"]] == [("pmo", "waitlist")]
+    (snapshot,) = read["outputs"]
+    (requests,) = (one for one in assessed["outputs"] if one["name"] == "bokningsbegaran")
+    found = {field: _origins(requests, field, snapshot) for field in requests["facets"]["columnLineage"]["fields"]}
+    assert {column.name: found[column.name] for column in COLUMNS} == {
+        column.name: {("pmo", "waitlist", name) for name in column.sources} for column in COLUMNS
+    }
+    columns = {field["name"] for field in requests["facets"]["schema"]["fields"]}
+    assert columns == {name for _, name, *_ in site.ask('PRAGMA table_info("bokningsbegaran")')}
+    assert columns - set(found) == {"batch_id"}
+
+
+def _origins(requests: dict[str, Any], field: str, snapshot: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """Follow a field through the snapshot; the mapping files are left out."""
+    before = requests["facets"]["columnLineage"]["fields"][field]["inputFields"]
+    in_snapshot = [one["field"] for one in before if one["namespace"] == snapshot["namespace"]]
+    assert in_snapshot
+    columns = snapshot["facets"]["columnLineage"]["fields"]
+    origins = (origin for name in in_snapshot for origin in columns[name]["inputFields"])
+    return {(origin["namespace"], origin["name"], origin["field"]) for origin in origins}
 
 
 def test_in_staging_personal_data_is_in_the_tables_for_it_alone(

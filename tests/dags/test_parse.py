@@ -18,6 +18,7 @@ SECONDS = 0.3
 OURS = {
     "waitlist", "waitlist.exceptions", "waitlist.paths", "waitlist.settings", "waitlist_airflow",
     "waitlist_airflow.approval", "waitlist_airflow.wiring", "waitlist_airflow.guard", "waitlist_airflow.notify",
+    "waitlist_airflow.lineage_guard",
     "waitlist_airflow.pu", "waitlist_airflow.runs", "waitlist_airflow.steps", "waitlist.steps", "waitlist.steps.order",
     "waitlist.swedish", "waitlist.swedish.steps",
 }  # fmt: skip

@@ -57,6 +57,7 @@ def test_no_package_that_runs_has_a_forbidden_licence() -> None:
     licences = {name: declared(name) for name in sorted(names)}
     assert {name: told for name, told in licences.items() if not SBOM["is_allowed"](name, told)} == {}
     assert [name for name, taken in SBOM["CHOSEN"].items() if taken.split()[0] not in " ".join(licences[name])] == []
+    assert {name: licences[name] for name in SBOM["UNDECLARED"]} == {key: ["unknown"] for key in SBOM["UNDECLARED"]}
 
 
 @pytest.mark.parametrize(

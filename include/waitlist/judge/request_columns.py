@@ -1,8 +1,8 @@
-"""The columns of a booking request (chapter 6): name, type, label and position in ``row_hash``, declared only here.
+"""The columns of a booking request (chapter 6), declared here alone: name, type, label, origin, place in ``row_hash``.
 
-The Arrow schema, the staging table, the SQL that computes ``row_hash``, the columns that a suite may name and the
-labels all follow from ``COLUMNS``. A new column also needs a value in ``booking_request.build``, a migration and a
-released view (``CONTRIBUTING.md``).
+The Arrow schema, the staging table, the SQL that computes ``row_hash``, the columns that a suite may name, the labels
+and the column lineage all follow from ``COLUMNS``. A new column also needs a value in ``booking_request.build``, a
+migration and a released view (``CONTRIBUTING.md``).
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ class RequestColumn:
         name: in the staging table and in every Arrow table.
         type: the Arrow type: text, date or flag.
         label: the Swedish name that staff use.
+        sources: the columns of the source query (contract 1) that its value is made of or looked up by.
+        facts: the mapping files' columns that it is taken from, as ``units.csv:begard_plats``.
         required: whether a staged request always has a value.
         length: the most characters that the staging table stores; None: no limit.
         since: the first version of ``row_hash`` that covers the column.
@@ -27,22 +29,36 @@ class RequestColumn:
     name: str
     type: pa.DataType
     label: str
+    sources: tuple[str, ...]
+    facts: tuple[str, ...] = ()
     required: bool = False
     length: int | None = None
     since: int = 1
 
 
 COLUMNS: Final = (
-    RequestColumn("person_id", pa.string(), "Person-ID", required=True, length=12),
-    RequestColumn("begard_plats", pa.string(), "Begärd plats"),
-    RequestColumn("patientnamn", pa.string(), "Patientnamn", required=True),
-    RequestColumn("begart_startdatum", pa.date32(), "Begärt startdatum", required=True),
-    RequestColumn("begart_slutdatum", pa.date32(), "Begärt slutdatum", required=True),
-    RequestColumn("besokstyp", pa.string(), "Besökstyp", required=True),
-    RequestColumn("vardinrattning", pa.string(), "Vårdinrättning"),
-    RequestColumn("beskrivning", pa.string(), "Beskrivning"),
-    RequestColumn("sekretess", pa.bool_(), "Sekretessmarkering", required=True),
-)
+    RequestColumn("person_id", pa.string(), "Person-ID", ("personnummer",), required=True, length=12),
+    RequestColumn(
+        "begard_plats", pa.string(), "Begärd plats", ("enhet_hsa_id", "enhet"),
+        ("units.csv:hsa_id", "units.csv:enhet", "units.csv:begard_plats"),
+    ),
+    RequestColumn("patientnamn", pa.string(), "Patientnamn", ("patient",), required=True),
+    RequestColumn("begart_startdatum", pa.date32(), "Begärt startdatum", ("boka_from",), required=True),
+    RequestColumn("begart_slutdatum", pa.date32(), "Begärt slutdatum", ("boka_fore",), required=True),
+    RequestColumn(
+        "besokstyp", pa.string(), "Besökstyp", ("kategori",),
+        ("sdv_lists.csv:sdv_lista", "sdv_lists.csv:besokstyp"), required=True,
+    ),
+    RequestColumn(
+        "vardinrattning", pa.string(), "Vårdinrättning", ("enhet_hsa_id", "enhet"),
+        ("units.csv:hsa_id", "units.csv:enhet", "units.csv:vardinrattning"),
+    ),
+    RequestColumn(
+        "beskrivning", pa.string(), "Beskrivning", ("anvandare", "orsak", "planerade_atgarder", "tidsatgang_min"),
+    ),
+    # The person service is asked by the number, where it is asked.
+    RequestColumn("sekretess", pa.bool_(), "Sekretessmarkering", ("sekretess", "personnummer"), required=True),
+)  # fmt: skip
 """In the order in which they are hashed and stored, after ``post_id``. Add a new column at the end."""
 
 NAMES: Final = tuple(column.name for column in COLUMNS)

@@ -8,7 +8,7 @@ from waitlist.judge.booking_request import row_hashes
 from waitlist.judge.request_columns import COLUMNS, HASH_VERSION, RequestColumn, hashed
 from waitlist.staging import row_hash
 
-LATER = (*COLUMNS, RequestColumn("tolkbehov", pa.string(), "Tolkbehov", since=HASH_VERSION + 1))
+LATER = (*COLUMNS, RequestColumn("tolkbehov", pa.string(), "Tolkbehov", (), since=HASH_VERSION + 1))
 REQUESTS = chunk(range(1, 40)).bokningsbegaran
 
 

@@ -16,12 +16,13 @@ FILE: Final = "bokningsbegaran.csv"
 
 _MARK: Final = "sekretess"
 _COLUMNS: Final = tuple(column for column in COLUMNS if column.name != _MARK)
-_HEADER: Final = ("Post-id", *(column.label for column in _COLUMNS), "Sekretess")
+HEADER: Final = {"post_id": "Post-id", **{column.name: column.label for column in _COLUMNS}, _MARK: "Sekretess"}
+"""The file's columns in their order, by their names in staging."""
 
 
 def profile(_content: Content) -> Handed:
     """Return the file."""
-    return Handed(FILE, _lines, b"\xef\xbb\xbf" + _written([_HEADER]))
+    return Handed(FILE, _lines, b"\xef\xbb\xbf" + _written([tuple(HEADER.values())]))
 
 
 def _lines(rows: Sequence[Row]) -> bytes:
