@@ -10,10 +10,12 @@ import os
 import shutil
 import smtplib
 import socket
+import socketserver
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -313,6 +315,37 @@ def assert_not_encrypted(odbc: str) -> None:
         asks(odbc, "SELECT 1")
 
 
+@contextmanager
+def tls_before(store: ObjectStore, files: dict[str, Path]) -> Iterator[str]:
+    """Serve a store over TLS, as a proxy before it does; return its address."""
+    host, port = store.endpoint.removeprefix("http://").split(":")
+
+    class Proxy(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            context = server_context(files)
+            with (
+                suppress(OSError),
+                socket.create_connection((host, int(port))) as there,
+                context.wrap_socket(self.request, server_side=True) as here,
+            ):
+                back = threading.Thread(target=pump, args=(there, here))
+                back.start()
+                pump(here, there)
+                back.join()
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while block := source.recv(65_536):
+                target.sendall(block)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    proxy = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy)
+    proxy.daemon_threads = True
+    with serving(proxy):
+        yield f"https://127.0.0.1:{proxy.server_address[1]}"
+
+
 class TestStore:
     """The object store."""
 
@@ -341,16 +374,44 @@ class TestStore:
         assert checked(UPath("s3://bucket", **named), may_be_plain=False)
         assert checked(UPath("s3://bucket", key="k", secret="s"), may_be_plain=False)
 
+    def test_a_store_is_reached_over_tls_where_its_certificate_is_trusted_and_nowhere_else(
+        self, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "another").mkdir()
+        files, other = authority_for(tmp_path, "127.0.0.1"), authority_for(tmp_path / "another", "127.0.0.1")
+        with tls_before(object_store, files) as endpoint:
+            for trusted, reached in (
+                ({"AWS_CA_BUNDLE": files}, True),
+                ({"AWS_CA_BUNDLE": other}, False),
+                # The store's client does not read this variable.
+                ({"SSL_CERT_FILE": files}, False),
+            ):
+                monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+                for variable, issued in trusted.items():
+                    monkeypatch.setenv(variable, str(issued["authority"]))
+                options = {**object_store.options, "endpoint_url": endpoint, "skip_instance_cache": True}
+                file = checked(UPath(f"s3://{object_store.bucket}/over-tls", **options), may_be_plain=False)
+                if reached:
+                    file.write_bytes(b"posts")
+                    assert file.read_bytes() == b"posts"
+                else:
+                    with pytest.raises(OSError, match="certificate verify failed"):
+                        file.read_bytes()
+
 
 NOTICE = Notice("Väntelistorna", "Text")
 
 
-@contextmanager
-def mail_over_tls(files: dict[str, Path]) -> Iterator[MailServer]:
+def server_context(files: dict[str, Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files["certificate"], files["key"])
+    return context
+
+
+@contextmanager
+def mail_over_tls(files: dict[str, Path]) -> Iterator[MailServer]:
     server = MailServer()
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = server_context(files).wrap_socket(server.socket, server_side=True)
     with serving(server):
         yield server
 
@@ -379,6 +440,28 @@ class TestMessages:
             assert not self.sent(monkeypatch, server.connection(disable_ssl=False)), "a server without TLS"
             assert not self.sent(monkeypatch, server.connection(disable_tls=False)), "a server without STARTTLS"
             assert server.messages == []
+
+    def test_mail_goes_over_starttls_to_a_server_whose_certificate_is_trusted_and_to_no_other(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: pytest.LogCaptureFixture
+    ) -> None:
+        folders = {name: tmp_path / name for name in ("ours", "another", "elsewhere")}
+        for folder in folders.values():
+            folder.mkdir()
+        files = authority_for(folders["ours"], "127.0.0.1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(files["authority"]))
+        with serving(MailServer(starttls=server_context(files))) as server:
+            connection = server.connection(disable_tls=False)
+            assert self.sent(monkeypatch, connection)
+            assert server.encrypted == [True]
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority_for(folders["another"], "127.0.0.1")["authority"]))
+            assert not self.sent(monkeypatch, connection), "a server of another authority"
+            assert len(server.messages) == 1
+        named = authority_for(folders["elsewhere"], "192.0.2.1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(named["authority"]))
+        with serving(MailServer(starttls=server_context(named))) as server:
+            assert not self.sent(monkeypatch, server.connection(disable_tls=False)), "a server with another name"
+            assert server.messages == []
+        assert log.text.count("SSLCertVerificationError") == 2
 
     @pytest.mark.parametrize("asked", [{}, {"ssl_context": "none", "disable_ssl": False}])
     def test_mail_without_tls_or_without_a_check_is_not_sent_beyond_this_machine(

@@ -2,6 +2,7 @@
 
 import json
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +13,16 @@ from typing import Any
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """The part of SMTP that a client needs to send a message (RFC 5321), without TLS."""
+    """The part of SMTP that a client needs to send a message (RFC 5321), with STARTTLS where it has a certificate."""
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, *, refuses: bool = False) -> None:
+    def __init__(self, *, refuses: bool = False, starttls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Session)
         self.refuses = refuses
+        self.starttls = starttls
+        self.encrypted: list[bool] = []
         self.messages: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
 
@@ -49,6 +52,14 @@ class _Session(socketserver.StreamRequestHandler):
         while line := self.rfile.readline():
             verb, _, rest = line.decode().strip().partition(" ")
             match verb.upper():
+                case "EHLO" if self.server.starttls:
+                    self._say("250-loopback\r\n250 STARTTLS")
+                case "STARTTLS" if self.server.starttls:
+                    self._say("220 go on")
+                    try:
+                        self._encrypt(self.server.starttls)
+                    except OSError:
+                        return  # the client does not trust the certificate
                 case "RCPT":
                     recipients.append(rest.partition("<")[2].partition(">")[0])
                     self._say("550 nobody here by the name of Hemlig" if self.server.refuses else "250 ok")
@@ -68,8 +79,18 @@ class _Session(socketserver.StreamRequestHandler):
             lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
         message = message_from_bytes(b"".join(lines), policy=policy.default)
         assert isinstance(message, EmailMessage)
+        self.server.encrypted.append(isinstance(self.connection, ssl.SSLSocket))
         self.server.recipients.append(list(recipients))
         self.server.messages.append(message)
+
+    def _encrypt(self, context: ssl.SSLContext) -> None:
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.close()  # the server closes the plain one
 
     def _say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())

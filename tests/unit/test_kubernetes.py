@@ -90,4 +90,4 @@ def test_no_value_is_a_secret() -> None:
 
     walk(VALUES)
     assert VALUES["postgresql"] == VALUES["redis"] == {"enabled": False}
-    assert VALUES["createUserJob"]["defaultUser"]["enabled"] is False
+    assert VALUES["createUserJob"] == {"enabled": False, "defaultUser": {"enabled": False}}
