@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 import psutil
 
@@ -18,10 +18,19 @@ _EVERY_SECONDS = 0.1
 def end_on_signals() -> None:
     """Let an interrupt or SIGTERM end this process by an exception, so that what it started is ended too.
 
-    A shell that runs a script without a terminal lets it ignore interrupts, and Python keeps that.
+    Further signals are ignored: they would end it before all of that has ended. A shell that runs a script without a
+    terminal lets it ignore interrupts, and Python keeps that.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    def end(number: int, _frame: object) -> NoReturn:
+        for other in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(other, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
 
 
 def server_of(port: int) -> psutil.Process:

@@ -11,5 +11,6 @@ export PYTHONPATH="$ROOT:$PYTHONPATH"
 if [[ ${WHAT:-} == persons ]]; then
     exec python -m benchmarks.persons ${sizes:+--persons "${sizes[0]}"}
 fi
-python -m benchmarks ${sizes:+--sizes "${sizes[@]}"} \
+# In the script's place: a signal that is sent to the script alone has to reach what ends the work.
+exec python -m benchmarks ${sizes:+--sizes "${sizes[@]}"} \
     ${databases:+--databases "${databases[@]}"} ${what:+--what "${what[@]}"} ${RUNS:+--runs "$RUNS"}

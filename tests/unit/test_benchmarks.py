@@ -1,11 +1,13 @@
 """What `make bench` has started ends with it."""
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -14,6 +16,8 @@ from tests.support.airflow_home import ROOT
 
 from waitlist.simulator.persons import check_digit
 
+_ADOPTS_ORPHANS = 36
+"""``PR_SET_CHILD_SUBREAPER`` of Linux."""
 _WORK = """
 import psutil
 from benchmarks.observe import end_on_signals, run
@@ -37,6 +41,78 @@ def test_an_interrupt_sent_to_the_benchmark_alone_ends_the_work_that_it_measures
     finally:
         with suppress(ProcessLookupError):
             os.killpg(benchmark.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _adopting() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """Yield a function that returns every process started since, also one whose parent has ended.
+
+    Linux hands orphans to this process meanwhile, in whatever session they run and whatever title they have.
+    """
+    here = psutil.Process()
+    others = {process.pid for process in here.children(recursive=True)}
+
+    def started() -> list[psutil.Process]:
+        found = []
+        for process in here.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.pid not in others and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    libc = ctypes.CDLL(None)
+    libc.prctl(_ADOPTS_ORPHANS, 1, 0, 0, 0)
+    try:
+        yield started
+    finally:
+        for process in started():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        libc.prctl(_ADOPTS_ORPHANS, 0, 0, 0, 0)
+
+
+def _commands(processes: list[psutil.Process]) -> list[str]:
+    told = []
+    for process in processes:
+        with suppress(psutil.Error, OSError):
+            told.append(" ".join(process.cmdline()))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("what", "running", "number"),
+    [
+        ("naive", "benchmarks.work naive", signal.SIGINT),
+        pytest.param("naive", "benchmarks.work naive", signal.SIGTERM, marks=pytest.mark.attack),
+        pytest.param("airflow", "airflow scheduler", signal.SIGINT, marks=pytest.mark.attack),
+        pytest.param("airflow", "airflow scheduler", signal.SIGTERM, marks=pytest.mark.attack),
+    ],
+)
+def test_a_signal_sent_to_the_script_alone_leaves_no_process_behind(
+    what: str, running: str, number: signal.Signals
+) -> None:
+    given = {"WHAT": what, "SIZES": "40000", "DATABASES": "sqlite"}
+    with _adopting() as started:
+        script = subprocess.Popen(
+            ["scripts/bench.sh"],
+            cwd=ROOT,
+            env={**os.environ, **given},
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + 240
+        while not any(running in command for command in _commands(started())):
+            assert script.poll() is None, "the benchmark has ended by itself"
+            assert time.monotonic() < until, "the benchmark has not come so far"
+            time.sleep(0.1)
+        assert any("postgres" in command for command in _commands(started()))
+        script.send_signal(number)
+        time.sleep(0.5)
+        with suppress(ProcessLookupError):
+            script.send_signal(number)  # an impatient person sends it twice
+        assert script.wait(90) != 0
+        psutil.wait_procs(started(), timeout=5)
+        assert _commands(started()) == []
 
 
 def test_the_numbers_that_are_asked_about_are_nobodys() -> None:
