@@ -22,12 +22,13 @@ compose_config() {
 # What looks like a key or a token, and outside the tests, which have servers to log in to, also what looks like a password.
 # A line that may has "pragma: allowlist secret". High entropy alone says nothing here: locks, digests and numbers have it.
 detect_secrets() {
-    local hook=(detect-secrets-hook --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString)
+    local status=0 hook=(detect-secrets-hook --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString)
     # The name of a secret, or of its file, is no secret.
     hook+=(--exclude-lines '/run/secrets/|LocalFilesystemBackend|[sS]ecretName: "?waitlist-')
-    git ls-files -z -- . ':!*requirements*.txt' ':!tests' | xargs -0 "${hook[@]}" &&
-        git ls-files -z -- tests ':!tests/*/data' |
-        xargs -0 "${hook[@]}" --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector
+    git ls-files -z -- . ':!*requirements*.txt' ':!tests' | xargs -0 "${hook[@]}" || status=1
+    git ls-files -z -- tests ':!tests/*/data' |
+        xargs -0 "${hook[@]}" --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector || status=1
+    return "$status"
 }
 
 # The longest check runs beside the others.

@@ -74,7 +74,8 @@ def is_allowed(name: str, licences: Collection[str]) -> bool:
 
     Of "A OR B" one is enough. LGPL is allowed: nothing is linked into a package or changed in it.
     """
-    chosen = (UNDECLARED if list(licences) == [_UNKNOWN] else CHOSEN).get(canonical(name))
+    known = {**CHOSEN, **UNDECLARED} if list(licences) == [_UNKNOWN] else CHOSEN
+    chosen = known.get(canonical(name))
     told = licences if chosen is None else [chosen]
     return all(any(_is_free(one) for one in re.split(r"\s+OR\s+", licence.strip("()"))) for licence in told)
 

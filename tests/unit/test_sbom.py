@@ -76,6 +76,17 @@ def test_which_licences_are_allowed(licence: str, allowed: bool) -> None:
     assert SBOM["is_allowed"]("x", ["MIT", licence]) is allowed
 
 
+@pytest.mark.parametrize(
+    ("name", "licence", "allowed"),
+    [
+        ("protobuf", "unknown", True), ("openlineage_sql", "unknown", True), ("openlineage-sql", "GPL-3.0-only", False),
+        ("another", "unknown", False),
+    ],
+)  # fmt: skip
+def test_a_licence_that_nothing_declares_is_one_that_was_read(name: str, licence: str, allowed: bool) -> None:
+    assert SBOM["is_allowed"](name, [licence]) is allowed
+
+
 def test_make_sbom_fails_on_a_package_with_a_forbidden_licence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
