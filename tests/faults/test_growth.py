@@ -212,7 +212,7 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
     }
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.attack)])
 def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Work]]:
     """The work of each statement of each action, at both sizes."""
     found = {}

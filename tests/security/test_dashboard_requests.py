@@ -172,7 +172,7 @@ def odd_addresses(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield kind, f"static/{odd}"
 
 
-SHORT = ("NUL", "line feed", "overlong slash", "unpaired surrogate", "script", "very long")
+SHORT = ("NUL", "unpaired surrogate", "script")
 
 
 def test_no_odd_address_is_answered_by_a_fault(server: Server, attack_table: Table) -> None:
@@ -242,7 +242,7 @@ def test_a_category_with_a_tab_and_a_tag_is_found_by_its_link(server: Server) ->
 
 
 def test_no_header_decides_what_an_answer_says(server: Server, attack_table: Table) -> None:
-    some = {kind: HOSTILE[kind] for kind in ("Host", "X-Forwarded-Host", "X-Original-URL", "user")}
+    some = {kind: HOSTILE[kind] for kind in ("Host", "user")}
     attack_headers(server, some, attack_table, "hostile headers, in short")
 
 

@@ -124,19 +124,34 @@ class Staging:
         return None
 
 
-@pytest.fixture
-def staging(postgres: PostgresServer) -> Staging:
+@pytest.fixture(scope="module")
+def made_by_owner(postgres: PostgresServer) -> Staging:
     made = Staging(postgres, postgres.create_database())
+    for _ in range(2):
+        make_roles(made)
     with psycopg.connect(postgres.libpq(made.database), autocommit=True) as administrator:
-        for _ in range(2):
-            administrator.execute((paths.SQL / "staging" / "roles.sql").read_text(encoding="utf-8"))
         for account in ("waitlist_owner", *ACCOUNTS):
             administrator.execute(f"ALTER ROLE {account} LOGIN PASSWORD '{PASSWORD}'")
     owner = made.store("owner")
     owner.migrate()
     for _ in range(2):
         grant(owner.database)
+    owner.engine.dispose()
     return made
+
+
+@pytest.fixture
+def staging(made_by_owner: Staging) -> Staging:
+    server = made_by_owner.server
+    copy = Staging(server, server.copy_database(made_by_owner.database))
+    # The rights in a database are not copied with it.
+    make_roles(copy)
+    return copy
+
+
+def make_roles(staging: Staging) -> None:
+    with psycopg.connect(staging.server.libpq(staging.database), autocommit=True) as administrator:
+        administrator.execute((paths.SQL / "staging" / "roles.sql").read_text(encoding="utf-8"))
 
 
 def test_the_owner_migrates_and_owns_everything(staging: Staging) -> None:

@@ -44,9 +44,8 @@ class Browser:
         return dashboards.looks(self.staged)
 
 
-@pytest.fixture
-def staged(tmp_path: Path) -> worklists.Site:
-    site = worklists.site(tmp_path)
+def stage(folder: Path) -> worklists.Site:
+    site = worklists.site(folder)
     site.stage(
         {},
         {"sekretess": True, "patient": "Hemlig, Hanna"},
@@ -55,6 +54,25 @@ def staged(tmp_path: Path) -> worklists.Site:
         {"enhet_hsa_id": "ingen enhet"},
     )
     return site
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> worklists.Site:
+    return stage(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    site = stage(tmp_path_factory.mktemp("unchanged"))
+    return Browser(TestClient(dashboards.over(site), raise_server_exceptions=False), site)
+
+
+@pytest.fixture
+def unchanged(opened_once: Browser, monkeypatch: pytest.MonkeyPatch) -> Browser:
+    """Pages over a database that no test changes."""
+    for name, users in dashboards.RIGHTS.items():
+        monkeypatch.setenv(name, users)
+    return opened_once
 
 
 @pytest.fixture
@@ -88,20 +106,20 @@ EVERY += [f"api/{UNIT}", f"api/{UNIT}/personer", "static/style.css", "static/non
 @pytest.mark.parametrize("path", EVERY)
 @pytest.mark.parametrize("status", [401, 403])
 def test_every_address_checks_the_user_before_anything_else(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch, status: int, path: str
+    unchanged: Browser, monkeypatch: pytest.MonkeyPatch, status: int, path: str
 ) -> None:
     monkeypatch.setattr(
         "waitlist_airflow.web.errors.get_auth_manager",
         lambda: SimpleNamespace(get_url_login=lambda next_url: f"/auth/login?next={next_url}"),
     )
     headers = {} if status == 401 else {"Authorization": "Bearer nobody"}
-    assert browser.client.get(f"/{path}", headers=headers).status_code == status
-    assert browser.log == []
+    assert unchanged.client.get(f"/{path}", headers=headers).status_code == status
+    assert unchanged.log == []
 
 
 @pytest.mark.parametrize("path", [*PATHS, UNIT, f"api/{UNIT}", "static/style.css", "static/none.css", "none"])
-def test_every_answer_carries_the_headers(browser: Browser, path: str) -> None:
-    answer = browser.get(path, "lead")
+def test_every_answer_carries_the_headers(unchanged: Browser, path: str) -> None:
+    answer = unchanged.get(path, "lead")
     assert answer.status_code in {200, 404}
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
