@@ -54,8 +54,8 @@ test: setup ## Lint, types, rings, then every test
 attacks: setup ## Attack the product at length and print what it withstood: make attacks [ATTACK=<name>]
 	@ATTACK="$(ATTACK)" scripts/attacks.sh
 
-bench: setup ## Measure the pipeline, compared with a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]; WHAT=persons asks the person service instead
-	@SIZES="$(SIZES)" DATABASES="$(DATABASES)" WHAT="$(WHAT)" RUNS="$(RUNS)" scripts/bench.sh
+bench: setup ## Measure the pipeline, compared with a raw read and a naive script: make bench [SIZES="100000 1000000"] [DATABASES=postgresql] [RUNS=3]; WHAT=persons asks the person service, WHAT=history runs many nights
+	@SIZES="$(SIZES)" DATABASES="$(DATABASES)" WHAT="$(WHAT)" RUNS="$(RUNS)" NIGHTS="$(NIGHTS)" KEEP="$(KEEP)" scripts/bench.sh
 
 scale-out: setup ## Compare the dry run on two Celery workers, one of them killed, with one machine: make scale-out [POSTS=20000] [PARTITION=5000] [KILL_IN=extract]
 	@POSTS="$(POSTS)" PARTITION="$(PARTITION)" KILL_IN="$(KILL_IN)" scripts/scale_out.sh

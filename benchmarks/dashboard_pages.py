@@ -79,9 +79,14 @@ def _pages(client: TestClient) -> list[Asked]:
 
 
 def _decided(client: TestClient) -> list[str]:
-    """Return the pages of the waves that are decided or wait: ledger, follow-up, sample, Beslutsunderlag, back-out."""
+    """Return the pages of the waves that are decided or wait: ledger, follow-up, sample, Beslutsunderlag, back-out.
+
+    The list is empty where no wave has been started.
+    """
     batches = client.get("/migrering/api/overfort").raise_for_status().json()["batches"]
     by_state = {batch["state"]: batch for batch in batches}
+    if not by_state:
+        return []
     waits, released, back = (by_state[name] for name in ("awaiting_approval", "released", "withdrawn_after_load"))
     shown = client.get(f"/migrering/stickprov/{waits['batch_id']}").raise_for_status().text
     part = re.search(r'href="[^"]*?(enhet/[^"#?]+/stickprov/[^"#?]+)"', shown)

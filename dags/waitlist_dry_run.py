@@ -9,8 +9,8 @@ requests that could be migrated and proves that everything adds up. Nothing is r
 3. `extract` (one task for each partition) reads a partition over ODBC into a Parquet snapshot.
 4. `check_contract` stops the run when the extract breaks its contract.
 5. `find_duplicates` looks for patients with two posts on the same list, in the whole batch. At the same time
-   `check_persons` (one task for each partition) asks the person service about everybody who waits, where
-   `WAITLIST_PU` is `required`; it goes on without an answer.
+   `check_persons` (one task for each partition) asks the person service about everybody who waits; it goes on
+   without an answer. There is no such step where `WAITLIST_PU` is `off`.
 6. `assess` (one task for each partition) gives findings and dispositions, and replaces the partition in staging.
    `find_changes` finds released posts that have since been changed or closed in PMO, for staff to correct by hand.
 7. `check_snapshot` runs the other suites on the snapshot, once the person service was asked; they decide the outcome

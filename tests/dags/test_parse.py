@@ -69,15 +69,19 @@ def test_as_many_tasks_read_pmo_at_a_time_as_are_set(parsed: dict[str, Any]) -> 
 def test_those_who_ask_the_person_service_share_a_pool_and_wait_after_a_failure(
     home: AirflowHome, parsed: dict[str, Any]
 ) -> None:
-    # Where nobody is asked, a deployment needs no such pool.
-    assert parsed["asking"] == {
-        "waitlist_dry_run": {"check_persons": ["default_pool", 30.0]},
-        "waitlist_migration": {"approve": ["default_pool", 30.0], "check_persons": ["default_pool", 30.0]},
-    }
-    assert parse(home, WAITLIST_PU="required")["asking"] == {
+    # Where nobody is asked, a deployment needs no such pool, and a run has no such step.
+    assert parsed["asking"] == {"waitlist_migration": {"approve": ["default_pool", 30.0]}}
+    required = parse(home, WAITLIST_PU="required")
+    assert required["asking"] == {
         "waitlist_dry_run": {"check_persons": ["pu", 360.0]},
         "waitlist_migration": {"approve": ["pu", 30.0], "check_persons": ["pu", 360.0]},
     }
+    for dag in ("waitlist_dry_run", "waitlist_migration"):
+        before, without = required["after"][dag], parsed["after"][dag]
+        assert all("check_persons" in before[task] for task in ("assess", "check_snapshot", "verify"))
+        assert {task: {*names} - {"check_persons"} for task, names in before.items() if task != "check_persons"} == {
+            task: {*names} for task, names in without.items()
+        }
 
 
 @pytest.mark.parametrize("dag", ["waitlist_dry_run", "waitlist_migration"])
@@ -87,7 +91,6 @@ def test_a_batch_is_shown_only_after_every_check_and_no_message_is_sent_before(
     after = parsed["after"][dag]
     checks = {
         "check_contract",
-        "check_persons",
         "assess",
         "find_changes",
         "check_snapshot",

@@ -60,7 +60,7 @@ def test_a_run_by_hand_is_verified_and_every_post_comes_out_as_planted(site: Sit
     assert (batch.state, batch.as_of) == ("verified", AS_OF)
     assert (batch.posts_extracted, batch.posts_staged) == (planted.total(), planted["migrate"])
     mapped = Counter(task for task, index in site.airflow.tasks(undisturbed) if index >= 0)
-    assert mapped == {"extract": PARTITIONS, "check_persons": PARTITIONS, "assess": PARTITIONS}
+    assert mapped == {"extract": PARTITIONS, "assess": PARTITIONS}
 
 
 def test_without_logical_date_and_as_of_the_date_is_that_of_run_after_in_sweden(site: Site, nightly: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
-from benchmarks import persons
+from benchmarks import history, persons
 from tests.support.airflow_home import ROOT
 
 from waitlist.simulator.persons import check_digit
@@ -124,6 +124,24 @@ def test_the_numbers_that_are_asked_about_are_nobodys() -> None:
 def test_the_producers_limit_is_shared_by_the_callers() -> None:
     row = {"asked": 5_000, "calls": 12, "callers": 4}
     assert persons.floor(row) == pytest.approx((5_000 * 0.02 + 10 * 0.1) / 4)
+
+
+def test_nights_and_pages_that_have_become_too_slow_are_named() -> None:
+    nights = [
+        {"night": number, "us_per_post": 100.0 + slower, "database_cpu_seconds": 2.0, "cpu_seconds": 3.0,
+         "database_bytes": number * 2**20, "dead_rows": 0, "removed": int(number > 6), "retention_seconds": number / 10}
+        for number, slower in enumerate([900, 0, 0, 50, 0, 0, 0, 12, 12, 0, 12, 12], 1)
+    ]  # fmt: skip
+    pages = {
+        2: [{"page": "/", "seconds": 0.2}, {"page": "/enhet", "seconds": 0.01}],
+        12: [{"page": "/", "seconds": 0.31}, {"page": "/enhet", "seconds": 0.09}, {"page": "/sok", "seconds": 1.0}],
+    }
+    told = history.summary(nights, pages, keep=6).splitlines()
+    assert "| µs a post | 100.0 | 112.0 | 1.12 (missed) |" in told
+    assert "| database CPU s | 2.0 | 2.0 | 1.00 |" in told
+    assert "| database, MB: night 6 and the last | 6 | 12 | 2.00 |" in told
+    assert "Retention of a night: 0.95 s, at most 1.20 s." in told
+    assert told[-2:] == ["| / | 200 | 310 | 1.55 (missed) |", "| /enhet | 10 | 90 | 9.00 |"]
 
 
 def _started_by(pid: int) -> psutil.Process:
