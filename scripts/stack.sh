@@ -28,7 +28,12 @@ if ! docker image inspect python:3.11-slim-bookworm >/dev/null 2>&1 && ! docker 
     export PYTHON_IMAGE=waitlist-base/python:3.11 POSTGRES_IMAGE=waitlist-base/postgres:15 REDIS_IMAGE=waitlist-base/redis:7
 fi
 
-down() { docker-compose down --volumes --timeout 20; }
+down() {
+    trap '' INT TERM HUP
+    # The trial undoes its fault first: it reconnects what it cut off.
+    [[ -z ${trying:-} ]] || { kill "$trying" 2>/dev/null && wait "$trying"; } || true
+    [[ -n ${KEEP:-} ]] || docker-compose down --volumes --timeout 20
+}
 rm -rf "$folder"
 mkdir -p "$folder"
 # FAB numbers its users: the administrator is 1, and the lead comes next.
@@ -51,7 +56,7 @@ rm "$folder/pmo.json"
 
 say "2/4  The images, and the databases"
 docker-compose build airflow-init
-[[ -n ${KEEP:-} ]] || trap down EXIT
+trap down EXIT
 docker-compose up --detach pmo-db metadata-db staging-db redis
 PGPASSWORD=$(cat "$SECRETS_DIR/pmo_password")
 export PGPASSWORD
@@ -66,5 +71,9 @@ say "3/4  Airflow"
 docker-compose up --detach
 
 say "4/4  A dry run, and a wave"
-python docker/stack/$trial.py "http://127.0.0.1:$AIRFLOW_PORT" "$SECRETS_DIR/admin_password" $as_of 2 "$@"
+python docker/stack/$trial.py "http://127.0.0.1:$AIRFLOW_PORT" "$SECRETS_DIR/admin_password" $as_of 2 "$@" &
+trying=$!
+wait "$trying"
+trying=
+python docker/stack/rights.py "$SECRETS_DIR"
 say "The stack works."

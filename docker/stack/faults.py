@@ -77,8 +77,10 @@ def ask_staging(query: str) -> str:
 def killed(service: str) -> Iterator[None]:
     """Kill a service's processes at once, and start it again."""
     command("docker", "kill", container(service))
-    time.sleep(5)
-    command("docker", "start", container(service))
+    try:
+        time.sleep(5)
+    finally:
+        command("docker", "start", container(service))
     yield
 
 
@@ -94,8 +96,10 @@ def cut_off(service: str) -> Iterator[None]:
     """Take a service off the network for a while, without a word to it."""
     name = container(service)
     command("docker", "network", "disconnect", NETWORK, name)
-    time.sleep(CUT_OFF_SECONDS)
-    command("docker", "network", "connect", "--alias", service, NETWORK, name)
+    try:
+        time.sleep(CUT_OFF_SECONDS)
+    finally:
+        command("docker", "network", "connect", "--alias", service, NETWORK, name)
     yield
 
 
@@ -118,9 +122,11 @@ def daemon_restarted(_: str) -> Iterator[None]:
     pid = int(Path("/var/run/docker.pid").read_text(encoding="utf-8"))
     words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").rstrip("\0").split("\0")
     os.kill(pid, signal.SIGTERM)
-    until("the daemon has ended", lambda: not Path(f"/proc/{pid}").exists() or None)
-    with Path("/dev/null").open("wb") as nothing:
-        subprocess.Popen(words, stdout=nothing, stderr=nothing, start_new_session=True)  # noqa: S603 - as it was started
+    try:
+        until("the daemon has ended", lambda: not Path(f"/proc/{pid}").exists() or None)
+    finally:
+        with Path("/dev/null").open("wb") as nothing:
+            subprocess.Popen(words, stdout=nothing, stderr=nothing, start_new_session=True)  # noqa: S603 - as it was started
     until("the daemon answers", lambda: succeeds("docker", "info"))
     # A daemon that ends stops the containers, and one that starts brings back those that ran.
     command("docker-compose", "up", "--detach", "--no-recreate")
@@ -209,11 +215,16 @@ class Trial:
             state = self.holds(run)
         sys.stdout.write(f"  the run ended as {state} after {time.monotonic() - begun:.0f} s\n")
         if state == "failed":
-            require(self.holds(self.begin()) == "success", "the next dry run failed too")
+            sys.stdout.write(f"  failed: {', '.join(self.stack.failed(DRY_RUN, run))}\n")
+            following = self.begin()
+            healed = self.holds(following) == "success"
+            require(healed, f"the next dry run failed too: {', '.join(self.stack.failed(DRY_RUN, following))}")
 
 
 def main(url: str, password_file: str, as_of: str, wave: str, *names: str) -> None:
     """Inflict the faults that are named, or all."""
+    # So that a fault is undone before the script takes the stack down.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     unknown = set(names) - {fault.name for fault in FAULTS}
     require(not unknown, f"no such fault: {', '.join(sorted(unknown))}")
     trial = Trial(walk(url, password_file, as_of, wave), as_of)
