@@ -2,8 +2,8 @@
 
 python docker/stack/rights.py <folder of the secrets>
 
-No process is root, no root file system can be written, no process has a capability, only the ports that are meant are open,
-and no secret's text is in what ``docker inspect`` shows. Needs the environment of ``scripts/stack.sh``.
+No process is root, no root file system can be written, no process has a capability, only the ports that are meant are
+open, and no secret's text is in what ``docker inspect`` shows. Needs the environment of ``scripts/stack.sh``.
 """
 
 import json

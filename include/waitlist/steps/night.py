@@ -17,7 +17,7 @@ from rich.console import Console
 from waitlist import quality
 from waitlist.columns import forms
 from waitlist.columns.dates import day_in_stockholm
-from waitlist.exceptions import PersonServiceError, ReconciliationError, SettingsError
+from waitlist.exceptions import PersonServiceError, ReconciliationError, SettingsError, SnapshotError
 from waitlist.judge.assess import Assessment, assess
 from waitlist.judge.duplicates import COLUMNS as DUPLICATE_COLUMNS
 from waitlist.judge.duplicates import find as find_duplicates
@@ -375,20 +375,20 @@ class Night(Steps):
         """Measure the gates of a dry run, and send a message when one has turned red.
 
         No message is sent about a gate that was already red, in the dry run before this one or when this one was
-        measured before. None is sent either about a past day that is run again, or about a replay of a snapshot.
-        The results are stored beside the snapshot: they depend on other batches, so they are not staged.
+        measured before. Where those results can no longer be read, every red gate is sent. No message is sent either
+        about a past day that is run again, or about a replay of a snapshot. The results are stored beside the
+        snapshot: they depend on other batches, so they are not staged.
 
         Raises:
             MappingError: a mapping file is at fault.
             SettingsError: the facts have changed since the batch was opened.
-            SnapshotError: the stored results cannot be read or written.
+            SnapshotError: the results cannot be written.
             StagingError: the batch is unknown.
         """
         measured = self._measure_gates(run)
         before = gates.latest_dry_run(self.store, run.batch_id)
         watched = [run.batch_id, *([before.batch_id] if before else [])]
-        earlier = [result for batch_id in watched for result in gates.read_measured(self._files_of(batch_id))]
-        known = {result.gate.value for result in earlier if not result.passed}
+        known = {gate for batch_id in watched for gate in self._known_as_red(batch_id)}
         turned = turned_red(measured, known)
         asked_for = run.reuse_snapshot is not None or gates.is_overtaken(self.store, run.batch_id)
         if turned and not asked_for:
@@ -455,6 +455,15 @@ class Night(Steps):
                 faults.append(f"connection pu: {error}")
         if faults:
             raise SettingsError("WAITLIST_PU is required, and:\n  " + "\n  ".join(faults))
+
+    def _known_as_red(self, batch_id: str) -> set[str]:
+        try:
+            found = gates.read_measured(self._files_of(batch_id))
+        except SnapshotError as error:
+            # A night must not fail because the files of the night before are lost.
+            log.warning("the gates of batch %s are not known: %s", batch_id, error)
+            return set()
+        return {result.gate.value for result in found if not result.passed}
 
     def _tell_of_persons(self, run: Run, before: Batch | None, send: Callable[[Notice], object]) -> None:
         """Send the messages about the person service: on released patients, and on a certificate that ends."""

@@ -10,7 +10,6 @@ from tests.support import batches
 from tests.support.batches import execute
 from upath import UPath
 
-from waitlist.exceptions import SnapshotError
 from waitlist.facts.gates import Gate
 from waitlist.release.gates import GateResult, read_measured, write_measured
 from waitlist.reports.notices import Notice
@@ -118,9 +117,19 @@ def test_a_message_that_could_not_be_sent_is_sent_the_next_time(site: Site) -> N
     assert len(site.watch("monday")) == 1
 
 
-def test_only_its_owner_can_read_the_list_of_red_gates_and_a_damaged_list_is_named(site: Site) -> None:
+def test_only_its_owner_can_read_the_list_of_red_gates(site: Site) -> None:
     site.watch("monday")
     assert site.measured("monday").stat().st_mode & 0o077 == 0
-    site.measured("monday").write_text("{")
-    with pytest.raises(SnapshotError, match=r"gates\.json .* is damaged"):
-        site.watch("tuesday")
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("{"), lambda path: path.unlink()], ids=["bad", "lost"])
+@pytest.mark.parametrize("night", ["monday", "tuesday"])
+def test_a_night_whose_earlier_results_cannot_be_read_sends_every_red_gate(
+    site: Site, caplog: pytest.LogCaptureFixture, night: str, spoil: Callable[[Path], object]
+) -> None:
+    site.watch("monday")
+    spoil(site.measured("monday"))
+    (told,) = site.watch(night)
+    assert told.subject == "Väntelistorna: 3 grindar har blivit röda"
+    assert "the gates of batch monday are not known: gates.json" in caplog.text
+    assert site.red(night) >= RED
