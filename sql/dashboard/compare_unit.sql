@@ -4,7 +4,7 @@ WITH now_left AS (
     SELECT post.post_id
     FROM millennium_staging.disposition AS post
     WHERE
-        post.batch_id = :batch_id
+        post.batch_no = millennium_staging.batch_number(:batch_id)
         AND (post.enhet_hsa_id IN :units OR (:with_null = 1 AND post.enhet_hsa_id IS NULL))
         AND post.disposition NOT IN :handled
 ),
@@ -13,7 +13,7 @@ then_left AS (
     SELECT post.post_id
     FROM millennium_staging.disposition AS post
     WHERE
-        post.batch_id = :before
+        post.batch_no = millennium_staging.batch_number(:before)
         AND (post.enhet_hsa_id IN :units OR (:with_null = 1 AND post.enhet_hsa_id IS NULL))
         AND post.disposition NOT IN :handled
 )

@@ -6,6 +6,6 @@ SELECT
     count(*) AS posts,
     count(DISTINCT enhet_hsa_id) AS units
 FROM millennium_staging.disposition
-WHERE batch_id = :batch_id
+WHERE batch_no = millennium_staging.batch_number(:batch_id)
 GROUP BY kategori, recommended_list
 ORDER BY count(*) DESC, kategori ASC, recommended_list ASC;

@@ -5,7 +5,7 @@ SELECT
     count(*) AS posts
 FROM millennium_staging.disposition
 WHERE
-    batch_id = :batch_id
+    batch_no = millennium_staging.batch_number(:batch_id)
     AND (enhet_hsa_id IN :units OR (:with_null = 1 AND enhet_hsa_id IS NULL))
     AND kategori IS NOT NULL
 GROUP BY kategori

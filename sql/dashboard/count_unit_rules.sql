@@ -7,9 +7,9 @@ SELECT
     sum(CASE WHEN post.disposition IN :handled THEN 0 ELSE 1 END) AS posts_left
 FROM millennium_staging.disposition AS post
 INNER JOIN millennium_staging.finding AS found
-    ON post.batch_id = found.batch_id AND post.post_id = found.post_id
+    ON post.batch_no = found.batch_no AND post.post_id = found.post_id
 WHERE
-    post.batch_id = :batch_id
+    post.batch_no = millennium_staging.batch_number(:batch_id)
     AND (post.enhet_hsa_id IN :units OR (:with_null = 1 AND post.enhet_hsa_id IS NULL))
 GROUP BY found."rule", found.severity
 ORDER BY count(*) DESC, found."rule";

@@ -5,5 +5,5 @@ SELECT DISTINCT
     enhet_hsa_id
 FROM millennium_staging.disposition
 WHERE
-    batch_id = :batch_id
+    batch_no = millennium_staging.batch_number(:batch_id)
     AND kategori IN :categories;

@@ -4,6 +4,6 @@ SELECT
     "rule",
     count(*) AS posts
 FROM millennium_staging.finding
-WHERE batch_id = :batch_id
+WHERE batch_no = millennium_staging.batch_number(:batch_id)
 GROUP BY "rule"
 ORDER BY count(*) DESC, "rule";

@@ -10,7 +10,7 @@ SELECT
         SELECT count(*)
         FROM millennium_staging.disposition AS d
         WHERE
-            d.batch_id = part.batch_id
+            d.batch_no = millennium_staging.batch_number(:batch_id)
             AND d.post_id >= part.lower_key
             AND d.post_id <= coalesce(part.upper_key - 1, 9223372036854775807)
     ) AS posts_found,
@@ -18,7 +18,7 @@ SELECT
         SELECT count(*)
         FROM millennium_staging.bokningsbegaran AS b
         WHERE
-            b.batch_id = part.batch_id
+            b.batch_no = millennium_staging.batch_number(:batch_id)
             AND b.post_id >= part.lower_key
             AND b.post_id <= coalesce(part.upper_key - 1, 9223372036854775807)
     ) AS staged_found,
@@ -26,7 +26,7 @@ SELECT
         SELECT count(*)
         FROM millennium_staging.finding AS f
         WHERE
-            f.batch_id = part.batch_id
+            f.batch_no = millennium_staging.batch_number(:batch_id)
             AND f.post_id >= part.lower_key
             AND f.post_id <= coalesce(part.upper_key - 1, 9223372036854775807)
     ) AS findings_found

@@ -4,7 +4,7 @@
 SELECT post_id
 FROM millennium_staging.bokningsbegaran
 WHERE
-    batch_id = :batch_id
+    batch_no = millennium_staging.batch_number(:batch_id)
     AND row_hash <> encode(
         sha256(convert_to(CAST(post_id AS text) || chr(31) || canonical_columns, 'UTF8')), 'hex'
     )

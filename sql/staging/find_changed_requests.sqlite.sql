@@ -4,5 +4,7 @@
 -- Parameters: batch_id
 SELECT post_id
 FROM millennium_staging.bokningsbegaran
-WHERE batch_id = :batch_id AND row_hash <> sha256_hex(CAST(post_id AS text) || char(31) || canonical_columns)
+WHERE
+    batch_no = millennium_staging.batch_number(:batch_id)
+    AND row_hash <> sha256_hex(CAST(post_id AS text) || char(31) || canonical_columns)
 ORDER BY post_id;

@@ -5,7 +5,7 @@ SELECT
     post_id,
     count(*) AS copies
 FROM millennium_staging.disposition
-WHERE batch_id = :batch_id
+WHERE batch_no = millennium_staging.batch_number(:batch_id)
 GROUP BY post_id
 HAVING count(*) > 1 OR post_id IS NULL
 UNION ALL
@@ -14,7 +14,7 @@ SELECT
     post_id,
     count(*) AS copies
 FROM millennium_staging.bokningsbegaran
-WHERE batch_id = :batch_id
+WHERE batch_no = millennium_staging.batch_number(:batch_id)
 GROUP BY post_id
 HAVING count(*) > 1 OR post_id IS NULL
 ORDER BY place, post_id;

@@ -3,10 +3,10 @@
 SELECT DISTINCT f.post_id
 FROM millennium_staging.finding AS f
 WHERE
-    f.batch_id = :batch_id
+    f.batch_no = millennium_staging.batch_number(:batch_id)
     AND NOT EXISTS (
         SELECT 1
         FROM millennium_staging.disposition AS d
-        WHERE d.batch_id = f.batch_id AND d.post_id = f.post_id
+        WHERE d.batch_no = f.batch_no AND d.post_id = f.post_id
     )
 ORDER BY f.post_id;

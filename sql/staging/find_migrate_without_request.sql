@@ -3,11 +3,11 @@
 SELECT d.post_id
 FROM millennium_staging.disposition AS d
 WHERE
-    d.batch_id = :batch_id
+    d.batch_no = millennium_staging.batch_number(:batch_id)
     AND d.disposition = 'migrate'
     AND NOT EXISTS (
         SELECT 1
         FROM millennium_staging.bokningsbegaran AS b
-        WHERE b.batch_id = d.batch_id AND b.post_id = d.post_id
+        WHERE b.batch_no = d.batch_no AND b.post_id = d.post_id
     )
 ORDER BY d.post_id;

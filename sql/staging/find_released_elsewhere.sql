@@ -3,7 +3,7 @@
 SELECT request.post_id
 FROM millennium_staging.bokningsbegaran AS request
 WHERE
-    request.batch_id = :batch_id
+    request.batch_no = millennium_staging.batch_number(:batch_id)
     AND EXISTS (
         SELECT 1
         FROM millennium_staging.released_post AS taken

@@ -3,10 +3,10 @@
 SELECT b.post_id
 FROM millennium_staging.bokningsbegaran AS b
 WHERE
-    b.batch_id = :batch_id
+    b.batch_no = millennium_staging.batch_number(:batch_id)
     AND NOT EXISTS (
         SELECT 1
         FROM millennium_staging.disposition AS d
-        WHERE d.batch_id = b.batch_id AND d.post_id = b.post_id AND d.disposition = 'migrate'
+        WHERE d.batch_no = b.batch_no AND d.post_id = b.post_id AND d.disposition = 'migrate'
     )
 ORDER BY b.post_id;

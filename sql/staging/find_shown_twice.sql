@@ -13,7 +13,7 @@ WHERE
         WHERE
             other.state = 'released'
             AND other.batch_id <> shown.batch_id
-            AND twin.batch_id = other.batch_id
+            AND twin.batch_no = other.batch_no
             AND twin.post_id = shown.post_id
             AND (
                 SELECT count(*)

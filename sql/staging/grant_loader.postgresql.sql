@@ -8,9 +8,6 @@ GRANT INSERT, DELETE ON
 millennium_staging.access_log,
 millennium_staging.batch_file,
 millennium_staging.batch_partition,
-millennium_staging.bokningsbegaran,
-millennium_staging.disposition,
-millennium_staging.finding,
 millennium_staging.followed_day,
 millennium_staging.gate_result,
 millennium_staging.log_verdict,
@@ -41,4 +38,10 @@ millennium_staging.settlement,
 millennium_staging.wave_closing
 TO waitlist_loader;
 GRANT DELETE ON millennium_staging.receipt_inbox TO waitlist_loader;
-GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;
+GRANT EXECUTE ON FUNCTION
+millennium_staging.analyze_rows,
+millennium_staging.attach_part,
+millennium_staging.create_part,
+millennium_staging.drop_parts,
+millennium_staging.key_part
+TO waitlist_loader;

@@ -26,9 +26,6 @@ GRANT INSERT, UPDATE ON millennium_staging.batch, millennium_staging.service_res
 GRANT INSERT, DELETE ON
 millennium_staging.batch_file,
 millennium_staging.batch_partition,
-millennium_staging.bokningsbegaran,
-millennium_staging.disposition,
-millennium_staging.finding,
 millennium_staging.gate_result,
 millennium_staging.person_name,
 millennium_staging.person_status,
@@ -42,7 +39,12 @@ millennium_staging.audit_link,
 millennium_staging.batch_event,
 millennium_staging.post_outcome
 TO waitlist_loader;
-GRANT EXECUTE ON FUNCTION millennium_staging.analyze_rows TO waitlist_loader;
+GRANT EXECUTE ON FUNCTION
+millennium_staging.analyze_rows,
+millennium_staging.attach_part,
+millennium_staging.create_part,
+millennium_staging.key_part
+TO waitlist_loader;
 
 -- The releaser: what an approver decides, the hand-off, signatures, and retention.
 GRANT SELECT ON ALL TABLES IN SCHEMA millennium_staging TO waitlist_releaser;
@@ -68,14 +70,12 @@ TO waitlist_releaser;
 GRANT DELETE ON
 millennium_staging.batch_file,
 millennium_staging.batch_partition,
-millennium_staging.bokningsbegaran,
-millennium_staging.disposition,
-millennium_staging.finding,
 millennium_staging.log_verdict,
 millennium_staging.receipt_fault,
 millennium_staging.receipt_reason,
 millennium_staging.released_change
 TO waitlist_releaser;
+GRANT EXECUTE ON FUNCTION millennium_staging.drop_parts TO waitlist_releaser;
 
 -- The writer of receipts: what receivers say, and what is free by it. It sees no booking request and no patient.
 GRANT SELECT ON

@@ -7,23 +7,23 @@ SELECT
     (
         SELECT count(*)
         FROM millennium_staging.disposition AS d
-        WHERE d.batch_id = :batch_id
+        WHERE d.batch_no = millennium_staging.batch_number(:batch_id)
     ) AS dispositions,
     (
         SELECT count(*)
         FROM millennium_staging.disposition AS d
-        WHERE d.batch_id = :batch_id AND d.disposition = 'migrate'
+        WHERE d.batch_no = millennium_staging.batch_number(:batch_id) AND d.disposition = 'migrate'
     ) AS migrating,
     (
         SELECT count(*)
         FROM millennium_staging.bokningsbegaran AS b
-        WHERE b.batch_id = :batch_id
+        WHERE b.batch_no = millennium_staging.batch_number(:batch_id)
     ) AS requests,
     (
         SELECT count(*)
         FROM millennium_staging.bokningsbegaran AS b
-        INNER JOIN millennium_staging.disposition AS d ON b.batch_id = d.batch_id AND b.post_id = d.post_id
-        WHERE b.batch_id = :batch_id AND d.disposition = 'migrate'
+        INNER JOIN millennium_staging.disposition AS d ON b.batch_no = d.batch_no AND b.post_id = d.post_id
+        WHERE b.batch_no = millennium_staging.batch_number(:batch_id) AND d.disposition = 'migrate'
     ) AS paired,
     (
         SELECT coalesce(sum(u.posts), 0)

@@ -7,5 +7,5 @@ SELECT
     disposition,
     count(*) AS posts
 FROM millennium_staging.disposition
-WHERE batch_id = :batch_id
+WHERE batch_no = millennium_staging.batch_number(:batch_id)
 GROUP BY batch_id, coalesce(enhet_hsa_id, ''), disposition;

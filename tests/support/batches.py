@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.sql import visitors
 
 from tests.support.official_numbers import number
 from tests.support.postgres import PostgresServer
@@ -41,6 +42,13 @@ DISPOSITIONS = (
 
 _FIRST_BIRTH = dt.date(1990, 2, 1)
 _BIRTHS = 3_900
+
+
+TABLES = (
+    *(table for table in schema.METADATA.sorted_tables if table not in schema.ROWS_OF.values()),
+    *sorted(schema.ROWS_OF, key=lambda view: view.name),
+)
+"""The tables, with the views on rows of posts in place of the row tables."""
 
 
 @dataclass(frozen=True)
@@ -227,16 +235,23 @@ Contents = Mapping[str, Sequence[Mapping[str, Any]]]
 
 def _fill(store: StagingStore, contents: Contents) -> None:
     tables = schema.METADATA.sorted_tables
+    numbers = {row["batch_id"]: number for number, row in enumerate(contents.get("batch", ()), 1)}
     with unguarded(store) as connection:
         if connection.dialect.name == "postgresql":
             # One message to the server instead of one for each table.
-            connection.exec_driver_sql("; ".join(f"DELETE FROM {table.fullname}" for table in reversed(tables)))
+            dropped = f"SELECT {schema.SCHEMA}.drop_parts(batch_id) FROM {schema.SCHEMA}.batch"
+            deleted = (f"DELETE FROM {table.fullname}" for table in reversed(tables))
+            thawed = f"UPDATE {schema.SCHEMA}.batch SET state = 'open'"
+            made = (f"SELECT {schema.SCHEMA}.new_part({number}, NULL, NULL)" for number in numbers.values())
+            connection.exec_driver_sql("; ".join((thawed, dropped, *deleted, *made)))
         else:
             for table in reversed(tables):
                 connection.execute(table.delete())
-        for table in (table for table in tables if table not in schema.AUDIT):
+        for table in (table for table in TABLES if table not in schema.AUDIT):
             if contents.get(table.name):
-                connection.execute(table.insert(), contents[table.name])
+                of_batch = table is schema.batch
+                rows = [{**row, "batch_no": numbers[row["batch_id"]]} if of_batch else row for row in contents[table.name]]
+                connection.execute(table.insert(), rows)
 
 
 @functools.cache
@@ -244,7 +259,7 @@ def _contents_after(step: Callable[[StagingStore, str], None], batch_id: str) ->
     with tempfile.TemporaryDirectory() as folder:
         store = migrated_file(Path(folder, "staging.sqlite"))
         step(store, batch_id)
-        return {table.name: rows(store, table) for table in schema.METADATA.sorted_tables}
+        return {table.name: rows(store, table) for table in TABLES}
 
 
 def put_staged(store: StagingStore) -> None:
@@ -270,7 +285,9 @@ def rows(store: StagingStore, table: sa.Table) -> list[dict[str, Any]]:
 
 
 def _rows_in_key_order(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
-    query = sa.select(table).order_by(*table.primary_key.columns)
+    # The number follows from the order in which batches are opened, and nothing follows from it.
+    columns = (column for column in table.columns if column.name != "batch_no")
+    query = sa.select(*columns).order_by(*table.primary_key.columns)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -282,10 +299,40 @@ def contents(store: StagingStore) -> Contents:
                 {name: value for name, value in row.items() if not name.endswith("_at")}
                 for row in _rows_in_key_order(connection, table)
             ]
-            for table in schema.METADATA.sorted_tables
+            for table in TABLES
             # The digests are of the times too.
             if table not in schema.AUDIT
         }
+
+
+@sa.event.listens_for(sa.Engine, "before_execute", retval=True)
+def _change_rows(
+    connection: sa.Connection, statement: Any, many: list[dict[str, Any]], one: dict[str, Any], _options: object
+) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
+    """Let a test change the row tables by the views on them, which nothing else does."""
+    table = getattr(statement, "table", None)
+    if not isinstance(statement, sa.Insert | sa.Update | sa.Delete) or table not in schema.ROWS_OF:
+        return statement, many, one
+    rows = schema.ROWS_OF[table]
+    batch = schema.batch.c
+    if isinstance(statement, sa.Insert):
+        numbers = {row.batch_id: row.batch_no for row in connection.execute(sa.select(batch.batch_id, batch.batch_no))}
+        of_statement = statement._multi_values[0] if statement._multi_values else [statement.compile().params]
+        given = [*many, *([one] if one else [])] or [
+            {getattr(column, "name", column): value for column, value in row.items()} for row in of_statement
+        ]
+        told = [{**row, "batch_no": numbers[row["batch_id"]]} for row in given]
+        return rows.insert(), [{name: row[name] for name in row if name != "batch_id"} for row in told], {}
+    whose = sa.select(batch.batch_id).where(batch.batch_no == rows.c.batch_no).scalar_subquery()
+
+    def of_rows(element: Any, **_: object) -> Any:
+        if element is table:
+            return rows
+        if isinstance(element, sa.Column) and element.table is table:
+            return whose if element.name == "batch_id" else rows.c[element.name]
+        return None
+
+    return visitors.replacement_traverse(statement, {}, of_rows), many, one
 
 
 def execute(store: StagingStore, statement: sa.Executable) -> None:

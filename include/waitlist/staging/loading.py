@@ -1,11 +1,13 @@
 """Replacing one partition of a batch in one transaction, however large the partition is.
 
-Rows are received and written chunk by chunk, so memory does not grow with the partition. Old rows are deleted in the
-same transaction, so a reader sees the old partition or the new one, and a process that is killed leaves the old one.
+Rows are received and written chunk by chunk, so memory does not grow with the partition. Old rows go in the same
+transaction, so a reader sees the old partition or the new one, and a process that is killed leaves the old one.
 How the rows are loaded depends on the database:
 
-PostgreSQL takes them by ADBC (binary COPY); partitions of one batch load side by side, and the
-batch's row is locked only for the bookkeeping at the end. SQLite has one writer at a time, so
+PostgreSQL takes them by ADBC (binary COPY) into tables that this transaction has created, without a key and without
+guards. At the end the key is built, and the tables take the place of the old ones as partitions of the row tables, with
+the bookkeeping. Partitions of one batch load side by side, and the batch's row is locked only for that end. A process
+that is killed leaves nothing: the tables were created in the same transaction. SQLite has one writer at a time, so
 rows are spooled to a temporary table first and the database is locked only while they are copied
 over. Any other database takes them by ``executemany``, one partition of a batch after the other.
 """
@@ -31,9 +33,8 @@ from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
 from waitlist.staging.states import IMMUTABLE, NOT_RECONCILED, BatchState
 
-_ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
-    (table, schema.arrow_rows(table)) for table in (schema.disposition, schema.finding, schema.bokningsbegaran)
-)
+_ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple((table, schema.arrow_rows(table)) for table in schema.ROWS_OF)
+"""The views, whose names are in the digests, and the columns of what is loaded into the row table of each."""
 
 
 class AssessedChunk(Protocol):
@@ -41,15 +42,15 @@ class AssessedChunk(Protocol):
 
     @property
     def dispositions(self) -> pa.Table:
-        """Columns of the table ``disposition`` but for ``batch_id``."""
+        """Columns of the view ``disposition`` but for the batch's."""
 
     @property
     def findings(self) -> pa.Table:
-        """Columns of the table ``finding`` but for ``batch_id``."""
+        """Columns of the view ``finding`` but for the batch's."""
 
     @property
     def bokningsbegaran(self) -> pa.Table:
-        """Columns of the table ``bokningsbegaran`` but for ``batch_id``."""
+        """Columns of the view ``bokningsbegaran`` but for the batch's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,20 @@ def refuse_immutable(batch_id: str, state: BatchState) -> None:
         raise RefusedError(f"batch {batch_id} is {name} and immutable: nothing was changed; start a new run")
 
 
+def remove_rows(database: Database, connection: sa.Connection, batch_id: str) -> None:
+    """Remove the rows of a batch's posts; on PostgreSQL their partitions are dropped, however many rows they have.
+
+    Args:
+        database: the staging database.
+        connection: in a transaction that has locked the batch.
+        batch_id: the batch. One that is decided must have the entry ``purged`` in its audit trail already.
+    """
+    if database.dialect == "postgresql":
+        connection.execute(sa.select(sa.func.millennium_staging.drop_parts(batch_id)))
+        return
+    _clear(runner(connection), _number(runner(connection), batch_id), KeyRange(None, None))
+
+
 def _canonical(chunk: AssessedChunk, keys: KeyRange) -> Iterator[tuple[sa.Table, pa.Table]]:
     tables = (chunk.dispositions, chunk.findings, chunk.bokningsbegaran)
     for (table, form), given in zip(_ROWS, tables, strict=True):
@@ -227,13 +242,19 @@ def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line, now: datetime
     return unchanged
 
 
-def _clear(run: Run, batch_id: str, keys: KeyRange) -> None:
-    for table, _ in _ROWS:
-        run(table.delete().where(table.c.batch_id == batch_id, keys.holds(table.c.post_id)))
+def _clear(run: Run, batch_no: int, keys: KeyRange) -> None:
+    for rows in schema.ROWS_OF.values():
+        run(rows.delete().where(rows.c.batch_no == batch_no, keys.holds(rows.c.post_id)))
+
+
+def _number(run: Run, batch_id: str) -> int:
+    return int(run(sa.select(schema.batch.c.batch_no).where(schema.batch.c.batch_id == batch_id))[0][0])
 
 
 @contextmanager
 def _load_by_adbc(database: Database, batch_id: str, keys: KeyRange) -> Iterator[_Load]:
+    functions = sa.func.millennium_staging
+    bounds = [sa.cast(sa.null() if bound is None else bound, sa.BigInteger) for bound in (keys.lower, keys.upper)]
     with database.adbc() as connection, connection.cursor() as cursor:
         chained: list[tuple[str, str, chain.Line]] = []
 
@@ -245,19 +266,23 @@ def _load_by_adbc(database: Database, batch_id: str, keys: KeyRange) -> Iterator
             return rows
 
         def append(table: sa.Table, rows: pa.Table) -> None:
-            whole = rows.add_column(0, "batch_id", pa.repeat(batch_id, rows.num_rows))
-            cursor.adbc_ingest(table.name, whole, mode="append", db_schema_name=schema.SCHEMA)
+            cursor.adbc_ingest(loaded[table.name], rows, mode="append", db_schema_name=schema.SCHEMA)
 
         def settle(account: Callable[[Run], bool]) -> bool:
+            # Before the batch is locked: it takes a good part of the time.
+            run(sa.select(functions.key_part(batch_id, part)))
             unchanged = account(run)
+            run(sa.select(functions.attach_part(batch_id, part, *bounds)))
             chain.add_links(run, database.dialect, chained)
             connection.commit()
             return unchanged
 
         refuse_immutable(batch_id, state_of(run, batch_id, lock=False))
-        # Two processes that load the same partition would both find nothing to delete: the second waits here.
+        # Two processes that load the same partition: the second waits here.
         run(sa.select(sa.literal(1)).select_from(sa.func.pg_advisory_xact_lock(_lock_number(batch_id, keys))))
-        _clear(run, batch_id, keys)
+        part = run(sa.select(functions.create_part(batch_id, *bounds)))[0][0]
+        number = _number(run, batch_id)
+        loaded = {view.name: f"{rows.name}_{number}_{part}" for view, rows in schema.ROWS_OF.items()}
         yield _Load(append, settle)
 
 
@@ -290,18 +315,19 @@ def _load_by_spool(database: Database, batch_id: str, keys: KeyRange) -> Iterato
             with connection.begin():
                 run = runner(connection)
                 unchanged = account(run)
-                _clear(run, batch_id, keys)
-                for table, _ in _ROWS:
-                    spool = spools[table.name]
-                    rows = sa.select(sa.literal(batch_id), *spool.c).order_by(sa.literal_column("rowid"))
-                    run(table.insert().from_select(["batch_id", *spool.c.keys()], rows))
+                number = _number(run, batch_id)
+                _clear(run, number, keys)
+                for view, table in schema.ROWS_OF.items():
+                    spool = spools[view.name]
+                    rows = sa.select(sa.literal(number), *spool.c).order_by(sa.literal_column("rowid"))
+                    run(table.insert().from_select(["batch_no", *spool.c.keys()], rows))
             return unchanged
 
         yield _Load(append, settle)
 
 
 def _spool(table: sa.Table) -> sa.Table:
-    columns = [sa.Column(column.name, column.type) for column in table.columns if column.name != "batch_id"]
+    columns = [sa.Column(column.name, column.type) for column in schema.ROWS_OF[table].columns if column.name != "batch_no"]
     return sa.Table(f"spool_{table.name}", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
 
 
@@ -321,17 +347,18 @@ def _load_by_rows(database: Database, batch_id: str, keys: KeyRange) -> Iterator
         run = runner(connection)
 
         def append(table: sa.Table, rows: pa.Table) -> None:
-            names = ["batch_id", *rows.column_names]
+            names = ["batch_no", *rows.column_names]
             columns = (column.to_pylist() for column in rows.columns)
-            values = [dict(zip(names, row, strict=True)) for row in zip(repeat(batch_id), *columns, strict=False)]
-            connection.execute(table.insert(), values)
+            values = [dict(zip(names, row, strict=True)) for row in zip(repeat(number), *columns, strict=False)]
+            connection.execute(schema.ROWS_OF[table].insert(), values)
 
         def settle(account: Callable[[Run], bool]) -> bool:
             return account(run)
 
         # The lock is taken at the start, so that partitions of one batch are loaded one after the other.
         refuse_immutable(batch_id, state_of(run, batch_id, lock=True))
-        _clear(run, batch_id, keys)
+        number = _number(run, batch_id)
+        _clear(run, number, keys)
         yield _Load(append, settle)
 
 

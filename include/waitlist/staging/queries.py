@@ -8,14 +8,19 @@ from waitlist.staging.schema import SCHEMA
 
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
+_NUMBER = re.compile(rf"{SCHEMA}\.batch_number\((:\w+)\)")
+
 
 @functools.cache
 def read_sql(name: str, schema: str | None, folder: str = "staging") -> str:
     """Return the statement of ``sql/<folder>/<name>.sql`` without its comments.
 
     The files have the schema's prefix, so that they run unchanged on PostgreSQL. If the database has no schemas
-    (``schema`` is None), the prefix is removed.
+    (``schema`` is None), the prefix is removed, and the function that returns a batch's number becomes a query.
     """
     text = (paths.SQL / folder / f"{name}.sql").read_text(encoding="utf-8")
     statement = _COMMENT.sub("", text).strip().removesuffix(";")
-    return statement if schema else statement.replace(f"{SCHEMA}.", "")
+    if schema:
+        return statement
+    query = r"(SELECT numbered.batch_no FROM batch AS numbered WHERE numbered.batch_id = \1)"
+    return _NUMBER.sub(query, statement).replace(f"{SCHEMA}.", "")

@@ -311,7 +311,7 @@ class _Checks:
             return all(
                 inspector.get_pk_constraint(table.name, schema=self.database.schema)["constrained_columns"]
                 == table.primary_key.columns.keys()
-                for table in (schema.disposition, schema.bokningsbegaran)
+                for table in (schema.disposition_row, schema.bokningsbegaran_row)
             )
 
     def _partitions_fit(self, lines: Sequence[dict[str, Any]], evidence: Sequence[PartitionEvidence]) -> None:

@@ -24,16 +24,12 @@ from waitlist.staging.checkpoints import announce_removals
 from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, verified_dry_runs
 from waitlist.staging.events import entry
+from waitlist.staging.loading import remove_rows
 
 ACTOR: Final = "waitlist_retention"
 
-_ROWS: Final = (
-    schema.bokningsbegaran,
-    schema.disposition,
-    schema.finding,
-    schema.released_change,
-    schema.receipt_reason,
-)
+_OTHERS: Final = (schema.released_change, schema.receipt_reason)
+_ROWS: Final = (schema.bokningsbegaran, schema.disposition, schema.finding, *_OTHERS)
 # The recorded counts of partitions, and the list of files: a rerun creates both again with the rows and the files.
 _ACCOUNTS: Final = (schema.batch_partition, schema.batch_file)
 
@@ -162,7 +158,8 @@ def remove(store: StagingStore, batch: Batch, places: Places, *, reason: str, no
             told = entry(batch.batch_id, EventName.PURGED, at=now, actor=ACTOR, reason=reason, details=counts)
             # First, because the guards allow the rows of a decided batch to be removed only after this entry.
             connection.execute(told)
-            for table in (*_ROWS, *_ACCOUNTS):
+            remove_rows(store.database, connection, batch.batch_id)
+            for table in (*_OTHERS, *_ACCOUNTS):
                 connection.execute(table.delete().where(table.c.batch_id == batch.batch_id))
             announce_removals(store.database, connection, at=now)
     # Also where nothing was counted: a process that was killed may have left an empty folder.

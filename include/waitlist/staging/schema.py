@@ -1,9 +1,12 @@
 """The staging tables (contract 2), for SQLAlchemy and as the Arrow schemas of rows that are loaded.
 
 The migrations create the tables; a test checks that they match this module. Text columns are Unicode (NVARCHAR on SQL
-Server). Text columns of a key have a limited length, since SQL Server indexes at most 900 bytes. Row tables have no
-foreign key to ``batch``: it would cost a look-up per row on every load, and the reconciliation compares the whole
-batch anyway.
+Server). Text columns of a key have a limited length, since SQL Server indexes at most 900 bytes.
+
+The rows of posts are in ``disposition_row``, ``finding_row`` and ``bokningsbegaran_row``, with the batch's number in
+place of its id. They have no foreign key to ``batch``: it would cost a look-up per row on every load, and the
+reconciliation compares the whole batch anyway. Readers use the views ``disposition``, ``finding`` and
+``bokningsbegaran``; only what loads or removes rows uses the row tables (``docs/decisions/0048-partitions.md``).
 """
 
 import json
@@ -28,10 +31,17 @@ from sqlalchemy import (
     Table,
     Unicode,
     UniqueConstraint,
+    and_,
+    literal,
     text,
 )
+from sqlalchemy import select as sa_select
 from sqlalchemy.dialects.mssql import NVARCHAR
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import BindParameter, ColumnElement, FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from waitlist.judge.request_columns import COLUMNS, RequestColumn
@@ -99,6 +109,51 @@ class Values(TypeDecorator[Mapping[str, Any]]):
         return None if value is None else dict(json.loads(value))
 
 
+class BatchNumber(FunctionElement[int]):
+    """The number of the batch with an id; null if there is no such batch."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(BatchNumber)  # type: ignore[no-untyped-call, untyped-decorator]
+def _select_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+    query = sa_select(batch.c.batch_no).where(batch.c.batch_id == element.clauses.clauses[0])
+    return compiler.process(query.scalar_subquery(), **options)
+
+
+@compiles(BatchNumber, "postgresql")  # type: ignore[no-untyped-call, untyped-decorator]
+def _call_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
+    # The planner calls it, so that it plans for the partitions of that batch alone.
+    return f"{SCHEMA}.batch_number({compiler.process(element.clauses, **options)})"
+
+
+class _BatchId(Unicode):
+    """The batch's id in a view on rows: a comparison with it also compares the number, which the rows' key has."""
+
+    class Comparator(Unicode.Comparator[str]):
+        def operate(self, op: Any, *other: Any, **options: Any) -> ColumnElement[Any]:  # noqa: ANN401 - as its base
+            """Add the condition on the number."""
+            compared = super().operate(op, *other, **options)
+            mine = _number_beside(self.expr)
+            if op is not operators.eq or mine is None:
+                return compared
+            if isinstance(other[0], ColumnElement) and not isinstance(other[0], BindParameter):
+                theirs = _number_beside(other[0])
+                return compared if theirs is None else mine == theirs
+            return and_(compared, mine == BatchNumber(literal(other[0], Unicode())))
+
+    comparator_factory = Comparator
+
+
+def _number_beside(column: ColumnElement[Any]) -> ColumnElement[int] | None:
+    """Return the batch's number in the view that a batch's id is from; None if it is from another table."""
+    if not isinstance(column.type, _BatchId):
+        return None
+    found: ColumnElement[int] | None = column.table.c.get("batch_no")
+    return found
+
+
 def _key(length: int) -> TypeEngine[str]:
     return Unicode().with_variant(NVARCHAR(length), "mssql")
 
@@ -106,6 +161,10 @@ def _key(length: int) -> TypeEngine[str]:
 def _batch_id(*, reference: bool = False) -> Column[str]:
     references = [ForeignKey(f"{SCHEMA}.batch.batch_id")] if reference else []
     return Column("batch_id", _key(200), *references, primary_key=True)
+
+
+def _batch_no() -> Column[int]:
+    return Column("batch_no", Integer, primary_key=True, autoincrement=False)
 
 
 def _post_id() -> Column[int]:
@@ -163,6 +222,8 @@ batch: Final = Table(
     Column("facts", Values),
     # The version of ``row_hash`` of its booking requests (``judge.request_columns``).
     Column("row_hash_version", Integer, nullable=False, server_default="1"),
+    # What the rows have in place of the id. The database gives every new batch the next one.
+    Column("batch_no", Integer),
     _one_of("kind", BatchKind),
     _one_of("state", BatchState),
 )
@@ -170,6 +231,8 @@ batch: Final = Table(
 # The batches that may no longer be changed: on SQLite the guards read this index for each row.
 _FROZEN: Final = text("state IN ('awaiting_approval', 'released', 'withdrawn', 'withdrawn_after_load', 'rejected')")
 Index("batch_frozen", batch.c.batch_id, sqlite_where=_FROZEN, postgresql_where=_FROZEN, mssql_where=_FROZEN)
+Index("batch_number", batch.c.batch_no, unique=True)
+Index("batch_frozen_no", batch.c.batch_no, sqlite_where=_FROZEN, postgresql_where=_FROZEN, mssql_where=_FROZEN)
 
 batch_partition: Final = Table(
     "batch_partition",
@@ -200,21 +263,22 @@ batch_file: Final = Table(
     Column("about", Values, nullable=False),
 )
 
-# WITHOUT ROWID on SQLite: one B-tree to fill instead of a table and an index.
-bokningsbegaran: Final = Table(
-    "bokningsbegaran",
+# WITHOUT ROWID on SQLite: one B-tree to fill instead of a table and an index. On PostgreSQL they are partitioned by
+# number and key, and each partition that a task loads is a table that it attaches.
+bokningsbegaran_row: Final = Table(
+    "bokningsbegaran_row",
     METADATA,
-    _batch_id(),
+    _batch_no(),
     _post_id(),
     *(_of_a_request(column) for column in COLUMNS),
     Column("row_hash", Unicode(64), nullable=False),
     sqlite_with_rowid=False,
 )
 
-disposition: Final = Table(
-    "disposition",
+disposition_row: Final = Table(
+    "disposition_row",
     METADATA,
-    _batch_id(),
+    _batch_no(),
     _post_id(),
     Column("enhet_hsa_id", Unicode),
     Column("kategori", Unicode),
@@ -227,10 +291,10 @@ disposition: Final = Table(
     sqlite_with_rowid=False,
 )
 
-finding: Final = Table(
-    "finding",
+finding_row: Final = Table(
+    "finding_row",
     METADATA,
-    _batch_id(),
+    _batch_no(),
     _post_id(),
     Column("rule", _key(64), primary_key=True),
     Column("severity", Unicode(16), nullable=False),
@@ -680,11 +744,37 @@ CHAINED: Final = (
 must be nullable: an empty one is no part of a row's digest, so that older rows keep theirs."""
 AUDIT: Final = (audit_link, audit_checkpoint)
 
-# A view: in a MetaData of its own, so that nothing creates or empties it as a table.
+
+def _view_on(rows: Table) -> Table:
+    """Return the view on a row table: its columns with the batch's id first and its number last.
+
+    It is in a MetaData of its own, so that nothing creates or empties it as a table.
+    """
+    columns = [
+        Column(column.name, column.type, primary_key=column.primary_key, nullable=column.nullable)
+        for column in rows.columns
+        if column.name != "batch_no"
+    ]
+    return Table(
+        rows.name.removesuffix("_row"),
+        MetaData(schema=SCHEMA),
+        Column("batch_id", _BatchId(), primary_key=True),
+        *columns,
+        Column("batch_no", Integer, nullable=False),
+    )
+
+
+bokningsbegaran: Final = _view_on(bokningsbegaran_row)
+disposition: Final = _view_on(disposition_row)
+finding: Final = _view_on(finding_row)
+ROWS_OF: Final = {disposition: disposition_row, finding: finding_row, bokningsbegaran: bokningsbegaran_row}
+"""The row tables, by the view on each."""
+
 bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",
     MetaData(schema=SCHEMA),
-    *(Column(column.name, column.type) for column in bokningsbegaran.columns),
+    Column("batch_id", Unicode),
+    *(Column(column.name, column.type) for column in bokningsbegaran_row.columns if column.name != "batch_no"),
 )
 
 # A view too: every post that must get an outcome, and whether it has one.
@@ -715,6 +805,6 @@ _ARROW_TYPES: Final[Mapping[type[TypeEngine[Any]], pa.DataType]] = {
 
 
 def arrow_rows(table: Table, *, but: str | None = None) -> pa.Schema:
-    """Return the Arrow schema of rows that are loaded into a table: all columns but ``batch_id`` and one other."""
-    columns = (column for column in table.columns if column.name not in {"batch_id", but})
+    """Return the Arrow schema of rows that are loaded into a table: all columns but the batch's and one other."""
+    columns = (column for column in table.columns if column.name not in {"batch_id", "batch_no", but})
     return pa.schema([(column.name, _ARROW_TYPES[type(column.type)]) for column in columns])

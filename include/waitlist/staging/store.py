@@ -406,7 +406,8 @@ def read_quality_results(connection: sa.Connection, batch_id: str) -> list["Qual
 
 def find_batch(connection: sa.Connection, batch_id: str) -> Batch | None:
     """Return a batch; None if there is no batch with that id."""
-    query = sa.select(schema.batch).where(schema.batch.c.batch_id == batch_id)
+    columns = (column for column in schema.batch.columns if column is not schema.batch.c.batch_no)
+    query = sa.select(*columns).where(schema.batch.c.batch_id == batch_id)
     found = connection.execute(query).mappings().one_or_none()
     if found is None:
         return None

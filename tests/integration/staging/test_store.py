@@ -234,13 +234,13 @@ def refusal(store: StagingStore, column: str, value: object) -> str:
 
 
 def test_refused_row_is_reported_by_table_and_constraint(store: StagingStore) -> None:
-    told = {"sqlite": "NOT NULL constraint failed: bokningsbegaran.person_id", "postgresql": "SQLSTATE 23502"}
+    told = {"sqlite": "NOT NULL constraint failed: bokningsbegaran_row.person_id", "postgresql": "SQLSTATE 23502"}
     assert told[store.database.dialect] in refusal(store, "person_id", None)
     told = {
-        "sqlite": "UNIQUE constraint failed: bokningsbegaran.batch_id, bokningsbegaran.post_id",
-        "postgresql": "SQLSTATE 23505, table bokningsbegaran, constraint bokningsbegaran_pkey",
+        "sqlite": r"UNIQUE constraint failed: bokningsbegaran_row\.batch_no, bokningsbegaran_row\.post_id",
+        "postgresql": r"SQLSTATE 23505, table (bokningsbegaran_row_1_\d+), constraint \1_pkey",
     }
-    assert told[store.database.dialect] in refusal(store, "post_id", 1)
+    assert re.search(told[store.database.dialect], refusal(store, "post_id", 1))
 
 
 def test_text_that_postgresql_cannot_store_is_refused_and_not_shown(request, tmp_path: Path) -> None:

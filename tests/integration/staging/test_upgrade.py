@@ -136,7 +136,7 @@ def guards(store: StagingStore) -> list[tuple[Any, ...]]:
         statement = """
             SELECT relname || '.' || tgname AS name, pg_get_triggerdef(t.oid) AS made
             FROM pg_trigger AS t INNER JOIN pg_class AS c ON t.tgrelid = c.oid
-            WHERE NOT tgisinternal AND relnamespace = 'millennium_staging'::regnamespace
+            WHERE NOT tgisinternal AND NOT relispartition AND relnamespace = 'millennium_staging'::regnamespace
             UNION ALL
             SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'millennium_staging'::regnamespace
             UNION ALL

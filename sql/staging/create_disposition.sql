@@ -1,0 +1,17 @@
+-- Rows of posts as contract 2 names them: the batch by its id. Created by migration 0023; to change the view, add a file
+-- and a migration. On PostgreSQL a query of a batch that adds batch_no = millennium_staging.batch_number('...') is planned
+-- for the partitions of that batch alone.
+CREATE VIEW millennium_staging.disposition AS
+SELECT
+    numbered.batch_id,
+    post.post_id,
+    post.enhet_hsa_id,
+    post.kategori,
+    post.disposition,
+    post.recommended_list,
+    post.driftstart,
+    post.boka_from,
+    post.boka_fore,
+    post.batch_no
+FROM millennium_staging.batch AS numbered
+INNER JOIN millennium_staging.disposition_row AS post ON numbered.batch_no = post.batch_no;

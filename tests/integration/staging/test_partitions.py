@@ -1,0 +1,154 @@
+"""On PostgreSQL a part that is loaded is a table of its own: how it takes the place of the old one, and who may do it."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from tests.support import batches
+from tests.support.batches import chunks
+
+from waitlist.exceptions import RefusedError, StagingError
+from waitlist.staging import StagingStore, schema
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path) -> StagingStore:  # noqa: ANN001
+    request.param = "postgresql"
+    return batches.empty_store(request, tmp_path)
+
+
+def leaves(store: StagingStore) -> dict[str, str]:
+    """Return the partitions of the dispositions, and the tables that are none yet, with their bounds."""
+    with store.engine.connect() as connection:
+        return dict(
+            connection.exec_driver_sql(
+                "SELECT relname, coalesce(pg_get_expr(relpartbound, oid), 'alone') FROM pg_class"
+                " WHERE relkind = 'r' AND relname ~ '^disposition_row_'"
+            )
+            .tuples()
+            .all()
+        )
+
+
+def bounds(store: StagingStore) -> list[str]:
+    return sorted(bound.removeprefix("FOR VALUES ") for bound in leaves(store).values())
+
+
+def test_a_batch_has_a_partition_for_each_part_and_a_rerun_replaces_it(store: StagingStore) -> None:
+    batches.stage_all(store)
+    before = leaves(store)
+    assert bounds(store) == [
+        "FROM (1, '100') TO (1, '200')", "FROM (1, '200') TO (1, MAXVALUE)", "FROM (1, MINVALUE) TO (1, '100')",
+    ]  # fmt: skip
+    store.stage_partition("natt-1", 100, 200, chunks(range(100, 150)))
+    assert bounds(store) == sorted(bound.removeprefix("FOR VALUES ") for bound in before.values())
+    assert len(before.keys() & leaves(store).keys()) == 2
+
+
+def test_rows_outside_of_the_range_stay_where_partitions_are_cut(store: StagingStore) -> None:
+    batches.stage_all(store)
+    store.stage_partition("natt-1", 50, 150, chunks(range(60, 70)))
+    posts = [row["post_id"] for row in batches.rows(store, schema.disposition)]
+    assert posts == [*range(1, 50), *range(60, 70), *range(150, 260)]
+    assert "FROM (1, '50') TO (1, '150')" in bounds(store)
+
+
+def test_a_reader_neither_waits_for_a_rerun_nor_sees_half_of_it(store: StagingStore) -> None:
+    batches.stage_all(store)
+    rows = sa.select(sa.func.count()).select_from(schema.disposition)
+    with store.engine.connect() as reader:
+        assert reader.scalar(rows) == batches.POSTS
+        rerun = threading.Thread(target=store.stage_partition, args=("natt-1", 100, 200, chunks(range(100, 110))))
+        rerun.start()
+        rerun.join(30)
+        assert not rerun.is_alive(), "it waits for a reader"
+        reader.rollback()
+        assert reader.scalar(rows) == batches.POSTS - 90
+    assert "alone" not in leaves(store).values()
+
+
+def test_a_load_that_ends_in_an_error_leaves_no_table(store: StagingStore) -> None:
+    batches.stage_all(store)
+    before = leaves(store)
+
+    def breaking() -> Iterator[batches.Chunk]:
+        yield batches.chunk(range(100, 120))
+        raise StagingError("the snapshot is damaged")
+
+    with pytest.raises(StagingError, match="damaged"):
+        store.stage_partition("natt-1", 100, 200, breaking())
+    assert leaves(store) == before
+
+
+def test_a_table_that_was_left_is_dropped_by_the_next_load(store: StagingStore) -> None:
+    batches.stage_all(store)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("SELECT millennium_staging.create_part('natt-1', 1, 5)")
+    assert "alone" in leaves(store).values()
+    store.stage_partition("natt-1", None, 100, chunks(range(1, 100)))
+    assert "alone" not in leaves(store).values()
+
+
+def test_a_query_of_a_batch_is_planned_for_its_partitions_alone(store: StagingStore) -> None:
+    batches.put_verified(store, "natt-1", "natt-2")
+    view = schema.disposition.c
+    asked = {
+        "by the number": sa.select(view.post_id).where(view.batch_id == "natt-2"),
+        "by the id": sa.text(f"SELECT post_id FROM {schema.disposition.fullname} WHERE batch_id = 'natt-2'"),
+    }
+    store.refresh_statistics()
+    for how, query in asked.items():
+        text = str(query.compile(store.engine, compile_kwargs={"literal_binds": True}))
+        with store.engine.connect() as connection:
+            plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {text}").scalars())
+        read = [line for line in plan.splitlines() if "disposition_row_1_" in line and "never executed" not in line]
+        assert read == [], f"{how}: {plan}"
+
+
+def test_a_removed_batch_has_no_partition(store: StagingStore) -> None:
+    batches.stage_all(store)
+    with store.changing("removing", "natt-1") as (connection, _):
+        connection.execute(sa.select(sa.func.millennium_staging.drop_parts("natt-1")))
+    assert leaves(store) == {}
+
+
+@pytest.mark.parametrize("state", ["awaiting_approval", "released"])
+def test_what_is_fixed_is_refused_by_every_partition_and_function(store: StagingStore, state: str) -> None:
+    batches.put_verified(store)
+    store.refresh_statistics()
+    batches.set_state(store, state)
+    before = batches.contents(store)
+    (leaf,) = leaves(store)
+    name = f"millennium_staging.{leaf}"
+    for statement in (
+        f"DELETE FROM {name}",
+        f"UPDATE {name} SET kategori = 'x'",
+        f"INSERT INTO {name} (post_id, disposition) VALUES (9000, 'leave')",
+        f"TRUNCATE {name}",
+        "SELECT millennium_staging.create_part('natt-1', NULL, NULL)",
+        "SELECT millennium_staging.attach_part('natt-1', 1, NULL, NULL)",
+        "SELECT millennium_staging.drop_parts('natt-1')",
+    ):
+        with pytest.raises(sa.exc.DBAPIError) as refused, store.engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        assert refused.value.orig.sqlstate == "P0W01", statement
+    with pytest.raises(RefusedError):
+        store.stage_partition("natt-1", None, None, chunks(range(1, 5)))
+    assert batches.contents(store) == before
+
+
+def test_a_part_is_not_attached_to_another_batch_or_range(store: StagingStore) -> None:
+    for batch_id in ("natt-1", "natt-2"):
+        batches.open_batch(store, batch_id)
+    for forged in (
+        "attach_part('natt-2', {part}, 1, 5)",
+        "attach_part('natt-1', {part}, 2, 5)",
+        "attach_part('natt-1', {part} + 1, 1, 5)",
+    ):
+        with pytest.raises(sa.exc.DBAPIError), store.engine.begin() as connection:
+            part = connection.exec_driver_sql("SELECT millennium_staging.create_part('natt-1', 1, 5)").scalar_one()
+            row = f"INSERT INTO millennium_staging.disposition_row_1_{part} (post_id, disposition) VALUES (1, 'leave')"
+            connection.exec_driver_sql(row)
+            connection.exec_driver_sql(f"SELECT millennium_staging.{forged.format(part=part)}")
+    assert leaves(store) == {}
