@@ -154,7 +154,7 @@ def contents_of(site: Site, run_id: str) -> Contents:
     """Return the content of staging for a run, independent of the order of its rows."""
     store, contents = StagingStore(site.staging), {}
     with store.database.connected() as connection:
-        for found in schema.METADATA.sorted_tables:
+        for found in schema.READ:
             if found.name in _LEFT_OUT or "batch_id" not in found.columns:
                 continue
             statement = sa.text(

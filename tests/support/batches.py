@@ -44,13 +44,6 @@ _FIRST_BIRTH = dt.date(1990, 2, 1)
 _BIRTHS = 3_900
 
 
-TABLES = (
-    *(table for table in schema.METADATA.sorted_tables if table not in schema.ROWS_OF.values()),
-    *sorted(schema.ROWS_OF, key=lambda view: view.name),
-)
-"""The tables, with the views on rows of posts in place of the row tables."""
-
-
 @dataclass(frozen=True)
 class Chunk:
     """The assessment of some posts."""
@@ -247,10 +240,11 @@ def _fill(store: StagingStore, contents: Contents) -> None:
         else:
             for table in reversed(tables):
                 connection.execute(table.delete())
-        for table in (table for table in TABLES if table not in schema.AUDIT):
+        for table in (table for table in schema.READ if table not in schema.AUDIT):
             if contents.get(table.name):
-                of_batch = table is schema.batch
-                rows = [{**row, "batch_no": numbers[row["batch_id"]]} if of_batch else row for row in contents[table.name]]
+                rows = [
+                    {**row, "batch_no": numbers[row["batch_id"]]} if of_batch else row for row in contents[table.name]
+                ]
                 connection.execute(table.insert(), rows)
 
 
@@ -259,7 +253,7 @@ def _contents_after(step: Callable[[StagingStore, str], None], batch_id: str) ->
     with tempfile.TemporaryDirectory() as folder:
         store = migrated_file(Path(folder, "staging.sqlite"))
         step(store, batch_id)
-        return {table.name: rows(store, table) for table in TABLES}
+        return {table.name: rows(store, table) for table in schema.READ}
 
 
 def put_staged(store: StagingStore) -> None:
@@ -299,7 +293,7 @@ def contents(store: StagingStore) -> Contents:
                 {name: value for name, value in row.items() if not name.endswith("_at")}
                 for row in _rows_in_key_order(connection, table)
             ]
-            for table in TABLES
+            for table in schema.READ
             # The digests are of the times too.
             if table not in schema.AUDIT
         }

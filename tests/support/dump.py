@@ -17,10 +17,10 @@ def dump(store: StagingStore) -> dict[str, list[tuple[object, ...]]]:
     """
     tables = {}
     with store.database.connected() as connection:
-        for table in schema.METADATA.sorted_tables:
+        for table in schema.READ:
             if table in schema.AUDIT:
                 continue
-            columns = [column for column in table.columns if column.name not in MOMENTS]
+            columns = [column for column in table.columns if column.name not in MOMENTS | {"batch_no"}]
             rows = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns))
             tables[table.name] = [tuple(row) for row in rows if not _depends_on_others(table, row)]
     return tables

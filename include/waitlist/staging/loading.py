@@ -33,7 +33,9 @@ from waitlist.staging.digest import ContentDigest
 from waitlist.staging.events import entry
 from waitlist.staging.states import IMMUTABLE, NOT_RECONCILED, BatchState
 
-_ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple((table, schema.arrow_rows(table)) for table in schema.ROWS_OF)
+_ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
+    (table, schema.arrow_rows(table)) for table in schema.ROWS_OF
+)
 """The views, whose names are in the digests, and the columns of what is loaded into the row table of each."""
 
 
@@ -327,7 +329,9 @@ def _load_by_spool(database: Database, batch_id: str, keys: KeyRange) -> Iterato
 
 
 def _spool(table: sa.Table) -> sa.Table:
-    columns = [sa.Column(column.name, column.type) for column in schema.ROWS_OF[table].columns if column.name != "batch_no"]
+    columns = [
+        sa.Column(column.name, column.type) for column in schema.ROWS_OF[table].columns if column.name != "batch_no"
+    ]
     return sa.Table(f"spool_{table.name}", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
 
 

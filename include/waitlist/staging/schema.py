@@ -769,6 +769,8 @@ disposition: Final = _view_on(disposition_row)
 finding: Final = _view_on(finding_row)
 ROWS_OF: Final = {disposition: disposition_row, finding: finding_row, bokningsbegaran: bokningsbegaran_row}
 """The row tables, by the view on each."""
+READ: Final = (*(table for table in METADATA.sorted_tables if table not in ROWS_OF.values()), *ROWS_OF)
+"""What readers read: every table, with the views in place of the row tables."""
 
 bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",

@@ -13,7 +13,7 @@ from waitlist.staging import StagingStore, schema
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path) -> StagingStore:  # noqa: ANN001
+def store(request: pytest.FixtureRequest, tmp_path) -> StagingStore:
     request.param = "postgresql"
     return batches.empty_store(request, tmp_path)
 

@@ -90,7 +90,7 @@ def test_migrating_again_changes_nothing(store: StagingStore) -> None:
 def test_batches_of_the_release_before_stay_readable_without_dates(empty: StagingStore) -> None:
     migrate(empty.database, "0002")
     verified = batches.verified_contents()
-    made = {table.name: table.to_metadata(sa.MetaData()) for table in batches.TABLES}
+    made = {table.name: table.to_metadata(sa.MetaData()) for table in schema.READ}
     with empty.database.writing() as connection:
         inspector = sa.inspect(connection)
         for name in inspector.get_table_names(schema=empty.database.schema):
