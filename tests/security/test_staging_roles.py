@@ -53,8 +53,9 @@ WAVE = guards.RELEASED
 WITH_UNITS = [post for post in range(1, 60) if post % 3 != 2]
 ADDS = {
     "loader": {
-        "audit_link", "batch", "batch_event", "batch_file", "batch_partition", "gate_result", "person_name", "person_status", "post_outcome", "quality_result", "released_change",
-        "service_check", "service_rest", "unit_summary",
+        "audit_link", "batch", "batch_event", "batch_file", "batch_partition", "gate_result", "person_name",
+        "person_status", "post_outcome", "quality_result", "released_change", "service_check", "service_rest",
+        "unit_summary",
     },
     "releaser": {
         "access_log", "audit_checkpoint", "audit_link", "batch_event", "followed_post", "freed_post", "gate_result",
@@ -71,13 +72,12 @@ ADDS = {
 }  # fmt: skip
 REMOVES = {
     "loader": {
-        "batch_file", "batch_partition", "gate_result", "person_name",
-        "person_status", "quality_result", "released_change", "service_check", "unit_summary",
+        "batch_file", "batch_partition", "gate_result", "person_name", "person_status", "quality_result",
+        "released_change", "service_check", "unit_summary",
     },
     "releaser": {
-        "access_log", "batch_file", "batch_partition", "gate_result",
-        "log_verdict", "person_name", "person_status", "receipt_fault", "receipt_reason", "released_change",
-        "released_post",
+        "access_log", "batch_file", "batch_partition", "gate_result", "log_verdict", "person_name", "person_status",
+        "receipt_fault", "receipt_reason", "released_change", "released_post",
     },
     "receipts": {"followed_day", "post_answer", "receipt_inbox", "released_post"},
     "dashboard": {"post_answer", "released_post"},
@@ -88,9 +88,9 @@ HIDDEN = {
     "releaser": {"receipt_inbox"},
     "receipts": {
         "access_log", "audit_checkpoint", "batch_file", "batch_partition", "bokningsbegaran", "bokningsbegaran_row",
-        "disposition", "disposition_row", "finding", "finding_row", "gate_result", "hand_off", "ledger_post", "log_verdict", "person_name", "person_status", "post_outcome",
-        "quality_result", "released_change", "sample_size", "sample_verdict", "service_check", "service_rest",
-        "unit_summary",
+        "disposition", "disposition_row", "finding", "finding_row", "gate_result", "hand_off", "ledger_post",
+        "log_verdict", "person_name", "person_status", "post_outcome", "quality_result", "released_change",
+        "sample_size", "sample_verdict", "service_check", "service_rest", "unit_summary",
     },
     "dashboard": {"person_name", "receipt_fault", "receipt_inbox", "service_check", "service_rest"},
 }  # fmt: skip
@@ -365,7 +365,8 @@ def test_an_account_has_these_rights_and_no_others(staging: Staging, account: st
     with psycopg.connect(staging.url(account)) as connection:
         tables = connection.execute(
             "SELECT relname FROM pg_class"
-            " WHERE relnamespace = 'millennium_staging'::regnamespace AND relkind IN ('r', 'v', 'p') AND NOT relispartition"
+            " WHERE relnamespace = 'millennium_staging'::regnamespace"
+            " AND relkind IN ('r', 'v', 'p') AND NOT relispartition"
         ).fetchall()
         for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
             query = "SELECT has_table_privilege('millennium_staging.' || %s, %s)"

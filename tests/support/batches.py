@@ -242,10 +242,10 @@ def _fill(store: StagingStore, contents: Contents) -> None:
                 connection.execute(table.delete())
         for table in (table for table in schema.READ if table not in schema.AUDIT):
             if contents.get(table.name):
-                rows = [
-                    {**row, "batch_no": numbers[row["batch_id"]]} if of_batch else row for row in contents[table.name]
-                ]
-                connection.execute(table.insert(), rows)
+                added = contents[table.name]
+                if table is schema.batch:
+                    added = [{**row, "batch_no": numbers[row["batch_id"]]} for row in added]
+                connection.execute(table.insert(), added)
 
 
 @functools.cache

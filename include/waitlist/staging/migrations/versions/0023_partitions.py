@@ -159,7 +159,8 @@ def _replace_by_views(schema: str | None, prefix: str, dialect: str) -> None:
         if dialect == "postgresql":
             query = (
                 "SELECT DISTINCT pg_get_userbyid(right_of.grantee) FROM pg_class, aclexplode(relacl) AS right_of "
-                f"WHERE oid = '{prefix}{table}'::regclass AND privilege_type = 'SELECT' AND right_of.grantee <> relowner"
+                f"WHERE oid = '{prefix}{table}'::regclass AND privilege_type = 'SELECT' "
+                "AND right_of.grantee <> relowner AND right_of.grantee <> 0"
             )
             readers = connection.exec_driver_sql(query).scalars().all()
         else:
@@ -315,7 +316,8 @@ def _functions(schema: str) -> Iterator[str]:
         """
     yield f"""
         CREATE FUNCTION {schema}.met(
-            base text, number integer, low bigint, high bigint, OUT leaf text, OUT lower_key bigint, OUT upper_key bigint
+            base text, number integer, low bigint, high bigint,
+            OUT leaf text, OUT lower_key bigint, OUT upper_key bigint
         ) RETURNS SETOF record
         LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             SELECT l.leaf, l.lower_key, l.upper_key
