@@ -1,6 +1,6 @@
--- Rows of posts as contract 2 names them: the batch by its id. Created by migration 0023; to change the view, add a file
--- and a migration. On PostgreSQL a query of a batch that adds batch_no = millennium_staging.batch_number('...') is planned
--- for the partitions of that batch alone.
+-- Rows of posts as contract 2 names them: the batch by its id. Created by migration 0023; to change the view, add a
+-- file and a migration. On PostgreSQL a query of a batch that adds batch_no = millennium_staging.batch_number('...')
+-- is planned for the partitions of that batch alone.
 CREATE VIEW millennium_staging.disposition AS
 SELECT
     numbered.batch_id,

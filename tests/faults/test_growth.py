@@ -63,8 +63,9 @@ def refresh_no_statistics_by_itself(store: StagingStore) -> None:
     """Keep PostgreSQL from counting rows between two statements: one size would be planned by other figures."""
     if store.database.dialect == "postgresql":
         with store.engine.begin() as connection:
-            for table in schema.METADATA.sorted_tables:
-                connection.execute(sa.text(f"ALTER TABLE {table.fullname} SET (autovacuum_enabled = off)"))
+            query = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = '{}'::regnamespace"
+            for table in connection.exec_driver_sql(query.format(schema.SCHEMA)).scalars().all():
+                connection.execute(sa.text(f"ALTER TABLE {table} SET (autovacuum_enabled = off)"))
 
 
 def refresh_statistics(store: StagingStore) -> None:

@@ -116,13 +116,13 @@ class BatchNumber(FunctionElement[int]):
     inherit_cache = True
 
 
-@compiles(BatchNumber)  # type: ignore[no-untyped-call, untyped-decorator]
+@compiles(BatchNumber)
 def _select_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
     query = sa_select(batch.c.batch_no).where(batch.c.batch_id == element.clauses.clauses[0])
     return compiler.process(query.scalar_subquery(), **options)
 
 
-@compiles(BatchNumber, "postgresql")  # type: ignore[no-untyped-call, untyped-decorator]
+@compiles(BatchNumber, "postgresql")
 def _call_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
     # The planner calls it, so that it plans for the partitions of that batch alone.
     return f"{SCHEMA}.batch_number({compiler.process(element.clauses, **options)})"

@@ -19,7 +19,7 @@ def store(request: pytest.FixtureRequest, tmp_path) -> StagingStore:
 
 
 def leaves(store: StagingStore) -> dict[str, str]:
-    """Return the partitions of the dispositions, and the tables that are none yet, with their bounds."""
+    """Return the partitions of the dispositions, and the tables that are not attached yet, with their bounds."""
     with store.engine.connect() as connection:
         return dict(
             connection.exec_driver_sql(

@@ -644,7 +644,7 @@ def _guards(schema: str) -> Iterator[str]:
             f"CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON {schema}.{table}_row "
             f"FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change()"
         )
-    # Who may load is asked of the function by which rows are loaded.
+    # An account that may call the function may load.
     before = f"has_table_privilege('{schema}.bokningsbegaran', 'INSERT')"
     after = f"has_function_privilege('{schema}.create_part(text, bigint, bigint)', 'EXECUTE')"
     for name in ("guard_entry", "guard_changer"):
