@@ -132,16 +132,18 @@ def _comparable(store: StagingStore, connection: sa.Connection, batch_id: str) -
 
 
 def _pairs(before: str, after: str) -> sa.CompoundSelect[Any]:
-    a, b = schema.disposition.alias("a"), schema.disposition.alias("b")
+    # SQLite reads a view on the right of an outer join as a whole.
+    a, b = schema.disposition_row.alias("a"), schema.disposition_row.alias("b")
+    in_before, in_after = a.c.batch_no == schema.number_of(before), b.c.batch_no == schema.number_of(after)
     same = b.c.post_id == a.c.post_id
     nothing = sa.cast(sa.null(), a.c.disposition.type)
     with_both = (
         sa.select(a.c.post_id, a.c.disposition.label("before"), b.c.disposition.label("after"))
-        .select_from(a.outerjoin(b, sa.and_(b.c.batch_id == after, same)))
-        .where(a.c.batch_id == before)
+        .select_from(a.outerjoin(b, sa.and_(in_after, same)))
+        .where(in_before)
     )
     added = sa.select(b.c.post_id, nothing.label("before"), b.c.disposition.label("after")).where(
-        b.c.batch_id == after, ~sa.exists().where(a.c.batch_id == before, same)
+        in_after, ~sa.exists().where(in_before, same)
     )
     return sa.union_all(with_both, added)
 

@@ -6,7 +6,7 @@ Server). Text columns of a key have a limited length, since SQL Server indexes a
 The rows of posts are in ``disposition_row``, ``finding_row`` and ``bokningsbegaran_row``, with the batch's number in
 place of its id. They have no foreign key to ``batch``: it would cost a look-up per row on every load, and the
 reconciliation compares the whole batch anyway. Readers use the views ``disposition``, ``finding`` and
-``bokningsbegaran``; only what loads or removes rows uses the row tables (``docs/decisions/0048-partitions.md``).
+``bokningsbegaran``; only what loads or removes rows uses the row tables (``docs/decisions/0050-partitions.md``).
 """
 
 import json
@@ -126,6 +126,11 @@ def _select_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) 
 def _call_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's
     # The planner calls it, so that it plans for the partitions of that batch alone.
     return f"{SCHEMA}.batch_number({compiler.process(element.clauses, **options)})"
+
+
+def number_of(batch_id: str) -> BatchNumber:
+    """Return the number of the batch with an id, for a comparison with ``batch_no``."""
+    return BatchNumber(literal(batch_id, Unicode()))
 
 
 class _BatchId(Unicode):

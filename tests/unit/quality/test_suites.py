@@ -75,7 +75,7 @@ def test_every_expectation_has_a_swedish_text_for_a_lead() -> None:
 
 def test_the_staged_columns_are_those_of_the_staging_schema() -> None:
     # The batch's number is there for the database's planner, and says nothing of a post.
-    assert tuple(name for name in bokningsbegaran.columns.keys() if name != "batch_no") == STAGED_COLUMNS
+    assert tuple(column.name for column in bokningsbegaran.columns if column.name != "batch_no") == STAGED_COLUMNS
 
 
 def test_keys_are_unique_and_fit_the_columns_of_the_staging_schema() -> None:
