@@ -492,6 +492,45 @@ def test_the_loader_cannot_release_withdraw_purge_or_hand_off(staging: Staging, 
     assert store.batch(WAVE).state is BatchState.RELEASED
 
 
+def test_no_function_and_no_partition_lets_an_account_touch_rows_that_are_decided(staging: Staging) -> None:
+    filled(staging)
+    shown = released_rows(staging)
+    with psycopg.connect(staging.url("owner")) as owner:
+        of_wave = "SELECT batch_no FROM millennium_staging.batch WHERE batch_id = %s"
+        ((number,),) = owner.execute(of_wave, [WAVE]).fetchall()
+        leaves = owner.execute("SELECT relname FROM pg_class WHERE relname ~ %s", [f"_row_{number}_[0-9]+$"]).fetchall()
+    assert len(leaves) >= 3
+    may = {
+        ("loader", "create_part"), ("loader", "attach_part"), ("loader", "key_part"), ("releaser", "drop_parts"),
+    }  # fmt: skip
+    calls = {
+        "create_part": f"create_part('{WAVE}', NULL, NULL)",
+        "attach_part": f"attach_part('{WAVE}', 1, NULL, NULL)",
+        "key_part": f"key_part('{WAVE}', 1)",
+        "drop_parts": f"drop_parts('{WAVE}')",
+        "new_part": f"new_part({number}, 900000, 900001)",
+        "make_leaf": f"make_leaf('disposition_row', {number}, 1, NULL, NULL)",
+        "attach_leaf": f"attach_leaf('disposition_row', '{leaves[0][0]}', {number}, NULL, NULL)",
+        "cut_leaf": f"cut_leaf('disposition_row', {number}, '{leaves[0][0]}', 1, 2, 1, 2)",
+        "require_changeable": f"require_changeable('{WAVE}', FALSE)",
+        "hold_rows": "hold_rows()",
+    }
+    for account in (name.removeprefix("waitlist_") for name in ACCOUNTS):
+        for name, call in calls.items():
+            refused = staging.tried(account, f"SELECT millennium_staging.{call}")
+            if (account, name) not in may:
+                assert refused == "42501", (account, name)
+            elif name == "key_part":
+                assert refused is not None
+            else:
+                assert refused == "P0W01", (account, name)
+        for (leaf,) in leaves:
+            for statement in ("DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}", "ALTER TABLE {} ADD COLUMN x text"):
+                told = staging.tried(account, statement.format(f"millennium_staging.{leaf}"))
+                assert told == "42501", (account, statement)
+    assert released_rows(staging) == shown
+
+
 def store_hand_off(store: StagingStore) -> None:
     with store.holding("recording the hand-off of", WAVE) as (connection, _):
         guards.handoffs.record(connection, dataclasses.replace(guards.handed(WAVE), manifest_sha256="1" * 64))

@@ -66,6 +66,47 @@ def test_a_reader_neither_waits_for_a_rerun_nor_sees_half_of_it(store: StagingSt
     assert "alone" not in leaves(store).values()
 
 
+def test_two_loads_of_one_part_wait_for_each_other_and_leave_one(store: StagingStore) -> None:
+    batches.stage_all(store)
+    before = leaves(store)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[batches.Chunk]:
+        yield batches.chunk(range(100, 120))
+        begun.set()
+        assert go_on.wait(30)
+
+    first = threading.Thread(target=store.stage_partition, args=("natt-1", 100, 200, slow()))
+    first.start()
+    assert begun.wait(30)
+    second = threading.Thread(target=store.stage_partition, args=("natt-1", 100, 200, chunks(range(130, 140))))
+    second.start()
+    second.join(1)
+    assert second.is_alive(), "it did not wait"
+    go_on.set()
+    first.join(30)
+    second.join(30)
+    posts = [row["post_id"] for row in batches.rows(store, schema.disposition)]
+    assert posts == [*range(1, 100), *range(130, 140), *range(200, 260)]
+    assert bounds(store) == sorted(bound.removeprefix("FOR VALUES ") for bound in before.values())
+
+
+def test_a_connection_that_is_killed_while_it_loads_leaves_the_old_part(store: StagingStore) -> None:
+    batches.stage_all(store)
+    before, content = leaves(store), batches.contents(store)
+
+    def killed() -> Iterator[batches.Chunk]:
+        yield batches.chunk(range(100, 120))
+        with store.engine.begin() as connection:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            assert connection.exec_driver_sql(f"{others} AND datname = current_database()").scalars().all() == [True]
+
+    with pytest.raises(StagingError):
+        store.stage_partition("natt-1", 100, 200, killed())
+    assert leaves(store) == before
+    assert batches.contents(store) == content
+
+
 def test_a_load_that_ends_in_an_error_leaves_no_table(store: StagingStore) -> None:
     batches.stage_all(store)
     before = leaves(store)
