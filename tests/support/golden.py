@@ -80,17 +80,18 @@ def extracted(pmo: str, posts: int) -> dict[str, object]:
 def staged(store: StagingStore, batch_id: str) -> dict[str, Any]:
     """Digest every table of a batch, and count dispositions and findings so that a difference can be located."""
     found: dict[str, Any] = {}
+    tables = {table.name: table for table in schema.READ}
     with store.database.connected() as connection:
         streaming = connection.execution_options(stream_results=True)
         for name, columns in COLUMNS.items():
-            table = schema.METADATA.tables[f"{schema.SCHEMA}.{name}"]
+            table = tables[name]
             key = [column for column in table.primary_key.columns if column.name != "batch_id"]
             query = sa.select(*(table.c[column] for column in columns)).where(table.c.batch_id == batch_id)
             rows = (tuple(row) for part in streaming.execute(query.order_by(*key)).partitions(_ROWS) for row in part)
             # Databases order texts by their own collation.
             found[name] = _digest(sorted(rows) if name in _KEYED_BY_TEXT else rows)
         for name, column in _COUNTED.items():
-            table = schema.METADATA.tables[f"{schema.SCHEMA}.{name}"]
+            table = tables[name]
             query = sa.select(table.c[column], sa.func.count()).where(table.c.batch_id == batch_id)
             counts = connection.execute(query.group_by(table.c[column]).order_by(table.c[column]))
             found[f"posts by {name}"] = {row[0]: row[1] for row in counts}

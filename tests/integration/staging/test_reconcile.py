@@ -296,7 +296,7 @@ def test_null_and_repeated_keys_are_found_where_the_key_constraint_is_gone(kind:
         for statement in (
             "CREATE TABLE copied AS SELECT * FROM disposition_row",
             "DROP TABLE disposition_row",
-            "ALTER TABLE copied RENAME TO disposition_row",
+            "CREATE TABLE disposition_row AS SELECT * FROM copied",
         ):
             execute(store, sa.text(statement))
         execute(store, rows.insert().from_select(rows.c.keys(), null.where(first, rows.c.post_id == 6)))
