@@ -67,13 +67,14 @@ class Flow:
 
 
 _POSTS: Final = tuple(POSTS.names)
-_REQUEST: Final = tuple(column.name for column in schema.bokningsbegaran.columns)
 
 WAITLIST: Final = DataSet(PMO, "waitlist", _POSTS)
 """What the source query returns (contract 1): the real tables of PMO are not public."""
 SNAPSHOT: Final = DataSet(SNAPSHOTS, "waitlist", _POSTS)
-REQUESTS: Final = DataSet(STAGING, schema.bokningsbegaran.name, _REQUEST)
-RELEASED: Final = DataSet(STAGING, "bokningsbegaran_released", _REQUEST)
+REQUESTS: Final = DataSet(STAGING, schema.bokningsbegaran.name, tuple(schema.bokningsbegaran.columns.keys()))
+RELEASED: Final = DataSet(
+    STAGING, schema.bokningsbegaran_released.name, tuple(schema.bokningsbegaran_released.columns.keys())
+)
 """The view that RevenueCycle's load reads."""
 HANDED_OFF: Final = DataSet(HAND_OFF, booking_csv.FILE, tuple(booking_csv.HEADER.values()))
 
@@ -128,7 +129,7 @@ def flows(*, handed_off: bool) -> Mapping[str, Flow]:
                 Made(DataSet(STAGING, schema.finding.name)),
             ),
         ),
-        "verify_released": Flow((REQUESTS,), (Made(RELEASED, _same(_REQUEST, REQUESTS)),)),
+        "verify_released": Flow((REQUESTS,), (Made(RELEASED, _same(RELEASED.columns, REQUESTS)),)),
     }
     if handed_off:
         origins = {title: (Origin(RELEASED, name, same=True),) for name, title in booking_csv.HEADER.items()}
