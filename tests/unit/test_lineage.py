@@ -17,7 +17,6 @@ from waitlist.judge.request_columns import COLUMNS, NAMES
 from waitlist.lineage import HANDED_OFF, PMO, RELEASED, REQUESTS, WAITLIST, DataSet, Made, flows
 from waitlist.release.handoff import booking_csv
 from waitlist.schema import POSTS
-from waitlist.staging import schema
 
 FLOWS = flows(handed_off=True)
 PROTECTED = Persons(
