@@ -16,7 +16,7 @@ def read_sql(name: str, schema: str | None, folder: str = "staging") -> str:
     """Return the statement of ``sql/<folder>/<name>.sql`` without its comments.
 
     The files have the schema's prefix, so that they run unchanged on PostgreSQL. If the database has no schemas
-    (``schema`` is None), the prefix is removed, and the function that returns a batch's number becomes a query.
+    (``schema`` is None), the prefix is removed, and a query replaces the function ``batch_number``.
     """
     text = (paths.SQL / folder / f"{name}.sql").read_text(encoding="utf-8")
     statement = _COMMENT.sub("", text).strip().removesuffix(";")

@@ -128,7 +128,7 @@ def _call_number(element: BatchNumber, compiler: SQLCompiler, **options: Any) ->
     return f"{SCHEMA}.batch_number({compiler.process(element.clauses, **options)})"
 
 
-def number_of(batch_id: str) -> BatchNumber:
+def number_of(batch_id: str | BindParameter[str]) -> BatchNumber:
     """Return the number of the batch with an id, for a comparison with ``batch_no``."""
     return BatchNumber(literal(batch_id, Unicode()))
 
@@ -146,7 +146,7 @@ class _BatchId(Unicode):
             if isinstance(other[0], ColumnElement) and not isinstance(other[0], BindParameter):
                 theirs = _number_beside(other[0])
                 return compared if theirs is None else mine == theirs
-            return and_(compared, mine == BatchNumber(literal(other[0], Unicode())))
+            return and_(compared, mine == number_of(other[0]))
 
     comparator_factory = Comparator
 
@@ -753,7 +753,7 @@ AUDIT: Final = (audit_link, audit_checkpoint)
 def _view_on(rows: Table) -> Table:
     """Return the view on a row table: its columns with the batch's id first and its number last.
 
-    It is in a MetaData of its own, so that nothing creates or empties it as a table.
+    Its MetaData is not that of the tables, so that nothing creates or empties it as a table.
     """
     columns = [
         Column(column.name, column.type, primary_key=column.primary_key, nullable=column.nullable)
