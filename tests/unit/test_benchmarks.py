@@ -47,18 +47,20 @@ def test_an_interrupt_sent_to_the_benchmark_alone_ends_the_work_that_it_measures
 def _adopting() -> Iterator[Callable[[], list[psutil.Process]]]:
     """Yield a function that returns every process started since, also one whose parent has ended.
 
-    Linux hands orphans to this process meanwhile, in whatever session they run and whatever title they have.
+    Linux hands orphans to this process meanwhile, in whatever session they run and whatever title they have. A process
+    that one of the others starts, as the PostgreSQL of the tests starts its autovacuum workers, is not counted.
     """
     here = psutil.Process()
-    others = {process.pid for process in here.children(recursive=True)}
+    others = {process.pid for process in here.children()}
 
     def started() -> list[psutil.Process]:
         found = []
-        for process in here.children(recursive=True):
+        for child in here.children():
+            if child.pid in others:
+                continue
             with suppress(psutil.NoSuchProcess):
-                if process.pid not in others and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+                found += [child, *child.children(recursive=True)]
+        return [process for process in found if _runs(process)]
 
     libc = ctypes.CDLL(None)
     libc.prctl(_ADOPTS_ORPHANS, 1, 0, 0, 0)
@@ -69,6 +71,13 @@ def _adopting() -> Iterator[Callable[[], list[psutil.Process]]]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         libc.prctl(_ADOPTS_ORPHANS, 0, 0, 0, 0)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _commands(processes: list[psutil.Process]) -> list[str]:
