@@ -2,10 +2,10 @@
 -- Parameters: batch_id
 INSERT INTO millennium_staging.unit_summary (batch_id, enhet_hsa_id, disposition, posts)
 SELECT
-    batch_id,
+    :batch_id AS batch_id,
     coalesce(enhet_hsa_id, '') AS unit,
     disposition,
     count(*) AS posts
 FROM millennium_staging.disposition
 WHERE batch_no = millennium_staging.batch_number(:batch_id)
-GROUP BY batch_id, coalesce(enhet_hsa_id, ''), disposition;
+GROUP BY coalesce(enhet_hsa_id, ''), disposition;

@@ -13,6 +13,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, verified_dry_runs
 from waitlist.staging.events import entry
 from waitlist.staging.loading import remove_rows
+from waitlist.staging.store import read_batches as read_every_batch
 
 ACTOR: Final = "waitlist_retention"
 
@@ -63,6 +65,15 @@ class Places:
     snapshots: UPath
     work_lists: UPath | None
     hand_offs: UPath | None = None
+
+    def by_kind(self) -> dict[str, UPath]:
+        """Return the folders that there are, by the kind of their files."""
+        folders = {
+            "snapshot_files": self.snapshots,
+            "work_list_files": self.work_lists,
+            "hand_off_files": self.hand_offs,
+        }
+        return {kind: folder for kind, folder in folders.items() if folder is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +124,30 @@ def read_batches(store: StagingStore) -> list[Batch]:
         StagingError: the database refused.
     """
     with refusals_named("reading batches"), store.database.connected() as connection:
-        batch_ids = list(connection.scalars(sa.select(schema.batch.c.batch_id)))
-    return [store.batch(batch_id) for batch_id in batch_ids]
+        return read_every_batch(connection)
+
+
+def holding_data(store: StagingStore, batches: Sequence[Batch], places: Places) -> list[Batch]:
+    """Return those of the batches that have personal data, in the order given.
+
+    The database is asked once and each place is listed once, however many batches lost their data long ago.
+
+    Raises:
+        StagingError: the database refused.
+        SnapshotError: a place cannot be read.
+    """
+    batch = schema.batch
+    # As values: a database may turn a condition that some row exists into a scan of all rows.
+    rows = [
+        sa.select(sa.literal_column("1")).where(_belongs(table)).correlate(batch).limit(1).scalar_subquery()
+        for table in _ROWS
+    ]
+    query = sa.select(batch.c.batch_id).where(sa.or_(*(row.is_not(None) for row in rows)))
+    with refusals_named("looking for rows of old batches"), store.database.connected() as connection:
+        holding = set(connection.scalars(query))
+    for folder in places.by_kind().values():
+        holding |= _names(folder)
+    return [one for one in batches if one.batch_id in holding]
 
 
 def survey(store: StagingStore, batch: Batch, places: Places) -> Holdings:
@@ -188,12 +221,22 @@ def _survey(connection: sa.Connection, batch: Batch, places: Places) -> Holdings
 
 
 def _folders(batch: Batch, places: Places) -> dict[str, UPath]:
-    roots = {
-        "snapshot_files": places.snapshots,
-        "work_list_files": places.work_lists,
-        "hand_off_files": places.hand_offs,
-    }
-    return {name: root / batch.batch_id for name, root in roots.items() if root is not None}
+    return {kind: folder / batch.batch_id for kind, folder in places.by_kind().items()}
+
+
+def _belongs(rows: sa.Table) -> sa.ColumnElement[bool]:
+    """Return the condition that a row is of the batch in ``batch``."""
+    key = "batch_no" if rows in schema.ROWS_OF else "batch_id"
+    return rows.c[key] == schema.batch.c[key]
+
+
+def _names(folder: UPath) -> set[str]:
+    try:
+        return {PurePosixPath(path).name for path in folder.fs.ls(folder.path, detail=False)}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
 
 
 def _files(folder: UPath) -> int:

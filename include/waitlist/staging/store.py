@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from waitlist.results import QualityResult
 
 _POST_IDS: Final = pa.schema({"post_id": pa.int64()})
+_BATCHES: Final = sa.select(*(column for column in schema.batch.columns if column is not schema.batch.c.batch_no))
 _STATISTICS_LOCK: Final = 0x77616974
 # What decides a batch's rows besides the extract. A batch that is opened again with the same values does not change.
 _DECIDING: Final = ("kind", "wave", "as_of", "units", "reuse_snapshot", "rules_version", "row_hash_version")
@@ -406,12 +407,17 @@ def read_quality_results(connection: sa.Connection, batch_id: str) -> list["Qual
 
 def find_batch(connection: sa.Connection, batch_id: str) -> Batch | None:
     """Return a batch; None if there is no batch with that id."""
-    columns = (column for column in schema.batch.columns if column is not schema.batch.c.batch_no)
-    query = sa.select(*columns).where(schema.batch.c.batch_id == batch_id)
-    found = connection.execute(query).mappings().one_or_none()
-    if found is None:
-        return None
-    return Batch(**{**found, "kind": BatchKind(found["kind"]), "state": BatchState(found["state"])})
+    found = connection.execute(_BATCHES.where(schema.batch.c.batch_id == batch_id)).mappings().one_or_none()
+    return None if found is None else _batch(found)
+
+
+def read_batches(connection: sa.Connection) -> list[Batch]:
+    """Return every batch, by id."""
+    return [_batch(row) for row in connection.execute(_BATCHES.order_by(schema.batch.c.batch_id)).mappings()]
+
+
+def _batch(row: sa.RowMapping) -> Batch:
+    return Batch(**{**row, "kind": BatchKind(row["kind"]), "state": BatchState(row["state"])})
 
 
 def _fetch(connection: sa.Connection, batch_id: str) -> Batch:

@@ -121,7 +121,8 @@ class Upkeep(Steps):
         for batch in batches:
             if batch.state is BatchState.AWAITING_APPROVAL:
                 log.info("batch %s awaits its approval: kept until it is decided", batch.batch_id)
-        for batch in retention.expired(batches, on, periods, self._has_complete_receipts):
+        expired = retention.expired(batches, on, periods, self._has_complete_receipts)
+        for batch in retention.holding_data(self.store, expired, places):
             reason = f"older than {periods.of(batch)} days on {on}"
             held = (
                 retention.survey(self.store, batch, places)

@@ -3,8 +3,10 @@
 import datetime as dt
 import functools
 import logging
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +83,7 @@ class Site:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     store = batches.empty_store(request, tmp_path)
-    batches.put_verified(store, "old", "latest")
-    touch(store, "latest", as_of=ON - dt.timedelta(days=1), started_at=NOW, finished_at=NOW)
+    put(store, "old", "latest")
     change = schema.released_change
     execute(store, change.insert().values(batch_id="old", post_id=7, change="gone", columns=""))
     execute(store, schema.receipt_reason.insert().values(batch_id="old", receipt_key="0" * 64, reason="x"))
@@ -91,6 +92,12 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site.add_files("latest")
     yield site
     store.engine.dispose()
+
+
+def put(store: StagingStore, *batch_ids: str) -> None:
+    """Put verified dry runs in place of what is there; ``latest`` is of yesterday."""
+    batches.put_verified(store, *batch_ids)
+    touch(store, "latest", as_of=ON - dt.timedelta(days=1), started_at=NOW, finished_at=NOW)
 
 
 def touch(store: StagingStore, batch_id: str, **values: object) -> None:
@@ -136,6 +143,47 @@ def test_a_second_time_nothing_is_removed_or_logged(site: Site) -> None:
     events = site.store.events("old")
     assert site.clean() == {"batches": 0, "rows": 0, "snapshot_files": 0, "work_list_files": 0}
     assert site.store.events("old") == events
+
+
+def test_batches_that_lost_their_data_long_ago_cost_no_further_statement(site: Site) -> None:
+    asked: list[int] = []
+    for many in (2, 5):
+        put(site.store, *(f"old-{number}" for number in range(many)), "latest")
+        assert site.clean()["batches"] == many
+        with _statements() as sent:
+            assert site.clean()["batches"] == 0
+        asked.append(len(sent))
+    assert asked[0] == asked[1] > 0
+
+
+@contextmanager
+def _statements() -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("left", [table.name for table in ROWS])
+def test_an_old_batch_of_which_one_kind_of_row_is_left_is_not_forgotten(site: Site, left: str) -> None:
+    for table in ROWS:
+        stored = schema.ROWS_OF.get(table)
+        if table.name == left:
+            continue
+        if stored is None:
+            execute(site.store, table.delete().where(table.c.batch_id == "old"))
+        else:
+            execute(site.store, stored.delete().where(stored.c.batch_no == schema.number_of("old")))
+    for place in ("snapshots", "work_lists"):
+        shutil.rmtree(site.folder / place / "old")
+    assert [name for name, count in site.held("old").items() if count] == [left]
+    assert site.clean()["batches"] == 1
 
 
 def test_listing_alone_removes_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
