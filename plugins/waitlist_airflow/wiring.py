@@ -18,9 +18,11 @@ def prepare(kind: str) -> dict[str, Any]:
     """
     # PMO is a live clinical system: the number of readers is limited, however many slots there are.
     settings = Settings.read_or_defaults()
-    gently: dict[str, dict[str, Any]] = {
+    given: dict[str, dict[str, Any]] = {
         "extract": {"max_active_tis_per_dag": settings.pmo_readers},
         "check_persons": pu.ASKING,
+        # The longest of the steps before ``verify``: it has the first free slot.
+        "reconcile": {"priority_weight": 2},
     }
     # A task that does nothing costs what any task costs, for each partition, and the assessment waits for it.
     left_out = set() if settings.rules.asks_persons else {"check_persons"}
@@ -28,7 +30,7 @@ def prepare(kind: str) -> dict[str, Any]:
     for step in order.NIGHT:
         if step.name in left_out:
             continue
-        task = getattr(steps, step.name).override(**gently.get(step.name, {}))
+        task = getattr(steps, step.name).override(**given.get(step.name, {}))
         # The result of plan_extract is a placeholder while the flow is wired, and a list of numbers when it runs.
         made = task.partial(kind=kind).expand(number=tasks["plan_extract"]) if step.mapped else task(kind)
         if step.after:

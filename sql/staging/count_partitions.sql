@@ -8,7 +8,7 @@ SELECT
     part.findings,
     (
         SELECT count(*)
-        FROM millennium_staging.disposition AS d
+        FROM millennium_staging.disposition_row AS d
         WHERE
             d.batch_no = millennium_staging.batch_number(:batch_id)
             AND d.post_id >= part.lower_key
@@ -16,7 +16,7 @@ SELECT
     ) AS posts_found,
     (
         SELECT count(*)
-        FROM millennium_staging.bokningsbegaran AS b
+        FROM millennium_staging.bokningsbegaran_row AS b
         WHERE
             b.batch_no = millennium_staging.batch_number(:batch_id)
             AND b.post_id >= part.lower_key
@@ -24,7 +24,7 @@ SELECT
     ) AS staged_found,
     (
         SELECT count(*)
-        FROM millennium_staging.finding AS f
+        FROM millennium_staging.finding_row AS f
         WHERE
             f.batch_no = millennium_staging.batch_number(:batch_id)
             AND f.post_id >= part.lower_key

@@ -6,6 +6,6 @@ SELECT
     coalesce(enhet_hsa_id, '') AS unit,
     disposition,
     count(*) AS posts
-FROM millennium_staging.disposition
+FROM millennium_staging.disposition_row
 WHERE batch_no = millennium_staging.batch_number(:batch_id)
 GROUP BY coalesce(enhet_hsa_id, ''), disposition;
