@@ -116,18 +116,19 @@ def _in_airflow(what: str, site: Site, server: PostgresServer, process: psutil.P
 
 
 HEAD = (
-    "| database | posts | what | seconds | µs a post | raw reads | CPU s | database CPU s | largest process |\n"
-    "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    "| database | posts | what | seconds | µs a post | raw reads | CPU s | database CPU s | largest process |"
+    " staging bytes a post |\n| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 
 
 def line(row: Row) -> str:
     """Return one row of the table."""
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+    bytes_a_post = f"{row['staging_bytes'] / row['posts']:.0f}" if "staging_bytes" in row else ""
     return (
         f"| {row['database']} | {row['posts']:,} | {NAMES[row['what']]} | {row['seconds']:.1f} |"
         f" {row['us_per_post']:.1f} | {ratio} | {row['cpu_seconds']:.1f} | {row['database_cpu_seconds']:.1f} |"
-        f" {row['peak_bytes'] / 2**20:,.0f} MB |"
+        f" {row['peak_bytes'] / 2**20:,.0f} MB | {bytes_a_post} |"
     )
 
 

@@ -38,6 +38,8 @@ class DryRun:
     """The same of Airflow's components around the tasks."""
     peak_bytes: int
     """Of the largest process."""
+    staging_bytes: int
+    """What it added to the staging database."""
 
 
 @contextmanager
@@ -82,6 +84,7 @@ def dry_run(
     """Trigger a dry run, do something ``meanwhile``, wait for its end, and return what it took."""
     components = {component.pid: name for name, component in airflow.components.items()}
 
+    size_before = staging_bytes(site)
     before, database_before = _cpu(airflow.processes()), cpu_seconds(server)
     components_before = {name: _cpu_alone(pid) for pid, name in components.items()}
     with Watch(airflow.processes) as watch:
@@ -120,7 +123,19 @@ def dry_run(
             for pid, name in components.items()
         },
         peak_bytes=watch.largest(),
+        staging_bytes=staging_bytes(site) - size_before,
     )
+
+
+def staging_bytes(site: Site) -> int:
+    """Return the size of the staging database."""
+    size = {
+        "postgresql": "SELECT pg_database_size(current_database())",
+        "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    }
+    engine = StagingStore(site.staging).engine
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql(size[engine.dialect.name]).scalar_one())
 
 
 def batch_id(run_id: str) -> str:
