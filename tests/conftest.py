@@ -1,14 +1,30 @@
 """Fixtures that more than one kind of test needs."""
 
+import gc
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support import attacks
+from tests.support import attacks, shared
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.servers import ObjectStore, running_object_store
 
 _AIRFLOW = ("tests.support.airflow_home", "tests.support.running_airflow")
+
+
+def pytest_configure() -> None:
+    """Make the folder of what is shared before the test processes start, so that they have it in common."""
+    shared.folder()
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage look only at what tests make, and less often: it took a sixth of their time.
+
+    What was imported and collected stays until the end, and every look at all objects would go through it again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

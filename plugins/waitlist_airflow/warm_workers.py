@@ -21,6 +21,7 @@ for name in (
     "airflow.sdk.execution_time.task_runner",
     "great_expectations.render.view.view",
     "waitlist.quality.engine",
+    "waitlist.steps.pipeline",
     "waitlist_airflow.connections",
     "waitlist_airflow.runs",
     "waitlist_airflow.steps",

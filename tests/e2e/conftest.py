@@ -96,6 +96,7 @@ def site(
     database = postgres.libpq(postgres.create_database())
     with serving(MailServer()) as mail:
         given["AIRFLOW_CONN_WAITLIST_MESSAGES"] = mail.connection()
-        with running_airflow(folder / "airflow", database, given) as airflow:
+        runs_tasks = getattr(request.module, "RUNS_TASKS", True)
+        with running_airflow(folder / "airflow", database, given, runs_tasks=runs_tasks) as airflow:
             yield Site(airflow, folder, pmo, staging, store, mail)
     store.engine.dispose()

@@ -19,6 +19,7 @@ from waitlist.simulator import MAPPINGS
 from waitlist.staging.access_log import Action, record
 
 POSTS = 2_000
+RUNS_TASKS = False
 NIGHTS = (dt.date(2024, 9, 21), dt.date(2024, 9, 28), AS_OF)
 UNIT = "SE9999999999-DEMO0024"
 WAVE_1 = "SE2120009999-DEMO0001"

@@ -2,8 +2,8 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,8 @@ class Staging:
 
     server: PostgresServer
     database: str
+    connections: dict[str, psycopg.Connection] = field(default_factory=dict)
+    """Of each account that has tried a statement."""
 
     def url(self, account: str) -> str:
         url = self.server.libpq(self.database)
@@ -113,13 +115,14 @@ class Staging:
 
     def tried(self, account: str, statement: str) -> str | None:
         """Run a statement; return the state with which it was refused, None if it was not."""
-        with psycopg.connect(self.url(account)) as connection:
-            try:
-                connection.execute(statement)
-            except psycopg.Error as error:
-                return error.sqlstate
-            finally:
-                connection.rollback()
+        if account not in self.connections:
+            self.connections[account] = psycopg.connect(self.url(account))
+        try:
+            self.connections[account].execute(statement)
+        except psycopg.Error as error:
+            return error.sqlstate
+        finally:
+            self.connections[account].rollback()
         return None
 
 
@@ -140,12 +143,14 @@ def made_by_owner(postgres: PostgresServer) -> Staging:
 
 
 @pytest.fixture
-def staging(made_by_owner: Staging) -> Staging:
+def staging(made_by_owner: Staging) -> Iterator[Staging]:
     server = made_by_owner.server
     copy = Staging(server, server.copy_database(made_by_owner.database))
     # The rights in a database are not copied with it.
     make_roles(copy)
-    return copy
+    yield copy
+    for connection in copy.connections.values():
+        connection.close()
 
 
 def make_roles(staging: Staging) -> None:

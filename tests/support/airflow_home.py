@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support import postgres
+from tests.support.shared import made_once
 
 ROOT = Path(__file__).resolve().parents[2]
 _KEPT = (
@@ -58,10 +62,20 @@ class AirflowHome:
             **self.given,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        if _DATABASE in self.given:
-            self.cli("db", "migrate")
+        # Making Airflow's tables takes far longer than copying them.
+        database = self.given.get(_DATABASE)
+        if database is None:
+            shutil.copyfile(made_once("airflow.db", _migrated_sqlite)[0], self.folder / "airflow.db")
+        elif database.startswith("postgresql:"):
+            kept, is_migrated = made_once("airflow.sql", self._migrated_postgres)
+            if not is_migrated:
+                postgres.load(kept, database)
         else:
-            (self.folder / "airflow.db").write_bytes(_migrated())
+            self.cli("db", "migrate")
+
+    def _migrated_postgres(self, kept: Path) -> None:
+        self.cli("db", "migrate")
+        postgres.dump(self.given[_DATABASE], kept)
 
     def cli(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an ``airflow`` command; its output is kept in the result and in ``cli.log``."""
@@ -120,13 +134,11 @@ class AirflowHome:
             return connection.execute(sql).fetchall()
 
 
-@functools.cache
-def _migrated() -> bytes:
-    """Return Airflow's own database, new: making it takes far longer than copying it."""
+def _migrated_sqlite(kept: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="waitlist-airflow-") as folder:
         file = Path(folder, "airflow.db")
         AirflowHome(Path(folder), {_DATABASE: f"sqlite:///{file}"})
-        return file.read_bytes()
+        shutil.copyfile(file, kept)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

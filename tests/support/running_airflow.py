@@ -1,5 +1,6 @@
 """Airflow as in production: api-server, scheduler and dag-processor, driven over REST."""
 
+import base64
 import json
 import secrets
 import signal
@@ -261,11 +262,14 @@ def running_airflow(
     url = f"http://127.0.0.1:{port}"
     passwords, secret = {user: secrets.token_hex() for user in USERS}, secrets.token_hex(32)
     folder.mkdir(parents=True)
+    # The components start at once: none may read what another is still writing, with keys that it has invented.
+    (folder / "airflow.cfg").touch()
     kept = folder / "passwords.json"
     kept.write_text(json.dumps(passwords), encoding="utf-8")
     settings = {
         "PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'plugins'}:{ROOT}",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "3",
         "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": "waitlist_airflow.warm_workers",
@@ -281,6 +285,7 @@ def running_airflow(
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__SECRET_KEY": secret,
         "AIRFLOW__API_AUTH__JWT_SECRET": secret,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(kept),

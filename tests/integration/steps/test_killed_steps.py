@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 from tests.support.dump import dump
 from tests.support.killing import Done, ForkServer, fork_server
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import AS_FILES, PostgresServer
 from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
 from upath import UPath
 
@@ -179,7 +179,7 @@ class Site:
             return
         with psycopg.connect(self._server.libpq("postgres"), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
+            connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}" {AS_FILES}')
 
     def step(self, name: str, numbers: list[int]) -> tuple[Any, ...]:
         return (take, self.folder, self.staging, name, numbers)
