@@ -201,7 +201,8 @@ class Watched:
 
     def __iter__(self) -> Iterator[Any]:
         items: Iterator[Any] = self._watch.call(iter, self._inner)
-        return self._watch.items(items)
+        watched: Iterator[Any] = self._watch.items(items)
+        return watched
 
     def __del__(self) -> None:
         # Some objects send a message to their server when they are deleted. While the interpreter shuts down no thread
