@@ -34,7 +34,7 @@ def make(folder: Path, pmo: dict[str, Any]) -> list[str]:
         path = folder / name
         if not path.exists():
             path.write_text(content, encoding="utf-8")
-            path.chmod(0o444)
+            path.chmod(0o644)
             made.append(name)
         return path.read_text(encoding="utf-8")
 

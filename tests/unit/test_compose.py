@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import stat
 import subprocess
@@ -28,9 +29,13 @@ MAIN = yaml.safe_load((paths.PROJECT / FILES[0]).read_text(encoding="utf-8"))
 ACCOUNTS = {
     "airflow-worker": "connections.json",
     "airflow-apiserver": "connections_dashboard.json",
+    "airflow-dag-processor": "connections_dashboard.json",
     "staging-migrate": "connections_owner.json",
+    "staging-backup": "connections_owner.json",
 }
 """The services that reach the staging database, and the file with the accounts of each."""
+CLIENTS = {"bookworm": 15}
+"""PostgreSQL's client in each release of Debian: ``pg_dump`` refuses a newer server."""
 make = runpy.run_path(str(paths.PROJECT / "docker" / "make_secrets.py"))["make"]
 
 
@@ -92,7 +97,7 @@ def test_each_accounts_connection_is_in_the_file_of_the_service_that_uses_it(tmp
         used[account] for account in (Account.LOADER, Account.RELEASER, Account.RECEIPTS)
     }
     assert found["airflow-apiserver"].keys() == {used[Account.DASHBOARD]}
-    assert found["staging-migrate"].keys() == {used[Account.OWNER]}
+    assert found["staging-migrate"].keys() == found["staging-backup"].keys() == {used[Account.OWNER]}
     logins = {connection["login"] for file in found.values() for name, connection in file.items() if name != "pmo"}
     assert logins == {"waitlist_owner", *migrate.ACCOUNTS}
 
@@ -112,6 +117,21 @@ def test_the_accounts_are_made_at_the_first_start(postgres: PostgresServer, tmp_
                 asked = {"user": known["login"], "password": known["password"], "dbname": database}
                 with psycopg.connect(host="127.0.0.1", port=postgres.port, **asked) as connection:
                     assert connection.execute("SELECT current_user").fetchone() == (known["login"],)
+
+
+def test_the_images_client_can_dump_the_stacks_staging_database() -> None:
+    dockerfile = (paths.PROJECT / "docker" / "airflow" / "Dockerfile").read_text(encoding="utf-8")
+    base = re.search(r"^ARG PYTHON_IMAGE=\S+-(\w+)$", dockerfile, re.MULTILINE)
+    assert base
+    assert " postgresql-client " in dockerfile
+    assert MAIN["services"]["staging-db"]["image"] == f"${{POSTGRES_IMAGE:-postgres:{CLIENTS[base[1]]}-{base[1]}}}"
+
+
+def test_a_backup_is_made_by_hand_alone_and_reads_the_workers_snapshots() -> None:
+    service = SERVICES["staging-backup"]
+    assert service["profiles"] == ["backup"]
+    assert "snapshots:/opt/waitlist/snapshots" in service["volumes"]
+    assert "snapshots:/opt/waitlist/snapshots" in SERVICES["airflow-worker"]["volumes"]
 
 
 def test_every_secret_is_made_and_every_made_secret_is_used(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_everything_is_refused_before_it_is_allowed() -> None:
 def test_each_component_reaches_what_its_work_takes_and_nothing_else() -> None:
     assert {component: reached(component) for component in COMPONENTS} == {
         "api-server": {"metadata", "staging", "store"},
-        "dag-processor": {"metadata"},
+        "dag-processor": {"metadata", "staging", "store", "mail"},
         "run-airflow-migrations": {"metadata"},
         "scheduler": {"metadata", "kubernetes"},
         "triggerer": {"metadata"},
@@ -72,9 +72,15 @@ def test_the_values_use_the_accounts_as_the_compose_stack_does() -> None:
     accounts = {one["name"]: one["value"] for one in VALUES["env"] if one["name"].startswith("WAITLIST_STAGING_")}
     compose = COMPOSE["x-waitlist-environment"]
     assert accounts == {name: value for name, value in compose.items() if name.startswith("WAITLIST_STAGING_")}
-    secret = {name: VALUES[name]["extraVolumes"][0]["secret"]["secretName"] for name in ("workers", "apiServer")}
-    assert secret == {"workers": "waitlist-connections", "apiServer": "waitlist-connections-dashboard"}
-    assert [name for name in ("scheduler", "dagProcessor", "triggerer") if "extraVolumes" in VALUES[name]] == []
+    names = ("workers", "apiServer", "dagProcessor")
+    secret = {name: VALUES[name]["extraVolumes"][0]["secret"]["secretName"] for name in names}
+    dashboard = "waitlist-connections-dashboard"
+    assert secret == {"workers": "waitlist-connections", "apiServer": dashboard, "dagProcessor": dashboard}
+    assert [name for name in ("scheduler", "triggerer") if "extraVolumes" in VALUES[name]] == []
+    told = {one["name"]: one["value"] for one in VALUES["dagProcessor"]["env"]}
+    assert told.items() >= {one["name"]: one["value"] for one in VALUES["apiServer"]["env"]}.items()
+    read = "WAITLIST_STAGING_LOADER"
+    assert told[read] == COMPOSE["services"]["airflow-dag-processor"]["environment"][read] == "staging_dashboard"
 
 
 def test_no_value_is_a_secret() -> None:
