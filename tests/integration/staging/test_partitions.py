@@ -145,6 +145,21 @@ def test_a_query_of_a_batch_is_planned_for_its_partitions_alone(store: StagingSt
         assert read == [], f"{how}: {plan}"
 
 
+def test_a_post_of_a_batch_is_looked_up_by_its_number_and_its_key(store: StagingStore) -> None:
+    batches.open_batch(store)
+    store.stage_partition("natt-1", None, None, chunks(range(1, 2_001)))
+    store.refresh_statistics()
+    view, other = schema.disposition.c, schema.bokningsbegaran.c
+    same = sa.and_(view.batch_id == other.batch_id, view.post_id == other.post_id)
+    text = sa.select(other.post_id).join_from(schema.bokningsbegaran, schema.disposition, same).compile(store.engine)
+    with store.engine.connect() as connection:
+        for way in ("hashjoin", "mergejoin", "seqscan", "bitmapscan"):
+            connection.exec_driver_sql(f"SET enable_{way} = off")
+        plan = list(connection.exec_driver_sql(f"EXPLAIN {text}").scalars())
+    looked_up = [line for line in plan if "Index Cond" in line and "batch_no =" in line]
+    assert any("post_id =" in line for line in looked_up), "\n".join(plan)
+
+
 def test_a_removed_batch_has_no_partition(store: StagingStore) -> None:
     batches.stage_all(store)
     with store.changing("removing", "natt-1") as (connection, _):
