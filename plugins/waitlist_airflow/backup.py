@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = Settings.read()
-        store = StagingStore(staging_url(settings.accounts.staging_owner))
+        store = StagingStore(staging_url(settings.accounts.staging_owner), connections=settings.connections)
         snapshots = place(settings.snapshot_url, settings)
         if given.act == "restore":
             manifest = restore(store, snapshots, given.folder, tell=_tell)

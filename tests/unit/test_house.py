@@ -110,6 +110,16 @@ class TestRings:
     def test_a_dag_file_is_short(self, path):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 120
 
+    def test_every_program_reaches_staging_within_the_settings_for_connections(self):
+        without = [
+            f"{name(path)}:{call.lineno}"
+            for path in [*INNER_RING, *sorted((PROJECT / "plugins").rglob("*.py"))]
+            for call in ast.walk(ast.parse(read(path)))
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "StagingStore"
+            if "connections" not in {keyword.arg for keyword in call.keywords}
+        ]
+        assert without == [], "WAITLIST_WITHOUT_TLS and the time limits would not count there"
+
 
 class TestSql:
     @pytest.mark.parametrize("path", SQL, ids=name)
