@@ -267,9 +267,10 @@ def _asked(call: Callable[[], R]) -> R:
     """Call a file system; the errors of object stores' clients may quote an address, so they are replaced."""
     try:
         return call()
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - any client's
+    except Exception as error:
+        # Some clients' errors are both theirs and an OSError.
+        if isinstance(error, OSError) and type(error).__module__ == "builtins":
+            raise
         raise OSError(errno.EIO, f"the store did not answer as it should ({type(error).__name__})") from None
 
 

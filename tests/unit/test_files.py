@@ -173,6 +173,18 @@ def test_an_error_of_a_stores_client_becomes_our_error_without_its_text() -> Non
             attempt()
 
 
+def test_so_does_one_that_is_an_error_of_the_system_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class SilentError(OSError):
+        """As the S3 client's when the store does not answer."""
+
+    def silent(*_: Any, **__: Any) -> Any:
+        raise SilentError("no answer from https://store.example.invalid/?token=abc")
+
+    monkeypatch.setattr(Store, "_open", silent)
+    with pytest.raises(OSError, match=r"^\[Errno 5\] the store did not answer as it should \(SilentError\)$"):
+        open_checked(Place(), size=1, sha256="")  # type: ignore[arg-type]
+
+
 def test_an_unfinished_file_leaves_nothing(tmp_path: Path) -> None:
     def killed() -> None:
         with writing_aside(UPath(tmp_path / "file")) as sink:
