@@ -8,7 +8,7 @@ rows retention has not removed.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -38,10 +38,10 @@ def nights_to_compare(connection: sa.Connection, runs: Sequence[DryRun]) -> tupl
     """
     if not runs:
         return ()
-    post, batch = schema.disposition.c, schema.batch.c
-    has_rows = sa.select(post.post_id).where(post.batch_id == batch.batch_id).exists()
     some = runs[-MOST_NIGHTS:]
-    query = sa.select(batch.batch_id).where(batch.batch_id.in_([run.batch_id for run in some]), has_rows)
+    # Retention removes what was noted of a batch's partitions with their rows.
+    part = schema.batch_partition.c
+    query = sa.select(part.batch_id).where(part.batch_id.in_([run.batch_id for run in some]), part.posts > 0)
     with_rows = set(connection.scalars(query))
     found: list[DryRun] = []
     for run in reversed(some):
@@ -62,24 +62,44 @@ def read_since(connection: sa.Connection, nights: Sequence[DryRun], rules: Mappi
     """
     if not nights:
         return {}
-    places = {night.batch_id: place for place, night in enumerate(nights[:-1])}
-    seen: dict[int, set[int]] = {post_id: set() for post_id in rules}
-    table = schema.finding.c
     ids, codes = sorted(rules), sorted(set(rules.values()))
-    for first in range(0, len(ids) if places else 0, _AT_ONCE):
-        query = sa.select(table.batch_id, table.post_id, table.rule).where(
-            table.batch_id.in_(list(places)),
-            table.post_id.in_(ids[first : first + _AT_ONCE]),
-            table.rule.in_(codes),
-        )
-        for batch_id, post_id, rule in connection.execute(query):
+    unbroken = dict.fromkeys(ids, 0)
+    before = _numbers(connection, nights[:-1])
+    for first in range(0, len(ids) if before else 0, _AT_ONCE):
+        for post_id, rule, count in connection.execute(_count(before, ids[first : first + _AT_ONCE], codes)):
             if rules[post_id] == rule:
-                seen[post_id].add(places[batch_id])
-    return {post_id: _since(nights, found) for post_id, found in seen.items()}
+                unbroken[post_id] = count
+    return {post_id: Since(nights[-1 - count].as_of, count == len(nights) - 1) for post_id, count in unbroken.items()}
 
 
-def _since(nights: Sequence[DryRun], found: set[int]) -> Since:
-    place = len(nights) - 1
-    while place - 1 in found:
-        place -= 1
-    return Since(nights[place].as_of, place == 0)
+def _numbers(connection: sa.Connection, nights: Sequence[DryRun]) -> list[int]:
+    """Return the numbers of some nights' batches, the latest first."""
+    batch = schema.batch.c
+    query = sa.select(batch.batch_id, batch.batch_no).where(batch.batch_id.in_([night.batch_id for night in nights]))
+    numbers = {row.batch_id: row.batch_no for row in connection.execute(query)}
+    return [numbers[night.batch_id] for night in reversed(nights)]
+
+
+def _count(numbers: Sequence[int], post_ids: Sequence[int], codes: Sequence[str]) -> sa.Select[Any]:
+    """Return the query of the findings of some posts in a night, with in how many nights up to it each was unbroken.
+
+    One row for each finding, however many nights there are. The numbers are literals, so that PostgreSQL plans for the
+    partitions of these nights alone. The nights before are asked by a count, which stops at the first night without it;
+    an ``EXISTS`` could be planned as a list of all findings of a night.
+
+    Args:
+        numbers: of the nights, the latest first.
+        post_ids: the posts.
+        codes: the rules.
+    """
+    last, *earlier = (sa.literal(number, literal_execute=True) for number in numbers)
+    here, there = schema.finding_row.alias("here"), schema.finding_row.alias("there")
+    same = sa.and_(there.c.post_id == here.c.post_id, there.c.rule == here.c.rule)
+    broken = [
+        (sa.select(sa.func.count()).where(there.c.batch_no == night, same).scalar_subquery() == 0, place)
+        for place, night in enumerate(earlier, 1)
+    ]
+    unbroken = sa.case(*broken, else_=len(numbers)) if broken else sa.literal(1)
+    return sa.select(here.c.post_id, here.c.rule, unbroken.label("nights")).where(
+        here.c.batch_no == last, here.c.post_id.in_(post_ids), here.c.rule.in_(codes)
+    )

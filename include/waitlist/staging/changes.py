@@ -6,7 +6,7 @@ the columns that differ, never their values. Staff correct Millennium by hand.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -25,6 +25,7 @@ from waitlist.judge.rules import OF_PERSONS, RULES, Code, Severity, severity
 from waitlist.schema import POSTS, PostIds
 from waitlist.staging import StagingStore, schema
 from waitlist.staging.database import refusals_named
+from waitlist.staging.held import read_held_numbers, row_of
 from waitlist.staging.loading import KeyRange
 
 CODE: Final = "CHANGED_SINCE_RELEASE"
@@ -160,11 +161,12 @@ def find_changes(
     """
     chosen = None if units is None else frozenset(units)
     with refusals_named("reading released booking requests"), store.database.reading() as read:
+        numbers = read_held_numbers(read)
         for read_range in ranges:
             if not len(store.released_post_ids(read_range.lower, read_range.upper)):
                 continue
             for keys, posts in _divided(read_range):
-                for released in read(_released(keys, context.as_of), _RELEASED):
+                for released in read(_released(keys, context.as_of, numbers), _RELEASED):
                     found = compare(posts, released, context, chosen, read_range.persons)
                     if chosen is not None:
                         found = _searched(found, search)
@@ -257,19 +259,17 @@ def _divided(read: ReadRange) -> Iterator[tuple[KeyRange, pa.Table]]:
         yield KeyRange(lower, read.upper), POSTS.empty_table()
 
 
-def _released(keys: KeyRange, as_of: dt.date) -> sa.Select[tuple[object, ...]]:
-    """Return a statement that selects the requests released in a range.
+def _released(keys: KeyRange, as_of: dt.date, numbers: Sequence[int]) -> sa.Select[tuple[object, ...]]:
+    """Return a statement that selects the requests released in a range; ``numbers`` as ``held_numbers`` returns them.
 
     Batches as of a later day are left out: compared with older posts, their posts would look changed or gone.
     """
-    post, batch, request, unit = schema.released_post, schema.batch, schema.bokningsbegaran, schema.disposition
-    same = sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id)
-    whose = sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id)
+    post, batch, request, unit = schema.released_post, schema.batch, schema.bokningsbegaran_row, schema.disposition_row
     return (
         sa.select(post.c.post_id, *(request.c[name] for name in NAMES), unit.c.enhet_hsa_id, batch.c.row_hash_version)
         .join_from(post, batch, batch.c.batch_id == post.c.batch_id)
-        .join(request, same)
-        .join(unit, whose, isouter=True)
+        .join(request, row_of(request, post.c.post_id, batch.c.batch_no, numbers))
+        .join(unit, row_of(unit, post.c.post_id, batch.c.batch_no, numbers), isouter=True)
         .where(batch.c.as_of <= as_of, keys.holds(post.c.post_id))
         .order_by(post.c.post_id)
     )

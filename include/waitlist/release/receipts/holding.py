@@ -79,7 +79,8 @@ def still_released() -> sa.Subquery:
     """
     held, batch = schema.released_post, schema.batch.c
     released = batch.state == BatchState.RELEASED.value
-    return sa.select(held).join(schema.batch, batch.batch_id == held.c.batch_id).where(released).subquery()
+    query = sa.select(held, batch.batch_no).join(schema.batch, batch.batch_id == held.c.batch_id)
+    return query.where(released).subquery()
 
 
 def count_free(connection: sa.Connection, batch_id: str) -> int:

@@ -17,6 +17,7 @@ from waitlist.staging import BatchState, EventName, StagingStore, schema
 from waitlist.staging.changes import PERSONS
 from waitlist.staging.dry_runs import DryRun
 from waitlist.staging.events import Event, read_events_of
+from waitlist.staging.held import held_numbers, row_of
 
 ROWS: Final = 50
 """Changed posts on a page."""
@@ -189,7 +190,7 @@ def _decision(event: Event) -> Decision:
 
 
 def _changes(connection: sa.Connection, dry_run: str, mappings: Mappings) -> tuple[ChangeCount, ...]:
-    found = _since(dry_run).subquery().c
+    found = _since(connection, dry_run).subquery().c
     key = (found.batch_id, found.enhet_hsa_id, found.change, found.columns)
     query = sa.select(*key, sa.func.count().label("posts")).group_by(*key).order_by(*key)
     counts = (
@@ -211,20 +212,25 @@ def _posts(connection: sa.Connection, dry_run: str, mappings: Mappings, paging: 
     columns = schema.released_change.c.columns
     # What the person service says comes first: nobody may be called before it has been looked at.
     of_person = sa.or_(*(columns.contains(name, autoescape=True) for name in PERSONS))
-    query = _since(dry_run).order_by(sa.case((of_person, 0), else_=1), post_id).limit(paging.size).offset(paging.offset)
+    query = (
+        _since(connection, dry_run)
+        .order_by(sa.case((of_person, 0), else_=1), post_id)
+        .limit(paging.size)
+        .offset(paging.offset)
+    )
     return tuple(
         ChangedPost(post, change, _columns(columns), released_in, hsa_id, _unit(hsa_id, mappings))
         for post, change, columns, released_in, hsa_id in connection.execute(query)
     )
 
 
-def _since(dry_run: str) -> sa.Select[Any]:
+def _since(connection: sa.Connection, dry_run: str) -> sa.Select[Any]:
     """Return the query of the posts that a dry run found changed or gone, with their released batch and unit.
 
     Posts of a batch that was withdrawn after its load are left out: its list of what must return has them.
     """
-    changed, released, unit = schema.released_change, still_released(), schema.disposition
-    same = sa.and_(unit.c.batch_id == released.c.batch_id, unit.c.post_id == released.c.post_id)
+    changed, released, unit = schema.released_change, still_released(), schema.disposition_row
+    same = row_of(unit, released.c.post_id, released.c.batch_no, held_numbers(connection))
     return (
         sa.select(changed.c.post_id, *_WHAT, released.c.batch_id, unit.c.enhet_hsa_id)
         .join_from(changed, released, released.c.post_id == changed.c.post_id)

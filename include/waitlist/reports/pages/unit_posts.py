@@ -1,7 +1,7 @@
 """The posts of one unit in one batch, each with what to do about it and what its staff have said."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -25,6 +25,7 @@ from waitlist.reports.worklist.advice import (
 )
 from waitlist.staging import schema
 from waitlist.staging.dry_runs import DryRun
+from waitlist.staging.held import held_numbers, row_of
 from waitlist.staging.post_outcomes import BY_PEOPLE, Current, Entry, current
 from waitlist.staging.states import PostOutcome
 from waitlist.swedish.words import (
@@ -45,6 +46,8 @@ _BOOKED_FIRST: Final = {
 _TO_CHECK: Final = frozenset({Sheet.CHECK, Sheet.CORRECT_IN_MILLENNIUM})
 _IN_MILLENNIUM: Final = frozenset({Sheet.CORRECT_IN_MILLENNIUM, Sheet.REJECTED_BY_MILLENNIUM})
 _SEEN_BY_THE_RUN: Final = frozenset({Sheet.TAKE_OFF_SDV_LIST})
+# SQL Server takes 2,100 values in a statement.
+_AT_ONCE: Final = 1_000
 _NO_PATIENT_WAITS: Final = frozenset({Sheet.TAKE_OFF_SDV_LIST})
 
 
@@ -141,6 +144,7 @@ def read_posts(
     entries: Mapping[int, Sequence[Entry]],
     *,
     only: int | None = None,
+    but: Collection[int] = (),
 ) -> list[Post]:
     """Return the unit's posts in a batch, by post id, with the released ones that PMO no longer has.
 
@@ -150,14 +154,20 @@ def read_posts(
         units: the spellings of the unit (``units``), and whether posts without a unit are its own (``with_null``).
         entries: what has been said in the unit's name, by post.
         only: the post that is wanted; None for all of them.
+        but: posts that are left out.
     """
-    found = _findings(connection, batch_id, units, only)
+    rows = [row for row in connection.execute(_dispositions(batch_id, units, only)) if row.post_id not in but]
+    if but:
+        # Few are left.
+        found = _findings_of_posts(connection, batch_id, [row.post_id for row in rows])
+    else:
+        found = _findings_by_post(connection, _findings_of_unit(batch_id, units, only))
     changes, rejected = _changes(connection, batch_id), _rejected(connection)
     posts = [
         _post(row, tuple(found.get(row.post_id, ())), changes.get(row.post_id), entries, rejected.get(row.post_id))
-        for row in connection.execute(_dispositions(batch_id, units, only))
+        for row in rows
     ]
-    known = {post.post_id for post in posts}
+    known = {post.post_id for post in posts}.union(but)
     gone = [row for row in _gone(connection, batch_id, units, only) if row.post_id not in known]
     return posts + [_released(row, entries) for row in gone]
 
@@ -243,11 +253,11 @@ def read_gone(
     if not nights:
         return ()
     latest = nights[-1]
+    listed = {post_id for post_id, post in now.items() if post.sheet is not None}
     gone: dict[int, Gone] = {}
     for night in reversed([night for night in nights[:-1] if latest.as_of - night.as_of <= WEEK]):
-        for post in read_posts(connection, night.batch_id, units, entries):
-            is_listed = post.post_id in now and now[post.post_id].sheet is not None
-            if post.sheet is None or is_listed or post.post_id in gone:
+        for post in read_posts(connection, night.batch_id, units, entries, but=listed | gone.keys()):
+            if post.sheet is None:
                 continue
             went = _went(now.get(post.post_id))
             gone[post.post_id] = Gone(
@@ -391,10 +401,9 @@ def _went(post: Post | None) -> Went:
             return Went.CORRECTED
 
 
-def _of_unit(units: Mapping[str, Any]) -> sa.ColumnElement[bool]:
-    post = schema.disposition.c
-    named = post.enhet_hsa_id.in_(units["units"])
-    return sa.or_(named, post.enhet_hsa_id.is_(None)) if units["with_null"] else named
+def _of_unit(units: Mapping[str, Any], table: sa.Table = schema.disposition) -> sa.ColumnElement[bool]:
+    named = table.c.enhet_hsa_id.in_(units["units"])
+    return sa.or_(named, table.c.enhet_hsa_id.is_(None)) if units["with_null"] else named
 
 
 def _dispositions(batch_id: str, units: Mapping[str, Any], only: int | None) -> sa.Select[Any]:
@@ -407,22 +416,32 @@ def _dispositions(batch_id: str, units: Mapping[str, Any], only: int | None) -> 
     return query if only is None else query.where(post.post_id == only)
 
 
-def _findings(
-    connection: sa.Connection, batch_id: str, units: Mapping[str, Any], only: int | None
-) -> dict[int, list[Finding]]:
-    post, table = schema.disposition.c, schema.finding.c
-    query = (
-        sa.select(table.post_id, table.rule, table.severity, table.detail)
-        .join(schema.disposition, sa.and_(post.batch_id == table.batch_id, post.post_id == table.post_id))
-        .where(table.batch_id == batch_id, _of_unit(units))
-        .order_by(table.post_id, table.rule)
-    )
-    if only is not None:
-        query = query.where(table.post_id == only)
+def _findings_by_post(connection: sa.Connection, query: sa.Select[Any]) -> dict[int, list[Finding]]:
     found: dict[int, list[Finding]] = {}
     for post_id, *finding in connection.execute(query):
         found.setdefault(post_id, []).append(Finding(*finding))
     return found
+
+
+def _findings_of_unit(batch_id: str, units: Mapping[str, Any], only: int | None) -> sa.Select[Any]:
+    post, table = schema.disposition.c, schema.finding.c
+    same = sa.and_(post.batch_id == table.batch_id, post.post_id == table.post_id)
+    query = _findings_in(batch_id).join(schema.disposition, same).where(_of_unit(units))
+    return query if only is None else query.where(table.post_id == only)
+
+
+def _findings_of_posts(connection: sa.Connection, batch_id: str, post_ids: Sequence[int]) -> dict[int, list[Finding]]:
+    found: dict[int, list[Finding]] = {}
+    for first in range(0, len(post_ids), _AT_ONCE):
+        some = schema.finding.c.post_id.in_(post_ids[first : first + _AT_ONCE])
+        found |= _findings_by_post(connection, _findings_in(batch_id).where(some))
+    return found
+
+
+def _findings_in(batch_id: str) -> sa.Select[Any]:
+    table = schema.finding.c
+    query = sa.select(table.post_id, table.rule, table.severity, table.detail).where(table.batch_id == batch_id)
+    return query.order_by(table.post_id, table.rule)
 
 
 def _changes(connection: sa.Connection, batch_id: str) -> dict[int, str]:
@@ -449,8 +468,8 @@ def _gone(
     connection: sa.Connection, batch_id: str, units: Mapping[str, Any], only: int | None
 ) -> tuple[sa.Row[Any], ...]:
     """Return the unit's posts in Millennium that PMO no longer has, as they were released."""
-    change, released = schema.released_change, still_released()
-    request, post = schema.bokningsbegaran, schema.disposition
+    change, released, numbers = schema.released_change, still_released(), held_numbers(connection)
+    request, post = schema.bokningsbegaran_row, schema.disposition_row
     query = (
         sa.select(
             change.c.post_id,
@@ -461,13 +480,9 @@ def _gone(
         )
         .join(released, released.c.post_id == change.c.post_id)
         # Retention may have removed the rows of the batch that released it: then its unit is not known.
-        .join(post, sa.and_(post.c.batch_id == released.c.batch_id, post.c.post_id == change.c.post_id), isouter=True)
-        .join(
-            request,
-            sa.and_(request.c.batch_id == released.c.batch_id, request.c.post_id == change.c.post_id),
-            isouter=True,
-        )
-        .where(change.c.batch_id == batch_id, change.c.change == "gone", _of_unit(units))
+        .join(post, row_of(post, change.c.post_id, released.c.batch_no, numbers), isouter=True)
+        .join(request, row_of(request, change.c.post_id, released.c.batch_no, numbers), isouter=True)
+        .where(change.c.batch_id == batch_id, change.c.change == "gone", _of_unit(units, post))
         .order_by(change.c.post_id)
     )
     return tuple(connection.execute(query if only is None else query.where(change.c.post_id == only)))
@@ -477,8 +492,8 @@ def _elsewhere(connection: sa.Connection, batch_id: str, post_ids: Sequence[int]
     """Return which posts a batch has, at any unit."""
     post = schema.disposition.c
     found: set[int] = set()
-    for first in range(0, len(post_ids), 1_000):
-        some = post_ids[first : first + 1_000]
+    for first in range(0, len(post_ids), _AT_ONCE):
+        some = post_ids[first : first + _AT_ONCE]
         found |= set(
             connection.scalars(sa.select(post.post_id).where(post.batch_id == batch_id, post.post_id.in_(some)))
         )

@@ -21,6 +21,7 @@ from waitlist.source.snapshot import SnapshotPart, read_part
 from waitlist.staging import Batch, StagingStore, schema
 from waitlist.staging.database import Read, refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, read_dry_runs
+from waitlist.staging.held import read_held_numbers, row_of
 from waitlist.staging.migrate import Standing, standing
 
 _DISPOSITIONS: Final = pa.schema(
@@ -143,7 +144,8 @@ class StagedPosts:
         if not self._knows_changes:
             return
         change, post = schema.released_change, still_released()
-        request, unit = schema.bokningsbegaran, schema.disposition
+        request, unit = schema.bokningsbegaran_row, schema.disposition_row
+        numbers = read_held_numbers(self._read)
         query = (
             sa.select(
                 change.c.post_id,
@@ -159,12 +161,8 @@ class StagedPosts:
             )
             .join(post, post.c.post_id == change.c.post_id)
             # Retention may have removed the rows of the batch that released it: then only the id is left.
-            .join(
-                request,
-                sa.and_(request.c.batch_id == post.c.batch_id, request.c.post_id == post.c.post_id),
-                isouter=True,
-            )
-            .join(unit, sa.and_(unit.c.batch_id == post.c.batch_id, unit.c.post_id == post.c.post_id), isouter=True)
+            .join(request, row_of(request, post.c.post_id, post.c.batch_no, numbers), isouter=True)
+            .join(unit, row_of(unit, post.c.post_id, post.c.batch_no, numbers), isouter=True)
             .where(change.c.batch_id == self._batch_id, change.c.change == "gone")
             .order_by(change.c.post_id)
         )
