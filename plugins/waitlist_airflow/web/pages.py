@@ -181,8 +181,14 @@ async def read_apart(request: Request, site: Site, reading: Callable[[], T]) -> 
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - any value of a page
     """Return a dataclass as JSON values: dates and moments as ISO text, everything else under its own name."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    # Most values of a page with many units are numbers and texts.
+    return value if type(value) in _PLAIN else _to_plain(value)
+
+
+def _to_plain(value: Any) -> Any:  # noqa: ANN401 - as above
+    kind: type = type(value)
+    if names := _fields_of(kind):
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, date | datetime):
@@ -192,6 +198,15 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any value of a page
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(item) for item in value]
     return value
+
+
+_PLAIN: Final = frozenset({bool, float, int, str, type(None)})
+
+
+@functools.cache
+def _fields_of(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields; empty for any other type."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def wants_json(request: Request) -> bool:

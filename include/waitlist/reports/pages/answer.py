@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from waitlist.facts.mappings import Mappings
-from waitlist.reports.pages.history import dry_runs, unit_names, unit_trends
-from waitlist.reports.pages.overview import SHOWN_RUNS
+from waitlist.reports.pages.history import dry_runs, runs_of_pace, unit_names, unit_trends
 from waitlist.reports.pages.projection import pace
 
 
@@ -71,7 +70,7 @@ def read_answer(
         return None
     today = runs[-1].as_of
     found = []
-    for key, trend in unit_trends(connection, runs[-SHOWN_RUNS:], names).items():
+    for key, trend in unit_trends(connection, runs_of_pace(runs), names).items():
         posts = left.get(key, 0)
         own = pace(trend)
         days = 0 if not posts else None if own is None else replace(own, now=posts).days_to_zero(own.middle)

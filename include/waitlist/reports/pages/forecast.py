@@ -7,6 +7,7 @@ pace continues, and says nothing about staff who have not begun yet.
 """
 
 import datetime as dt
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 WINDOW_DAYS: Final = 28
 """How far back the pace is measured, in days before the latest dry run."""
@@ -73,7 +75,19 @@ def forecast(left: Sequence[tuple[dt.date, int]]) -> Forecast:
 
 
 def _slope(points: Sequence[tuple[dt.date, int]]) -> float:
-    days = np.array([day.toordinal() for day, _ in points], dtype=np.float64)
-    counts = np.array([count for _, count in points], dtype=np.float64)
-    earlier, later = np.triu_indices(len(points), k=1)
-    return float(np.median((counts[later] - counts[earlier]) / (days[later] - days[earlier])))
+    return float(np.median(slopes(tuple(day.toordinal() for day, _ in points), [count for _, count in points])))
+
+
+def slopes(days: tuple[int, ...], counts: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return the slopes between every two of some days, as the change of a count a day."""
+    earlier, later, apart = _pairs(days)
+    figures = np.array(counts, dtype=np.float64)
+    return (figures[later] - figures[earlier]) / apart
+
+
+@functools.lru_cache(maxsize=8)
+def _pairs(days: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return every two of some days, by their places, and how far they are apart: all units of a page have the same."""
+    earlier, later = np.triu_indices(len(days), k=1)
+    ordinals = np.array(days, dtype=np.float64)
+    return earlier, later, ordinals[later] - ordinals[earlier]

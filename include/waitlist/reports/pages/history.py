@@ -1,14 +1,21 @@
-"""The dry runs that pages show: the latest, and the earlier ones that can be compared with it."""
+"""The dry runs that pages show: the latest, and the earlier ones that can be compared with it.
 
+The counts of a verified dry run do not change until it is run again, and then it ends at another moment. So a page of
+many units reads the counts of each night once in a process, and of every later night alone.
+"""
+
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
 from waitlist.facts.mappings import Mappings
 from waitlist.release.gates import HANDLED
+from waitlist.reports.pages.forecast import WINDOW_DAYS
 from waitlist.reports.pages.reading import NoBatchError, ask
 from waitlist.reports.worklist.posts import UNKNOWN, unit_key
 from waitlist.staging import BatchKind, BatchState, schema
@@ -17,6 +24,16 @@ from waitlist.swedish.words import UNKNOWN_UNIT_NAME
 
 HANDLED_CODES: Final = tuple(sorted(disposition.value for disposition in HANDLED))
 """Dispositions that leave nothing to do before go-live; posts with any other are left to handle."""
+
+_MOST_NIGHTS: Final = 120
+_MOST_UNITS: Final = 20
+"""Of more units, the counts of a whole night are read and kept."""
+
+_Figures = tuple[int, int, int]
+"""Posts, those that migrate, and those left to handle."""
+_Night = Mapping[str, _Figures]
+_KEPT: Final[WeakKeyDictionary[sa.Engine, OrderedDict[tuple[str, datetime], _Night]]] = WeakKeyDictionary()
+"""The counts of the last nights by unit as it is spelled in the posts, by batch and the moment that it ended at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +115,18 @@ def unit_trends(
         runs: the dry runs.
         names: the names of the wanted units, as ``unit_names`` returns them.
     """
-    places = {run.batch_id: place for place, run in enumerate(runs)}
-    keys = {name: key for key, found in names.items() for name in found}
-    sums = {key: [[0, 0, 0] for _ in runs] for key in names}
-    rows = ask(connection, "sum_unit_trends", batch_ids=tuple(places), handled=HANDLED_CODES, units=tuple(keys))
-    for row in rows:
-        point = sums[keys[row.enhet_hsa_id]][places[row.batch_id]]
-        for place, figure in enumerate((row.posts, row.ready, row.posts_left)):
-            point[place] += int(figure)
+    spelled = tuple(name for found in names.values() for name in found)
+    counts = _kept(connection, runs) if len(spelled) > _MOST_UNITS else _read(connection, runs, spelled)
+    nights = [(run.as_of, counts[run.batch_id], run.edition == runs[-1].edition) for run in runs]
     return {
-        key: tuple(
-            TrendPoint(run.as_of, posts, ready, left, run.edition == runs[-1].edition)
-            for run, (posts, ready, left) in zip(runs, points, strict=True)
-        )
-        for key, points in sums.items()
+        key: tuple(TrendPoint(as_of, *_sum_of(night, found), same) for as_of, night, same in nights)
+        for key, found in names.items()
     }
+
+
+def runs_of_pace(runs: Sequence[DryRun]) -> tuple[DryRun, ...]:
+    """Return the last dry runs that a pace is measured by (``forecast``); the latest is one of them."""
+    return tuple(run for run in runs if (runs[-1].as_of - run.as_of).days <= WINDOW_DAYS)
 
 
 def add_up(trends: Collection[Sequence[TrendPoint]]) -> tuple[TrendPoint, ...]:
@@ -120,13 +134,49 @@ def add_up(trends: Collection[Sequence[TrendPoint]]) -> tuple[TrendPoint, ...]:
     return tuple(
         TrendPoint(
             points[0].as_of,
-            sum(point.posts for point in points),
-            sum(point.ready for point in points),
-            sum(point.left for point in points),
+            sum([point.posts for point in points]),
+            sum([point.ready for point in points]),
+            sum([point.left for point in points]),
             points[0].same_rules,
         )
         for points in zip(*trends, strict=True)
     )
+
+
+def _sum_of(night: _Night, names: Collection[str]) -> _Figures:
+    found = [night[name] for name in names if name in night]
+    if len(found) == 1:
+        return found[0]
+    return sum([it[0] for it in found]), sum([it[1] for it in found]), sum([it[2] for it in found])
+
+
+def _kept(connection: sa.Connection, runs: Sequence[DryRun]) -> Mapping[str, _Night]:
+    """Return the counts of every unit in some dry runs, by batch; those that this process has not read are read."""
+    kept = _KEPT.setdefault(connection.engine, OrderedDict())
+    ended = {run.batch_id: (run.batch_id, run.finished_at) for run in runs if run.finished_at is not None}
+    found = {batch_id: night for batch_id, key in ended.items() if (night := kept.get(key)) is not None}
+    read = _read(connection, [run for run in runs if run.batch_id not in found])
+    kept.update({ended[batch_id]: night for batch_id, night in read.items() if batch_id in ended})
+    while len(kept) > _MOST_NIGHTS:
+        kept.popitem(last=False)
+    return {**found, **read}
+
+
+def _read(
+    connection: sa.Connection, runs: Sequence[DryRun], units: Collection[str] | None = None
+) -> Mapping[str, _Night]:
+    """Return the counts of some units in some dry runs, by batch; None for every unit."""
+    found: dict[str, dict[str, _Figures]] = {run.batch_id: {} for run in runs}
+    if not found:
+        return found
+    batch_ids = tuple(found)
+    if units is None:
+        rows = ask(connection, "sum_every_unit", batch_ids=batch_ids, handled=HANDLED_CODES)
+    else:
+        rows = ask(connection, "sum_unit_trends", batch_ids=batch_ids, handled=HANDLED_CODES, units=tuple(units))
+    for row in rows:
+        found[row.batch_id][row.enhet_hsa_id] = (int(row.posts), int(row.ready), int(row.posts_left))
+    return found
 
 
 def counts_by_unit(connection: sa.Connection, batch_id: str, mappings: Mappings) -> dict[str, dict[str, int]]:

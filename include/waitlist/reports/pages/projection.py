@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from waitlist.reports.pages.forecast import FARTHEST_DAYS, FEWEST_DAYS, FEWEST_RUNS, WINDOW_DAYS
+from waitlist.reports.pages.forecast import FARTHEST_DAYS, FEWEST_DAYS, FEWEST_RUNS, WINDOW_DAYS, slopes
 from waitlist.reports.pages.history import TrendPoint
 
 STOPPED_DAYS: Final = 14
@@ -85,10 +85,8 @@ def pace(trend: Sequence[TrendPoint]) -> Pace | None:
     recent = [(day, left) for day, left in points if points[-1][0] - day <= WINDOW_DAYS]
     if len(recent) < FEWEST_RUNS or recent[-1][0] - recent[0][0] < FEWEST_DAYS:
         return None
-    days, counts = (np.array(values, dtype=np.float64) for values in zip(*recent, strict=True))
-    earlier, later = np.triu_indices(len(recent), k=1)
-    slopes = (counts[later] - counts[earlier]) / (days[later] - days[earlier])
-    fast, middle, slow = (float(found) for found in np.percentile(slopes, _QUARTERS))
+    days, counts = zip(*recent, strict=True)
+    fast, middle, slow = (float(found) for found in np.percentile(slopes(days, counts), _QUARTERS))
     return Pace(recent[-1][1], fast, middle, slow)
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from waitlist.facts.mappings import Mappings
-from waitlist.reports.pages.history import counts_by_unit, dry_runs, unit_names, unit_trends
-from waitlist.reports.pages.overview import GRAVITY, SHOWN_RUNS, Status, UnitLine, unit_line
+from waitlist.reports.pages.history import counts_by_unit, dry_runs, runs_of_pace, unit_names, unit_trends
+from waitlist.reports.pages.overview import GRAVITY, Status, UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction
 from waitlist.reports.pages.spread import ANY
 from waitlist.reports.pages.unit import ShownRun
@@ -105,7 +105,7 @@ def read_unit_list(
     counts = counts_by_unit(connection, latest.batch_id, mappings)
     seen = {key: found for key, found in counts.items() if sees(key)}
     spelled = unit_names(connection, runs, mappings)
-    trends = unit_trends(connection, runs[-SHOWN_RUNS:], {key: spelled[key] for key in seen}) if seen else {}
+    trends = unit_trends(connection, runs_of_pace(runs), {key: spelled[key] for key in seen}) if seen else {}
     units = [
         _listed(unit_line(unit, trends[unit.hsa_id]), wave.wave)
         for wave in waves_of(seen, mappings, latest.as_of)
