@@ -31,6 +31,7 @@ from waitlist.reports.pages import (
     after_release,
     batch,
     catalogue,
+    history,
     overview,
     released,
     unit,
@@ -188,6 +189,14 @@ def everything(store: StagingStore, posts: int, folder: Path) -> dict[str, Calla
         "units": page(
             lambda connection: units.read_unit_list(connection, MAPPINGS, lambda _: True, units.UnitsAsked())
         ),
+        # More units than are read by themselves; no night is kept from an earlier read.
+        "trends of many units": page(
+            lambda connection: history.unit_trends(
+                connection,
+                history.dry_runs(connection),
+                {name: (name,) for name in (str(UNITS[0]), *map(str, range(30)))},
+            )
+        ),
         "unit by rule": posts_of_a_unit(rule="CATEGORY_NOT_MOVED"),
         "unit by disposition": posts_of_a_unit(disposition=Disposition.MIGRATE, sort=unit.SortBy.LIST),
         "last page of a unit": posts_of_a_unit(disposition=Disposition.MIGRATE, page=10**6),
@@ -276,6 +285,73 @@ def test_readers_do_no_more_than_their_share_after_ten_times_as_many_nights(tmp_
         store.engine.dispose()
     assert steep(work[FEW], work[MANY]) == []
     assert steep({"all": sum(work[FEW].values())}, {"all": sum(work[MANY].values())}) == []
+
+
+SOME_NIGHTS, MORE_NIGHTS = 9, 13
+"""Nights with more than a week before them, which is as far back as a page reads posts that are gone from the list."""
+POSTS_A_NIGHT = 600
+MOST_A_NIGHT = {"sqlite": 2_500, "postgresql": 300}
+"""The most work of a page for one night more. Reading the posts of a night is more than twice as much."""
+
+
+def pages_of_nights(latest: str, before: str) -> dict[str, Callable[[sa.Connection, StagingStore], object]]:
+    """Return what reads each page, by name."""
+
+    def of_unit(**asked: object) -> Callable[[sa.Connection, StagingStore], object]:
+        return lambda connection, _: unit.read_unit(connection, MAPPINGS, str(UNITS[0]), unit.Asked(**asked))
+
+    return {
+        "overview": lambda connection, _: overview.read_overview(connection, MAPPINGS, now=NOW, approval_hours=72),
+        "units": lambda connection, _: units.read_unit_list(connection, MAPPINGS, lambda _: True, units.UnitsAsked()),
+        "unit": of_unit(show=unit.Show.TODO, sort=unit.SortBy.URGENCY),
+        "unit, new": of_unit(show=unit.Show.NEW),
+        "unit, done": of_unit(show=unit.Show.DONE),
+        "unit, gone": of_unit(show=unit.Show.GONE),
+        "unit, all": of_unit(whole=True),
+        "wave": lambda connection, _: wave_page.read_wave(connection, MAPPINGS, None, approval_hours=72),
+        "released": lambda _, store: released.read_released(store, MAPPINGS, 1),
+        "batch": lambda _, store: batch.read_batch(store, latest, suites=SUITES, compare_with=before),
+        "readiness": lambda _, store: readiness.read_readiness(store, readiness.LATEST, MAPPINGS),
+    }
+
+
+def put_nights(store: StagingStore, nights: int) -> None:
+    """Stage so many nights of the same posts, and a wave that was released before them and has changed since."""
+    refresh_no_statistics_by_itself(store)
+    posts = range(1, POSTS_A_NIGHT + 1)
+    releases.awaiting(store, "vecka-1", range(POSTS_A_NIGHT + 1, POSTS_A_NIGHT + 41), wave="1")
+    release.release(store, "vecka-1", "lead", None, NOW)
+    for number in range(nights):
+        day = AS_OF - dt.timedelta(days=nights - number)
+        releases.verified(store, f"natt-{number}", posts, text="Orsak", kind="dry_run", as_of=day)
+        explain(store, f"natt-{number}", posts)
+    found = releases.migrating(range(POSTS_A_NIGHT + 1, POSTS_A_NIGHT + 41))
+    rows = [{"batch_id": f"natt-{nights - 1}", "post_id": post, "change": "gone", "columns": ""} for post in found]
+    batches.execute(store, schema.released_change.insert().values(rows))
+    refresh_statistics(store)
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.attack)])
+def test_a_page_reads_no_posts_of_one_night_more(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    work: dict[int, dict[str, tuple[int, int]]] = {}
+    for nights in (SOME_NIGHTS, MORE_NIGHTS):
+        (folder := tmp_path / str(nights)).mkdir()
+        store = batches.store_of_kind(request, folder, database)
+        put_nights(store, nights)
+        work[nights] = {}
+        for name, read in pages_of_nights(f"natt-{nights - 1}", f"natt-{nights - 2}").items():
+            with effort.counted(store) as counted, reading(store, "reading") as connection:
+                read(connection, store)
+            work[nights][name] = sum(counted.of.values()), counted.parts
+        store.engine.dispose()
+    few, many = work[SOME_NIGHTS], work[MORE_NIGHTS]
+    more = MORE_NIGHTS - SOME_NIGHTS
+    assert not {
+        name: (few[name], many[name])
+        for name in few
+        # A post that is shown is looked up in each night, in the one partition that has it.
+        if many[name][0] - few[name][0] > more * MOST_A_NIGHT[database] or many[name][1] - few[name][1] > more
+    }
 
 
 def test_every_sql_file_was_run(measured: dict[int, dict[str, Work]], request: pytest.FixtureRequest) -> None:

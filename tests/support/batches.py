@@ -189,8 +189,13 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
 
 
 def store_of_its_own(request: pytest.FixtureRequest, tmp_path: Path) -> StagingStore:
-    """Return a migrated staging database whose schema a test may spoil."""
-    if request.param == "postgresql":
+    """Return a migrated staging database of the kind that the fixture's parameter names, which a test may spoil."""
+    return store_of_kind(request, tmp_path, request.param)
+
+
+def store_of_kind(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> StagingStore:
+    """Return the same of a kind that is named."""
+    if database == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         return StagingStore(server.libpq(server.copy_database(_migrated_database(server))))
     return migrated_file(tmp_path / "staging.sqlite")

@@ -20,6 +20,7 @@ from waitlist.staging import StagingStore, database
 _EVERY: Final = 10
 """Instructions of SQLite between two counts."""
 _PLANNED: Final = re.compile(r"(SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
+_PARTITION: Final = re.compile(r"_row_\d+_\d+$")
 _EXPLAIN: Final = "EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, FORMAT JSON) "
 _VISITED: Final = (
     "Actual Rows",
@@ -35,6 +36,8 @@ class Effort:
     def __init__(self) -> None:
         self.of: Counter[str] = Counter()
         """Work by statement, in the form that ``form`` gives it."""
+        self.parts = 0
+        """Partitions that PostgreSQL planned for, in all statements together; also those that it then did not read."""
 
 
 @contextmanager
@@ -80,6 +83,7 @@ def _count_postgres(store: StagingStore, effort: Effort) -> Iterator[None]:
             ((plans,),) = cursor.fetchall()
             cursor.execute("ROLLBACK TO SAVEPOINT effort")
         effort.of[form(statement)] += sum(_visited(plan["Plan"]) for plan in plans)
+        effort.parts += sum(_planned(plan["Plan"]) for plan in plans)
 
     def note(
         _connection: object, cursor: psycopg.Cursor, statement: str, values: Any, _context: Any, many: bool
@@ -106,6 +110,11 @@ def _count_postgres(store: StagingStore, effort: Effort) -> Iterator[None]:
 def _visited(plan: dict[str, Any]) -> int:
     here = sum(int(plan.get(name, 0)) for name in _VISITED) * int(plan["Actual Loops"])
     return here + sum(_visited(below) for below in plan.get("Plans", ()))
+
+
+def _planned(plan: dict[str, Any]) -> int:
+    here = int(_PARTITION.search(plan.get("Relation Name", "")) is not None) + int(plan.get("Subplans Removed", 0))
+    return here + sum(_planned(below) for below in plan.get("Plans", ()))
 
 
 def form(statement: str) -> str:
