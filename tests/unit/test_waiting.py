@@ -41,7 +41,7 @@ class TestItemsThatAreWaitedFor:
 
     def test_an_item_that_does_not_come_in_time_is_given_up(self, here: socket.socket) -> None:
         self.there.sendall(b"ab")
-        items = Watch.over(here.fileno(), 0.3, RuntimeError).items(iter(lambda: _read(here), b""))
+        items = Watch.over(here.fileno(), 0.8, RuntimeError).items(iter(lambda: _read(here), b""))
 
         assert [next(items), next(items)] == [b"a", b"b"]
         begun = time.monotonic()
@@ -50,7 +50,7 @@ class TestItemsThatAreWaitedFor:
         assert time.monotonic() - begun < 5
         assert _have_ended()
 
-    @pytest.mark.parametrize(("by_the_peer", "between"), [(0.0, 0.3), (0.15, 0.0)])
+    @pytest.mark.parametrize(("by_the_peer", "between"), [(0.0, 0.9), (0.25, 0.0)])
     def test_neither_the_time_between_items_nor_that_of_all_items_counts(
         self, here: socket.socket, by_the_peer: float, between: float
     ) -> None:
@@ -60,7 +60,7 @@ class TestItemsThatAreWaitedFor:
                 yield number
             raise ConnectionError("would be another error if the limit had been exceeded")
 
-        items = Watch.over(here.fileno(), 0.25, RuntimeError).items(answers())
+        items = Watch.over(here.fileno(), 0.8, RuntimeError).items(answers())
         for number in range(4):
             assert next(items) == number
             time.sleep(between)
