@@ -200,9 +200,7 @@ class Watched:
         self._watch.call(self._inner.__exit__, *error)
 
     def __iter__(self) -> Iterator[Any]:
-        items: Iterator[Any] = self._watch.call(iter, self._inner)
-        watched: Iterator[Any] = self._watch.items(items)
-        return watched
+        yield from self._watch.items(self._watch.call(iter, self._inner))
 
     def __del__(self) -> None:
         # Some objects send a message to their server when they are deleted. While the interpreter shuts down no thread

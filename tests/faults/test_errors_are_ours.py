@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from tests.integration.steps import test_killed_steps as wave
 from tests.support import attacks
-from tests.support.postgres import AS_FILES, PostgresServer, free_port
+from tests.support.postgres import PostgresServer, free_port
 from tests.support.silence import silent_proxy
 
 from waitlist import paths
@@ -39,11 +39,7 @@ class Steps:
         kept = wave.ASIDE.get(name, name)
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.copytree(self.folder / "kept" / kept, self.work)
-        database = f"{kept}_again"
-        with psycopg.connect(self.server.libpq("postgres"), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "kept_{kept}" {AS_FILES}')
-        return database
+        return self.server.copy_database(f"kept_{kept}", f"{kept}_again")
 
     def take(self, name: str, staging: str) -> Any:
         return wave.take(self.folder, staging, name, self.handed[wave.ASIDE.get(name, name)])
@@ -62,8 +58,7 @@ def steps(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
         numbers: list[int] = []
         for name in wave.LINE:
             shutil.copytree(walked.work, folder / "kept" / name)
-            with psycopg.connect(postgres.libpq("postgres"), autocommit=True) as connection:
-                connection.execute(f'CREATE DATABASE "kept_{name}" TEMPLATE "{database}" {AS_FILES}')
+            postgres.copy_database(database, f"kept_{name}")
             walked.handed[name] = numbers
             returned = wave.take(folder, staging, name, numbers)
             if name == "plan_extract":

@@ -26,7 +26,7 @@ from waitlist.staging.database import refusals_named
 from waitlist.staging.dry_runs import latest_for_everybody, verified_dry_runs
 from waitlist.staging.events import entry
 from waitlist.staging.loading import remove_rows
-from waitlist.staging.store import read_batches as read_every_batch
+from waitlist.staging.store import read_every_batch
 
 ACTOR: Final = "waitlist_retention"
 
@@ -231,21 +231,22 @@ def _belongs(rows: sa.Table) -> sa.ColumnElement[bool]:
 
 
 def _names(folder: UPath) -> set[str]:
-    try:
-        return {PurePosixPath(path).name for path in folder.fs.ls(folder.path, detail=False)}
-    except FileNotFoundError:
-        return set()
-    except OSError as error:
-        raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
+    return {PurePosixPath(path).name for path in _paths(folder, deep=False)}
 
 
 def _files(folder: UPath) -> int:
+    return len(_paths(folder, deep=True))
+
+
+def _paths(folder: UPath, *, deep: bool) -> list[str]:
+    """Return the paths of all files in a folder and below it, or of what is in the folder itself."""
     try:
-        return len(folder.fs.find(folder.path))
+        found: list[str] = folder.fs.find(folder.path) if deep else folder.fs.ls(folder.path, detail=False)
     except FileNotFoundError:
-        return 0
+        return []
     except OSError as error:
         raise SnapshotError(f"{folder} could not be read: {reason_of(error)}") from None
+    return found
 
 
 def _clear(folder: UPath) -> None:

@@ -6,7 +6,8 @@ Server). Text columns of a key have a limited length, since SQL Server indexes a
 The rows of posts are in ``disposition_row``, ``finding_row`` and ``bokningsbegaran_row``, with the batch's number in
 place of its id. They have no foreign key to ``batch``: it would cost a look-up per row on every load, and the
 reconciliation compares the whole batch anyway. Readers use the views ``disposition``, ``finding`` and
-``bokningsbegaran``; only what loads or removes rows uses the row tables (``docs/decisions/0050-partitions.md``).
+``bokningsbegaran``. What loads or removes rows uses the row tables, and so does a query that would be slow on a view
+(``docs/decisions/0050-partitions.md``).
 """
 
 import json

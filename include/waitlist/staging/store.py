@@ -411,7 +411,7 @@ def find_batch(connection: sa.Connection, batch_id: str) -> Batch | None:
     return None if found is None else _batch(found)
 
 
-def read_batches(connection: sa.Connection) -> list[Batch]:
+def read_every_batch(connection: sa.Connection) -> list[Batch]:
     """Return every batch, by id."""
     return [_batch(row) for row in connection.execute(_BATCHES.order_by(schema.batch.c.batch_id)).mappings()]
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from tests.support.dump import dump
 from tests.support.killing import Done, ForkServer, fork_server
-from tests.support.postgres import AS_FILES, PostgresServer
+from tests.support.postgres import PostgresServer
 from tests.support.runs import AS_OF, NOW, assessed, dry_run, request
 from upath import UPath
 
@@ -175,11 +174,8 @@ class Site:
         self._copy(f"{self._database}_{name}", self._database)
 
     def _copy(self, source: str, target: str) -> None:
-        if self._server is None:
-            return
-        with psycopg.connect(self._server.libpq("postgres"), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)')
-            connection.execute(f'CREATE DATABASE "{target}" TEMPLATE "{source}" {AS_FILES}')
+        if self._server is not None:
+            self._server.copy_database(source, target)
 
     def step(self, name: str, numbers: list[int]) -> tuple[Any, ...]:
         return (take, self.folder, self.staging, name, numbers)
