@@ -32,6 +32,8 @@ LATEST: Final = dt.date(2199, 12, 31)
 _ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,4}")
 _FITS_NOTHING: Final = re.compile(r"(?!)")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Every character of Unicode's category Cc."""
 _SHOWN: Final = 40
 _AS_EXCEL_SAVES: Final = "cp1252"
 _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
@@ -183,7 +185,7 @@ class CsvTable:
 
     def _add_row(self, line: int, cells: dict[str, str]) -> None:
         for column, cell in cells.items():
-            if column not in self._free_text and any(unicodedata.category(sign) == "Cc" for sign in cell):
+            if column not in self._free_text and _CONTROL.search(cell):
                 self.fault(line, f"{column}: a line break or another control character")
         self.rows.append(CsvRow(self, line, dict.fromkeys(self._later, "") | cells))
 

@@ -236,17 +236,22 @@ def _critical(store: StagingStore, batch_id: str, suites: Iterable[Suite]) -> in
 
 
 def _unaccounted(store: StagingStore, batch_id: str) -> int | None:
-    query = sa.text(read_sql("measure_accounting", store.database.schema)).bindparams(batch_id=batch_id)
+    counting = "count_pairs.postgresql" if store.database.dialect == "postgresql" else "count_pairs"
+    counts, paired = (
+        sa.text(read_sql(name, store.database.schema)).bindparams(batch_id=batch_id)
+        for name in ("measure_accounting", counting)
+    )
     with refusals_named(f"accounts of batch {batch_id}"), store.database.connected() as connection:
-        row: Any = connection.execute(query).one()
+        row: Any = connection.execute(counts).one()
+        pairs = connection.execute(paired).scalar_one()
     if row.posts_extracted is None:
         return None
     differences = (
         row.posts_extracted - row.dispositions,
         row.posts_staged - row.requests,
         row.posts_extracted - row.summarised,
-        row.migrating - row.paired,
-        row.requests - row.paired,
+        row.migrating - pairs,
+        row.requests - pairs,
     )
     return sum(abs(int(difference)) for difference in differences)
 

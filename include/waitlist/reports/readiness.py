@@ -7,6 +7,7 @@ come from ``units.csv``. Days are counted from the batch's as-of date.
 """
 
 import argparse
+import operator
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.rule import Rule
 from rich.table import Table
@@ -38,6 +40,8 @@ from waitlist.swedish.words import DISPOSITION_LABELS, UNKNOWN_UNIT_NAME, rule_l
 LATEST: Final = "latest"
 _WIDTH_OF_A_FILE: Final = 100
 _TOP_FINDINGS: Final = 10
+_DATE_WIDTH: Final = 10
+_GAP: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,16 +193,16 @@ def render(readiness: Readiness) -> RenderableType:
     for wave in readiness.waves:
         title = wave_title(wave.wave)
         parts += ["", Rule(Text(title, style="bold"), align="left", characters="─")]
-        parts.append(_row(("Enhet", "Driftstart", "Dagar kvar", "Migreras"), ready_width, "dim"))
+        parts.append(_Row(("Enhet", "Driftstart", "Dagar kvar", "Migreras"), ready_width, "dim"))
         for unit in wave.units:
             name = unit.name if unit.hsa_id else UNKNOWN_UNIT_NAME
             go_live = unit.go_live.isoformat() if unit.go_live else "saknas"
-            parts.append(_row((name, go_live, _days(unit.days_left), _ready(unit.progress)), ready_width))
+            parts.append(_Row((name, go_live, _days(unit.days_left), _ready(unit.progress)), ready_width))
             parts.append(_Left(unit.progress))
-        parts.append(_row((f"Summa {title}", "", "", _ready(wave.progress)), ready_width, "bold"))
+        parts.append(_Row((f"Summa {title}", "", "", _ready(wave.progress)), ready_width, "bold"))
         parts.append(_Left(wave.progress))
     parts += ["", Rule(Text("Alla enheter", style="bold"), align="left", characters="─")]
-    parts.append(_row(("Summa", "", "", _ready(readiness.progress)), ready_width, "bold"))
+    parts.append(_Row(("Summa", "", "", _ready(readiness.progress)), ready_width, "bold"))
     parts.append(_Left(readiness.progress))
     others = [found for found in readiness.findings if found.rule not in OF_PERSONS]
     if others:
@@ -226,14 +230,37 @@ class _Left:
         yield Text("\n".join(lines).replace("\xa0", " "))
 
 
-def _row(cells: tuple[str, str, str, str], ready_width: int, style: str = "") -> Table:
-    row = Table.grid(expand=True, padding=(0, 2, 0, 0))
-    row.add_column(ratio=1)
-    row.add_column(width=10)
-    row.add_column(width=10, justify="right")
-    row.add_column(width=ready_width, justify="right")
-    row.add_row(*(Text(cell, style=style) for cell in cells))
-    return row
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A unit's name and three columns on one line; a name that is too long wraps in a table."""
+
+    cells: tuple[str, str, str, str]
+    ready_width: int
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        name, *others = self.cells
+        widths = (_DATE_WIDTH, _DATE_WIDTH, self.ready_width)
+        left = options.max_width - sum(widths) - _GAP * len(widths)
+        fits = cell_len(name) <= left and all(map(operator.le, map(cell_len, others), widths))
+        # One line of text takes a tenth of a table's time, and a region has more than a thousand units.
+        yield self._line(left, widths) if fits else self._table()
+
+    def _line(self, left: int, widths: tuple[int, int, int]) -> Text:
+        name, go_live, days, ready = self.cells
+        first, second, third = widths
+        gap = " " * _GAP
+        cells = (set_cell_size(name, left), set_cell_size(go_live, first), days.rjust(second), ready.rjust(third))
+        return Text(gap.join(cells), style=self.style)
+
+    def _table(self) -> Table:
+        row = Table.grid(expand=True, padding=(0, _GAP, 0, 0))
+        row.add_column(ratio=1)
+        row.add_column(width=_DATE_WIDTH)
+        row.add_column(width=_DATE_WIDTH, justify="right")
+        row.add_column(width=self.ready_width, justify="right")
+        row.add_row(*(Text(cell, style=self.style) for cell in self.cells))
+        return row
 
 
 def wave_title(wave: str | None) -> str:

@@ -306,7 +306,8 @@ def _within_limits(url: sa.URL, limits: ConnectionSettings) -> sa.URL:
         "lock_timeout": limits.lock_seconds,
         "idle_in_transaction_session_timeout": _IDLE_SECONDS,
     }
-    ours = [f"-c {name}={seconds}s" for name, seconds in server.items()]
+    # Compiling a statement takes longer than most statements here, and PostgreSQL guesses too many rows in partitions.
+    ours = ["-c jit=off", *(f"-c {name}={seconds}s" for name, seconds in server.items())]
     ours += [f"-c tcp_{name}={value}" for name, value in _KEEPALIVES.items()]
     options = " ".join([*ours, *url.normalized_query.get("options", ())])
     libpq = {
