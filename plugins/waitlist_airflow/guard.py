@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from waitlist import exceptions
+from waitlist_airflow.runs import connections_kept
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,12 +39,16 @@ _PASSING = (OSError, MemoryError, EOFError)
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a task fail without a value in its log, and without a retry where that would fail for the same reason."""
+    """Make a task fail without a value in its log, and without a retry where that would fail for the same reason.
+
+    The task keeps its connections to the staging database until it ends.
+    """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            with connections_kept():
+                return function(*args, **kwargs)
         except AirflowException:
             raise
         except exceptions.WaitlistError as error:

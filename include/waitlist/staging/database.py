@@ -79,7 +79,7 @@ class Database:
 
         Args:
             url: an SQLAlchemy URL; time limits in it are kept.
-            pooled: keep connections open between uses, for a process that serves many requests and never forks.
+            pooled: keep connections open between uses, for a process that does not fork meanwhile.
             connections: time limits for the database's answers.
             signer: signs checkpoints; None: they are unsigned.
 

@@ -323,6 +323,9 @@ def _load_by_spool(database: Database, batch_id: str, keys: KeyRange) -> Iterato
                     spool = spools[view.name]
                     rows = sa.select(sa.literal(number), *spool.c).order_by(sa.literal_column("rowid"))
                     run(table.insert().from_select(["batch_no", *spool.c.keys()], rows))
+                for spool in spools.values():
+                    # The connection may be kept.
+                    spool.drop(connection)
             return unchanged
 
         yield _Load(append, settle)

@@ -58,7 +58,7 @@ class StagingStore:
     ) -> None:
         """Take a SQLAlchemy URL: ``postgresql://...``, ``sqlite:///file``, ``mssql+pyodbc://...``.
 
-        ``pooled`` keeps connections open between uses, for a process that serves many requests and never forks;
+        ``pooled`` keeps connections open between uses, for a process that does not fork meanwhile;
         ``connections`` has the time limits for the database's answers, and ``signer`` signs checkpoints
         (``staging.checkpoints``).
         """

@@ -118,6 +118,7 @@ class Steps:
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         receipts: UPath | None = None,
         signer: Signer | None = None,
+        keeps_connections: bool = False,
     ) -> None:
         """Store the settings and connections; nothing is opened before a step needs it.
 
@@ -131,6 +132,7 @@ class Steps:
             clock: the moment of each call of it; nothing else reads a clock.
             receipts: the folder from which receipts are taken; None: only the inbox is read.
             signer: signs the ends of the audit chains; None: they are unsigned.
+            keeps_connections: keep connections to the staging database open between uses, until ``close``.
         """
         self._settings = settings
         self._snapshots = snapshots
@@ -141,6 +143,7 @@ class Steps:
         self._clock = clock
         self._receipts = receipts
         self._signer = signer
+        self._keeps_connections = keeps_connections
 
     @cached_property
     def facts(self) -> Facts:
@@ -150,7 +153,13 @@ class Steps:
     @cached_property
     def store(self) -> StagingStore:
         """The staging database."""
-        return StagingStore(self._staging(), connections=self._settings.connections, signer=self._signer)
+        connections, keep = self._settings.connections, self._keeps_connections
+        return StagingStore(self._staging(), pooled=keep, connections=connections, signer=self._signer)
+
+    def close(self) -> None:
+        """Close the connections that were kept."""
+        if "store" in self.__dict__:
+            self.store.engine.dispose()
 
     def is_past_last_go_live(self, request: Request, *, now: dt.datetime) -> bool:
         """Tell whether a dry run has no purpose any more.

@@ -202,6 +202,20 @@ def breaking(error: Exception) -> Iterator[Chunk]:
     raise error
 
 
+def test_kept_connection_loads_one_partition_after_the_other(store: StagingStore) -> None:
+    url = store.engine.url.render_as_string(hide_password=False)
+    kept = StagingStore(url, pooled=True)
+    batches.open_batch(kept)
+    try:
+        for posts in (range(1, 60), range(1, 80)):
+            with pytest.raises(StagingError):
+                kept.stage_partition("natt-1", 1, 50, [chunk(posts)])
+            kept.stage_partition("natt-1", None, None, [chunk(posts)])
+            assert post_ids(store, schema.disposition) == list(posts)
+    finally:
+        kept.engine.dispose()
+
+
 def test_partition_whose_chunks_end_in_an_error_is_not_touched(store: StagingStore) -> None:
     batches.put_verified(store)
     before = batches.contents(store)
