@@ -244,8 +244,8 @@ def _earlier(summary: Sequence[dict[str, Any]], came: float, own: dict[str, str]
     return rows
 
 
-def measure(site: Path, database: str, url: str) -> list[dict[str, Any]]:
-    """Ask for the pages in a process that has an Airflow of its own."""
+def measure(site: Path, database: str, url: str, *unit: str) -> list[dict[str, Any]]:
+    """Ask for the pages in a process that has an Airflow of its own; of a given unit, where one is given."""
     at = make_url(url)
     staging = (
         sqlite_connection(Path(at.database or ""))
@@ -271,7 +271,7 @@ def measure(site: Path, database: str, url: str) -> list[dict[str, Any]]:
         "WAITLIST_LOG_READERS": "lead",
     }
     home = AirflowHome(site / f"airflow-{database}", given)
-    told = home.python("-m", "benchmarks.dashboard_pages")
+    told = home.python("-m", "benchmarks.dashboard_pages", *unit)
     return [{"database": database, **row} for row in json.loads(told.stdout.splitlines()[-1])]
 
 

@@ -2,12 +2,14 @@
 
 The login is skipped. The statements that a page sent are run again on an engine of their own, and fetched to the end:
 that is the time of the page's SQL. The output is one line of JSON with the median of several measurements. The first
-request is not measured.
+request is not measured. The argument is the unit whose pages are asked for; without one it is the largest of the first
+wave.
 """
 
 import json
 import re
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ class Asked(NamedTuple):
     page: str
     form: dict[str, str] | None = None
     """What is sent by POST; None for a GET."""
+    posts: int = 0
+    """The posts that it is about: those of its unit in the latest dry run, else all posts of that."""
 
 
 class _Lead:
@@ -52,30 +56,39 @@ def main() -> None:
     outer = FastAPI()
     outer.mount("/migrering", app)
     with TestClient(outer, base_url="http://127.0.0.1") as client:
-        print(json.dumps([_measure(client, page) for page in _pages(client)]))
+        print(json.dumps([_measure(client, page) for page in _pages(client, *sys.argv[1:])]))
 
 
-def _pages(client: TestClient) -> list[Asked]:
+def _pages(client: TestClient, unit: str | None = None) -> list[Asked]:
     """Return the pages: those of the navigation, and some of each kind behind them."""
     first = client.get("/migrering/").raise_for_status().text
     menu = first.partition("<nav")[2].partition("</nav>")[0]
     pages = ["", *(path for path in re.findall(r'href="\./([^"#]*)"', menu) if path)]
-    waves = client.get("/migrering/api/oversikt").raise_for_status().json()["waves"]
-    unit = max(waves[0]["units"], key=lambda found: found["posts"])["key"]
+    overview = client.get("/migrering/api/oversikt").raise_for_status().json()
+    posts = {found["key"]: found["posts"] for wave in overview["waves"] for found in wave["units"]}
+    its_wave = next(wave for wave in overview["waves"] if unit in {None, *(found["key"] for found in wave["units"])})
+    unit = unit or max(its_wave["units"], key=lambda found: found["posts"])["key"]
     pages.append(f"enhet/{unit}")
     runs = client.get("/migrering/api/korningar").raise_for_status().json()["batches"]
     latest, before = [run["batch_id"] for run in runs if run["kind"] == "dry_run"][:2]
     pages += [f"korningar/{latest}", f"korningar/{latest}?jamfor={before}"]
-    wave = f"namn={waves[0]['wave']}"
+    wave = f"namn={its_wave['wave'] or ''}"
     pages += [f"vag?{wave}", f"forfaller/{unit}", "poster?kvar=ja", "poster?regel=CATEGORY_NOT_MOVED"]
     pages += [f"enhet/{unit}?visa={show}" for show in ("nya", "klara", "atgardade", "alla")]
     pages += [f"enhet/{unit}?alla=ja", f"enhet/{unit}/personer", "atkomstlogg?sida=2000", "atkomstlogg?post=1"]
     pages += ["atkomstlogg/stickprov", "vad-hander-om?enhet=v%C3%A5g:1&driftstart=2025-01-13", "api/oversikt"]
     lists = [f"enhet/{unit}/arbetslista", f"vag/arbetslistor?{wave}"]
-    name = next(found["name"] for found in waves[0]["units"])
+    name = next(found["name"] for found in its_wave["units"])
     pages += _decided(client)
     searches = [Asked("sok", {"q": text}) for text in ("1", name[:8], "bokning")]
-    return [*(Asked(page) for page in (*pages, *lists)), *searches]
+    every = [*(Asked(page) for page in (*pages, *lists)), *searches]
+    return [asked._replace(posts=posts.get(_unit_of(asked.page), overview["posts"])) for asked in every]
+
+
+def _unit_of(page: str) -> str | None:
+    """Return the key of the unit that an address names."""
+    named = re.match(r"(?:enhet|forfaller)/([^/?]+)", page)
+    return named[1] if named else None
 
 
 def _decided(client: TestClient) -> list[str]:
@@ -120,6 +133,7 @@ def _measure(client: TestClient, asked: Asked) -> dict[str, Any]:
     alone = [_timed(lambda: _again(sent)) for _ in range(_REPEATS)]
     return {
         "page": _without_ids(page) + ("" if asked.form is None else f" ({', '.join(asked.form.values())})"),
+        "posts": asked.posts,
         "seconds": statistics.median(times),
         "sql_seconds": statistics.median(alone),
         "statements": len(sent),

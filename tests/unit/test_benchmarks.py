@@ -1,6 +1,7 @@
 """What `make bench` has started ends with it."""
 
 import ctypes
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -8,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
 from benchmarks import history, persons
+from tests.support import batches, releases
 from tests.support.airflow_home import ROOT
+from tests.support.batches import AS_OF, UNITS
 
 from waitlist.simulator.persons import check_digit
 
@@ -142,15 +146,31 @@ def test_nights_and_pages_that_have_become_too_slow_are_named() -> None:
         for number, slower in enumerate([900, 0, 0, 50, 0, 0, 0, 12, 12, 0, 12, 12], 1)
     ]  # fmt: skip
     pages = {
-        2: [{"page": "/", "seconds": 0.2}, {"page": "/enhet", "seconds": 0.01}],
-        12: [{"page": "/", "seconds": 0.31}, {"page": "/enhet", "seconds": 0.09}, {"page": "/sok", "seconds": 1.0}],
-    }
+        2: [{"page": "/", "posts": 1_000, "seconds": 0.2}, {"page": "/enhet", "posts": 8, "seconds": 0.01}],
+        12: [
+            {"page": "/", "posts": 1_550, "seconds": 0.31}, {"page": "/enhet", "posts": 8, "seconds": 0.09},
+            {"page": "/sok", "posts": 8, "seconds": 1.0},
+        ],
+    }  # fmt: skip
     told = history.summary(nights, pages, keep=6).splitlines()
     assert "| µs a post | 100.0 | 112.0 | 1.12 (missed) |" in told
     assert "| database CPU s | 2.0 | 2.0 | 1.00 |" in told
     assert "| database, MB: night 6 and the last | 6 | 12 | 2.00 |" in told
     assert "Retention of a night: 0.95 s, at most 1.20 s." in told
-    assert told[-2:] == ["| / | 200 | 310 | 1.55 (missed) |", "| /enhet | 10 | 90 | 9.00 |"]
+    assert told[-2:] == [
+        "| / | 1,000 | 1,550 | 200 | 310 | 1.55 (missed) | 1.00 |",
+        "| /enhet | 8 | 8 | 10 | 90 | 9.00 | 9.00 |",
+    ]
+
+
+def test_both_ends_are_measured_on_the_unit_with_the_most_posts(tmp_path: Path) -> None:
+    store = batches.migrated_file(tmp_path / "staging.sqlite")
+    before = AS_OF - dt.timedelta(days=1)
+    of_no_unit, of_the_second, of_the_first = [2, 5, 8, 11], [1, 4, 7], [3, 6, 9, 12]
+    releases.verified(store, "natt-1", [*of_no_unit, *of_the_second], kind="dry_run", as_of=before)
+    releases.verified(store, "natt-2", of_the_first, kind="dry_run", as_of=AS_OF)
+    assert history.largest_unit(store, before.isoformat()) == UNITS[1]
+    assert history.largest_unit(store, AS_OF.isoformat()) == UNITS[0]
 
 
 def _started_by(pid: int) -> psutil.Process:
