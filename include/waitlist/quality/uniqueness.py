@@ -19,6 +19,8 @@ _FIRST_BYTES: Final = 16
 """Of a text, which are compared; of a checksum in hex these are 64 bits."""
 _FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 _HALF: Final = np.uint64(32)
+_SHARE_BITS: Final = 3
+_BELOW_SHARE: Final = np.uint64(64 - _SHARE_BITS)
 
 
 class Uniqueness:
@@ -62,10 +64,14 @@ class Uniqueness:
         pairs = zip(self._ascending, self._ascending[1:], strict=False)
         if any(last >= first for (_, last), (first, _) in pairs):
             return False
-        self._prints = [np.concatenate([np.empty(0, np.uint64), *self._prints])]
-        (prints,) = self._prints
-        prints.sort()
-        return not np.any(prints[1:] == prints[:-1])
+        return all(self._differ(share) for share in range(1 << _SHARE_BITS))
+
+    def _differ(self, share: int) -> bool:
+        """Return whether the numbers that begin with the same bits all differ: only these are copied at a time."""
+        begin = (prints[prints >> _BELOW_SHARE == share] for prints in self._prints)
+        numbers = np.concatenate([np.empty(0, np.uint64), *begin])
+        numbers.sort()
+        return not np.any(numbers[1:] == numbers[:-1])
 
 
 def _print(column: pa.Array) -> _Prints:
