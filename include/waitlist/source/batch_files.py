@@ -213,10 +213,17 @@ class BatchFiles:
             requests_digest: digest of all of them, as ``stage_partition`` returned it.
             rules_version: version of the rules that the assessment used.
         """
-        made = pa.concat_tables([_HASHES.empty_table(), *(table.cast(_HASHES) for table in hashes)])
         made_of = _assessed_of(self._listed(), part, rules_version)
-        name, about = _hashes(part.partition), {_DIGEST: requests_digest}
-        self._write(name, made_of, about, lambda sink: pq.write_table(made, pa.PythonFile(sink, mode="w")))
+
+        def write(sink: Sink) -> None:
+            # No two hashes are the same, so a dictionary of them would be larger than they are. In one piece they would
+            # be in memory once more.
+            file = pa.PythonFile(sink, mode="w")
+            with pq.ParquetWriter(file, _HASHES, use_dictionary=False) as writer:
+                for table in hashes:
+                    writer.write_table(table.cast(_HASHES))
+
+        self._write(_hashes(part.partition), made_of, {_DIGEST: requests_digest}, write)
 
     def hashes(self, part: SnapshotPart, rules_version: str) -> pa.Table:
         """Return ``post_id`` and ``row_hash`` of the booking requests that the assessment produced for a part."""
