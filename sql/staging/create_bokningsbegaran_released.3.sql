@@ -1,6 +1,7 @@
 -- The view that RevenueCycle's load reads: the booking requests of released batches that are in released_post, nothing
 -- else. A post that a lead has freed is not shown.
--- Created by migration 0023; to change the view, add a file and a migration.
+-- Created by migration 0023, which replaces hex_digits by what the database has for it; to change the view, add a file
+-- and a migration.
 CREATE VIEW millennium_staging.bokningsbegaran_released AS
 SELECT
     released.batch_id,
@@ -14,7 +15,7 @@ SELECT
     request.vardinrattning,
     request.beskrivning,
     request.sekretess,
-    request.row_hash
+    hex_digits(request.row_hash) AS row_hash
 FROM millennium_staging.batch AS released
 INNER JOIN millennium_staging.bokningsbegaran_row AS request ON released.batch_no = request.batch_no
 INNER JOIN millennium_staging.released_post AS held

@@ -1,10 +1,10 @@
 -- Booking requests whose stored columns no longer match their row_hash (SHA-256 of the columns, joined by U+001F).
 -- canonical_columns is replaced by SQL of the columns' texts, which waitlist.staging.row_hash writes.
--- The connection defines sha256_hex, since SQLite has no hash function.
+-- The connection defines sha256, since SQLite has no hash function.
 -- Parameters: batch_id
 SELECT post_id
-FROM millennium_staging.bokningsbegaran
+FROM millennium_staging.bokningsbegaran_row
 WHERE
     batch_no = millennium_staging.batch_number(:batch_id)
-    AND row_hash <> sha256_hex(CAST(post_id AS text) || char(31) || canonical_columns)
+    AND row_hash <> sha256(CAST(post_id AS text) || char(31) || canonical_columns)
 ORDER BY post_id;

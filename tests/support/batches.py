@@ -321,7 +321,12 @@ def _change_rows(
             {getattr(column, "name", column): value for column, value in row.items()} for row in of_statement
         ]
         told = [{**row, "batch_no": numbers[row["batch_id"]]} for row in given]
-        return rows.insert(), [{name: row[name] for name in row if name != "batch_id"} for row in told], {}
+        return rows.insert(), [_as_stored({name: row[name] for name in row if name != "batch_id"}) for row in told], {}
+    if isinstance(statement, sa.Update):
+        for column, told in (statement._values or {}).items():
+            if getattr(column, "name", column) == "row_hash":
+                stored = sa.literal(bytes.fromhex(told.value), rows.c.row_hash.type)
+                statement = statement.values({column: stored})
     whose = sa.select(batch.batch_id).where(batch.batch_no == rows.c.batch_no).scalar_subquery()
 
     def of_rows(element: Any, **_: object) -> Any:
@@ -332,6 +337,10 @@ def _change_rows(
         return None
 
     return visitors.replacement_traverse(statement, {}, of_rows), many, one
+
+
+def _as_stored(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: bytes.fromhex(value) if name == "row_hash" else value for name, value in row.items()}
 
 
 def execute(store: StagingStore, statement: sa.Executable) -> None:

@@ -347,7 +347,7 @@ def _prepare_sqlite(lock_seconds: int, connection: sqlite3.Connection, _record: 
     _keep_log_ahead(connection, lock_seconds)
     for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
-    connection.create_function("sha256_hex", 1, _sha256_hex, deterministic=True)
+    connection.create_function("sha256", 1, _sha256, deterministic=True)
 
 
 def _keep_log_ahead(connection: sqlite3.Connection, lock_seconds: int) -> None:
@@ -368,5 +368,5 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
-def _sha256_hex(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

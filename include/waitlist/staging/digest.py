@@ -29,7 +29,7 @@ class ContentDigest:
             if pa.types.is_string(array.type):
                 lengths = pc.binary_length(array).fill_null(_NO_TEXT)
                 shape.update(_fixed_bytes(lengths))
-                values.update(_text_bytes(array.drop_null()))
+                values.update(text_bytes(array.drop_null()))
             else:
                 shape.update(_fixed_bytes(array.is_valid()))
                 values.update(_fixed_bytes(array.drop_null()))
@@ -50,7 +50,8 @@ def _fixed_bytes(values: pa.Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8)
 
 
-def _text_bytes(texts: pa.StringArray) -> memoryview | bytes:
+def text_bytes(texts: pa.StringArray) -> memoryview | bytes:
+    """Return the bytes of texts without nulls, one text after the other."""
     if not len(texts):
         return b""
     _, offsets, data = texts.buffers()

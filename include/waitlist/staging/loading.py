@@ -12,10 +12,11 @@ rows are spooled to a temporary table first and the database is locked only whil
 over. Any other database takes them by ``executemany``, one partition of a batch after the other.
 """
 
+import binascii
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
@@ -23,13 +24,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from waitlist.exceptions import RefusedError, StagingError
 from waitlist.staging import chain, schema
 from waitlist.staging.chain import Run, runner
 from waitlist.staging.database import Database, numbered
-from waitlist.staging.digest import ContentDigest
+from waitlist.staging.digest import ContentDigest, text_bytes
 from waitlist.staging.events import entry
 from waitlist.staging.states import IMMUTABLE, NOT_RECONCILED, BatchState
 
@@ -37,6 +39,7 @@ _ROWS: Final[Sequence[tuple[sa.Table, pa.Schema]]] = tuple(
     (table, schema.arrow_rows(table)) for table in schema.ROWS_OF
 )
 """The views, whose names are in the digests, and the columns of what is loaded into the row table of each."""
+_HASH: Final = schema.bokningsbegaran_row.c.row_hash.name
 
 
 class AssessedChunk(Protocol):
@@ -138,7 +141,7 @@ def load_partition(
                 digest.update(table.name, rows)
                 counts[table.name] += rows.num_rows
                 if rows.num_rows:
-                    into.append(table, rows)
+                    into.append(table, _as_stored(rows))
         line = _Line(
             lower_key=schema.OPEN_LOWER if keys.lower is None else keys.lower,
             upper_key=keys.upper,
@@ -214,6 +217,25 @@ def _canonical(chunk: AssessedChunk, keys: KeyRange) -> Iterator[tuple[sa.Table,
                 # Findings may be ordered by rule. Order by key fills indexes fastest, and gives a reproducible digest.
                 rows = rows.take(np.argsort(posts, kind="stable"))
         yield table, rows
+
+
+def _as_stored(rows: pa.Table) -> pa.Table:
+    """Return rows with each ``row_hash`` as the bytes that its hex digits say."""
+    place = rows.schema.get_field_index(_HASH)
+    if place < 0:
+        return rows
+    digits = rows[_HASH].combine_chunks()
+    text = text_bytes(digits)
+    with suppress(ValueError):
+        values = binascii.unhexlify(text)
+        # Upper-case digits would come back as lower-case ones.
+        if (
+            pc.all(pc.equal(pc.binary_length(digits), 64), skip_nulls=False).as_py()
+            and binascii.hexlify(values) == text
+        ):
+            stored = pa.Array.from_buffers(pa.binary(32), len(digits), [None, pa.py_buffer(values)])
+            return rows.set_column(place, _HASH, stored)
+    raise StagingError(f"{schema.bokningsbegaran.name}: a {_HASH} is not 64 lower-case hex digits")
 
 
 def _account(run: Run, batch_id: str, keys: KeyRange, line: _Line, now: datetime | None) -> bool:
@@ -332,9 +354,9 @@ def _load_by_spool(database: Database, batch_id: str, keys: KeyRange) -> Iterato
 
 
 def _spool(table: sa.Table) -> sa.Table:
-    columns = [
-        sa.Column(column.name, column.type) for column in schema.ROWS_OF[table].columns if column.name != "batch_no"
-    ]
+    # In the order of what is loaded.
+    rows = schema.ROWS_OF[table].columns
+    columns = [sa.Column(name, rows[name].type) for name in schema.arrow_rows(table).names]
     return sa.Table(f"spool_{table.name}", sa.MetaData(), *columns, prefixes=["TEMPORARY"])
 
 

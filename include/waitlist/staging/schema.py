@@ -28,7 +28,9 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Unicode,
     UniqueConstraint,
@@ -37,7 +39,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import select as sa_select
-from sqlalchemy.dialects.mssql import NVARCHAR
+from sqlalchemy.dialects.mssql import BINARY, NVARCHAR
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators
@@ -54,6 +56,8 @@ RECEIPT_COLUMNS: Final = ("batch_id", "post_id", "outcome", "at", "millennium_id
 """The columns of a receipt (contract 5)."""
 OPEN_LOWER: Final = -(2**63)
 """The value for "no lower bound" in the key of ``batch_partition``, which cannot be null."""
+_SHOWN: Final = "shown"
+"""In the ``info`` of a row table: the columns in the order of the view on it."""
 
 
 def schema_of(engine: Engine) -> str | None:
@@ -269,22 +273,42 @@ batch_file: Final = Table(
     Column("about", Values, nullable=False),
 )
 
-# WITHOUT ROWID on SQLite: one B-tree to fill instead of a table and an index. On PostgreSQL they are partitioned by
-# number and key, and each partition that a task loads is a table that it attaches.
-bokningsbegaran_row: Final = Table(
+_WIDEST_FIRST: Final = (BigInteger, Integer, Date, Boolean)
+
+
+def _row_table(name: str, *columns: Column[Any]) -> Table:
+    """Declare a row table by its columns in the order in which the view on it has them.
+
+    In the table the columns of a fixed width are first, the widest before the others: each starts at a multiple of its
+    width on PostgreSQL, so nothing is lost between them.
+    """
+
+    def place(column: Column[Any]) -> int:
+        kinds = (place for place, kind in enumerate(_WIDEST_FIRST) if isinstance(column.type, kind))
+        return next(kinds, len(_WIDEST_FIRST))
+
+    # WITHOUT ROWID on SQLite: one B-tree to fill instead of a table and an index. On PostgreSQL they are partitioned by
+    # number and key, and each partition that a task loads is a table that it attaches.
+    return Table(
+        name,
+        METADATA,
+        *sorted((_batch_no(), *columns), key=place),
+        PrimaryKeyConstraint("batch_no", *(column.name for column in columns if column.primary_key)),
+        sqlite_with_rowid=False,
+        info={_SHOWN: tuple(column.name for column in columns)},
+    )
+
+
+bokningsbegaran_row: Final = _row_table(
     "bokningsbegaran_row",
-    METADATA,
-    _batch_no(),
     _post_id(),
     *(_of_a_request(column) for column in COLUMNS),
-    Column("row_hash", Unicode(64), nullable=False),
-    sqlite_with_rowid=False,
+    # The bytes; the views show the hex digits.
+    Column("row_hash", LargeBinary().with_variant(BINARY(32), "mssql"), nullable=False),
 )
 
-disposition_row: Final = Table(
+disposition_row: Final = _row_table(
     "disposition_row",
-    METADATA,
-    _batch_no(),
     _post_id(),
     Column("enhet_hsa_id", Unicode),
     Column("kategori", Unicode),
@@ -294,18 +318,14 @@ disposition_row: Final = Table(
     # Null if PMO's value is empty or not a date, and in batches of releases before these columns.
     Column("boka_from", Date),
     Column("boka_fore", Date),
-    sqlite_with_rowid=False,
 )
 
-finding_row: Final = Table(
+finding_row: Final = _row_table(
     "finding_row",
-    METADATA,
-    _batch_no(),
     _post_id(),
     Column("rule", _key(64), primary_key=True),
     Column("severity", Unicode(16), nullable=False),
     Column("detail", Unicode),
-    sqlite_with_rowid=False,
 )
 
 quality_result: Final = Table(
@@ -757,9 +777,8 @@ def _view_on(rows: Table) -> Table:
     Its MetaData is not that of the tables, so that nothing creates or empties it as a table.
     """
     columns = [
-        Column(column.name, column.type, primary_key=column.primary_key, nullable=column.nullable)
-        for column in rows.columns
-        if column.name != "batch_no"
+        Column(column.name, _shown_type(column), primary_key=column.primary_key, nullable=column.nullable)
+        for column in (rows.columns[name] for name in rows.info[_SHOWN])
     ]
     return Table(
         rows.name.removesuffix("_row"),
@@ -768,6 +787,10 @@ def _view_on(rows: Table) -> Table:
         *columns,
         Column("batch_no", Integer, nullable=False),
     )
+
+
+def _shown_type(column: Column[Any]) -> TypeEngine[Any]:
+    return Unicode(64) if isinstance(column.type, LargeBinary) else column.type
 
 
 bokningsbegaran: Final = _view_on(bokningsbegaran_row)
@@ -782,7 +805,7 @@ bokningsbegaran_released: Final = Table(
     "bokningsbegaran_released",
     MetaData(schema=SCHEMA),
     Column("batch_id", Unicode),
-    *(Column(column.name, column.type) for column in bokningsbegaran_row.columns if column.name != "batch_no"),
+    *(Column(column.name, column.type) for column in bokningsbegaran.columns if not column.name.startswith("batch_")),
 )
 
 # A view too: every post that must get an outcome, and whether it has one.

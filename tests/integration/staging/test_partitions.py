@@ -160,6 +160,23 @@ def test_a_post_of_a_batch_is_looked_up_by_its_number_and_its_key(store: Staging
     assert any("post_id =" in line for line in looked_up), "\n".join(plan)
 
 
+def test_the_columns_that_queries_choose_rows_by_are_counted_and_no_others(store: StagingStore) -> None:
+    batches.stage_all(store)
+    store.refresh_statistics()
+    asked = "SELECT DISTINCT attname FROM pg_stats WHERE tablename ~ '_row_[0-9]+_[0-9]+$'"
+    with store.engine.connect() as connection:
+        assert set(connection.exec_driver_sql(asked).scalars()) == {
+            "batch_no", "post_id", "enhet_hsa_id", "kategori", "disposition", "boka_fore", "rule",
+        }  # fmt: skip
+
+
+def test_the_keys_of_a_loaded_part_fill_their_pages(store: StagingStore) -> None:
+    batches.stage_all(store)
+    asked = "SELECT reloptions FROM pg_class WHERE relkind = 'i' AND relname ~ '_row_[0-9]+_[0-9]+_pkey$'"
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql(asked).scalars().all() == [["fillfactor=100"]] * 9
+
+
 def test_a_removed_batch_has_no_partition(store: StagingStore) -> None:
     batches.stage_all(store)
     with store.changing("removing", "natt-1") as (connection, _):

@@ -62,6 +62,31 @@ def test_migrations_make_exactly_the_tables_of_the_metadata(store: StagingStore)
             }  # fmt: skip
 
 
+def test_row_tables_and_their_views_have_their_columns_in_the_order_that_is_declared(store: StagingStore) -> None:
+    inspector = sa.inspect(store.engine)
+    for table in (*schema.ROWS_OF, *schema.ROWS_OF.values(), schema.bokningsbegaran_released):
+        found = [column["name"] for column in inspector.get_columns(table.name, schema=store.database.schema)]
+        assert found == table.columns.keys(), table.name
+    assert schema.disposition_row.columns.keys()[:5] == ["post_id", "batch_no", "driftstart", "boka_from", "boka_fore"]
+
+
+def test_a_row_hash_is_stored_as_bytes_and_shown_as_its_hex_digits(store: StagingStore) -> None:
+    batches.stage_all(store)
+    made = [row for _, _, posts in batches.PARTITIONS for row in batches.chunk(posts).bokningsbegaran.to_pylist()]
+    wanted = [row["row_hash"] for row in made]
+    request, shown = schema.bokningsbegaran_row, schema.bokningsbegaran
+    batches.execute(store, schema.released_post.insert().from_select(
+        ["post_id", "batch_id", "row_hash", "released_at"],
+        sa.select(shown.c.post_id, shown.c.batch_id, shown.c.row_hash, sa.literal(batches.NOW, schema.UtcDateTime)),
+    ))  # fmt: skip
+    batches.set_state(store, "released")
+    with store.engine.connect() as connection:
+        stored = connection.scalars(sa.select(request.c.row_hash).order_by(request.c.post_id)).all()
+        assert [bytes(value).hex() for value in stored] == wanted
+        for view in (shown, schema.bokningsbegaran_released):
+            assert connection.scalars(sa.select(view.c.row_hash).order_by(view.c.post_id)).all() == wanted
+
+
 def test_contract_tables_have_the_columns_that_others_rely_on(store: StagingStore) -> None:
     with store.engine.connect() as connection:
         inspector = sa.inspect(connection)

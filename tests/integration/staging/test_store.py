@@ -257,6 +257,20 @@ def test_refused_row_is_reported_by_table_and_constraint(store: StagingStore) ->
     assert re.search(told[store.database.dialect], refusal(store, "post_id", 1))
 
 
+@pytest.mark.parametrize("value", ["0" * 63, "A" * 64, "g" * 64, "å" * 64, f"{'0' * 64}\n", "", None])
+def test_a_row_hash_that_is_not_64_lower_case_hex_digits_is_refused_and_not_shown(
+    store: StagingStore, value: str | None
+) -> None:
+    batches.put_verified(store)
+    before = batches.contents(store)
+    made = chunk(range(1, 90))
+    hashes = pa.array([*made.bokningsbegaran["row_hash"].to_pylist()[1:], value], pa.string())
+    spoilt = made.bokningsbegaran.drop_columns("row_hash").append_column("row_hash", hashes)
+    with pytest.raises(StagingError, match=r"^bokningsbegaran: a row_hash is not 64 lower-case hex digits$"):
+        store.stage_partition("natt-1", None, 100, [dataclasses.replace(made, bokningsbegaran=spoilt)])
+    assert batches.contents(store) == before
+
+
 def test_text_that_postgresql_cannot_store_is_refused_and_not_shown(request, tmp_path: Path) -> None:
     request.param = "postgresql"
     store = batches.empty_store(request, tmp_path)

@@ -3,15 +3,18 @@
 The tables ``disposition``, ``finding`` and ``bokningsbegaran`` become ``disposition_row``, ``finding_row`` and
 ``bokningsbegaran_row``; their names are views now, with the columns that they had. On PostgreSQL a partition has the
 rows of one batch in one range of keys. The rows that are there become one partition for each batch. Every partition is
-made, attached and dropped by functions of the owner, which refuse what the guards refuse.
+made, attached and dropped by functions of the owner, which refuse what the guards refuse. So that rows
+are short, ``row_hash`` is 32 bytes, which the views show as the 64 hex digits that it was, and columns of a fixed width
+are first.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.mssql import NVARCHAR
+from sqlalchemy.dialects.mssql import BINARY, NVARCHAR
 
 from waitlist.staging.queries import read_sql
 
@@ -26,6 +29,26 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "disposition": ("batch_no", "post_id"),
     "finding": ("batch_no", "post_id", "rule"),
     "bokningsbegaran": ("batch_no", "post_id"),
+}
+_UNSOUGHT: Mapping[str, tuple[str, ...]] = {
+    "disposition": ("driftstart", "boka_from", "recommended_list"),
+    "finding": ("severity", "detail"),
+    "bokningsbegaran": (
+        "begart_startdatum", "begart_slutdatum", "sekretess", "person_id", "begard_plats", "patientnamn", "besokstyp",
+        "vardinrattning", "beskrivning", "row_hash",
+    ),
+}  # fmt: skip
+"""The columns by which no query selects, groups or orders rows: how often each value occurs changes no plan."""
+_HEX_OF: Mapping[str, str] = {
+    # Of the type that it had: a view keeps the types of its columns when it is replaced.
+    "postgresql": "CAST(encode({}, 'hex') AS varchar(64))",
+    "sqlite": "lower(hex({}))",
+    "mssql": "lower(convert(varchar(64), {}, 2))",
+}
+_BYTES_OF: Mapping[str, str] = {
+    "postgresql": "decode({}, 'hex')",
+    "sqlite": "bytes_of_hex({})",
+    "mssql": "convert(binary(32), {}, 2)",
 }
 
 _NUMBER_OF_SQL_SERVER = """
@@ -43,13 +66,13 @@ def _key(length: int) -> sa.types.TypeEngine[str]:
 def _columns(table: str) -> list[sa.Column[Any]]:
     columns: dict[str, list[sa.Column[Any]]] = {
         "disposition": [
+            sa.Column("driftstart", sa.Date()),
+            sa.Column("boka_from", sa.Date()),
+            sa.Column("boka_fore", sa.Date()),
             sa.Column("enhet_hsa_id", sa.Unicode()),
             sa.Column("kategori", sa.Unicode()),
             sa.Column("disposition", sa.Unicode(32), nullable=False),
             sa.Column("recommended_list", sa.Unicode()),
-            sa.Column("driftstart", sa.Date()),
-            sa.Column("boka_from", sa.Date()),
-            sa.Column("boka_fore", sa.Date()),
         ],
         "finding": [
             sa.Column("rule", _key(64), nullable=False),
@@ -57,21 +80,21 @@ def _columns(table: str) -> list[sa.Column[Any]]:
             sa.Column("detail", sa.Unicode()),
         ],
         "bokningsbegaran": [
+            sa.Column("begart_startdatum", sa.Date(), nullable=False),
+            sa.Column("begart_slutdatum", sa.Date(), nullable=False),
+            sa.Column("sekretess", sa.Boolean(), nullable=False),
             sa.Column("person_id", sa.Unicode(12), nullable=False),
             sa.Column("begard_plats", sa.Unicode()),
             sa.Column("patientnamn", sa.Unicode(), nullable=False),
-            sa.Column("begart_startdatum", sa.Date(), nullable=False),
-            sa.Column("begart_slutdatum", sa.Date(), nullable=False),
             sa.Column("besokstyp", sa.Unicode(), nullable=False),
             sa.Column("vardinrattning", sa.Unicode()),
             sa.Column("beskrivning", sa.Unicode()),
-            sa.Column("sekretess", sa.Boolean(), nullable=False),
-            sa.Column("row_hash", sa.Unicode(64), nullable=False),
+            sa.Column("row_hash", sa.LargeBinary().with_variant(BINARY(32), "mssql"), nullable=False),
         ],
     }
     return [
-        sa.Column("batch_no", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("post_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("batch_no", sa.Integer(), autoincrement=False, nullable=False),
         *columns[table],
     ]
 
@@ -94,11 +117,16 @@ def upgrade() -> None:
     if dialect == "postgresql":
         _run(_functions(str(schema)))
         op.get_bind().exec_driver_sql(f"SELECT {prefix}new_part(batch_no, NULL, NULL) FROM {prefix}batch")
+    elif dialect == "sqlite":
+        # Earlier versions of SQLite have no function for it.
+        driver: Any = op.get_bind().connection.driver_connection
+        driver.create_function("bytes_of_hex", 1, bytes.fromhex, deterministic=True)
     for table in _KEYS:
-        names = ", ".join(column.name for column in _columns(table)[1:])
+        names = [column.name for column in _columns(table)]
+        told = {"batch_no": "numbered.batch_no", "row_hash": _BYTES_OF[dialect].format("post.row_hash")}
         op.get_bind().exec_driver_sql(
-            f"INSERT INTO {prefix}{table}_row (batch_no, {names}) "
-            f"SELECT numbered.batch_no, {names.replace('post_id', 'post.post_id')} "
+            f"INSERT INTO {prefix}{table}_row ({', '.join(names)}) "
+            f"SELECT {', '.join(told.get(name, f'post.{name}') for name in names)} "
             f"FROM {prefix}{table} AS post INNER JOIN {prefix}batch AS numbered ON post.batch_id = numbered.batch_id "
             f"ORDER BY numbered.batch_no, post.post_id"
         )
@@ -154,7 +182,7 @@ def _replace_by_views(schema: str | None, prefix: str, dialect: str) -> None:
         connection.exec_driver_sql("DROP VIEW bokningsbegaran_released")
     # Replaced, since the accounts that may read a view lose that with it.
     released = read_sql("create_bokningsbegaran_released.3", schema)
-    connection.exec_driver_sql(released.replace("CREATE VIEW", create, 1))
+    connection.exec_driver_sql(_with_hex(released.replace("CREATE VIEW", create, 1), dialect))
     for table in _KEYS:
         if dialect == "postgresql":
             query = (
@@ -166,15 +194,23 @@ def _replace_by_views(schema: str | None, prefix: str, dialect: str) -> None:
         else:
             readers = []
         op.drop_table(table, schema=schema)
-        connection.exec_driver_sql(read_sql(f"create_{table}", schema))
+        connection.exec_driver_sql(_with_hex(read_sql(f"create_{table}", schema), dialect))
         for reader in readers:
             name = connection.dialect.identifier_preparer.quote(reader)
             connection.exec_driver_sql(f"GRANT SELECT ON {prefix}{table} TO {name}")
 
 
+def _with_hex(view: str, dialect: str) -> str:
+    return re.sub(r"hex_digits\(([\w.]+)\)", lambda found: _HEX_OF[dialect].format(found[1]), view)
+
+
 def _functions(schema: str) -> Iterator[str]:
     refuse = "RAISE EXCEPTION USING ERRCODE = 'P0W01', MESSAGE ="
     tables = ", ".join(f"'{table}_row'" for table in _KEYS)
+    uncounted = {
+        table: "".join(f", ALTER COLUMN {name} SET STATISTICS 0" for name in _UNSOUGHT[table]) for table in _KEYS
+    }
+    unsought = " ".join(f"WHEN '{table}_row' THEN '{text}'" for table, text in uncounted.items())
 
     def function(signature: str, returns: str, body: str, more: str = "") -> str:
         # The search path is fixed: otherwise a session could set its own and replace an operator such as "=".
@@ -249,12 +285,17 @@ def _functions(schema: str) -> Iterator[str]:
                 coalesce(' AND post_id >= ' || lower_key, ''),
                 coalesce(' AND post_id < ' || upper_key, '')
             );
-            EXECUTE format('ALTER TABLE {schema}.%I ALTER COLUMN batch_no SET DEFAULT %s', leaf, number);
             -- By its statistics every row has the number. Then a plan for a number that is known only when it runs
             -- would read all partitions. With this, it looks up the number in each, and skips those of other batches.
             -- A hundredth of the rows is few enough for that. It is not one row: then a plan would look up a post of a
             -- batch by the number alone, and read the whole batch for each post.
-            EXECUTE format('ALTER TABLE {schema}.%I ALTER COLUMN batch_no SET (n_distinct = 100)', leaf);
+            EXECUTE format(
+                'ALTER TABLE {schema}.%I '
+                'ALTER COLUMN batch_no SET DEFAULT %s, ALTER COLUMN batch_no SET (n_distinct = 100)%s',
+                leaf, number,
+                -- To count what no plan depends on takes most of the time of ANALYZE: it would sort texts.
+                CASE base {unsought} END
+            );
             RETURN leaf;
         END
         """,
@@ -265,7 +306,8 @@ def _functions(schema: str) -> Iterator[str]:
         f"""
         BEGIN
             EXECUTE format(
-                'ALTER TABLE {schema}.%I ADD CONSTRAINT %I PRIMARY KEY (batch_no, post_id%s)',
+                'ALTER TABLE {schema}.%I ADD CONSTRAINT %I PRIMARY KEY (batch_no, post_id%s) '
+                'WITH (fillfactor = 100)',
                 leaf, leaf || '_pkey', CASE base WHEN 'finding_row' THEN ', rule' ELSE '' END
             );
         END
