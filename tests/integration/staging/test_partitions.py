@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,10 @@ from tests.support.batches import chunks
 
 from waitlist.exceptions import RefusedError, StagingError
 from waitlist.staging import StagingStore, schema
+from waitlist.staging.events import entry
+from waitlist.staging.states import EventName
+
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 @pytest.fixture
@@ -207,6 +212,32 @@ def test_what_is_fixed_is_refused_by_every_partition_and_function(store: Staging
     with pytest.raises(RefusedError):
         store.stage_partition("natt-1", None, None, chunks(range(1, 5)))
     assert batches.contents(store) == before
+
+
+@pytest.mark.parametrize(("state", "removed"), [("awaiting_approval", False), ("released", True)])
+def test_only_the_rows_of_a_decided_batch_go_once_retention_has_said_so(
+    store: StagingStore, state: str, removed: bool
+) -> None:
+    batches.put_verified(store)
+    batches.set_state(store, state)
+    batches.execute(store, entry("natt-1", EventName.PURGED, at=batches.NOW))
+    drop = sa.select(sa.func.millennium_staging.drop_parts("natt-1"))
+    with nullcontext() if removed else pytest.raises(sa.exc.DBAPIError), store.engine.begin() as connection:
+        connection.execute(drop)
+    assert (leaves(store) == {}) is removed
+
+
+@pytest.mark.parametrize("function", ["attach_part('natt-1', 1, NULL, NULL)", "drop_parts('natt-1')"])
+def test_a_batch_that_is_being_decided_is_waited_for(store: StagingStore, function: str) -> None:
+    batches.put_verified(store)
+    decided = schema.batch.update().where(schema.batch.c.batch_id == "natt-1").values(state="awaiting_approval")
+    with store.engine.begin() as deciding:
+        deciding.execute(decided)
+        with pytest.raises(sa.exc.DBAPIError) as refused, store.engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '200ms'")
+            connection.exec_driver_sql(f"SELECT millennium_staging.{function}")
+    assert refused.value.orig.sqlstate == LOCK_NOT_AVAILABLE
+    assert leaves(store)
 
 
 def test_a_part_is_not_attached_to_another_batch_or_range(store: StagingStore) -> None:
