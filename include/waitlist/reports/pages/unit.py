@@ -1,5 +1,6 @@
 """Enhet: the posts left at one unit, one by one."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -24,18 +25,22 @@ from waitlist.reports.pages.history import (
 from waitlist.reports.pages.overview import UnitLine, unit_line
 from waitlist.reports.pages.paging import Direction, Paging
 from waitlist.reports.pages.persons import Person
-from waitlist.reports.pages.reading import UnknownError, ask
+from waitlist.reports.pages.reading import UnknownError
 from waitlist.reports.pages.sample import SampleNotice
 from waitlist.reports.pages.unit_posts import (
     Gone,
     Post,
+    posts_of,
+    read_after_release,
     read_gone,
     read_posts,
     read_reasons,
     urgency,
+    week_before,
     with_owed,
     with_reason,
 )
+from waitlist.reports.pages.unit_rows import UnitRow, UnitRows
 from waitlist.reports.readiness import waves_of
 from waitlist.reports.since import nights_to_compare, read_since
 from waitlist.reports.worklist.advice import Sheet
@@ -232,28 +237,29 @@ def read_unit(connection: sa.Connection, mappings: Mappings, key: str, asked: As
     detailed = _has_rows(connection, latest)
     nights = nights_to_compare(connection, runs)
     entries = read_of_unit(connection, key)
-    every = read_posts(connection, latest.batch_id, named, entries)
+    rows = UnitRows(connection, nights, named)
+    here = rows.of(latest) if detailed else ()
+    compared = week_before(nights) if asked.show is Show.GONE else ()
+    after = read_after_release(connection, [night.batch_id for night in (latest, *compared)], named)
+    every = posts_of(latest.batch_id, here, after, entries)
     every = with_owed(every, read_owed(connection, key, asked.told), entries)
     every = _with_news(connection, nights, every)
     gone = None
     if asked.show is Show.GONE:
-        gone = read_gone(connection, nights, named, {post.post_id: post for post in every}, entries)
+        now = {post.post_id: post for post in every}
+        gone = read_gone(connection, nights, rows, now, after=after, entries=entries)
     chosen = [] if gone is not None else _selected(every, asked)
     found = len(chosen if gone is None else gone)
     paging = Paging.of(asked.page, max(found, 1) if asked.whole else PAGE_SIZE, found)
     part = slice(paging.offset, paging.offset + paging.size)
     posts = _with_details(connection, nights, chosen[part])
-    here = ask(connection, "count_unit_lists", batch_id=latest.batch_id, **named)
     return Unit(
         latest=_shown(latest),
         wave=wave.wave,
         unit=line,
-        rules=tuple(
-            RuleLine(row.rule, row.severity, int(row.posts), int(row.posts_left))
-            for row in ask(connection, "count_unit_rules", batch_id=latest.batch_id, handled=HANDLED_CODES, **named)
-        ),
-        change=_change(connection, runs, line.left, named) if len(runs) > 1 else None,
-        lists={row.kategori: int(row.posts) for row in here},
+        rules=_rules(here),
+        change=_change(connection, nights, rows, here, line.left) if nights[-2:-1] == runs[-2:-1] else None,
+        lists=_lists(here),
         asked=asked,
         paging=paging,
         posts=tuple(posts),
@@ -345,7 +351,7 @@ def _with_news(connection: sa.Connection, nights: Sequence[DryRun], posts: list[
         return posts
     since = read_since(connection, nights[-2:], _leading(posts))
     new = {post_id for post_id, told in since.items() if not told.perhaps_earlier}
-    return [replace(post, is_new=post.post_id in new) for post in posts]
+    return [replace(post, is_new=True) if post.post_id in new else post for post in posts]
 
 
 def _with_details(connection: sa.Connection, nights: Sequence[DryRun], posts: Sequence[Post]) -> list[Post]:
@@ -361,19 +367,35 @@ def _leading(posts: Sequence[Post]) -> dict[int, str]:
     return {post.post_id: post.rule for post in posts if post.is_open and post.rule is not None}
 
 
-def _change(connection: sa.Connection, runs: tuple[DryRun, ...], left: int, named: Mapping[str, Any]) -> Change | None:
-    before, latest = runs[-2:]
-    if before.edition != latest.edition:
-        return None
-    row = ask(
-        connection,
-        "compare_unit",
-        batch_id=latest.batch_id,
-        before=before.batch_id,
-        handled=HANDLED_CODES,
-        **named,
-    ).one()
+def _rules(rows: Sequence[UnitRow]) -> tuple[RuleLine, ...]:
+    """Return the rules with findings, the ones with most posts first."""
+    every: Counter[tuple[str, str]] = Counter()
+    left: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        found = [(finding.rule, finding.severity) for finding in row.findings]
+        every.update(found)
+        if _is_left(row):
+            left.update(found)
+    lines = [RuleLine(*key, posts, left[key]) for key, posts in every.items()]
+    return tuple(sorted(lines, key=lambda line: (-line.posts, line.rule, line.severity)))
+
+
+def _lists(rows: Sequence[UnitRow]) -> dict[str, int]:
+    """Return the posts on each list of PMO, by its name."""
+    return dict(sorted(Counter(row.kategori for row in rows if row.kategori is not None).items()))
+
+
+def _is_left(row: UnitRow) -> bool:
+    return row.disposition not in HANDLED_CODES
+
+
+def _change(
+    connection: sa.Connection, nights: Sequence[DryRun], rows: UnitRows, here: Sequence[UnitRow], left: int
+) -> Change | None:
+    """Return the change since the night before; None where that is not among them, or has only its counts."""
+    now = {row.post_id for row in here if _is_left(row)}
     # Retention keeps the counts and removes the posts.
-    if row.posts_now != left or not _has_rows(connection, before):
+    if len(nights) < 2 or len(now) != left or not _has_rows(connection, nights[-2]):
         return None
-    return Change(before.as_of, row.posts_now - row.persisting, row.posts_then - row.persisting, row.persisting)
+    then = {row.post_id for row in rows.of(nights[-2]) if _is_left(row)}
+    return Change(nights[-2].as_of, len(now - then), len(then - now), len(now & then))

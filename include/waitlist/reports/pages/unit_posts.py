@@ -1,7 +1,7 @@
 """The posts of one unit in one batch, each with what to do about it and what its staff have said."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -12,15 +12,16 @@ from waitlist.judge.rules import Disposition
 from waitlist.release.ledger import REJECTED, Owed
 from waitlist.release.receipts.account import reasons, rejected_posts
 from waitlist.release.receipts.holding import still_released
+from waitlist.reports.pages.unit_rows import UnitRow, UnitRows, of_unit, read_rows
 from waitlist.reports.since import Since
 from waitlist.reports.worklist.advice import (
     Advice,
-    Finding,
     Sheet,
     Withheld,
     advise,
     advise_change,
     advise_rejected,
+    has_always_a_row,
     reason_line,
 )
 from waitlist.staging import schema
@@ -45,9 +46,12 @@ _BOOKED_FIRST: Final = {
 }
 _TO_CHECK: Final = frozenset({Sheet.CHECK, Sheet.CORRECT_IN_MILLENNIUM})
 _IN_MILLENNIUM: Final = frozenset({Sheet.CORRECT_IN_MILLENNIUM, Sheet.REJECTED_BY_MILLENNIUM})
+_NOTHING: Final = Current()
 _SEEN_BY_THE_RUN: Final = frozenset({Sheet.TAKE_OFF_SDV_LIST})
 # SQL Server takes 2,100 values in a statement.
 _AT_ONCE: Final = 1_000
+_QUIET: Final = frozenset(disposition.value for disposition in Disposition if not has_always_a_row(disposition))
+"""Dispositions with which a post is on the list only for a finding, or for what came after its release."""
 _NO_PATIENT_WAITS: Final = frozenset({Sheet.TAKE_OFF_SDV_LIST})
 
 
@@ -137,6 +141,33 @@ class Gone:
     went: Went
 
 
+@dataclass(frozen=True, slots=True)
+class AfterRelease:
+    """What some batches, and the receiver, say of the posts in Millennium."""
+
+    changes: Mapping[str, Mapping[int, str]]
+    """By batch and post, the names of the columns that PMO has changed."""
+    gone: Mapping[str, Sequence[sa.Row[Any]]]
+    """By batch, the unit's posts that PMO no longer has, as they were released."""
+    rejected: Mapping[int, dt.datetime]
+    """The posts that the receiver has rejected, each with the moment of its release."""
+
+
+def read_after_release(
+    connection: sa.Connection, batch_ids: Sequence[str], units: Mapping[str, Any], *, only: int | None = None
+) -> AfterRelease:
+    """Read what some batches, and the receiver, say of the posts in Millennium.
+
+    Args:
+        connection: a connection from ``reading``.
+        batch_ids: the batches.
+        units: as for ``read_posts``.
+        only: the post that is wanted; None for all of them.
+    """
+    changes, rejected = _changes(connection, batch_ids), _rejected(connection)
+    return AfterRelease(changes, _gone(connection, batch_ids, units, only), rejected)
+
+
 def read_posts(
     connection: sa.Connection,
     batch_id: str,
@@ -144,7 +175,6 @@ def read_posts(
     entries: Mapping[int, Sequence[Entry]],
     *,
     only: int | None = None,
-    but: Collection[int] = (),
 ) -> list[Post]:
     """Return the unit's posts in a batch, by post id, with the released ones that PMO no longer has.
 
@@ -154,22 +184,35 @@ def read_posts(
         units: the spellings of the unit (``units``), and whether posts without a unit are its own (``with_null``).
         entries: what has been said in the unit's name, by post.
         only: the post that is wanted; None for all of them.
-        but: posts that are left out.
     """
-    rows = [row for row in connection.execute(_dispositions(batch_id, units, only)) if row.post_id not in but]
-    if but:
-        # Few are left.
-        found = _findings_of_posts(connection, batch_id, [row.post_id for row in rows])
-    else:
-        found = _findings_by_post(connection, _findings_of_unit(batch_id, units, only))
-    changes, rejected = _changes(connection, batch_id), _rejected(connection)
-    posts = [
-        _post(row, tuple(found.get(row.post_id, ())), changes.get(row.post_id), entries, rejected.get(row.post_id))
-        for row in rows
-    ]
-    known = {post.post_id for post in posts}.union(but)
-    gone = [row for row in _gone(connection, batch_id, units, only) if row.post_id not in known]
+    rows = read_rows(connection, batch_id, units, only=only)
+    return posts_of(batch_id, rows, read_after_release(connection, [batch_id], units, only=only), entries)
+
+
+def posts_of(
+    batch_id: str, rows: Sequence[UnitRow], after: AfterRelease, entries: Mapping[int, Sequence[Entry]]
+) -> list[Post]:
+    """Return the unit's posts in a batch as ``read_posts`` does, of what has been read.
+
+    Args:
+        batch_id: the batch.
+        rows: the unit's rows in it.
+        after: what it says of the posts in Millennium.
+        entries: as for ``read_posts``.
+    """
+    posts = _posts(rows, after, after.changes.get(batch_id, {}), entries)
+    known = {row.post_id for row in rows}
+    gone = [row for row in after.gone.get(batch_id, ()) if row.post_id not in known]
     return posts + [_released(row, entries) for row in gone]
+
+
+def _posts(
+    rows: Iterable[UnitRow],
+    after: AfterRelease,
+    changes: Mapping[int, str],
+    entries: Mapping[int, Sequence[Entry]],
+) -> list[Post]:
+    return [_post(row, changes.get(row.post_id), entries, after.rejected.get(row.post_id)) for row in rows]
 
 
 def with_owed(posts: Sequence[Post], owed: Mapping[int, Owed], entries: Mapping[int, Sequence[Entry]]) -> list[Post]:
@@ -231,11 +274,18 @@ def _sheet_of(why: str) -> Sheet:
     return Sheet.REJECTED_BY_MILLENNIUM if why == REJECTED else Sheet(why)
 
 
+def week_before(nights: Sequence[DryRun]) -> tuple[DryRun, ...]:
+    """Return those of some nights that are within the week before the last one, without it."""
+    return tuple(night for night in nights[:-1] if nights[-1].as_of - night.as_of <= WEEK)
+
+
 def read_gone(
     connection: sa.Connection,
     nights: Sequence[DryRun],
-    units: Mapping[str, Any],
+    rows: UnitRows,
     now: Mapping[int, Post],
+    *,
+    after: AfterRelease,
     entries: Mapping[int, Sequence[Entry]],
 ) -> tuple[Gone, ...]:
     """Return the posts that were on the list during the week before the last night, and are not any more.
@@ -243,8 +293,9 @@ def read_gone(
     Args:
         connection: a connection from ``reading``.
         nights: as ``since.nights_to_compare`` returns them.
-        units: as for ``read_posts``.
+        rows: the unit's rows in them.
         now: the unit's posts in the last night.
+        after: what the nights of ``week_before`` say of the posts in Millennium.
         entries: as for ``read_posts``.
 
     Returns:
@@ -252,20 +303,40 @@ def read_gone(
     """
     if not nights:
         return ()
-    latest = nights[-1]
     listed = {post_id for post_id, post in now.items() if post.sheet is not None}
     gone: dict[int, Gone] = {}
-    for night in reversed([night for night in nights[:-1] if latest.as_of - night.as_of <= WEEK]):
-        for post in read_posts(connection, night.batch_id, units, entries, but=listed | gone.keys()):
-            if post.sheet is None:
-                continue
+    for night in reversed(week_before(nights)):
+        for post in _listed(night, rows.of(night), after, listed | gone.keys(), entries):
             went = _went(now.get(post.post_id))
             gone[post.post_id] = Gone(
-                post.post_id, post.list_name, post.boka_fore, post.sheet, post.rule, night.as_of, went
+                post.post_id, post.list_name, post.boka_fore, str(post.sheet), post.rule, night.as_of, went
             )
-    moved = _elsewhere(connection, latest.batch_id, [post.post_id for post in gone.values() if post.post_id not in now])
+    latest = nights[-1].batch_id
+    moved = _elsewhere(connection, latest, [post.post_id for post in gone.values() if post.post_id not in now])
     told = (replace(post, went=Went.MOVED) if post.post_id in moved else post for post in gone.values())
     return tuple(sorted(told, key=lambda post: (-post.last_seen.toordinal(), post.post_id)))
+
+
+def _listed(
+    night: DryRun,
+    rows: Sequence[UnitRow],
+    after: AfterRelease,
+    but: Collection[int],
+    entries: Mapping[int, Sequence[Entry]],
+) -> list[Post]:
+    """Return the posts that were on the list in a night; without some."""
+    changes = after.changes.get(night.batch_id, {})
+    # Most posts migrate, and nothing has been said of them.
+    told = {*changes, *after.rejected, *entries}
+    found = [
+        row
+        for row in rows
+        if (row.findings or row.disposition not in _QUIET or row.post_id in told) and row.post_id not in but
+    ]
+    known = {row.post_id for row in rows}
+    gone = [row for row in after.gone.get(night.batch_id, ()) if row.post_id not in known and row.post_id not in but]
+    posts = _posts(found, after, changes, entries) + [_released(row, entries) for row in gone]
+    return [post for post in posts if post.sheet is not None]
 
 
 def read_reasons(connection: sa.Connection, post_ids: Sequence[int]) -> dict[int, str]:
@@ -299,8 +370,7 @@ def urgency(post: Post) -> tuple[int, dt.date, dt.date, int]:
 
 
 def _post(
-    row: sa.Row[Any],
-    findings: tuple[Finding, ...],
+    row: UnitRow,
     change: str | None,
     entries: Mapping[int, Sequence[Entry]],
     rejected: dt.datetime | None,
@@ -311,8 +381,8 @@ def _post(
     if rejected is not None:
         advice = advise_rejected("", Withheld.WITHOUT_PERSONS)
     else:
-        advice = advise(disposition, findings) if change is None else advise_change("changed", change)
-    rules = tuple(finding.rule for finding in findings)
+        advice = advise(disposition, row.findings) if change is None else advise_change("changed", change)
+    rules = tuple([finding.rule for finding in row.findings])
     return _with_statement(
         Post(
             post_id=row.post_id,
@@ -352,6 +422,8 @@ def _released(row: sa.Row[Any], entries: Mapping[int, Sequence[Entry]]) -> Post:
 
 def _with_statement(post: Post, advice: Advice | None, holds: Current) -> Post:
     """Return a post with the kind of action, what makes it go away and what has been said of it."""
+    if advice is None and holds == _NOTHING:
+        return post
     outcome = holds.outcome if holds.outcome and holds.outcome.outcome in BY_PEOPLE else None
     sheet = advice.sheet if advice else None
     action, said, done = post.action, holds.outcome, False
@@ -382,7 +454,7 @@ def _may(sheet: Sheet) -> tuple[str, ...]:
     return tuple(outcome.value for outcome in sorted(BY_PEOPLE, key=lambda outcome: outcome is not first))
 
 
-def _columns(change: str, row: sa.Row[Any]) -> tuple[str, ...]:
+def _columns(change: str, row: UnitRow) -> tuple[str, ...]:
     """Return what there is to look at of a changed post: a date that changes once more has not been looked at."""
     days = {"begart_startdatum": row.boka_from, "begart_slutdatum": row.boka_fore}
     names = filter(None, change.split(", "))
@@ -401,58 +473,18 @@ def _went(post: Post | None) -> Went:
             return Went.CORRECTED
 
 
-def _of_unit(units: Mapping[str, Any], table: sa.Table = schema.disposition) -> sa.ColumnElement[bool]:
-    named = table.c.enhet_hsa_id.in_(units["units"])
-    return sa.or_(named, table.c.enhet_hsa_id.is_(None)) if units["with_null"] else named
-
-
-def _dispositions(batch_id: str, units: Mapping[str, Any], only: int | None) -> sa.Select[Any]:
-    post = schema.disposition.c
-    query = (
-        sa.select(post.post_id, post.kategori, post.boka_from, post.boka_fore, post.disposition, post.recommended_list)
-        .where(post.batch_id == batch_id, _of_unit(units))
-        .order_by(post.post_id)
-    )
-    return query if only is None else query.where(post.post_id == only)
-
-
-def _findings_by_post(connection: sa.Connection, query: sa.Select[Any]) -> dict[int, list[Finding]]:
-    found: dict[int, list[Finding]] = {}
-    for post_id, *finding in connection.execute(query):
-        found.setdefault(post_id, []).append(Finding(*finding))
-    return found
-
-
-def _findings_of_unit(batch_id: str, units: Mapping[str, Any], only: int | None) -> sa.Select[Any]:
-    post, table = schema.disposition.c, schema.finding.c
-    same = sa.and_(post.batch_id == table.batch_id, post.post_id == table.post_id)
-    query = _findings_in(batch_id).join(schema.disposition, same).where(_of_unit(units))
-    return query if only is None else query.where(table.post_id == only)
-
-
-def _findings_of_posts(connection: sa.Connection, batch_id: str, post_ids: Sequence[int]) -> dict[int, list[Finding]]:
-    found: dict[int, list[Finding]] = {}
-    for first in range(0, len(post_ids), _AT_ONCE):
-        some = schema.finding.c.post_id.in_(post_ids[first : first + _AT_ONCE])
-        found |= _findings_by_post(connection, _findings_in(batch_id).where(some))
-    return found
-
-
-def _findings_in(batch_id: str) -> sa.Select[Any]:
-    table = schema.finding.c
-    query = sa.select(table.post_id, table.rule, table.severity, table.detail).where(table.batch_id == batch_id)
-    return query.order_by(table.post_id, table.rule)
-
-
-def _changes(connection: sa.Connection, batch_id: str) -> dict[int, str]:
-    """Return the names of the columns that PMO has changed, for posts that are in Millennium."""
+def _changes(connection: sa.Connection, batch_ids: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return by batch the names of the columns that PMO has changed, for posts that are in Millennium."""
     change, released = schema.released_change, still_released()
     query = (
-        sa.select(change.c.post_id, change.c.columns)
+        sa.select(change.c.batch_id, change.c.post_id, change.c.columns)
         .join(released, released.c.post_id == change.c.post_id)
-        .where(change.c.batch_id == batch_id, change.c.change == "changed")
+        .where(change.c.batch_id.in_(batch_ids), change.c.change == "changed")
     )
-    return {row.post_id: row.columns for row in connection.execute(query)}
+    found: dict[str, dict[int, str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.batch_id, {})[row.post_id] = row.columns
+    return found
 
 
 def _rejected(connection: sa.Connection) -> dict[int, dt.datetime]:
@@ -465,13 +497,14 @@ def _rejected(connection: sa.Connection) -> dict[int, dt.datetime]:
 
 
 def _gone(
-    connection: sa.Connection, batch_id: str, units: Mapping[str, Any], only: int | None
-) -> tuple[sa.Row[Any], ...]:
-    """Return the unit's posts in Millennium that PMO no longer has, as they were released."""
+    connection: sa.Connection, batch_ids: Sequence[str], units: Mapping[str, Any], only: int | None
+) -> dict[str, list[sa.Row[Any]]]:
+    """Return by batch the unit's posts in Millennium that PMO no longer has, as they were released."""
     change, released, numbers = schema.released_change, still_released(), held_numbers(connection)
     request, post = schema.bokningsbegaran_row, schema.disposition_row
     query = (
         sa.select(
+            change.c.batch_id,
             change.c.post_id,
             change.c.columns,
             request.c.besokstyp,
@@ -482,10 +515,14 @@ def _gone(
         # Retention may have removed the rows of the batch that released it: then its unit is not known.
         .join(post, row_of(post, change.c.post_id, released.c.batch_no, numbers), isouter=True)
         .join(request, row_of(request, change.c.post_id, released.c.batch_no, numbers), isouter=True)
-        .where(change.c.batch_id == batch_id, change.c.change == "gone", _of_unit(units, post))
+        .where(change.c.batch_id.in_(batch_ids), change.c.change == "gone", of_unit(units, post))
         .order_by(change.c.post_id)
     )
-    return tuple(connection.execute(query if only is None else query.where(change.c.post_id == only)))
+    found: dict[str, list[sa.Row[Any]]] = {}
+    rows: sa.CursorResult[Any] = connection.execute(query if only is None else query.where(change.c.post_id == only))
+    for row in rows:
+        found.setdefault(row.batch_id, []).append(row)
+    return found
 
 
 def _elsewhere(connection: sa.Connection, batch_id: str, post_ids: Sequence[int]) -> set[int]:

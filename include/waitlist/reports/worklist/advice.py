@@ -153,6 +153,11 @@ def advise(disposition: Disposition, findings: tuple[Finding, ...]) -> Advice | 
     )
 
 
+def has_always_a_row(disposition: Disposition) -> bool:
+    """Tell whether every post with a disposition has a row, whatever was found; one of another has it for a finding."""
+    return disposition in _ALWAYS
+
+
 def _sheet(disposition: Disposition, findings: tuple[Finding, ...]) -> Sheet | None:
     if disposition in _ALWAYS:
         return _ALWAYS[disposition]
