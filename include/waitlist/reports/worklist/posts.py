@@ -95,7 +95,8 @@ class Gathering:
             readiness: the batch and its counts.
             mappings: names and waves of the units.
             aside: the temporary files for the rows.
-            only: keys of the units whose rows are wanted; None for all. All posts are counted in any case.
+            only: keys of the units whose rows are wanted; None for all. All posts are counted in any case, their rows
+                only of these units.
         """
         self._readiness = readiness
         self._mappings = mappings
@@ -146,13 +147,17 @@ class Gathering:
         units = self._unit_indices(dispositions["enhet_hsa_id"])
         self._count(units, dispositions["disposition"])
         self._note_units(units, posts["enhet"], dispositions["driftstart"])
+        # Nobody reads the rows of the other units.
+        wanted = np.flatnonzero(np.isin(units, [unit for unit in range(len(self.units)) if self._wants(unit)]))
+        ids = ids[wanted]
         changes, rejected = staged.changes(first, last), staged.rejected(first, last)
-        findings = _by_post(staged.findings(first, last), ids)
-        dispositions_of = map(Disposition, dispositions["disposition"].to_pylist())
+        found_here = staged.findings(first, last)
+        findings = _by_post(found_here.filter(pc.is_in(found_here["post_id"], pa.array(ids))), ids)
+        dispositions_of = map(Disposition, dispositions["disposition"].take(pa.array(wanted)).to_pylist())
         advices: list[Advice] = []
         rows: list[int] = []
-        for place, (post_id, unit, disposition) in enumerate(
-            zip(ids.tolist(), units.tolist(), dispositions_of, strict=True)
+        for place, post_id, unit, disposition in zip(
+            wanted.tolist(), ids.tolist(), units[wanted].tolist(), dispositions_of, strict=True
         ):
             found = findings.get(post_id, ())
             change = changes.get(post_id)
@@ -166,9 +171,8 @@ class Gathering:
                 advice = advise_owed(migrates=disposition is Disposition.MIGRATE and owed.why != REJECTED)
             if advice is not None:
                 self._note_row(unit, advice, found)
-                if self._wants(unit):
-                    advices.append(advice)
-                    rows.append(place)
+                advices.append(advice)
+                rows.append(place)
         if rows:
             self._set_aside(
                 posts.take(pa.array(rows)),
@@ -177,7 +181,7 @@ class Gathering:
                 protected=np.array(
                     [
                         any(finding.rule == _PROTECTED for finding in findings.get(post_id, ()))
-                        for post_id in ids[rows].tolist()
+                        for post_id in posts["post_id"].take(pa.array(rows)).to_pylist()
                     ]
                 ),
                 recommended=dispositions["recommended_list"].take(pa.array(rows)),
@@ -306,8 +310,8 @@ def _by_post(findings: pa.Table, ids: npt.NDArray[np.int64]) -> Mapping[int, tup
     """Return the findings by post; a post without findings is left out."""
     found = [Finding(*values) for values in zip(*(findings[name].to_pylist() for name in Finding._fields), strict=True)]
     bounds = np.searchsorted(findings["post_id"].to_numpy(), ids)
-    ends = [*bounds[1:].tolist(), len(found)]
-    cut = zip(ids.tolist(), bounds.tolist(), ends, strict=True)
+    ends = np.append(bounds, len(found))[1:]
+    cut = zip(ids.tolist(), bounds.tolist(), ends.tolist(), strict=True)
     return {post_id: tuple(found[begin:end]) for post_id, begin, end in cut if begin < end}
 
 
