@@ -188,7 +188,8 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any value of a page
 def _to_plain(value: Any) -> Any:  # noqa: ANN401 - as above
     kind: type = type(value)
     if names := _fields_of(kind):
-        return {name: to_plain(getattr(value, name)) for name in names}
+        # A point of a trend has a few plain values: there are many thousands of them.
+        return {name: found if type(found := getattr(value, name)) in _PLAIN else _to_plain(found) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, date | datetime):
