@@ -3,12 +3,17 @@
 A post is on the list for the finding that decides what to do about it (``Advice.rule``). The nights before are asked
 for the same finding. Only nights that were judged by the same edition of the rules are compared, and only those whose
 rows retention has not removed.
+
+The findings of a verified night do not change until it is run again, and then it ends at another moment. So a process
+looks a finding up once for the same nights.
 """
 
 import datetime as dt
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -17,6 +22,16 @@ from waitlist.staging.dry_runs import DryRun
 
 MOST_NIGHTS: Final = 31
 _AT_ONCE: Final = 1_000
+_MOST_FINDINGS: Final = 50_000
+"""Of more findings, those that were looked up before are forgotten."""
+_MOST_COMPARISONS: Final = 4
+"""A page compares the last night with the one before, and with all."""
+
+_Unbroken = dict[tuple[int, str], int]
+"""In how many of the nights before the last a finding was there without a break, by post and rule."""
+_Nights = tuple[tuple[str, dt.datetime | None], ...]
+"""Nights by their batches and the moments that they ended at."""
+_KEPT: Final[WeakKeyDictionary[sa.Engine, OrderedDict[_Nights, _Unbroken]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +77,43 @@ def read_since(connection: sa.Connection, nights: Sequence[DryRun], rules: Mappi
     """
     if not nights:
         return {}
+    kept = _kept(connection, nights)
+    unbroken = {of: count for of in rules.items() if (count := kept.get(of)) is not None}
+    found = _look_up(
+        connection, nights[:-1], {post: rule for post, rule in rules.items() if (post, rule) not in unbroken}
+    )
+    if len(kept) + len(found) > _MOST_FINDINGS:
+        kept.clear()
+    kept.update(found)
+    unbroken |= found
+    return {
+        post_id: Since(nights[-1 - count].as_of, count == len(nights) - 1)
+        for (post_id, _), count in sorted(unbroken.items())
+    }
+
+
+def _look_up(connection: sa.Connection, nights: Sequence[DryRun], rules: Mapping[int, str]) -> _Unbroken:
+    """Return in how many of some nights findings were, without a break up to the last of them."""
     ids, codes = sorted(rules), sorted(set(rules.values()))
-    unbroken = dict.fromkeys(ids, 0)
-    before = _numbers(connection, nights[:-1])
+    before = _numbers(connection, nights) if ids else []
+    found = dict.fromkeys(rules.items(), 0)
     for first in range(0, len(ids) if before else 0, _AT_ONCE):
         for post_id, rule, count in connection.execute(_count(before, ids[first : first + _AT_ONCE], codes)):
-            if rules[post_id] == rule:
-                unbroken[post_id] = count
-    return {post_id: Since(nights[-1 - count].as_of, count == len(nights) - 1) for post_id, count in unbroken.items()}
+            if (post_id, rule) in found:
+                found[post_id, rule] = count
+    return found
+
+
+def _kept(connection: sa.Connection, nights: Sequence[DryRun]) -> _Unbroken:
+    """Return what this process has looked up for some nights."""
+    ended = tuple((night.batch_id, night.finished_at) for night in nights)
+    if any(night.finished_at is None for night in nights):
+        return {}
+    comparisons = _KEPT.setdefault(connection.engine, OrderedDict())
+    kept = comparisons.setdefault(ended, {})
+    while len(comparisons) > _MOST_COMPARISONS:
+        comparisons.popitem(last=False)
+    return kept
 
 
 def _numbers(connection: sa.Connection, nights: Sequence[DryRun]) -> list[int]:
