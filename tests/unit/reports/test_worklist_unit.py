@@ -4,6 +4,7 @@ import datetime as dt
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -11,6 +12,7 @@ from tests.support import posts
 from tests.support.worklists import AS_OF, Site, book_of, facts_of, file_of, sheets_of, site
 
 from waitlist.facts.mappings import Contact
+from waitlist.reports.worklist import posts as worklist_posts
 from waitlist.reports.worklist.folder import archive_name, file_name, in_ascii, is_work_list
 from waitlist.reports.worklist.workbook import LAST_PRINTED, OWN_LISTS
 from waitlist.staging.post_outcomes import Entry, record
@@ -60,6 +62,24 @@ def test_the_list_to_move_to_is_chosen_among_them(place: Site, out: Path) -> Non
     assert str(rule.sqref) == f"{column}4:{column}5"
     assert rule.formula1 == f"'{OWN_LISTS}'!$A$4:$A$31"
     assert page[f"{column}4"].value == "SDV Pv Ssk Återbesök (diabetes)"
+
+
+def test_the_posts_of_other_units_are_counted_and_nothing_is_decided_about_them(
+    place: Site, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.stage(MOVE, {**MOVE, "enhet_hsa_id": posts.UNIT_CHILD_HEALTH}, MOVE)
+    decided = []
+
+    def advise(*asked: Any) -> Any:
+        decided.append(asked)
+        return real(*asked)
+
+    real = worklist_posts.advise
+    monkeypatch.setattr(worklist_posts, "advise", advise)
+    place.write(out, units=(posts.UNIT,))
+    assert len(decided) == 2
+    place.write(out, replace=True)
+    assert len(decided) == 2 + 3
 
 
 def test_what_is_printed_is_nearly_as_large_on_a4_as_on_the_screen(place: Site, out: Path) -> None:
