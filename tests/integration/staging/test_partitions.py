@@ -44,6 +44,11 @@ def alone(store: StagingStore) -> list[str]:
         return list(connection.exec_driver_sql(query).scalars())
 
 
+def numbers(store: StagingStore) -> dict[str, int]:
+    with store.engine.connect() as connection:
+        return dict(connection.execute(sa.select(schema.batch.c.batch_id, schema.batch.c.batch_no)).all())
+
+
 def bounds(store: StagingStore) -> list[str]:
     return sorted(bound.removeprefix("FOR VALUES ") for bound in leaves(store).values())
 
@@ -57,6 +62,33 @@ def test_a_batch_has_a_partition_for_each_part_and_a_rerun_replaces_it(store: St
     store.stage_partition("natt-1", 100, 200, chunks(range(100, 150)))
     assert bounds(store) == sorted(bound.removeprefix("FOR VALUES ") for bound in before.values())
     assert len(before.keys() & leaves(store).keys()) == 2
+
+
+def test_the_database_numbers_the_batches_and_a_number_stays(store: StagingStore) -> None:
+    batches.open_batch(store, "natt-1")
+    copied = [column for column in schema.batch.columns if column.name not in {"batch_id", "batch_no"}]
+    copy = sa.select(sa.literal("natt-2"), sa.literal(7), *copied).where(schema.batch.c.batch_id == "natt-1")
+    names = ["batch_id", "batch_no", *(column.name for column in copied)]
+    with store.engine.begin() as connection:
+        connection.execute(schema.batch.insert().from_select(names, copy))
+    assert numbers(store) == {"natt-1": 1, "natt-2": 2}
+    with pytest.raises(sa.exc.DBAPIError) as refused, store.engine.begin() as connection:
+        connection.execute(schema.batch.update().values(batch_no=schema.batch.c.batch_no + 10))
+    assert refused.value.orig.sqlstate == "P0W01"
+
+
+def test_two_batches_that_are_opened_at_the_same_time_get_two_numbers(store: StagingStore) -> None:
+    batches.open_batch(store, "natt-1")
+    copied = [column for column in schema.batch.columns if column.name not in {"batch_id", "batch_no"}]
+    copy = sa.select(sa.literal("natt-2"), *copied).where(schema.batch.c.batch_id == "natt-1")
+    with store.engine.begin() as first:
+        first.execute(schema.batch.insert().from_select(["batch_id", *(column.name for column in copied)], copy))
+        second = threading.Thread(target=batches.open_batch, args=(store, "natt-3"))
+        second.start()
+        second.join(1)
+        assert second.is_alive(), "it does not wait for its number"
+    second.join(30)
+    assert numbers(store) == {"natt-1": 1, "natt-2": 2, "natt-3": 3}
 
 
 def test_rows_outside_of_the_range_stay_where_partitions_are_cut(store: StagingStore) -> None:
