@@ -63,7 +63,7 @@ def given_to(site: Site) -> dict[str, str]:
         # Two tasks at a time by the pool; a worker whose task has ended is free a moment later.
         "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(SLOTS),
         "AIRFLOW__CORE__PARALLELISM": str(2 * SLOTS),
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     }
 
 

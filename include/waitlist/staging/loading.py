@@ -225,14 +225,13 @@ def _as_stored(rows: pa.Table) -> pa.Table:
     if place < 0:
         return rows
     digits = rows[_HASH].combine_chunks()
-    text = text_bytes(digits)
+    # As bytes: a memoryview is compared value by value.
+    text = bytes(text_bytes(digits))
     with suppress(ValueError):
         values = binascii.unhexlify(text)
         # Upper-case digits would come back as lower-case ones.
-        if (
-            pc.all(pc.equal(pc.binary_length(digits), 64), skip_nulls=False).as_py()
-            and binascii.hexlify(values) == text
-        ):
+        whole = pc.all(pc.equal(pc.binary_length(digits), 64), skip_nulls=False).as_py()
+        if whole and binascii.hexlify(values) == text:
             stored = pa.Array.from_buffers(pa.binary(32), len(digits), [None, pa.py_buffer(values)])
             return rows.set_column(place, _HASH, stored)
     raise StagingError(f"{schema.bokningsbegaran.name}: a {_HASH} is not 64 lower-case hex digits")
