@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from waitlist.source.batch_files import GATES
 from waitlist.staging import StagingStore, schema
 
-MOMENTS = {"started_at", "finished_at", "approved_at", "released_at"}
+OF_THE_RUN = {"started_at", "finished_at", "approved_at", "released_at", "batch_no"}
+"""Columns that differ between two runs with the same result."""
 
 
 def dump(store: StagingStore) -> dict[str, list[tuple[object, ...]]]:
@@ -20,7 +21,7 @@ def dump(store: StagingStore) -> dict[str, list[tuple[object, ...]]]:
         for table in schema.READ:
             if table in schema.AUDIT:
                 continue
-            columns = [column for column in table.columns if column.name not in MOMENTS | {"batch_no"}]
+            columns = [column for column in table.columns if column.name not in OF_THE_RUN]
             rows = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns))
             tables[table.name] = [tuple(row) for row in rows if not _depends_on_others(table, row)]
     return tables
