@@ -536,6 +536,17 @@ def test_no_function_and_no_partition_lets_an_account_touch_rows_that_are_decide
     assert released_rows(staging) == shown
 
 
+def test_the_loader_cannot_write_into_a_part_that_it_has_attached(staging: Staging) -> None:
+    loader = staging.store("loader")
+    batches.open_batch(loader)
+    loader.stage_partition("natt-1", None, None, batches.chunks(range(1, 20)))
+    with psycopg.connect(staging.url("owner")) as owner:
+        leaves = owner.execute("SELECT relname FROM pg_class WHERE relname ~ '_row_[0-9]+_[0-9]+$'").fetchall()
+    assert len(leaves) == 3
+    for (leaf,) in leaves:
+        assert staging.tried("loader", f"INSERT INTO millennium_staging.{leaf} DEFAULT VALUES") == "42501", leaf
+
+
 def store_hand_off(store: StagingStore) -> None:
     with store.holding("recording the hand-off of", WAVE) as (connection, _):
         guards.handoffs.record(connection, dataclasses.replace(guards.handed(WAVE), manifest_sha256="1" * 64))
