@@ -245,7 +245,7 @@ def _earlier(summary: Sequence[dict[str, Any]], came: float, own: dict[str, str]
 
 
 def measure(site: Path, database: str, url: str, *unit: str) -> list[dict[str, Any]]:
-    """Ask for the pages in a process that has an Airflow of its own; of a given unit, where one is given."""
+    """Ask for the pages in a process that has an Airflow of its own; ``unit`` is the unit whose pages are asked for."""
     at = make_url(url)
     staging = (
         sqlite_connection(Path(at.database or ""))

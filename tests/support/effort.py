@@ -50,6 +50,27 @@ def counted(store: StagingStore) -> Iterator[Effort]:
 
 
 @contextmanager
+def statements(on: sa.Engine | type[sa.Engine], naming: str = "") -> Iterator[list[str]]:
+    """Yield the list to which a statement is added when it is sent, if it contains the text ``naming``.
+
+    Args:
+        on: an engine; the class itself for every engine.
+        naming: such as a table; empty for all statements.
+    """
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if naming in statement:
+            sent.append(statement)
+
+    sa.event.listen(on, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        sa.event.remove(on, "before_cursor_execute", note)
+
+
+@contextmanager
 def _count_sqlite(store: StagingStore, effort: Effort) -> Iterator[None]:
     asked = [""]
 

@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from tests.support import batches
+from tests.support import batches, effort
 from tests.support.batches import execute, rows
 from upath import UPath
 
@@ -150,24 +149,10 @@ def test_batches_that_lost_their_data_long_ago_cost_no_further_statement(site: S
     for many in (2, 5):
         put(site.store, *(f"old-{number}" for number in range(many)), "latest")
         assert site.clean()["batches"] == many
-        with _statements() as sent:
+        with effort.statements(sa.Engine) as sent:
             assert site.clean()["batches"] == 0
         asked.append(len(sent))
     assert asked[0] == asked[1] > 0
-
-
-@contextmanager
-def _statements() -> Iterator[list[str]]:
-    sent: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        sent.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("left", [table.name for table in ROWS])

@@ -1,13 +1,10 @@
 """Since when a post is on the list is looked up once for the same nights, and again when one of them is run again."""
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from tests.support import batches, releases
+from tests.support import batches, effort, releases
 from tests.support.batches import AS_OF, NOW
 
 from waitlist.reports import since
@@ -28,20 +25,6 @@ def store(tmp_path: Path) -> StagingStore:
     return store
 
 
-@contextmanager
-def counting(store: StagingStore) -> Iterator[list[str]]:
-    """Yield the list that each look-up is added to."""
-    sent: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "finding_row" in statement:
-            sent.append(statement)
-
-    sa.event.listen(store.engine, "before_cursor_execute", note)
-    yield sent
-    sa.event.remove(store.engine, "before_cursor_execute", note)
-
-
 def look_up(store: StagingStore, *posts: int) -> dict[int, Since]:
     """Return since when some posts are to be moved."""
     with store.engine.connect() as connection:
@@ -58,7 +41,7 @@ def remove_finding(store: StagingStore, batch_id: str, post_id: int) -> None:
 
 
 def test_a_finding_is_looked_up_once_for_the_same_nights(store: StagingStore) -> None:
-    with counting(store) as sent:
+    with effort.statements(store.engine, "finding_row") as sent:
         assert look_up(store, 2) == {2: Since(FIRST, perhaps_earlier=True)}
         assert look_up(store, 2) == {2: Since(FIRST, perhaps_earlier=True)}
         assert len(sent) == 1
@@ -76,7 +59,7 @@ def test_a_night_that_is_run_again_is_looked_at_again(store: StagingStore) -> No
 
 def test_a_finding_that_was_never_there_before_is_kept_too(store: StagingStore) -> None:
     remove_finding(store, "natt-2", 2)
-    with counting(store) as sent:
+    with effort.statements(store.engine, "finding_row") as sent:
         assert look_up(store, 2) == look_up(store, 2) == {2: Since(THIRD, perhaps_earlier=False)}
     assert len(sent) == 1
 

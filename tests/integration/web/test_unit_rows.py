@@ -1,13 +1,11 @@
 """A process reads a unit's rows of a night once, and shows no row that the database does not have."""
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.support import batches, releases
+from tests.support import batches, effort, releases
 from tests.support.batches import AS_OF, NOW, UNITS
 
 from waitlist.reports.pages import unit_rows
@@ -28,20 +26,6 @@ def store(tmp_path: Path) -> StagingStore:
         day = AS_OF - dt.timedelta(days=days_ago)
         releases.verified(store, batch_id, range(1, 13), kind="dry_run", as_of=day)
     return store
-
-
-@contextmanager
-def counting(store: StagingStore) -> Iterator[list[str]]:
-    """Yield the list that each statement about rows of posts is added to."""
-    sent: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "disposition_row" in statement:
-            sent.append(statement)
-
-    sa.event.listen(store.engine, "before_cursor_execute", note)
-    yield sent
-    sa.event.remove(store.engine, "before_cursor_execute", note)
 
 
 def nights(store: StagingStore) -> tuple[DryRun, ...]:
@@ -75,7 +59,7 @@ def findings_of(store: StagingStore, post_id: int) -> list[sa.Row[tuple[str]]]:
 
 
 def test_a_night_is_read_once_for_each_unit(store: StagingStore) -> None:
-    with counting(store) as sent:
+    with effort.statements(store.engine, "disposition_row") as sent:
         first = [rows(store, night, FIRST) for night in nights(store)]
         assert len(sent) == 2
         assert [rows(store, night, FIRST) for night in nights(store)] == first
@@ -113,7 +97,7 @@ def test_the_rows_that_were_asked_for_longest_ago_are_dropped(
 ) -> None:
     monkeypatch.setattr(unit_rows, "_MOST_POSTS", 8)
     _, latest = nights(store)
-    with counting(store) as sent:
+    with effort.statements(store.engine, "disposition_row") as sent:
         for units in (FIRST, SECOND, FIRST, OF_NONE):
             rows(store, latest, units)
         assert len(sent) == 3

@@ -154,7 +154,7 @@ def advise(disposition: Disposition, findings: tuple[Finding, ...]) -> Advice | 
 
 
 def has_always_a_row(disposition: Disposition) -> bool:
-    """Tell whether every post with a disposition has a row, whatever was found; one of another has it for a finding."""
+    """Tell whether a disposition alone puts a post on the work list; with the others only a finding does."""
     return disposition in _ALWAYS
 
 
